@@ -60,7 +60,7 @@ const DIALING: usize = 64;
 const DECODING: usize = 2;
 
 /// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
-const READING: usize = 128;
+const MAX_READERS: usize = 128;
 
 /// Of a grace that is set so much is kept for closing what was not given away.
 const KEPT_FOR_CLOSING: Duration = Duration::from_secs(10);
@@ -582,7 +582,7 @@ fn env(
         url_places: UrlPlaces::new(media.parallel.min(descriptors.requests / 8)),
         fetching: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
         uploading: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
-        reading: Arc::new(Semaphore::new(READING)),
+        reading: Arc::new(Semaphore::new(MAX_READERS)),
         decoding: Semaphore::new(DECODING),
         asking_phones: Semaphore::new(config.messages.history.parallel),
         versions: Versions::new(config.whatsapp.version),

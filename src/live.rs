@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// How long a client may take to open, and to read what is on its way to it before its goodbye.
-const PATIENCE: Duration = Duration::from_secs(20);
+const SOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Pauses until there is room among the packets of a client: one that reads makes some at once.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
@@ -254,7 +254,7 @@ async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: Cancella
             sleep(Duration::from_millis(20)).await;
         }
     };
-    let _ = shared.stop.run_until_cancelled(tokio::time::timeout(PATIENCE, leaving)).await;
+    let _ = shared.stop.run_until_cancelled(tokio::time::timeout(SOCKET_CLOSE_TIMEOUT, leaving)).await;
 }
 
 async fn on_register(
@@ -313,7 +313,7 @@ async fn on_register(
 /// Returns when the socket is gone. Polls: a socket that ends while it opens triggers no disconnect handler.
 async fn lost(socket: &SocketRef) {
     loop {
-        sleep(PATIENCE).await;
+        sleep(SOCKET_CLOSE_TIMEOUT).await;
         if !socket.connected() {
             return;
         }

@@ -27,7 +27,7 @@ const MENDED: &str = "the record said that the tenant is not connected, or was g
 const MEND_LIMIT: Duration = Duration::from_secs(20);
 
 /// When a state is looked at again that could not be read: soon, since its tenant is offline; seldom in the end, since it may be damaged.
-const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
+const UNREAD_STATE_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
 
 /// Looks from time to time, until the fleet stops.
 pub async fn watch(fleet: Arc<Fleet>) {
@@ -162,7 +162,7 @@ impl RetryPause {
     }
 
     pub async fn wait(&mut self) {
-        sleep(AGAIN.pause(self.taken, &mut self.rng)).await;
+        sleep(UNREAD_STATE_BACKOFF.pause(self.taken, &mut self.rng)).await;
         self.taken += 1;
     }
 }

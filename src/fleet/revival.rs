@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The shortest wait between two openings that fail.
-const FLOOR: std::time::Duration = std::time::Duration::from_millis(250);
+const MIN_REVIVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// Looks after ended sessions until the fleet stops.
 pub async fn run(fleet: Arc<Fleet>) {
@@ -106,7 +106,9 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
         let settings = &fleet.env.settings;
         match slot.repeats() {
             0 => {}
-            n => sleep(backoff(n - 1, settings.backoff_min.max(FLOOR), settings.backoff_max, jitter())).await,
+            n => {
+                sleep(backoff(n - 1, settings.backoff_min.max(MIN_REVIVAL_PAUSE), settings.backoff_max, jitter())).await
+            }
         }
         // Somebody may have opened it meanwhile, or deleted it.
         if slot.session().is_some() || !fleet.has(&slot) {

@@ -38,7 +38,7 @@ use crate::{
 /// How often a claimer starts over or reads on before it gives up for now.
 const TRIES: usize = 20;
 /// How often it asks a vault that does not answer.
-const PATIENCE: u32 = 4;
+const MAX_CLAIM_TRIES: u32 = 4;
 
 /// What a takeover gives.
 pub(super) struct Claimed {
@@ -145,7 +145,7 @@ enum Placed {
 /// Creates the takeover document, whatever answers are lost; `across`: on this, instead of on the document before it.
 async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> Result<Placed, OpenError> {
     let mut flight = PendingAppend::new(takeover, usize::MAX);
-    let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
+    let mut patience = Patience::new(cx.policy.backoff, MAX_CLAIM_TRIES);
     loop {
         let sent = cx.clock.instant();
         let (verdict, lost) = match flight.ask() {
@@ -186,7 +186,7 @@ async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> 
 /// Follows what has come since. False when it does not fit what was read before: then everything has to be read again.
 async fn read_on(cx: &mut Context, follower: &mut Follower) -> Result<bool, OpenError> {
     let next = follower.head.last.next();
-    let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
+    let mut patience = Patience::new(cx.policy.backoff, MAX_CLAIM_TRIES);
     let documents = loop {
         match cx.vault.documents(&cx.tenant, next).await {
             Err(VaultError::Unavailable(_)) if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
@@ -205,7 +205,7 @@ async fn read_on(cx: &mut Context, follower: &mut Follower) -> Result<bool, Open
 
 /// Is there a snapshot at the number, or above it?
 async fn has_manifest_from(cx: &mut Context, number: Seq) -> Result<bool, OpenError> {
-    let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
+    let mut patience = Patience::new(cx.policy.backoff, MAX_CLAIM_TRIES);
     loop {
         match cx.vault.manifests(&cx.tenant).await {
             Err(VaultError::Unavailable(_)) if patience.once_more(&*cx.clock, &mut cx.rng).await => {}

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// How often a write is repeated that can be.
-const PATIENCE: u32 = 3;
+const MAX_WRITE_TRIES: u32 = 3;
 
 /// The state, for snapshots: the store.
 pub trait SnapshotSource: Send + Sync + 'static {
@@ -131,7 +131,7 @@ impl SnapshotWriter {
         self.shared.wait(anchor.upto).await.map_err(SnapshotError::Closed)?;
         self.shared.confirm().await?;
         let manifest = self.manifest(&chunks, &anchor.head, anchor.guards, keep);
-        let mut patience = Patience::new(self.policy.backoff, PATIENCE);
+        let mut patience = Patience::new(self.policy.backoff, MAX_WRITE_TRIES);
         loop {
             match self.vault.put_manifest(&self.tenant, &manifest, anchor.head.document).await {
                 Err(AppendError::Vault(VaultError::Unavailable(_)))
@@ -156,7 +156,7 @@ impl SnapshotWriter {
             let sealed = self.seal.seal(&chunk_place(&id, n, head), &piece);
             digests.push(Digest::of([&*sealed]));
             bytes += sealed.len() as u64;
-            let mut patience = Patience::new(self.policy.backoff, PATIENCE);
+            let mut patience = Patience::new(self.policy.backoff, MAX_WRITE_TRIES);
             loop {
                 match self.vault.put_chunk(&self.tenant, &id, n, sealed.clone()).await {
                     Err(VaultError::Unavailable(_)) if patience.once_more(&*self.clock, &mut self.rng).await => {}
@@ -185,7 +185,7 @@ impl SnapshotWriter {
 
     /// Reads a snapshot as the next owner would. Only then is it one, and may what it replaces be deleted.
     pub async fn read_back(&mut self, written: &Manifest) -> Result<(), SnapshotError> {
-        let mut patience = Patience::new(self.policy.backoff, PATIENCE);
+        let mut patience = Patience::new(self.policy.backoff, MAX_WRITE_TRIES);
         loop {
             match self.reread(written).await {
                 Err(VaultError::Unavailable(_)) if patience.once_more(&*self.clock, &mut self.rng).await => {}

@@ -47,7 +47,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often retention looks at everything.
 const ROUND: Duration = Duration::from_secs(3600);
 /// After a failure.
-const PAUSE: Duration = Duration::from_secs(10);
+const TIDY_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// The reference to a segment, as it is written; its key is its first event's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -176,7 +176,7 @@ impl Log {
                         return;
                     }
                     warn!(%error, "older events stay where they are for now");
-                    sleep(PAUSE).await;
+                    sleep(TIDY_RETRY_DELAY).await;
                 }
                 if is_round {
                     looked = Some(Instant::now());

@@ -172,7 +172,7 @@ struct Inner {
 }
 
 /// Answers with many messages that a tenant's readers may have on their way. Each has half a MiB in memory, whether it is read or not.
-const READING: usize = 16;
+const MAX_READERS_OF_TENANT: usize = 16;
 
 const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started";
 
@@ -338,7 +338,7 @@ impl Session {
             pairing_mark,
             unlinking: AtomicBool::new(false),
             accepting: Arc::default(),
-            reading: Arc::new(Semaphore::new(READING)),
+            reading: Arc::new(Semaphore::new(MAX_READERS_OF_TENANT)),
             end: OnceLock::new(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),

@@ -1,7 +1,7 @@
 //! Which changes of a session's state are events of the tenant's log, and when.
 //!
 //! What a consumer can act on is told at once. A connection that is made anew is told of only when that takes long: a lost line, a
-//! test of a quiet session or a restart of the daemon, over within [`GRACE`], is nothing that anybody need know, and costs no
+//! test of a quiet session or a restart of the daemon, over within [`CONNECTING_GRACE`], is nothing that anybody need know, and costs no
 //! write. A session that comes and goes for longer is told of ever more rarely ([`StatePace`]): what is told then is the state of that
 //! moment, so that the last one is never missing. What was told last is kept with the events, for the next owner to go on from.
 
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A session that is connecting again for longer than this does not work.
-const GRACE: Duration = Duration::from_secs(10);
+const CONNECTING_GRACE: Duration = Duration::from_secs(10);
 
 /// Changes told at once before they are spread.
 const BURST: f64 = 30.0;
@@ -32,7 +32,7 @@ const SPREAD: Duration = Duration::from_secs(300);
 const LISTED: usize = 8;
 
 /// After the store failed.
-const PAUSE: Duration = Duration::from_secs(5);
+const STATE_WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 const TOLD: &str = "session/told";
 
@@ -95,7 +95,7 @@ pub(in crate::session) async fn tell(session: Arc<Inner>) {
                     warn!(%error, "a state of the session cannot be written down now");
                     tokio::select! {
                         () = session.stop.cancelled() => return,
-                        () = sleep(PAUSE) => {}
+                        () = sleep(STATE_WRITE_RETRY_DELAY) => {}
                     }
                 } else {
                     watcher.told(now);
@@ -135,7 +135,7 @@ impl Watcher {
             state if state == told => return None,
             // Before the first dial, or at the daemon's end: the next process goes on where this one was.
             State::Stopped if status.paired && !stopped => return None,
-            State::Starting if told != State::Stopped => since + GRACE,
+            State::Starting if told != State::Stopped => since + CONNECTING_GRACE,
             _ => since,
         };
         Some(settled.max(self.pace.next(now)))

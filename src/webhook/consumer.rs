@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// A receiver that takes longer is asked one thing at a time: the slow ones of many tenants leave the others their places.
-const SLOW: Duration = Duration::from_secs(3);
+const SLOW_RECEIVER: Duration = Duration::from_secs(3);
 
 /// Events that are owed or done ahead of one that is owed: how far a chat may run ahead of another.
 const WINDOW: usize = 256;
@@ -48,13 +48,13 @@ const MORE: usize = 2 * WINDOW;
 const PAGE: usize = 64;
 
 /// How long the place may lag behind.
-const LAG: Duration = Duration::from_secs(2);
+const PLACE_WRITE_LAG: Duration = Duration::from_secs(2);
 
 /// After the store failed.
-const PAUSE: Duration = Duration::from_secs(5);
+const CONSUMER_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// How long requests in flight may take when the webhook stops.
-const LANDING: Duration = Duration::from_secs(3);
+const STOP_DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Presences that wait for a receiver; the oldest give way.
 const MAX_PRESENCES: usize = 16;
@@ -145,7 +145,7 @@ impl Consumer {
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = sleep(PAUSE) => {}
+                () = sleep(CONSUMER_RETRY_DELAY) => {}
             }
         }
     }
@@ -190,7 +190,7 @@ impl DeliveryLoop<'_> {
             }
             self.report();
             let wake = if self.gone { None } else { self.queue.wake_at(self.places()) };
-            let write_at = self.dirty.map(|since| since + LAG);
+            let write_at = self.dirty.map(|since| since + PLACE_WRITE_LAG);
             let wake = [wake, write_at].into_iter().flatten().min();
             tokio::select! {
                 () = self.cx.stop.cancelled() => break,
@@ -205,11 +205,11 @@ impl DeliveryLoop<'_> {
                 Some(redrive) = self.cx.redrives.recv() => self.redrive(redrive).await?,
                 () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => {}
             }
-            if self.dirty.is_some_and(|since| since + LAG <= Instant::now()) {
+            if self.dirty.is_some_and(|since| since + PLACE_WRITE_LAG <= Instant::now()) {
                 self.write(Batch::default()).await?;
             }
         }
-        let landing = Instant::now() + LANDING;
+        let landing = Instant::now() + STOP_DELIVERY_TIMEOUT;
         while let Ok(Some(landed)) = tokio::time::timeout_at(landing, self.flights.next()).await {
             self.landed(landed).await?;
         }
@@ -287,7 +287,7 @@ impl DeliveryLoop<'_> {
             }
             Landing::Attempted(attempt) => attempt,
         };
-        self.is_slow = now.duration_since(began) > SLOW;
+        self.is_slow = now.duration_since(began) > SLOW_RECEIVER;
         metrics::webhook_attempt(attempt.counted_as(), now.duration_since(began));
         if let (Outcome::Taken, JobSource::Log, [EventName::Message | EventName::MessageAny]) =
             (&attempt.outcome, &job.source, &job.names[..])

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long the vault may take for new settings.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SETTINGS_VAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Until settings that could not be read are looked at again.
 const READ_AGAIN: Duration = Duration::from_secs(60);
@@ -215,7 +215,7 @@ impl WebhookDesk {
     }
 
     async fn confirm(&self, change: ChangeNo) -> Result<SessionConfig, WebhookError> {
-        match timeout(PATIENCE, self.session.store().wait(change)).await {
+        match timeout(SETTINGS_VAULT_TIMEOUT, self.session.store().wait(change)).await {
             Ok(durable) => durable.map_err(StoreError::from)?,
             Err(_) => return Err(WebhookError::NotDurable),
         }
@@ -271,7 +271,7 @@ impl WebhookDesk {
                 working.redrives.send(Redrive { id, answer }).await.ok()?;
                 answered.await.ok()
             };
-            count += timeout(PATIENCE, asked).await.ok().flatten().unwrap_or(0);
+            count += timeout(SETTINGS_VAULT_TIMEOUT, asked).await.ok().flatten().unwrap_or(0);
         }
         count
     }

@@ -57,7 +57,7 @@ static COMING: UploadTurns = UploadTurns::new(64, 8);
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// For a body to come whole.
-const PATIENCE: Duration = Duration::from_secs(600);
+const BODY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A request with a file, of somebody who may send for the tenant that it names.
 pub struct IncomingFile {
@@ -186,7 +186,7 @@ async fn come(
     let _turn = COMING.take(caller).ok_or_else(busy)?;
     let media = &app.fleet.env().media;
     let reading = read(request, &media.spool, media.settings.max_sent, shape, permit);
-    timeout(PATIENCE, reading).await.map_err(|_| unfinished())?
+    timeout(BODY_TIMEOUT, reading).await.map_err(|_| unfinished())?
 }
 
 /// Whether it may be sent for a session: asked as soon as that is known, before a file is decoded or written.

@@ -14,10 +14,10 @@ use crate::session::{
 const REACH_LIMIT: Duration = Duration::from_secs(8);
 
 /// Between two looks after that.
-const LOOK: Duration = Duration::from_millis(500);
+const REACH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A session stops between a pairing that was given up and the next; one that stays stopped was told to.
-const BETWEEN: Duration = Duration::from_secs(10);
+const BETWEEN_PAIRINGS_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a session is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Session {
             if elapsed >= limit {
                 return Err(ReachError::TimedOut);
             }
-            let look = if elapsed < REACH_LIMIT { REACH_LIMIT - elapsed } else { LOOK };
+            let look = if elapsed < REACH_LIMIT { REACH_LIMIT - elapsed } else { REACH_LOOK_INTERVAL };
             match timeout(look.min(limit - elapsed), &mut settled).await {
                 Ok(settled) => return settled.ok_or(ReachError::Stopped),
                 Err(_) if began.elapsed() < REACH_LIMIT => {}
@@ -71,7 +71,7 @@ impl Session {
         self.connect().await;
         loop {
             let begun = status.wait_for(|status| status.state != State::Stopped || self.end().is_some());
-            timeout(BETWEEN, begun).await.ok()?.ok()?;
+            timeout(BETWEEN_PAIRINGS_LIMIT, begun).await.ok()?.ok()?;
             if self.end().is_some() {
                 return None;
             }

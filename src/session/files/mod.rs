@@ -48,7 +48,7 @@ use crate::{
 };
 
 /// How long somebody who asks for a file waits for it; it goes on being fetched.
-const PATIENCE: Duration = Duration::from_secs(40);
+const FILE_WAIT_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Files that may be waited for at the same time, of one tenant.
 const MAX_FLIGHTS: usize = 64;
@@ -197,7 +197,7 @@ impl Session {
             return Err(failure);
         }
         let flight = self.0.fly(name, Cause::Asked)?;
-        timeout(PATIENCE, flight).await.unwrap_or(Err(FileError::Slow))
+        timeout(FILE_WAIT_TIMEOUT, flight).await.unwrap_or(Err(FileError::Slow))
     }
 
     /// Where the file of a message is served; `None` when it has none.

@@ -28,13 +28,13 @@ use crate::{
 };
 
 /// How long a login that is under way is waited for.
-const LOGIN: Duration = Duration::from_secs(10);
+const UPLOAD_LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long others may be waited for that send files too.
-const TURN: Duration = Duration::from_secs(30);
+const UPLOAD_TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long WhatsApp's hosts may take for a file.
-const PATIENCE: Duration = Duration::from_secs(180);
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Where a file to be sent is.
 #[derive(Debug)]
@@ -114,12 +114,12 @@ impl Session {
     /// First the tenant's own turn, then the common one: each holds a thread, and threads are for all.
     async fn turns(&self) -> Result<impl Sized + '_, AcceptError> {
         let turns = async { (self.0.files.sends.acquire().await, self.0.env.uploading.acquire().await) };
-        timeout(TURN, turns).await.map_err(|_| AcceptError::Busy)
+        timeout(UPLOAD_TURN_TIMEOUT, turns).await.map_err(|_| AcceptError::Busy)
     }
 
     /// Fetches something small by a URL that the tenant names, when it is its turn among those.
     pub async fn in_url_turn<T>(&self, fetching: impl Future<Output = T>) -> Result<T, AcceptError> {
-        let fetched = self.0.files.urls.fetch(&self.0.env.url_places, TURN, fetching).await;
+        let fetched = self.0.files.urls.fetch(&self.0.env.url_places, UPLOAD_TURN_TIMEOUT, fetching).await;
         fetched.map(|(fetched, _)| fetched).map_err(|UrlPlaceError| AcceptError::Busy)
     }
 
@@ -134,7 +134,7 @@ impl Session {
             FileSource::Here(file) => Ok((file, None, None)),
             FileSource::At(url) => {
                 let fetching = env.media.spool.fetch(&env.files_from, url, limit);
-                let fetched = self.0.files.urls.fetch(&env.url_places, TURN, fetching).await;
+                let fetched = self.0.files.urls.fetch(&env.url_places, UPLOAD_TURN_TIMEOUT, fetching).await;
                 let (fetched, turn) = fetched.map_err(|UrlPlaceError| AcceptError::Busy)?;
                 fetched.map(|(file, name)| (file, name, Some(turn))).map_err(refused)
             }
@@ -156,7 +156,7 @@ impl Session {
     }
 
     async fn to_whatsapp(&self, kind: MediaType, file: &Spooled) -> Result<UploadResponse, AcceptError> {
-        let ready = timeout(LOGIN, self.0.ready_client()).await.ok().flatten();
+        let ready = timeout(UPLOAD_LOGIN_TIMEOUT, self.0.ready_client()).await.ok().flatten();
         let client = ready.ok_or_else(|| self.not_ready_error(AcceptError::Unasked(RequestError::Unreachable)))?;
         let (spool, plain) = (self.0.env.media.spool.clone(), file.clone());
         let sealing = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
@@ -174,7 +174,7 @@ impl Session {
             AcceptError::Disk
         };
         let (sealed, info) = sealing.await.map_err(|error| disk(error.into()))?.map_err(disk)?;
-        match timeout(PATIENCE, client.upload_stream(sealed, info, kind)).await {
+        match timeout(UPLOAD_TIMEOUT, client.upload_stream(sealed, info, kind)).await {
             Ok(Ok(uploaded)) => {
                 metrics::media_sent(file.size);
                 Ok(uploaded)

@@ -37,7 +37,7 @@ const MAX_INFLATED: usize = 16 * 1024 * 1024;
 const ANSWERS: usize = 2;
 
 /// How long who comes too soon should wait.
-const PAUSE: Duration = Duration::from_secs(5);
+const BUSY_PHONE_WAIT: Duration = Duration::from_secs(5);
 
 /// Why there is no past.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +139,7 @@ impl Session {
     /// Asks the phone for at most `count` messages of a chat that are older than those that are known. Returns when what came is durable.
     pub async fn fetch_past(&self, chat: &str, count: u16) -> Result<FetchedHistory, HistoryError> {
         let inner = &self.0;
-        let busy = HistoryError::Busy { wait: PAUSE };
+        let busy = HistoryError::Busy { wait: BUSY_PHONE_WAIT };
         let Ok(_asking) = inner.questions.asking.try_lock() else { return Err(busy) };
         let Ok(_turn) = inner.env.asking_phones.try_acquire() else { return Err(busy) };
         let client = self.connected()?;

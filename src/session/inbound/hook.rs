@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const HOOK_VAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct DurabilityHook {
     pub inbox: Arc<Inbox>,
@@ -62,11 +62,11 @@ impl InboundDurabilityHook for DurabilityHook {
             self.outbox.join(&lid.to_non_ad_string(), &number.to_non_ad_string());
         }
         let incoming = read(&client, &self.inbox, &self.outbox, batch).await;
-        let durable = match tokio::time::timeout(PATIENCE, self.inbox.receive(&incoming)).await {
+        let durable = match tokio::time::timeout(HOOK_VAULT_TIMEOUT, self.inbox.receive(&incoming)).await {
             Ok(received) => received.map_err(anyhow::Error::from),
             Err(_) => {
                 self.late.notify_one();
-                Err(anyhow::anyhow!("the vault did not take the messages within {PATIENCE:?}"))
+                Err(anyhow::anyhow!("the vault did not take the messages within {HOOK_VAULT_TIMEOUT:?}"))
             }
         };
         if durable.is_err() {

@@ -11,7 +11,7 @@ use whatsapp_rust::{
 
 use crate::session::{
     ReachError, Session,
-    requests::{ANSWER, pace::RequestKind},
+    requests::{WHATSAPP_ANSWER_TIMEOUT, pace::RequestKind},
     state::{State, Status},
 };
 
@@ -126,7 +126,7 @@ impl Session {
         }
         let client = self.0.client.borrow().clone().ok_or(CodeRequestError::NotConnected)?;
         let options = PairCodeOptions { phone_number: phone.to_owned(), ..Default::default() };
-        match timeout(ANSWER, client.pair_with_code(options)).await {
+        match timeout(WHATSAPP_ANSWER_TIMEOUT, client.pair_with_code(options)).await {
             Ok(code) => Ok(code?),
             Err(_) => Err(CodeRequestError::NotConnected),
         }

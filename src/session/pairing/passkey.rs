@@ -26,11 +26,11 @@ use whatsapp_rust::{
 
 use crate::{
     config::Secret,
-    session::{Inner, Session, SessionCommand, Status, requests::ANSWER, state::State},
+    session::{Inner, Session, SessionCommand, Status, requests::WHATSAPP_ANSWER_TIMEOUT, state::State},
 };
 
 /// WhatsApp gives ten minutes; what it says may be less.
-const LIMIT: Duration = Duration::from_secs(600);
+const CEREMONY_LIMIT: Duration = Duration::from_secs(600);
 
 /// More than any challenge has.
 const MOST_BYTES: usize = 16 * 1024;
@@ -177,7 +177,7 @@ impl Challenge {
             Some(Value::Object(extensions)) => Some(extensions),
             _ => None,
         };
-        let time = read.timeout_ms.map_or(LIMIT, Duration::from_millis).min(LIMIT);
+        let time = read.timeout_ms.map_or(CEREMONY_LIMIT, Duration::from_millis).min(CEREMONY_LIMIT);
         let challenge = Self {
             challenge: BASE64URL.encode(&read.challenge),
             timeout: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
@@ -342,7 +342,7 @@ impl Inner {
     ) -> Result<(), PasskeyStepError> {
         let client = self.client.borrow().clone();
         let sent = match client {
-            Some(client) => timeout(ANSWER, step(client)).await,
+            Some(client) => timeout(WHATSAPP_ANSWER_TIMEOUT, step(client)).await,
             None => return Err(PasskeyStepError::Lost),
         };
         let refused = match sent {
@@ -409,8 +409,8 @@ mod tests {
         let expected = json!({
             "challenge": "YQ", "timeout": 600_000, "rpId": SITE, "allowCredentials": [], "userVerification": "preferred",
         });
-        assert_eq!((serde_json::to_value(&bare).unwrap(), time), (expected, LIMIT));
-        assert_eq!(Challenge::read(&with("timeout", json!(u64::MAX))).unwrap().1, LIMIT);
+        assert_eq!((serde_json::to_value(&bare).unwrap(), time), (expected, CEREMONY_LIMIT));
+        assert_eq!(Challenge::read(&with("timeout", json!(u64::MAX))).unwrap().1, CEREMONY_LIMIT);
     }
 
     #[test]

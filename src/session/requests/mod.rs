@@ -29,7 +29,7 @@ use super::{End, Session};
 use crate::store::StoreError;
 
 /// WhatsApp answers within a second; the library itself would wait for more than a minute.
-pub(in crate::session) const ANSWER: Duration = Duration::from_secs(20);
+pub(in crate::session) const WHATSAPP_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why WhatsApp did not do what was asked, or was not asked.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +149,7 @@ impl Session {
         let client = self.connected()?;
         self.0.pace.take(kind).map_err(|wait| RequestError::TooMany { wait })?;
         // Boxed: the library's futures are deep and large, and a handler's would hold them all.
-        match timeout(ANSWER, ask(client).boxed()).await {
+        match timeout(WHATSAPP_ANSWER_TIMEOUT, ask(client).boxed()).await {
             Ok(answered) => answered.map_err(|error| RequestError::of(&error)),
             Err(_) => Err(RequestError::Unreachable),
         }
@@ -167,7 +167,7 @@ impl Session {
         // The session's own, and not its client's: who goes away does not take what WhatsApp told along.
         let session = inner.clone();
         let _ = inner.tasks.spawn(async move { session.collected.write(&session).await }).await;
-        match timeout(ANSWER, inner.store.wait(inner.journal.recorded())).await {
+        match timeout(WHATSAPP_ANSWER_TIMEOUT, inner.store.wait(inner.journal.recorded())).await {
             Ok(waited) => waited.map_err(StoreError::from)?,
             // It is set all the same, and will be told again.
             Err(_) => debug!("a setting is not durable yet"),

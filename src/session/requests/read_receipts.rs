@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use whatsapp_rust::{Client, Jid, Server};
 
-use super::{ANSWER, pace::RequestKind};
+use super::{WHATSAPP_ANSWER_TIMEOUT, pace::RequestKind};
 use crate::{
     message::{
         EventId, Message,
@@ -89,7 +89,7 @@ impl Session {
 
     /// Within the deadline of a question: what waits for the wire for so long is worth nothing any more.
     async fn in_time<E>(&self, showing: impl Future<Output = Result<(), E>>) -> Result<(), AcceptError> {
-        match timeout(ANSWER, showing).await {
+        match timeout(WHATSAPP_ANSWER_TIMEOUT, showing).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(self.not_ready_error(AcceptError::NotConnected)),
         }
