@@ -43,12 +43,12 @@ mod armed {
     };
 
     /// A point and how often it is yet to be passed.
-    struct Order(String, AtomicU64);
+    struct CrashOrder(String, AtomicU64);
 
-    static CRASH: LazyLock<Option<Order>> = LazyLock::new(|| Order::read("LOOPBACK_CRASH"));
-    static PANIC: LazyLock<Option<Order>> = LazyLock::new(|| Order::read("LOOPBACK_PANIC"));
+    static CRASH: LazyLock<Option<CrashOrder>> = LazyLock::new(|| CrashOrder::read("LOOPBACK_CRASH"));
+    static PANIC: LazyLock<Option<CrashOrder>> = LazyLock::new(|| CrashOrder::read("LOOPBACK_PANIC"));
 
-    impl Order {
+    impl CrashOrder {
         fn read(variable: &str) -> Option<Self> {
             let order = std::env::var(variable).ok()?;
             let (name, nth) = order.rsplit_once(':')?;
@@ -73,7 +73,7 @@ mod armed {
     }
 
     pub(super) fn pass(name: &str) {
-        let due = |order: &Option<Order>| order.as_ref().is_some_and(|order| order.is_due(name));
+        let due = |order: &Option<CrashOrder>| order.as_ref().is_some_and(|order| order.is_due(name));
         if due(&CRASH) {
             // Ends this process here: nobody can handle it.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);

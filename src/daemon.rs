@@ -31,17 +31,17 @@ use crate::{
     bot::service::Bots,
     clock::SystemClock,
     config::{self, Config, Credentials, Secret, VaultHome},
-    fleet::{Fleet, Settings, Summary, WorkFolder},
-    journal::{Pace, Policy},
+    fleet::{Fleet, FleetSettings, Summary, WorkFolder},
+    journal::{JournalPace, Policy},
     listener::{self, Room},
     live::Live,
     message::{
-        Feed, Shelf,
+        Feed, SegmentCache,
         media::{DiskReserve, Disks, Keeper, Links, Spool, open_place},
     },
     outbound::{Outbound, SystemLookup},
     seal::{Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
-    session::{Directory, Ended, Endpoint, Env, UrlPlaces, Versions, http_client},
+    session::{Directory, EndedTenants, Endpoint, Env, UrlPlaces, Versions, http_client},
     store::{Pool, PoolOptions},
     telemetry::metrics,
     vault::{
@@ -60,7 +60,7 @@ const DIALING: usize = 64;
 const DECODING: usize = 2;
 
 /// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
-const READING: usize = 128;
+const MAX_READERS: usize = 128;
 
 /// Of a grace that is set so much is kept for closing what was not given away.
 const KEPT_FOR_CLOSING: Duration = Duration::from_secs(10);
@@ -140,11 +140,11 @@ impl Daemon {
         let work = WorkFolder::create(&config.data_dir.join("sessions"), &instance)?;
         let env = Arc::new(env(config, vault, keyring, instance, &work, descriptors)?);
         let is_sole = matches!(&config.vault.home, VaultHome::Embedded { shared: false, .. });
-        let settings = Settings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
+        let settings = FleetSettings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
-        fleet.attended_by(vec![webhooks.clone(), bots.clone()]);
+        fleet.set_observers(vec![webhooks.clone(), bots.clone()]);
         let restoring = Instant::now();
         if config.import.on_start {
             // Told to stop, the restore ends at once as well.
@@ -566,9 +566,9 @@ fn env(
             ..PoolOptions::default()
         })?,
         feed: Feed::new(),
-        shelf: Shelf::default(),
+        shelf: SegmentCache::default(),
         directory: Directory::default(),
-        ended: Ended::default(),
+        ended: EndedTenants::default(),
         policy: journal_policy(config),
         settings: config.session.clone(),
         quiet_first: config.heartbeat.interval / 2,
@@ -582,7 +582,7 @@ fn env(
         url_places: UrlPlaces::new(media.parallel.min(descriptors.requests / 8)),
         fetching: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
         uploading: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
-        reading: Arc::new(Semaphore::new(READING)),
+        reading: Arc::new(Semaphore::new(MAX_READERS)),
         decoding: Semaphore::new(DECODING),
         asking_phones: Semaphore::new(config.messages.history.parallel),
         versions: Versions::new(config.whatsapp.version),
@@ -594,7 +594,7 @@ fn env(
 /// How journals are kept.
 pub fn journal_policy(config: &Config) -> Policy {
     Policy {
-        pace: Pace { writes_per_minute: config.vault.writes_per_minute, ..Pace::default() },
+        pace: JournalPace { writes_per_minute: config.vault.writes_per_minute, ..JournalPace::default() },
         snapshot_entries: config.vault.snapshot_entries,
         audit: Some(config.vault.audit),
         ..Policy::default()

@@ -15,7 +15,7 @@ use crate::{
         phone,
     },
     outbound,
-    seal::{Digest, Keyring, Kind, MasterKey, Place},
+    seal::{Digest, Keyring, Kind, MasterKey, SealPosition},
     session,
     tenant::TenantId,
     vault::Seq,
@@ -132,7 +132,8 @@ fn tenant() -> TenantId {
 fn envelope(bytes: &[u8]) {
     let key: MasterKey = "07".repeat(32).parse().expect("a key");
     let seal = Keyring::new(vec![key]).tenant(&tenant());
-    let place = Place { kind: Kind::Entry, seq: Seq(7), part: 0, parts: 1, epoch: Seq(1), previous: Digest::ZERO };
+    let place =
+        SealPosition { kind: Kind::Entry, seq: Seq(7), part: 0, parts: 1, epoch: Seq(1), previous: Digest::ZERO };
     assert!(seal.open(&place, bytes).is_err(), "forged");
     let sealed = seal.seal(&place, bytes);
     assert_eq!(seal.open(&place, &sealed).as_deref(), Ok(bytes));
@@ -142,7 +143,7 @@ fn envelope(bytes: &[u8]) {
     let at = bytes.iter().fold(0usize, |sum, byte| sum.wrapping_mul(31) + usize::from(*byte)) % altered.len();
     altered[at] ^= 1 << (first % 8);
     assert!(seal.open(&place, &altered).is_err(), "altered at {at}");
-    let elsewhere = Place { seq: Seq(8), ..place };
+    let elsewhere = SealPosition { seq: Seq(8), ..place };
     assert!(seal.open(&elsewhere, &sealed).is_err(), "moved");
 }
 
@@ -150,12 +151,12 @@ fn envelope(bytes: &[u8]) {
 fn settings(bytes: &[u8]) {
     let Ok(given) = serde_json::from_slice::<Value>(bytes) else { return };
     let allow = outbound::Allow::default();
-    let before = webhook::Settings::default();
-    match webhook::Settings::parse(&given, &before, |url| outbound::check(url, &allow)) {
+    let before = webhook::WebhookSettings::default();
+    match webhook::WebhookSettings::parse(&given, &before, |url| outbound::check(url, &allow)) {
         Ok(taken) => {
-            assert_eq!(webhook::Settings::restore(&taken.store()).as_ref(), Some(&taken));
+            assert_eq!(webhook::WebhookSettings::restore(&taken.store()).as_ref(), Some(&taken));
             let shown = serde_json::to_value(taken.show()).expect("plain data");
-            let again = webhook::Settings::parse(&shown, &taken, |url| outbound::check(url, &allow));
+            let again = webhook::WebhookSettings::parse(&shown, &taken, |url| outbound::check(url, &allow));
             assert_eq!(again.as_ref(), Ok(&taken), "what is shown can be sent back");
         }
         Err(flaws) => assert!(!flaws.is_empty()),

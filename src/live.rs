@@ -33,17 +33,17 @@ use self::{
     visitors::{MAX_PAYLOAD, PATH, Visitor, Visitors},
 };
 use crate::{
-    api::{Auth, Caller, Denied, Scope, Valid, allows, old_form},
+    api::{Auth, AuthError, Caller, Scope, Valid, allows, old_form},
     config,
     fleet::Fleet,
-    message::{Connection, Delivery, Event, EventBody, EventId, Notice, OrderChange, status::STATUS_CHAT},
+    message::{ConnectionState, Delivery, Event, EventBody, EventId, FeedItem, OrderChange, status::STATUS_CHAT},
     telemetry::metrics::{self, label::Consumer},
     tenant::TenantId,
     waha::{self, KitchenOrder, View},
 };
 
 /// How long a client may take to open, and to read what is on its way to it before its goodbye.
-const PATIENCE: Duration = Duration::from_secs(20);
+const SOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Pauses until there is room among the packets of a client: one that reads makes some at once.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
@@ -66,7 +66,7 @@ pub struct Live {
 }
 
 #[derive(Clone)]
-struct Shared {
+struct LiveContext {
     fleet: Arc<Fleet>,
     auth: Arc<Auth>,
     origins: config::Origins,
@@ -111,7 +111,8 @@ impl Live {
         let visitors = Visitors::new(settings.handshakes.clone());
         let origins = settings.origins.clone();
         let seats = Seats::new(sockets);
-        let shared = Shared { fleet, auth: auth.clone(), origins, seats, tasks: tasks.clone(), stop: stop.clone() };
+        let shared =
+            LiveContext { fleet, auth: auth.clone(), origins, seats, tasks: tasks.clone(), stop: stop.clone() };
         let (sockets, io) = SocketIo::builder()
             .req_path(PATH)
             .max_payload(MAX_PAYLOAD as u64)
@@ -156,11 +157,11 @@ impl Doorway {
 
 /// The client sees it as `connect_error`.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum ConnectError {
     #[error("unauthorized: {0}")]
-    Unauthorized(Denied),
+    Unauthorized(AuthError),
     #[error("unavailable: {0}")]
-    Unavailable(Denied),
+    Unavailable(AuthError),
     #[error("forbidden: this page may not connect without a key")]
     Origin,
     #[error("too many: the key has as many sockets as it may")]
@@ -176,9 +177,9 @@ pub const EVENTS: [&str; 1] = ["register"];
 /// connected (`ns.rs`, `connect`), and drops what a quick client says in between.
 async fn admit(
     socket: SocketRef,
-    State(shared): State<Shared>,
+    State(shared): State<LiveContext>,
     TryData(handshake): TryData<Handshake>,
-) -> Result<(), Refused> {
+) -> Result<(), ConnectError> {
     let brought = handshake.map_or([None, None], |handshake| [handshake.key, handshake.token]);
     let credential = brought.into_iter().flatten().find(|credential| !credential.is_empty());
     let visitor = socket.req_parts().extensions.get::<Arc<Visitor>>();
@@ -187,25 +188,25 @@ async fn admit(
         None if shared.auth.legacy_open() => {
             // A browser lets every page open a WebSocket: where only some may call, that is said here.
             if !allows(&shared.origins, socket.req_parts().headers.get(header::ORIGIN)) {
-                return Err(Refused::Origin);
+                return Err(ConnectError::Origin);
             }
             Ok(Valid { caller: Caller::Anyone, gone: CancellationToken::new(), expires_at: None })
         }
-        None => Err(Denied::Missing),
+        None => Err(AuthError::Missing),
     };
     let valid = identified.map_err(|denied| {
         if let Some(visitor) = visitor.filter(|visitor| !visitor.may_try_again()) {
             visitor.hang_up();
         }
         match denied {
-            Denied::Missing | Denied::Wrong | Denied::TooMany { .. } => Refused::Unauthorized(denied),
-            Denied::Unavailable => Refused::Unavailable(denied),
+            AuthError::Missing | AuthError::Wrong | AuthError::TooMany { .. } => ConnectError::Unauthorized(denied),
+            AuthError::Unavailable => ConnectError::Unavailable(denied),
         }
     })?;
     let address = visitor.and_then(|visitor| visitor.address);
-    let seat = shared.seats.take(&valid.caller, address).ok_or(Refused::Full)?;
+    let seat = shared.seats.take(&valid.caller, address).ok_or(ConnectError::Full)?;
     if visitor.is_some_and(|visitor| !visitor.enter()) {
-        return Err(Refused::Full);
+        return Err(ConnectError::Full);
     }
     let gone = shared.stop.child_token();
     socket.extensions.insert(Registrations {
@@ -229,7 +230,7 @@ async fn admit(
 }
 
 /// A socket is disconnected when its key is revoked or its token has expired.
-async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: CancellationToken, shared: Shared) {
+async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: CancellationToken, shared: LiveContext) {
     let clock = &shared.fleet.env().clock;
     let expiry = async {
         match valid.expires_at {
@@ -253,10 +254,14 @@ async fn end_with_its_credential(socket: SocketRef, valid: Valid, gone: Cancella
             sleep(Duration::from_millis(20)).await;
         }
     };
-    let _ = shared.stop.run_until_cancelled(tokio::time::timeout(PATIENCE, leaving)).await;
+    let _ = shared.stop.run_until_cancelled(tokio::time::timeout(SOCKET_CLOSE_TIMEOUT, leaving)).await;
 }
 
-async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(registration): TryData<Registration>) {
+async fn on_register(
+    socket: SocketRef,
+    State(shared): State<LiveContext>,
+    TryData(registration): TryData<Registration>,
+) {
     let refuse = |error: &str| {
         let _ = socket.emit("error", &json!({ "code": "invalid_input", "error": error }));
     };
@@ -305,10 +310,10 @@ async fn on_register(socket: SocketRef, State(shared): State<Shared>, TryData(re
     });
 }
 
-/// Of a socket that ends before it is quite open nothing may be heard.
+/// Returns when the socket is gone. Polls: a socket that ends while it opens triggers no disconnect handler.
 async fn lost(socket: &SocketRef) {
     loop {
-        sleep(PATIENCE).await;
+        sleep(SOCKET_CLOSE_TIMEOUT).await;
         if !socket.connected() {
             return;
         }
@@ -383,24 +388,24 @@ async fn follow(
         };
         match heard {
             // Older events may not have been read yet: this one comes from the log, after them.
-            Ok(Notice::Event(_)) if is_behind => {}
-            Ok(Notice::Event(event)) if last.is_none_or(|last| event.id > last) => {
+            Ok(FeedItem::Event(_)) if is_behind => {}
+            Ok(FeedItem::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 last = Some(event.id);
                 emit_event(fleet, socket, &event).await;
                 if event.body.message().is_some() {
                     metrics::message_delivered(Consumer::SocketIo, event.at_ms(), fleet.env().clock.now());
                 }
             }
-            Ok(Notice::Event(_) | Notice::Presence(_)) => {}
-            Ok(Notice::Connection(connection)) => {
+            Ok(FeedItem::Event(_) | FeedItem::Presence(_)) => {}
+            Ok(FeedItem::Connection(connection)) => {
                 emit_connection(socket, tenant, &connection, now(fleet)).await;
                 if has_moved(&connection) && fleet.is_leaving() {
                     return send_on(socket).await;
                 }
             }
-            Ok(Notice::Qr(_)) if !may_pair => {}
-            Ok(Notice::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
-            Ok(Notice::InLog) => is_behind = true,
+            Ok(FeedItem::Qr(_)) if !may_pair => {}
+            Ok(FeedItem::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
+            Ok(FeedItem::InLog) => is_behind = true,
             // Too slow for the feed: the log has what was missed.
             Err(RecvError::Lagged(_)) => {
                 if let Some(status) = fleet.status(tenant) {
@@ -413,12 +418,12 @@ async fn follow(
     }
 }
 
-fn has_moved(connection: &Connection) -> bool {
-    matches!(connection, Connection::Disconnected { reason, .. } if reason == "moved")
+fn has_moved(connection: &ConnectionState) -> bool {
+    matches!(connection, ConnectionState::Disconnected { reason, .. } if reason == "moved")
 }
 
-/// Of a tenant that this process has given away it hears no more, and that may last until the last of all tenants is given. So the client's
-/// line ends: it comes back by itself, to a process that stays where something leads it there, and goes on from its cursor.
+/// Ends the client's line after its tenant was given away: this process hears nothing more of the tenant. The client
+/// reconnects by itself, to a process that stays, and continues from its cursor.
 async fn send_on(socket: &SocketRef) {
     /// What was said last goes out first, and tenants that go in the same moment cost one line.
     const FAREWELL: Duration = Duration::from_secs(1);
@@ -432,7 +437,7 @@ async fn send_on(socket: &SocketRef) {
 /// else's to serve, and so is one whose code a process that lives shows.
 async fn open_unpaired(fleet: &Arc<Fleet>, tenant: &TenantId) {
     let is_unpaired = matches!(fleet.record(tenant).await, Ok(Some(record)) if !record.whatsapp_connected);
-    if is_unpaired && let Err(error) = fleet.known_in_turn(tenant).await {
+    if is_unpaired && let Err(error) = fleet.open_known_in_turn(tenant).await {
         debug!(%tenant, %error, "a tenant is not opened for its dashboard");
     }
 }
@@ -538,11 +543,11 @@ async fn emit_event(fleet: &Fleet, socket: &SocketRef, event: &Event) {
     }
 }
 
-async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &Connection, now_ms: i64) {
+async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &ConnectionState, now_ms: i64) {
     let (status, details) = match connection {
-        Connection::Connected { phone_number } => ("connected", json!({ "phoneNumber": phone_number })),
-        Connection::Connecting => ("connecting", json!({})),
-        Connection::Disconnected { reason, scan_needed } => {
+        ConnectionState::Connected { phone_number } => ("connected", json!({ "phoneNumber": phone_number })),
+        ConnectionState::Connecting => ("connecting", json!({})),
+        ConnectionState::Disconnected { reason, scan_needed } => {
             ("disconnected", json!({ "reason": reason, "scanNeeded": scan_needed }))
         }
     };

@@ -55,7 +55,7 @@ impl SessionAccount {
 
 /// `GET /api/sessions/{session}/account`
 pub async fn show(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<SessionAccount>, Problem> {
-    Ok(Json(SessionAccount::of(&app.fleet.known(&tenant).await?).await?))
+    Ok(Json(SessionAccount::of(&app.fleet.open_known(&tenant).await?).await?))
 }
 
 /// `PUT /api/sessions/{session}/account/change`: lets another account scan, once, within a day.
@@ -64,7 +64,7 @@ pub async fn allow(
     For { tenant, .. }: For<Controlling>,
     Body(request): Body<AccountChangeRequest>,
 ) -> Result<Json<SessionAccount>, Problem> {
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     session.allow_account_change(request.conversations).await?;
     Ok(Json(SessionAccount::of(&session).await?))
 }
@@ -74,7 +74,7 @@ pub async fn forbid(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
 ) -> Result<Json<SessionAccount>, Problem> {
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     session.forbid_account_change().await?;
     Ok(Json(SessionAccount::of(&session).await?))
 }

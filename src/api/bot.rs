@@ -103,7 +103,7 @@ pub async fn put_menu(
     WholeBody(menu): WholeBody<MenuForm>,
 ) -> Result<Tagged<MenuForm>, Problem> {
     menu.check()?;
-    let session = app.fleet.opened(&tenant).await?;
+    let session = app.fleet.open_or_create(&tenant).await?;
     Ok(Tagged(forms::shown(app.bots.put_menu(&session, menu.0, expected).await?)))
 }
 
@@ -123,7 +123,7 @@ pub async fn put_settings(
     WholeBody(settings): WholeBody<SettingsForm>,
 ) -> Result<Tagged<SettingsForm>, Problem> {
     settings.check()?;
-    let session = app.fleet.opened(&tenant).await?;
+    let session = app.fleet.open_or_create(&tenant).await?;
     Ok(Tagged(forms::shown(app.bots.put_settings(&session, settings.0, expected).await?)))
 }
 
@@ -346,7 +346,7 @@ fn show(tenant: &TenantId, record: &OrderRecord) -> KitchenOrder {
 }
 
 async fn known(app: &App, tenant: &TenantId) -> Result<Session, Problem> {
-    Ok(app.fleet.known(tenant).await?)
+    Ok(app.fleet.open_known(tenant).await?)
 }
 
 fn within(field: &'static str, given: Option<usize>, most: usize) -> Result<usize, Problem> {

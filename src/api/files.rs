@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     fleet::FleetError,
-    message::media::{FileName, Kept, is_shown, title},
-    session::NoFile,
+    message::media::{FileName, StoredFile, is_shown, title},
+    session::FileError,
 };
 
 /// The browser may show it, but it may do nothing: no script, no frame, no request.
@@ -28,7 +28,7 @@ const POLICY: &str =
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'none'; frame-ancestors 'self'; sandbox";
 
 #[derive(Deserialize, JsonSchema)]
-pub struct Named {
+pub struct FilePath {
     /// As `media.url` of the message has it.
     file: String,
 }
@@ -57,17 +57,17 @@ impl Gives for Served {
 pub async fn serve(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Path(Named { file }): Path<Named>,
+    Path(FilePath { file }): Path<FilePath>,
     headers: HeaderMap,
 ) -> Result<Served, Problem> {
-    let unknown = || Problem::from(NoFile::Unknown);
+    let unknown = || Problem::from(FileError::Unknown);
     let name = file.rsplit_once('.').map_or(file.as_str(), |(name, _)| name);
     let name: FileName = name.parse().map_err(|_| unknown())?;
     let keeper = &app.fleet.env().media;
     // Without a look at the session: it may be closed, or another process's.
-    let kept = match keeper.find(&tenant, &name).await.map_err(NoFile::from)? {
+    let kept = match keeper.find(&tenant, &name).await.map_err(FileError::from)? {
         Some(kept) => kept,
-        None => match app.fleet.known(&tenant).await {
+        None => match app.fleet.open_known(&tenant).await {
             Ok(session) => session.file(&name).await?,
             Err(FleetError::Unknown | FleetError::NotOpen) => return Err(unknown()),
             Err(error) => return Err(error.into()),
@@ -77,17 +77,17 @@ pub async fn serve(
     if matches(&headers, header::IF_NONE_MATCH, &tag) {
         return Ok(Served((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()));
     }
-    let Wanted { status, from, to } = wanted(&headers, &kept, &tag);
+    let ByteRangeAnswer { status, from, to } = wanted(&headers, &kept, &tag);
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
         let range = [(header::CONTENT_RANGE, format!("bytes */{}", kept.size()))];
         return Ok(Served((status, range).into_response()));
     }
-    let bytes = keeper.read(&kept, from..to).await.map_err(NoFile::from)?;
+    let bytes = keeper.read(&kept, from..to).await.map_err(FileError::from)?;
     let title = match app.fleet.serving(&tenant).await {
         Ok(Some(session)) => session.file_title(&name).await,
         _ => None,
     };
-    let kind = keeper.kind(&kept).await.map_err(NoFile::from)?;
+    let kind = keeper.kind(&kept).await.map_err(FileError::from)?;
     let shown = kind.is_some_and(is_shown);
     let mut response = Response::new(Body::from_stream(bytes));
     *response.status_mut() = status;
@@ -127,23 +127,23 @@ fn disposition(shown: bool, file: &str, title: Option<&str>) -> String {
 
 /// The bytes that are answered with.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct ByteRangeAnswer {
     status: StatusCode,
     from: u64,
     to: u64,
 }
 
-fn wanted(headers: &HeaderMap, kept: &Kept, tag: &str) -> Wanted {
+fn wanted(headers: &HeaderMap, kept: &StoredFile, tag: &str) -> ByteRangeAnswer {
     let size = kept.size();
-    let whole = Wanted { status: StatusCode::OK, from: 0, to: size };
+    let whole = ByteRangeAnswer { status: StatusCode::OK, from: 0, to: size };
     // The part of another file than the one that is here now is of no use.
     if headers.contains_key(header::IF_RANGE) && !matches(headers, header::IF_RANGE, tag) {
         return whole;
     }
     match headers.get(header::RANGE).and_then(|range| range.to_str().ok()).and_then(|range| part(range, size)) {
         None => whole,
-        Some(Some((from, to))) => Wanted { status: StatusCode::PARTIAL_CONTENT, from, to },
-        Some(None) => Wanted { status: StatusCode::RANGE_NOT_SATISFIABLE, from: 0, to: 0 },
+        Some(Some((from, to))) => ByteRangeAnswer { status: StatusCode::PARTIAL_CONTENT, from, to },
+        Some(None) => ByteRangeAnswer { status: StatusCode::RANGE_NOT_SATISFIABLE, from: 0, to: 0 },
     }
 }
 
@@ -176,21 +176,23 @@ fn matches(headers: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
     given.any(|given| given.trim() == "*" || given.trim().trim_start_matches("W/") == tag)
 }
 
-impl From<NoFile> for Problem {
-    fn from(error: NoFile) -> Self {
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
         match error {
-            NoFile::Unknown => Self::missing("unknown_file", "There is no such file"),
-            NoFile::Gone => Self::missing(
+            FileError::Unknown => Self::missing("unknown_file", "There is no such file"),
+            FileError::Gone => Self::missing(
                 "file_gone",
                 "WhatsApp does not have the file any more, and the phone did not send it again",
             ),
-            NoFile::Damaged => Self::unprocessable("file_damaged", "The file is not the one that its message names"),
-            NoFile::TooLarge(_) => Self::unprocessable("file_too_large", "The file is larger than what is kept here"),
-            NoFile::Offline => Self::unavailable("not_connected", "The session is not connected to WhatsApp"),
-            NoFile::Hosts => Self::unavailable("media_down", "WhatsApp's media hosts do not give the file"),
-            NoFile::Slow => Self::unavailable("file_coming", "The file is still being fetched"),
-            NoFile::TooMany { wait } => Self::too_many(wait),
-            NoFile::Storage => Self::unavailable("storage", "The place where files are kept cannot be used"),
+            FileError::Damaged => Self::unprocessable("file_damaged", "The file is not the one that its message names"),
+            FileError::TooLarge(_) => {
+                Self::unprocessable("file_too_large", "The file is larger than what is kept here")
+            }
+            FileError::Offline => Self::unavailable("not_connected", "The session is not connected to WhatsApp"),
+            FileError::Hosts => Self::unavailable("media_down", "WhatsApp's media hosts do not give the file"),
+            FileError::Slow => Self::unavailable("file_coming", "The file is still being fetched"),
+            FileError::TooMany { wait } => Self::too_many(wait),
+            FileError::Storage => Self::unavailable("storage", "The place where files are kept cannot be used"),
         }
     }
 }

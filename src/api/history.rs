@@ -15,8 +15,7 @@ use crate::session;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "HistoryRequest")]
-pub struct Wanted {
+pub struct HistoryRequest {
     #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
     /// How many messages at the most.
@@ -33,8 +32,7 @@ fn usual() -> u16 {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "HistoryResponse")]
-pub struct Fetched {
+pub struct HistoryResponse {
     /// How many came that were not known; they are among the chat's messages now.
     messages: usize,
     /// The phone has nothing older. `null`: it does not say.
@@ -47,8 +45,8 @@ pub struct Fetched {
 pub async fn fetch(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Body(wanted): Body<Wanted>,
-) -> Result<Json<Fetched>, Problem> {
+    Body(wanted): Body<HistoryRequest>,
+) -> Result<Json<HistoryResponse>, Problem> {
     let flaw = |field: &'static str, message: &str| {
         Problem::invalid(
             format!("{field}: {message}"),
@@ -59,7 +57,7 @@ pub async fn fetch(
     if !(1..=MOST).contains(&wanted.count) {
         return Err(flaw("count", "expected 1 to 200"));
     }
-    let session = app.fleet.known(&tenant).await?;
-    let session::Fetched { messages, complete, full } = session.fetch_past(&chat, wanted.count).await?;
-    Ok(Json(Fetched { messages, complete, full }))
+    let session = app.fleet.open_known(&tenant).await?;
+    let session::FetchedHistory { messages, complete, full } = session.fetch_past(&chat, wanted.count).await?;
+    Ok(Json(HistoryResponse { messages, complete, full }))
 }

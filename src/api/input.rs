@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     BODY_LIMIT,
-    openapi::{Operation, Place, Takes},
+    openapi::{Operation, ParameterIn, Takes},
     problem::{FieldError, Problem},
 };
 
@@ -122,7 +122,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
 impl<T: JsonSchema> Takes for Query<T> {
     fn takes(operation: &mut Operation<'_>) {
-        operation.parameters::<T>(Place::Query);
+        operation.parameters::<T>(ParameterIn::Query);
         operation.may_fail(&[400]);
     }
 }
@@ -141,7 +141,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
 impl<T: JsonSchema> Takes for Path<T> {
     fn takes(operation: &mut Operation<'_>) {
-        operation.parameters::<T>(Place::Path);
+        operation.parameters::<T>(ParameterIn::Path);
         operation.may_fail(&[400]);
     }
 }

@@ -37,13 +37,13 @@ const MOST_TENANTS: usize = 1000;
 
 /// What the page goes by.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct MetricsSettings {
     pub per_tenant: PerTenant,
     /// Where the vault is, in a word.
     pub vault: &'static str,
 }
 
-impl Settings {
+impl MetricsSettings {
     fn shows_tenants(self, tenants: usize) -> bool {
         match self.per_tenant {
             PerTenant::On => true,
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn tenants_have_series_until_there_are_too_many() {
-        let shows = |per_tenant, tenants| Settings { per_tenant, vault: "embedded" }.shows_tenants(tenants);
+        let shows = |per_tenant, tenants| MetricsSettings { per_tenant, vault: "embedded" }.shows_tenants(tenants);
         assert!(shows(PerTenant::Auto, 1000) && !shows(PerTenant::Auto, 1001));
         assert!(shows(PerTenant::On, 100_000) && !shows(PerTenant::Off, 1));
     }

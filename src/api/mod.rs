@@ -42,10 +42,10 @@ use self::{
 };
 pub use self::{
     auth::{
-        Access, Auth, Caller, Denied, Scope, Settings as AuthSettings, Valid,
+        Access, Auth, AuthError, AuthSettings, Caller, Scope, Valid,
         cors::{allows, layer as cors},
     },
-    metrics::{Settings as MetricsSettings, router as metrics_router},
+    metrics::{MetricsSettings, router as metrics_router},
     problem::Problem,
     route::Listed,
 };

@@ -137,9 +137,9 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
     }
 }
 
-pub fn entry(tenant: &TenantId, entry: history::Entry, links: &Links) -> Entry {
+pub fn entry(tenant: &TenantId, entry: history::HistoryEntry, links: &Links) -> Entry {
     let status = entry.message.from_me.then(|| entry.delivery());
-    let history::Entry {
+    let history::HistoryEntry {
         event: cursor,
         past: _,
         is_ours: _,

@@ -20,7 +20,7 @@ use crate::{
     journal::ArchiveError,
     listener::Rejection,
     message::Flaw,
-    session::{End, NoPast, Refused, RefusedPasskey, RefusedSend},
+    session::{AcceptError, End, HistoryError, PasskeyStepError, RequestError},
     store::StoreError,
     tenant::TenantId,
 };
@@ -315,141 +315,141 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<RequestError> for Problem {
+    fn from(refused: RequestError) -> Self {
         match refused {
-            Refused::NotConnected => Self::not_connected(),
-            Refused::Ended(end) => end.into(),
-            Refused::Unreachable => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
-            Refused::Unreadable => {
+            RequestError::NotConnected => Self::not_connected(),
+            RequestError::Ended(end) => end.into(),
+            RequestError::Unreachable => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
+            RequestError::Unreadable => {
                 let mut problem =
                     Self::unprocessable("whatsapp_unreadable", "WhatsApp answers, and the answer cannot be read");
                 problem.detail = Some("asking again would bring the same: the daemon may be too old".to_owned());
                 problem
             }
-            Refused::NoKeys => Self::conflict(
+            RequestError::NoKeys => Self::conflict(
                 "no_settings_keys",
                 "The phone has not shared the keys of its settings",
                 "switch the phone on, and try again later",
             ),
-            Refused::Full { most, of } => {
+            RequestError::Full { most, of } => {
                 let mut problem = Self::unprocessable("limit_reached", "There are as many as WhatsApp allows");
                 problem.detail = Some(format!("at most {most} {of}"));
                 problem
             }
-            Refused::Input { field, expected } => Self::invalid(
+            RequestError::Input { field, expected } => Self::invalid(
                 format!("{field}: {expected}"),
                 vec![FieldError { field: field.into(), message: expected.to_owned() }],
             ),
-            Refused::Unknown(what) => {
+            RequestError::Unknown(what) => {
                 let mut problem = Self::missing("not_at_whatsapp", "WhatsApp knows no such thing");
                 problem.detail = Some(format!("there is no such {what}"));
                 problem
             }
-            Refused::NotAllowed => Self::forbidden("WhatsApp does not allow this to this account"),
-            Refused::Conflict => Self::conflict(
+            RequestError::NotAllowed => Self::forbidden("WhatsApp does not allow this to this account"),
+            RequestError::Conflict => Self::conflict(
                 "conflict_at_whatsapp",
                 "WhatsApp has it otherwise",
                 "it was changed meanwhile, or is so already; look again",
             ),
-            Refused::TooMany { wait } => Self::too_many(wait),
-            Refused::WhatsApp(said) => {
+            RequestError::TooMany { wait } => Self::too_many(wait),
+            RequestError::WhatsApp(said) => {
                 let mut problem =
                     Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused_by_whatsapp", "WhatsApp refuses this");
                 problem.detail = Some(said);
                 problem
             }
-            Refused::Store(error) => Self::unreadable(error),
+            RequestError::Store(error) => Self::unreadable(error),
         }
     }
 }
 
-impl From<NoPast> for Problem {
-    fn from(error: NoPast) -> Self {
+impl From<HistoryError> for Problem {
+    fn from(error: HistoryError) -> Self {
         match error {
-            NoPast::Refused(refused) => refused.into(),
-            NoPast::NothingKnown => Self::conflict(
+            HistoryError::Refused(refused) => refused.into(),
+            HistoryError::NothingKnown => Self::conflict(
                 "nothing_known",
                 "No message of this chat is known",
                 "the phone is asked for what is older than a message: the first must come by itself",
             ),
-            NoPast::Busy { wait } => Self::too_many(wait),
-            NoPast::Silent => {
+            HistoryError::Busy { wait } => Self::too_many(wait),
+            HistoryError::Silent => {
                 Self::unavailable("phone_silent", "The phone does not answer: is it switched on, and online?")
             }
-            NoPast::Unreadable => Self::unavailable("phone_unreadable", "The phone's answer cannot be read"),
-            NoPast::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
+            HistoryError::Unreadable => Self::unavailable("phone_unreadable", "The phone's answer cannot be read"),
+            HistoryError::VaultDown => Self::unavailable("vault_down", "The vault does not answer"),
         }
     }
 }
 
-impl From<RefusedPasskey> for Problem {
-    fn from(refused: RefusedPasskey) -> Self {
+impl From<PasskeyStepError> for Problem {
+    fn from(refused: PasskeyStepError) -> Self {
         match refused {
-            RefusedPasskey::NotAsked => {
+            PasskeyStepError::NotAsked => {
                 Self::conflict("no_passkey", "WhatsApp asks for no passkey now", "begin to pair, and scan the QR code")
             }
-            RefusedPasskey::NotNow(detail) => {
+            PasskeyStepError::NotNow(detail) => {
                 Self::conflict("passkey_step", "The pairing with a passkey is at another step", detail)
             }
-            RefusedPasskey::Wrong { field, expected } => {
+            PasskeyStepError::Wrong { field, expected } => {
                 let mut problem = Self::unprocessable("wrong_assertion", "This answers another challenge");
                 problem.errors = vec![FieldError { field: field.into(), message: expected.to_owned() }];
                 problem
             }
-            RefusedPasskey::WhatsApp(said) => {
+            PasskeyStepError::WhatsApp(said) => {
                 let mut problem = Self::unprocessable("refused_by_whatsapp", "WhatsApp refuses the passkey");
                 problem.detail = Some(format!("{said}: begin again with a new QR code"));
                 problem
             }
-            RefusedPasskey::Lost => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
+            PasskeyStepError::Lost => Self::unavailable("whatsapp_unreachable", "WhatsApp does not answer now"),
         }
     }
 }
 
-impl From<RefusedSend> for Problem {
-    fn from(refused: RefusedSend) -> Self {
+impl From<AcceptError> for Problem {
+    fn from(refused: AcceptError) -> Self {
         match refused {
-            RefusedSend::NotConnected => Self::not_connected(),
-            RefusedSend::Ended(end) => end.into(),
-            RefusedSend::Recipient => {
+            AcceptError::NotConnected => Self::not_connected(),
+            AcceptError::Ended(end) => end.into(),
+            AcceptError::Recipient => {
                 let message = "expected a phone number with its country code, or a jid".to_owned();
                 Self::invalid(message.clone(), vec![FieldError { field: "to".into(), message }])
             }
-            RefusedSend::Draft(Flaw { field, expected }) => Self::invalid(
+            AcceptError::Draft(Flaw { field, expected }) => Self::invalid(
                 format!("{field}: {expected}"),
                 vec![FieldError { field: field.into(), message: expected }],
             ),
-            RefusedSend::NotInChannels(reason) => {
+            AcceptError::NotInChannels(reason) => {
                 let mut problem = Self::unprocessable("not_in_channels", "This cannot be said in a channel");
                 problem.detail = Some(reason.to_owned());
                 problem
             }
-            RefusedSend::UnknownMessage => {
+            AcceptError::UnknownMessage => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_message", "There is no such message here")
             }
-            RefusedSend::EditTooLate(window) => {
+            AcceptError::EditTooLate(window) => {
                 let mut problem = Self::unprocessable("edit_too_late", "The message is too old to be edited");
                 problem.detail =
                     Some(format!("WhatsApp takes edits for {} minutes: send another message", window.as_secs() / 60));
                 problem
             }
-            RefusedSend::NobodyKnown => Self::conflict(
+            AcceptError::NobodyKnown => Self::conflict(
                 "nobody_known",
                 "Nobody is known to whom it could go",
                 "name them in contacts: nobody is saved, and nobody wrote",
             ),
-            RefusedSend::KeyReused => Self::new(
+            AcceptError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
                 "This key was used for another message",
             ),
-            RefusedSend::IdTaken => Self::conflict(
+            AcceptError::IdTaken => Self::conflict(
                 "id_taken",
                 "A message of this id is there already",
                 "somebody else wrote it, or the owner on the phone: leave `id` out, or make a new one",
             ),
-            RefusedSend::OtherAccount { id, delivery } => {
+            AcceptError::OtherAccount { id, delivery } => {
                 let mut problem = Self::conflict(
                     "other_account",
                     "The message was accepted for the account that was paired before",
@@ -458,39 +458,39 @@ impl From<RefusedSend> for Problem {
                 problem.message_id = Some(Box::new(id));
                 problem
             }
-            RefusedSend::Strangers(held) => {
+            AcceptError::Strangers(held) => {
                 let mut problem = Self::unprocessable("bulk_to_strangers", "Too many first messages to strangers");
                 let until = Timestamp::from_millisecond(held.until_ms).unwrap_or(Timestamp::MAX);
                 problem.detail = Some(format!("{}: it could not leave before {until:.0}", held.reason.words()));
                 problem
             }
-            RefusedSend::TooLarge(limit) => Self::too_large(limit, "a file of this kind"),
-            RefusedSend::Unfetched(reason) => {
+            AcceptError::TooLarge(limit) => Self::too_large(limit, "a file of this kind"),
+            AcceptError::Unfetched(reason) => {
                 let mut problem = Self::unprocessable("file_unavailable", "The file's URL does not give it");
                 problem.detail = Some(reason);
                 problem
             }
-            RefusedSend::BacklogFull => {
+            AcceptError::BacklogFull => {
                 let title = "As much waits to be sent as may: nothing was sent";
                 let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "backlog_full", title);
                 problem.detail = Some("what waits goes when WhatsApp is reached, or expires".to_owned());
                 problem.retry_after_s = Some(30);
                 problem
             }
-            RefusedSend::Busy => Self::unavailable("busy", "Too many files are on their way: nothing was sent"),
-            RefusedSend::MediaDown => {
+            AcceptError::Busy => Self::unavailable("busy", "Too many files are on their way: nothing was sent"),
+            AcceptError::MediaDown => {
                 Self::unavailable("media_down", "WhatsApp's media hosts do not answer: nothing was sent")
             }
-            RefusedSend::RefusedFile(code) => {
+            AcceptError::RefusedFile(code) => {
                 let mut problem = Self::unprocessable("refused_by_whatsapp", "WhatsApp refuses this");
                 problem.detail = Some(format!("WhatsApp takes no file: {code}"));
                 problem
             }
-            RefusedSend::TooMany { wait } => Self::too_many(wait),
-            RefusedSend::Unasked(refused) => refused.into(),
-            RefusedSend::Disk => Self::unavailable("storage", "The local disk fails: nothing was sent"),
-            RefusedSend::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
-            RefusedSend::OutcomeUnknown { id } => {
+            AcceptError::TooMany { wait } => Self::too_many(wait),
+            AcceptError::Unasked(refused) => refused.into(),
+            AcceptError::Disk => Self::unavailable("storage", "The local disk fails: nothing was sent"),
+            AcceptError::VaultDown => Self::unavailable("vault_down", "The vault does not answer: nothing was sent"),
+            AcceptError::OutcomeUnknown { id } => {
                 let title = "The vault has not confirmed the message: it may still be sent";
                 let mut problem = Self::unavailable("send_outcome_unknown", title);
                 problem.detail =

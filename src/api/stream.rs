@@ -17,7 +17,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    message::history::{Entry, Query},
+    message::history::{HistoryEntry, MessageQuery},
     session::Session,
     store::StoreError,
 };
@@ -64,9 +64,9 @@ impl Frame {
 }
 
 struct Writing<F> {
-    entries: mpsc::Receiver<Result<Option<Entry>, StoreError>>,
+    entries: mpsc::Receiver<Result<Option<HistoryEntry>, StoreError>>,
     /// The first was read before there was an answer: a failure is one.
-    first: Option<Option<Entry>>,
+    first: Option<Option<HistoryEntry>>,
     form: F,
     buffer: Vec<u8>,
     count: usize,
@@ -81,9 +81,9 @@ pub fn busy() -> Problem {
 /// The messages that a query finds, each in its form.
 pub async fn messages<T, M: Serialize>(
     session: &Session,
-    query: Query,
+    query: MessageQuery,
     frame: Frame,
-    form: impl Fn(Entry) -> M + Send + 'static,
+    form: impl Fn(HistoryEntry) -> M + Send + 'static,
 ) -> Result<Streamed<T>, Problem> {
     let mut entries = session.stream_messages(query).ok_or_else(busy)?;
     let first = match entries.recv().await {
@@ -98,7 +98,7 @@ pub async fn messages<T, M: Serialize>(
     Ok(Streamed { body: Body::from_stream(chunks), form: PhantomData })
 }
 
-impl<M: Serialize, F: Fn(Entry) -> M> Writing<F> {
+impl<M: Serialize, F: Fn(HistoryEntry) -> M> Writing<F> {
     /// `None` after the end. A list that breaks off ends the connection: it must not look whole.
     async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
         if self.tail.is_none() {

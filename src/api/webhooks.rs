@@ -16,11 +16,11 @@ use super::{
 use crate::{
     store::StoreError,
     tenant::TenantId,
-    waha::Wish,
-    webhook::{FailureForm, Form, WebhookError},
+    waha::EventSelection,
+    webhook::{FailureForm, SessionConfig, WebhookError},
 };
 
-/// A session's `config` in WAHA's form, as it is given. [`crate::webhook::Settings::parse`] checks it and names every flaw, which
+/// A session's `config` in WAHA's form, as it is given. [`crate::webhook::WebhookSettings::parse`] checks it and names every flaw, which
 /// no derived reader would do.
 #[derive(Deserialize)]
 #[serde(transparent)]
@@ -49,7 +49,7 @@ impl JsonSchema for Config {
                             "events": {
                                 "type": "array", "minItems": 1, "maxItems": 64,
                                 "description": "Names of events; `*` for all.",
-                                "items": { "enum": Wish::names().collect::<Vec<_>>() },
+                                "items": { "enum": EventSelection::names().collect::<Vec<_>>() },
                             },
                             "hmac": {
                                 "type": ["object", "null"],
@@ -92,7 +92,10 @@ impl JsonSchema for Config {
     }
 }
 
-pub async fn show(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Json<Form>, Problem> {
+pub async fn show(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Json<SessionConfig>, Problem> {
     known(&app, &tenant).await?;
     Ok(Json(app.webhooks.show(&tenant).await?))
 }
@@ -102,12 +105,12 @@ pub async fn put(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(config): Body<Config>,
-) -> Result<Json<Form>, Problem> {
+) -> Result<Json<SessionConfig>, Problem> {
     if app.fleet.status(&tenant).is_none() && app.fleet.record(&tenant).await?.is_none() {
         // What is refused makes none.
         app.webhooks.check_new(&config.0)?;
     }
-    app.fleet.opened(&tenant).await?;
+    app.fleet.open_or_create(&tenant).await?;
     Ok(Json(app.webhooks.put_webhooks(&tenant, config.0).await?))
 }
 
@@ -134,7 +137,7 @@ pub async fn redrive(
 }
 
 async fn known(app: &App, tenant: &TenantId) -> Result<(), Problem> {
-    Ok(app.fleet.known(tenant).await.map(drop)?)
+    Ok(app.fleet.open_known(tenant).await.map(drop)?)
 }
 
 #[derive(Deserialize, JsonSchema)]

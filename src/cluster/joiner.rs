@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, Ask, Verdict};
+use super::{HandoverAnswer, HandoverAsk, HandoverVerdict};
 use crate::{
     clock::Instant,
     tenant::TenantId,
@@ -38,8 +38,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const LONGEST_ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 const ROUNDS: u32 = 6;
 
-/// One that has said that it is letting go has so long for it; and so has everybody after a time in which this process could not read or
-/// write, since they could not either.
+/// How long an owner has once it has announced that it lets go. Also granted to everybody after a time in which this
+/// process could not read or write letters: they could not either.
 const COMING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A tenant that its owner keeps is asked for again after so long, if it is still offered; twice as long each time.
@@ -88,13 +88,13 @@ struct Want {
     owner: InstanceId,
     /// In the order of the offers; 0: somebody waits for it.
     order: u64,
-    step: Step,
+    step: WantStep,
     /// The ask was in the vault.
     posted_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum WantStep {
     Waiting,
     Preparing,
     /// `until`: counted from when the ask was in the vault. `heard`: the owner has said that it is letting go.
@@ -149,7 +149,7 @@ impl Joiner {
     pub fn resumed(&mut self, now: Instant) {
         self.silent.clear();
         for want in self.wants.values_mut() {
-            if let Step::Asked { until: Some(until), .. } = &mut want.step {
+            if let WantStep::Asked { until: Some(until), .. } = &mut want.step {
                 *until = now + COMING_TIMEOUT;
             }
         }
@@ -161,7 +161,7 @@ impl Joiner {
         let offered: HashSet<_> = tenants.into_iter().inspect(|tenant| self.note_offer(owner, tenant, now)).collect();
         // What it has taken back, or given to another.
         self.wants.retain(|tenant, want| {
-            want.owner != *owner || !matches!(want.step, Step::Waiting) || offered.contains(tenant)
+            want.owner != *owner || !matches!(want.step, WantStep::Waiting) || offered.contains(tenant)
         });
     }
 
@@ -173,11 +173,11 @@ impl Joiner {
         let is_wanted = self.wants.get(tenant).is_some_and(|want| {
             // The last letter of a dead process may offer what another has by now: that one's word is better.
             let is_stale = want.owner != *owner && self.silent.contains(&want.owner) && !self.silent.contains(owner);
-            !(is_stale && matches!(want.step, Step::Waiting | Step::Preparing | Step::Asked { .. }))
+            !(is_stale && matches!(want.step, WantStep::Waiting | WantStep::Preparing | WantStep::Asked { .. }))
         });
         if !is_wanted {
             self.noted += 1;
-            let want = Want { owner: owner.clone(), order: self.noted, step: Step::Waiting, posted_at: None };
+            let want = Want { owner: owner.clone(), order: self.noted, step: WantStep::Waiting, posted_at: None };
             self.wants.insert(tenant.clone(), want);
         }
     }
@@ -191,18 +191,18 @@ impl Joiner {
 
     /// The reading is over, well or not: a tenant that could not be read is read when it is taken.
     pub fn prepared(&mut self, tenant: &TenantId) {
-        if let Some(want) = self.wants.get_mut(tenant).filter(|want| matches!(want.step, Step::Preparing)) {
+        if let Some(want) = self.wants.get_mut(tenant).filter(|want| matches!(want.step, WantStep::Preparing)) {
             self.asked += 1;
-            want.step = Step::Asked { number: self.asked, until: None, heard: false };
+            want.step = WantStep::Asked { number: self.asked, until: None, heard: false };
         }
     }
 
     /// A letter with these asks is in the vault: from now on its reader can answer.
-    pub fn posted(&mut self, owner: &InstanceId, asks: &[Ask], now: Instant) {
+    pub fn posted(&mut self, owner: &InstanceId, asks: &[HandoverAsk], now: Instant) {
         let limit = (self.round * ROUNDS).clamp(ANSWER_TIMEOUT, LONGEST_ANSWER_TIMEOUT);
         for ask in asks {
             let Some(want) = self.wants.get_mut(&ask.tenant).filter(|want| want.owner == *owner) else { continue };
-            if let Step::Asked { number, until: until @ None, .. } = &mut want.step
+            if let WantStep::Asked { number, until: until @ None, .. } = &mut want.step
                 && *number == ask.number
             {
                 *until = Some(now + limit);
@@ -211,10 +211,10 @@ impl Joiner {
         }
     }
 
-    pub fn answered(&mut self, owner: &InstanceId, answers: &[Answer], now: Instant) {
-        for Answer { tenant, number: answered, verdict } in answers {
+    pub fn answered(&mut self, owner: &InstanceId, answers: &[HandoverAnswer], now: Instant) {
+        for HandoverAnswer { tenant, number: answered, verdict } in answers {
             let Some(want) = self.wants.get_mut(tenant).filter(|want| want.owner == *owner) else { continue };
-            let Step::Asked { number, heard, .. } = want.step else { continue };
+            let WantStep::Asked { number, heard, .. } = want.step else { continue };
             if number != *answered {
                 continue;
             }
@@ -222,12 +222,12 @@ impl Joiner {
             want.posted_at.get_or_insert(now);
             match verdict {
                 // Counted from the first time: an answer that stands there for ever keeps nobody waiting.
-                Verdict::Coming if !heard => {
-                    want.step = Step::Asked { number, until: Some(now + COMING_TIMEOUT), heard: true };
+                HandoverVerdict::Coming if !heard => {
+                    want.step = WantStep::Asked { number, until: Some(now + COMING_TIMEOUT), heard: true };
                 }
-                Verdict::Coming => {}
-                Verdict::Given { last } => want.step = Step::Given { last: Seq(*last) },
-                Verdict::Kept => self.declined(tenant, owner, now),
+                HandoverVerdict::Coming => {}
+                HandoverVerdict::Given { last } => want.step = WantStep::Given { last: Seq(*last) },
+                HandoverVerdict::Kept => self.declined(tenant, owner, now),
             }
         }
     }
@@ -261,7 +261,7 @@ impl Joiner {
 
     /// This process is about to stop itself: it takes only what it is taking already. Whoever has let go of something offers it to another.
     pub fn leave(&mut self) {
-        self.wants.retain(|_, want| matches!(want.step, Step::Taking));
+        self.wants.retain(|_, want| matches!(want.step, WantStep::Taking));
         self.kept.clear();
     }
 
@@ -276,7 +276,7 @@ impl Joiner {
             }
         }
         let mut moves = Vec::new();
-        let mut under_way = self.wants.values().filter(|want| !matches!(want.step, Step::Waiting)).count();
+        let mut under_way = self.wants.values().filter(|want| !matches!(want.step, WantStep::Waiting)).count();
         let mut wants: Vec<_> = self.wants.iter_mut().collect();
         wants.sort_by_key(|(_, want)| want.order);
         for (tenant, want) in wants {
@@ -285,36 +285,36 @@ impl Joiner {
             // Nobody serves what a dead process had: the sooner the better.
             let room = if is_silent { MOST_ROOM } else { self.room };
             match want.step {
-                Step::Waiting if under_way >= room => {}
-                Step::Waiting => {
+                WantStep::Waiting if under_way >= room => {}
+                WantStep::Waiting => {
                     under_way += 1;
                     if is_silent {
                         moves.push(take(None));
-                        want.step = Step::Taking;
+                        want.step = WantStep::Taking;
                     } else {
                         moves.push(Move::Prepare(tenant.clone()));
-                        want.step = Step::Preparing;
+                        want.step = WantStep::Preparing;
                     }
                 }
-                Step::Given { last } => {
+                WantStep::Given { last } => {
                     moves.push(take(Some(last)));
-                    want.step = Step::Taking;
+                    want.step = WantStep::Taking;
                 }
-                Step::Asked { .. } if is_silent || want.is_overdue(now) => {
+                WantStep::Asked { .. } if is_silent || want.is_overdue(now) => {
                     moves.push(take(None));
-                    want.step = Step::Taking;
+                    want.step = WantStep::Taking;
                 }
-                Step::Asked { .. } | Step::Preparing | Step::Taking => {}
+                WantStep::Asked { .. } | WantStep::Preparing | WantStep::Taking => {}
             }
         }
         moves
     }
 
     /// What is asked of an owner now.
-    pub fn asks_of(&self, owner: &InstanceId) -> Vec<Ask> {
+    pub fn asks_of(&self, owner: &InstanceId) -> Vec<HandoverAsk> {
         let of_owner = self.wants.iter().filter(|(_, want)| want.owner == *owner);
         let asked = |(tenant, want): (&TenantId, &Want)| match want.step {
-            Step::Asked { number, .. } => Some(Ask { tenant: tenant.clone(), number }),
+            WantStep::Asked { number, .. } => Some(HandoverAsk { tenant: tenant.clone(), number }),
             _ => None,
         };
         of_owner.filter_map(asked).collect()
@@ -349,7 +349,7 @@ impl Joiner {
 
 impl Want {
     fn is_overdue(&self, now: Instant) -> bool {
-        matches!(self.step, Step::Asked { until: Some(until), .. } if until <= now)
+        matches!(self.step, WantStep::Asked { until: Some(until), .. } if until <= now)
     }
 }
 
@@ -370,7 +370,7 @@ mod tests {
     }
 
     /// Offers all, reads those for which there is room, and gives the asks.
-    fn asks(joiner: &mut Joiner, tenants: std::ops::Range<usize>, now: Instant) -> Vec<Ask> {
+    fn asks(joiner: &mut Joiner, tenants: std::ops::Range<usize>, now: Instant) -> Vec<HandoverAsk> {
         joiner.heard(&owner(), now);
         joiner.offered(&owner(), tenants.map(tenant), now);
         for step in joiner.moves(now) {
@@ -380,8 +380,8 @@ mod tests {
         joiner.asks_of(&owner())
     }
 
-    fn given(ask: &Ask) -> Answer {
-        Answer { tenant: ask.tenant.clone(), number: ask.number, verdict: Verdict::given(Seq(7)) }
+    fn given(ask: &HandoverAsk) -> HandoverAnswer {
+        HandoverAnswer { tenant: ask.tenant.clone(), number: ask.number, verdict: HandoverVerdict::given(Seq(7)) }
     }
 
     #[test]
@@ -435,7 +435,7 @@ mod tests {
         for ms in (0..60_000).step_by(500) {
             let asked = asks(&mut joiner, 0..1, at(ms));
             asked_at.extend(asked.iter().map(|_| ms));
-            let kept = |ask: &Ask| Answer { verdict: Verdict::Kept, ..given(ask) };
+            let kept = |ask: &HandoverAsk| HandoverAnswer { verdict: HandoverVerdict::Kept, ..given(ask) };
             joiner.answered(&owner(), &asked.iter().map(kept).collect::<Vec<_>>(), at(ms));
         }
         assert_eq!(asked_at, [0, 1000, 3000, 7000, 15_000, 25_000, 35_000, 45_000, 55_000]);

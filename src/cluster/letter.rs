@@ -25,30 +25,30 @@ pub struct Letter {
     pub offers: Vec<TenantId>,
     /// Tenants that the sender wants of the reader.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub asks: Vec<Ask>,
+    pub asks: Vec<HandoverAsk>,
     /// To what the reader has asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub answers: Vec<Answer>,
+    pub answers: Vec<HandoverAnswer>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ask {
+pub struct HandoverAsk {
     pub tenant: TenantId,
     /// Of the asker, never used again: an answer belongs to one ask.
     pub number: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct HandoverAnswer {
     pub tenant: TenantId,
     pub number: u64,
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: HandoverVerdict,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
-pub enum Verdict {
+pub enum HandoverVerdict {
     /// Heard: the owner is letting go of it.
     Coming,
     /// It is free, and everything up to this document is in the vault.
@@ -57,7 +57,7 @@ pub enum Verdict {
     Kept,
 }
 
-impl Verdict {
+impl HandoverVerdict {
     pub fn given(last: Seq) -> Self {
         Self::Given { last: last.0 }
     }
@@ -88,8 +88,8 @@ mod tests {
             draining: true,
             stopped: false,
             offers: vec![tenant.clone()],
-            asks: vec![Ask { tenant: tenant.clone(), number: 7 }],
-            answers: vec![Answer { tenant, number: 3, verdict: Verdict::given(Seq(12)) }],
+            asks: vec![HandoverAsk { tenant: tenant.clone(), number: 7 }],
+            answers: vec![HandoverAnswer { tenant, number: 3, verdict: HandoverVerdict::given(Seq(12)) }],
         };
         assert_eq!(Letter::read(&letter.write()), Some(letter.clone()));
         let written = serde_json::to_value(&letter).unwrap();

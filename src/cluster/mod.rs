@@ -20,8 +20,8 @@ mod schedules;
 pub use self::{
     giver::Giver,
     joiner::{Joiner, Move},
-    letter::{Answer, Ask, Letter, Verdict},
+    letter::{HandoverAnswer, HandoverAsk, HandoverVerdict, Letter},
     peers::{BOX_PAUSE, LETTER_BOX, Look, Peers, this_process},
-    post::{Post, Reading},
+    post::{LetterReading, Post},
     rendezvous::should_own,
 };

@@ -64,13 +64,13 @@ pub struct Look {
 /// What was seen of the others.
 #[derive(Debug)]
 pub struct Peers {
-    seen: Mutex<Seen>,
+    seen: Mutex<PeerTable>,
     /// How long one that reads no letters is believed to live without a change.
     trust: Duration,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct PeerTable {
     sightings: HashMap<InstanceId, Sighting>,
     /// Those that have said that they are gone. Their ids are not used again.
     gone: HashSet<InstanceId>,
@@ -189,8 +189,8 @@ impl Peers {
         self.take(&mut self.seen(), instances, now, false)
     }
 
-    fn take(&self, seen: &mut Seen, instances: &[Instance], now: Instant, is_look: bool) -> Vec<InstanceId> {
-        let Seen { sightings, gone, has_lost_one } = seen;
+    fn take(&self, seen: &mut PeerTable, instances: &[Instance], now: Instant, is_look: bool) -> Vec<InstanceId> {
+        let PeerTable { sightings, gone, has_lost_one } = seen;
         sightings.retain(|id, sighting| {
             // Two lists may come in another order than they were read in.
             let is_listed = sighting.listed_at > now || instances.iter().any(|instance| instance.id == *id);
@@ -303,7 +303,7 @@ impl Peers {
     /// No other process can have the vault open: all that are listed are gone.
     pub fn bury(&self) {
         let mut seen = self.seen();
-        let Seen { sightings, gone, .. } = &mut *seen;
+        let PeerTable { sightings, gone, .. } = &mut *seen;
         for (id, sighting) in sightings {
             sighting.is_gone = true;
             gone.insert(id.clone());
@@ -348,7 +348,7 @@ impl Peers {
         seen.sightings.iter().filter(|(_, sighting)| !sighting.is_alive()).map(|(id, _)| id.clone()).collect()
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, PeerTable> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

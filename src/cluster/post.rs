@@ -34,7 +34,7 @@ struct Sent {
 
 /// A letter that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub enum LetterReading {
     /// Older than one that was read before: it says nothing any more.
     Stale,
     Known,
@@ -73,13 +73,13 @@ impl Post {
         (sent.letter, sent.adrift_until) = (None, Some(now + ADRIFT));
     }
 
-    pub fn read(&mut self, from: &InstanceId, letter: &Letter) -> Reading {
+    pub fn read(&mut self, from: &InstanceId, letter: &Letter) -> LetterReading {
         match self.read.get(from) {
-            Some(read) if letter.number < read.number => Reading::Stale,
-            Some(read) if read == letter => Reading::Known,
+            Some(read) if letter.number < read.number => LetterReading::Stale,
+            Some(read) if read == letter => LetterReading::Known,
             _ => {
                 self.read.insert(from.clone(), letter.clone());
-                Reading::New
+                LetterReading::New
             }
         }
     }
@@ -123,9 +123,9 @@ mod tests {
         post.went_adrift(&b, at(0));
         let second = post.due(&b, Letter::default(), at(1)).unwrap();
         assert!(post.landed(&b, second.clone(), at(1)));
-        assert_eq!(reader.read(&a, &second), Reading::New);
-        assert_eq!(reader.read(&a, &second), Reading::Known);
-        assert_eq!(reader.read(&a, &first), Reading::Stale);
+        assert_eq!(reader.read(&a, &second), LetterReading::New);
+        assert_eq!(reader.read(&a, &second), LetterReading::Known);
+        assert_eq!(reader.read(&a, &first), LetterReading::Stale);
         // The older one may stand there now: the newest is written again, until it cannot be.
         assert_eq!(post.due(&b, Letter::default(), at(5)), None);
         let again = post.due(&b, Letter::default(), at(6)).unwrap();
@@ -144,7 +144,7 @@ mod tests {
             other.read(&a, &knock);
             let answer = other.due(&a, Letter::default(), at(round)).expect("an answer");
             other.landed(&a, answer.clone(), at(round));
-            assert_eq!(post.read(&b, &answer), Reading::New);
+            assert_eq!(post.read(&b, &answer), LetterReading::New);
             assert!(post.is_heard(&answer, &b));
             if round == 0 {
                 // It knocked, too.

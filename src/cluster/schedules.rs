@@ -16,7 +16,10 @@ use std::{
 use jiff::Timestamp;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::{Ask, BOX_PAUSE, Giver, Joiner, LETTER_BOX, Letter, Move, Peers, Post, Reading, Verdict, should_own};
+use super::{
+    BOX_PAUSE, Giver, HandoverAsk, HandoverVerdict, Joiner, LETTER_BOX, Letter, LetterReading, Move, Peers, Post,
+    should_own,
+};
 use crate::{
     clock::Instant,
     tenant::TenantId,
@@ -74,7 +77,7 @@ struct Process {
 enum Work {
     Give {
         by: InstanceId,
-        ask: Ask,
+        ask: HandoverAsk,
     },
     Prepare(TenantId),
     Take {
@@ -450,11 +453,11 @@ impl World {
             let id = self.processes[*from].id.clone();
             let Process { post, peers, joiner, .. } = &mut self.processes[n];
             let reading = post.read(&id, letter);
-            if reading == Reading::New {
+            if reading == LetterReading::New {
                 peers.hear(&id, post.is_heard(letter, &id), now);
                 joiner.heard(&id, now);
             }
-            if reading != Reading::Stale {
+            if reading != LetterReading::Stale {
                 self.heed(n, &id, letter);
             }
         }
@@ -495,7 +498,7 @@ impl World {
             let gives = process.is_leaving() && process.closed_at.is_none();
             match gives && process.giving.insert(ask.tenant.clone()) {
                 true => self.later(n, Work::Give { by, ask }, 700),
-                false => process.giver.answer(&by, &ask, Verdict::Kept),
+                false => process.giver.answer(&by, &ask, HandoverVerdict::Kept),
             }
         }
         if letter.stopped {
@@ -563,27 +566,27 @@ impl World {
     }
 
     /// Lets go of a tenant that is served, or was let go of before for one that is gone.
-    fn give(&mut self, n: usize, by: &InstanceId, tenant: &TenantId) -> Verdict {
+    fn give(&mut self, n: usize, by: &InstanceId, tenant: &TenantId) -> HandoverVerdict {
         let (epoch, owner) = self.owners[tenant];
         let process = &mut self.processes[n];
         let staying = process.staying();
         if !staying.contains(by) || process.pairing.contains(tenant) && process.serves.contains(tenant) {
-            return Verdict::Kept;
+            return HandoverVerdict::Kept;
         }
         if process.serves.remove(tenant) {
             process.let_go.insert(tenant.clone(), by.clone());
-            return Verdict::given(Seq(epoch));
+            return HandoverVerdict::given(Seq(epoch));
         }
         let is_free = process.let_go.get(tenant).is_some_and(|to| to == by || !staying.contains(to));
         if !is_free {
-            return Verdict::Kept;
+            return HandoverVerdict::Kept;
         }
         if owner != n && self.processes[n].peers.is_alive(&self.processes[owner].id) {
             self.processes[n].let_go.remove(tenant);
-            return Verdict::Kept;
+            return HandoverVerdict::Kept;
         }
         self.processes[n].let_go.insert(tenant.clone(), by.clone());
-        Verdict::given(Seq(0))
+        HandoverVerdict::given(Seq(0))
     }
 
     fn lives_and_serves(&self, tenant: &TenantId) -> bool {

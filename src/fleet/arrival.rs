@@ -17,7 +17,7 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Fleet {
     /// The tenant's session, also one that is on its way here; why there is none.
-    pub(super) async fn running(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+    pub(super) async fn await_session(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         let arrival = async {
             loop {
                 // Before the look: what happens after it is not missed.
@@ -47,7 +47,7 @@ impl Fleet {
                 None => return Ok(None),
             },
         };
-        if let Ok(session) = self.running(tenant).await {
+        if let Ok(session) = self.await_session(tenant).await {
             return Ok(Some(session.status()));
         }
         if self.is_served_elsewhere(&slot) {

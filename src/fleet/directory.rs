@@ -18,7 +18,7 @@ use crate::{
     session::Session,
     store,
     tenant::{TenantId, TenantRecord},
-    vault::{Notice as Record, VaultError},
+    vault::{TenantInfo, VaultError},
 };
 
 const MENDED: &str = "the record said that the tenant is not connected, or was gone: written anew";
@@ -27,7 +27,7 @@ const MENDED: &str = "the record said that the tenant is not connected, or was g
 const MEND_LIMIT: Duration = Duration::from_secs(20);
 
 /// When a state is looked at again that could not be read: soon, since its tenant is offline; seldom in the end, since it may be damaged.
-const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
+const UNREAD_STATE_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
 
 /// Looks from time to time, until the fleet stops.
 pub async fn watch(fleet: Arc<Fleet>) {
@@ -82,10 +82,10 @@ async fn mend(fleet: &Fleet, session: &Session, record: Option<&TenantRecord>) -
         return Ok(());
     }
     // The journal's decision needs a record to be written into.
-    let told = Record {
+    let told = TenantInfo {
         last_error: Some(Some(MENDED.into())),
         last_error_at: Some(Some(fleet.env.clock.now())),
-        ..Record::default()
+        ..TenantInfo::default()
     };
     fleet.env.vault.notice(tenant, &told).await?;
     match session.store().affirm_pairing().await {
@@ -105,7 +105,7 @@ async fn mend(fleet: &Fleet, session: &Session, record: Option<&TenantRecord>) -
 /// Brings back tenants that are paired, as their journals say, and that the directory does not have as connected. After the port is open:
 /// it reads every other tenant's state. Returns those whose state could not be read.
 pub async fn restore_forgotten(fleet: &Arc<Fleet>) -> Vec<TenantId> {
-    let mut pause = Pause::new();
+    let mut pause = RetryPause::new();
     let remembered = loop {
         match fleet.env.vault.remembered().await {
             Ok(remembered) => break remembered,
@@ -118,7 +118,7 @@ pub async fn restore_forgotten(fleet: &Arc<Fleet>) -> Vec<TenantId> {
 
 /// Looks at them again until they can be read: nobody else looks for them.
 pub async fn restore_unread(fleet: &Arc<Fleet>, mut unread: Vec<TenantId>) {
-    let mut pause = Pause::new();
+    let mut pause = RetryPause::new();
     while !unread.is_empty() {
         pause.wait().await;
         unread = restore_paired(fleet, unread).await;
@@ -142,7 +142,7 @@ async fn restore_paired(fleet: &Arc<Fleet>, tenants: Vec<TenantId>) -> Vec<Tenan
                 revival::revive(fleet, slot);
             }
             Err(error) => {
-                error!(%tenant, error = format!("{error:#}"), "whether it is paired cannot be read");
+                error!(%tenant, error = format!("{error:#}"), "tenant state cannot be read: whether it is paired is unknown");
                 unread.push(tenant);
             }
         }
@@ -151,18 +151,18 @@ async fn restore_paired(fleet: &Arc<Fleet>, tenants: Vec<TenantId>) -> Vec<Tenan
 }
 
 /// Between two looks at what could not be read: longer each time.
-pub struct Pause {
+pub struct RetryPause {
     rng: SmallRng,
     taken: u32,
 }
 
-impl Pause {
+impl RetryPause {
     pub fn new() -> Self {
         Self { rng: SmallRng::from_os_rng(), taken: 0 }
     }
 
     pub async fn wait(&mut self) {
-        sleep(AGAIN.pause(self.taken, &mut self.rng)).await;
+        sleep(UNREAD_STATE_BACKOFF.pause(self.taken, &mut self.rng)).await;
         self.taken += 1;
     }
 }

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     clock,
-    cluster::{Ask, Giver, Joiner, Letter, Move, Post, Verdict, should_own},
+    cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
     session::{self, HandOverError, Prepared, Session, State},
     tenant::TenantId,
     vault::{InstanceId, Seq, VaultError},
@@ -54,7 +54,7 @@ const READINGS: usize = 32;
 
 #[derive(Default)]
 pub(super) struct Handovers {
-    book: Mutex<Book>,
+    book: Mutex<HandoverBook>,
     /// Something is to be written, or to be read soon.
     pub news: Notify,
     /// Letters were read, or a tenant was opened: whoever waits for one looks again.
@@ -71,7 +71,7 @@ pub(super) struct Handovers {
 }
 
 #[derive(Default)]
-pub(super) struct Book {
+pub(super) struct HandoverBook {
     pub joiner: Joiner,
     pub giver: Giver,
     pub post: Post,
@@ -90,7 +90,7 @@ pub(super) struct Book {
 }
 
 impl Handovers {
-    pub fn book(&self) -> MutexGuard<'_, Book> {
+    pub fn book(&self) -> MutexGuard<'_, HandoverBook> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,11 +112,11 @@ pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
         fleet.clone().handovers.giving.spawn(async move {
             let gives = fleet.is_leaving() && !fleet.is_draining();
             let is_first = gives && fleet.handovers.book().giving.insert(ask.tenant.clone());
-            let giving = async { if is_first { give(&fleet, &by, &ask).await } else { Verdict::Kept } };
+            let giving = async { if is_first { give(&fleet, &by, &ask).await } else { HandoverVerdict::Kept } };
             // One that crashes must not stay among those that are under way: it would be neither closed nor asked for again.
             let verdict = AssertUnwindSafe(giving).catch_unwind().await.unwrap_or_else(|_| {
                 error!(tenant = %ask.tenant, "handing a tenant over crashed: it is kept");
-                Verdict::Kept
+                HandoverVerdict::Kept
             });
             let mut book = fleet.handovers.book();
             book.giver.answer(&by, &ask, verdict);
@@ -139,7 +139,7 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
         for asker in book.giver.askers().into_iter().filter(|asker| !fleet.is_alive(asker)) {
             book.giver.forget(&asker);
         }
-        let Book { joiner, prepared, .. } = &mut *book;
+        let HandoverBook { joiner, prepared, .. } = &mut *book;
         let mut kept = 0;
         prepared.retain(|tenant, _| {
             let waits = !joiner.wants(tenant) && joiner.waits_for(tenant);
@@ -171,12 +171,12 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
 }
 
 /// Lets go of a tenant, if it may be let go of.
-async fn give(fleet: &Fleet, by: &InstanceId, ask: &Ask) -> Verdict {
+async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerdict {
     // Asked by one that is dead by now, or about to stop itself.
     if !fleet.stays(by) {
-        return Verdict::Kept;
+        return HandoverVerdict::Kept;
     }
-    let Some(slot) = fleet.slot(&ask.tenant) else { return Verdict::Kept };
+    let Some(slot) = fleet.slot(&ask.tenant) else { return HandoverVerdict::Kept };
     let _opening = slot.opening.lock().await;
     let Some(session) = slot.session() else { return give_again(fleet, by, &ask.tenant).await };
     let began = Instant::now();
@@ -191,27 +191,27 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &Ask) -> Verdict {
             slot.set_owner(Some(by.clone()));
             fleet.handovers.book().let_go.insert(ask.tenant.clone(), Some(by.clone()));
             info!(tenant = %ask.tenant, to = %by.0, took.ms = began.elapsed().as_millis() as u64, "handed over");
-            Verdict::given(head)
+            HandoverVerdict::given(head)
         }
         Err(why) => {
             if why == HandOverError::Unwritten {
                 fleet.handovers.book().let_go.insert(ask.tenant.clone(), None);
             }
             info!(tenant = %ask.tenant, to = %by.0, %why, "not handed over");
-            Verdict::Kept
+            HandoverVerdict::Kept
         }
     }
 }
 
-/// One that this process has let go of already: it is free unless a process that lives has taken it over.
-async fn give_again(fleet: &Fleet, by: &InstanceId, tenant: &TenantId) -> Verdict {
+/// Answers an ask for a tenant that was let go of before: it is free unless a living process has taken it.
+async fn give_again(fleet: &Fleet, by: &InstanceId, tenant: &TenantId) -> HandoverVerdict {
     let to = fleet.handovers.book().let_go.get(tenant).cloned();
     let is_free = match to {
         None => false,
         Some(to) => to.is_none_or(|to| to == *by || !fleet.stays(&to)),
     };
     if !is_free {
-        return Verdict::Kept;
+        return HandoverVerdict::Kept;
     }
     match takeback::owner(fleet, tenant).await {
         Ok(owner) if owner.as_ref().is_none_or(|owner| !fleet.is_alive(owner)) => {
@@ -220,15 +220,15 @@ async fn give_again(fleet: &Fleet, by: &InstanceId, tenant: &TenantId) -> Verdic
                 slot.set_owner(Some(by.clone()));
             }
             info!(%tenant, to = %by.0, "handed over again: whoever was to have it is gone");
-            Verdict::given(Seq(0))
+            HandoverVerdict::given(Seq(0))
         }
         Ok(_) => {
             fleet.handovers.book().let_go.remove(tenant);
-            Verdict::Kept
+            HandoverVerdict::Kept
         }
         Err(error) => {
             debug!(%tenant, %error, "who has it is read later");
-            Verdict::Kept
+            HandoverVerdict::Kept
         }
     }
 }
@@ -292,7 +292,7 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
 fn note_taken(session: &Session, from: &InstanceId, last: Option<Seq>, took: Duration) {
     let (tenant, epoch, took) = (session.tenant(), session.store().journal().epoch(), took.as_millis() as u64);
     if last.is_some_and(|last| epoch <= last) {
-        error!(%tenant, "the vault shows less than the owner before had written into it");
+        error!(%tenant, "vault is missing entries that the previous owner wrote");
     }
     match last {
         Some(_) => info!(%tenant, from = %from.0, took.ms = took, "taken over"),
@@ -364,10 +364,10 @@ impl Fleet {
         }
         letters::write_now(self).await;
         let left = self.slots().values().filter(|slot| slot.session().is_some()).count();
-        info!(left, took.ms = began.elapsed().as_millis() as u64, "the giving away has ended");
+        info!(left, took.ms = began.elapsed().as_millis() as u64, "handover finished");
     }
 
-    /// Of what was let go of for one that does not stay, that one may have taken some, and given it to another.
+    /// Drops tenants from `let_go` that some living process has taken by now.
     async fn check_let_go(&self) {
         let staying = self.staying_peers();
         let let_go = self.handovers.book().let_go.clone();

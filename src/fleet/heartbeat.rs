@@ -1,4 +1,5 @@
-//! What runs beside the sessions: the heartbeat that reconnects what dropped, and the directory's informing fields.
+//! Two background tasks: the heartbeat, which reconnects dropped sessions, and the writer of the directory's status
+//! fields.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -8,11 +9,11 @@ use tracing::{debug, info, warn};
 
 use super::{Beat, Fleet};
 use crate::{
-    message::Connection,
-    session::Health,
+    message::ConnectionState,
+    session::SessionHealth,
     telemetry::metrics,
     tenant::TenantId,
-    vault::{Notice as Record, VaultError},
+    vault::{TenantInfo, VaultError},
 };
 
 /// Sessions that are asked for a sign of life at the same time.
@@ -57,7 +58,7 @@ async fn beat_once(fleet: &Arc<Fleet>) {
         })
         .buffer_unordered(PINGS);
     while let Some((tenant, health)) = checks.next().await {
-        if let Health::Reconnecting(why) = health {
+        if let SessionHealth::Reconnecting(why) = health {
             warn!(%tenant, why, "reconnecting");
         }
         *counts.entry(health.as_str()).or_default() += 1;
@@ -99,10 +100,10 @@ async fn write_statuses(fleet: &Fleet) {
         .await;
 }
 
-async fn write_status(fleet: &Fleet, tenant: TenantId, connection: Connection) {
+async fn write_status(fleet: &Fleet, tenant: TenantId, connection: ConnectionState) {
     let slot = fleet.slot(&tenant);
     // Another process's business by now.
-    if matches!(&connection, Connection::Disconnected { reason, .. } if reason == "moved") {
+    if matches!(&connection, ConnectionState::Disconnected { reason, .. } if reason == "moved") {
         slot.iter().for_each(|slot| slot.set_written(None));
         return;
     }
@@ -121,12 +122,12 @@ async fn write_status(fleet: &Fleet, tenant: TenantId, connection: Connection) {
     }
 }
 
-fn record(fleet: &Fleet, connection: &Connection) -> Record {
-    let mut record = Record::default();
+fn record(fleet: &Fleet, connection: &ConnectionState) -> TenantInfo {
+    let mut record = TenantInfo::default();
     match connection {
-        Connection::Connected { .. } => record.status = Some("connected".into()),
-        Connection::Connecting => record.status = Some("connecting".into()),
-        Connection::Disconnected { reason, .. } => {
+        ConnectionState::Connected { .. } => record.status = Some("connected".into()),
+        ConnectionState::Connecting => record.status = Some("connecting".into()),
+        ConnectionState::Disconnected { reason, .. } => {
             record.status = Some("disconnected".into());
             record.last_error = Some(Some(reason.clone()));
             record.last_error_at = Some(Some(fleet.env.clock.now()));

@@ -1,4 +1,4 @@
-//! How often something went wrong and was put right since the start, for whoever watches the process.
+//! Counts repaired faults since the start, for `/health`.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 use futures::FutureExt as _;
 
 use crate::{
-    journal::{Closed, Journal},
+    journal::{Journal, JournalClosedError},
     session::End,
 };
 
@@ -51,7 +51,7 @@ impl Incidents {
     pub(super) fn count_closed(&self, journal: &Journal) {
         self.vault_losses.fetch_add(journal.losses(), Relaxed);
         self.refused_snapshots.fetch_add(journal.refused_snapshots(), Relaxed);
-        if let Some(Closed::StateLost(_)) = journal.closed().now_or_never() {
+        if let Some(JournalClosedError::StateLost(_)) = journal.closed().now_or_never() {
             self.states_lost.fetch_add(1, Relaxed);
         }
     }

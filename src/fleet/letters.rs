@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{Fleet, handover};
 use crate::{
-    cluster::{BOX_PAUSE, Letter, Reading},
+    cluster::{BOX_PAUSE, Letter, LetterReading},
     tenant::TenantId,
     vault::{InstanceId, VaultError},
 };
@@ -119,11 +119,11 @@ async fn receive(fleet: &Fleet) -> Result<Vec<(InstanceId, Letter)>, VaultError>
         let Some(letter) = Letter::read(&body) else { continue };
         let mut book = fleet.handovers.book();
         let reading = book.post.read(&from, &letter);
-        if reading == Reading::New {
+        if reading == LetterReading::New {
             fleet.peers.hear(&from, book.post.is_heard(&letter, &from), now);
             book.joiner.heard(&from, now);
         }
-        if reading != Reading::Stale {
+        if reading != LetterReading::Stale {
             letters.push((from, letter));
         }
     }
@@ -199,7 +199,7 @@ async fn answered<T>(operation: impl Future<Output = Result<T, VaultError>>) -> 
 /// The last answers, before the rest is closed.
 pub(super) async fn write_now(fleet: &Fleet) {
     if !matches!(timeout(GOODBYE_TIMEOUT, write(fleet)).await, Ok(true)) {
-        warn!("the last answers may not be written: other processes wait for them in vain");
+        warn!("last handover answers were not written: other processes will wait for them");
     }
 }
 
@@ -257,7 +257,7 @@ impl Fleet {
         }
     }
 
-    /// Of those that are waited for: one that has died meanwhile is to be known.
+    /// Asks silent peers for a sign of life, so that a dead one is not waited for.
     pub(super) fn doubt_the_quiet(&self) {
         self.doubt(SILENCE_TIMEOUT);
     }

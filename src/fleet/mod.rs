@@ -44,10 +44,10 @@ use self::{
     handover::Handovers,
     incidents::Incidents,
     records::RecordCache,
-    slot::{Failure, FailureKind, Slot},
+    slot::{OpenFailure, OpenFailureKind, Slot},
 };
 pub use self::{
-    move_in::RefusedMoveIn,
+    move_in::MoveInError,
     restore::{RestoreError, Summary},
     standing::TenantStanding,
     work_folder::WorkFolder,
@@ -60,13 +60,16 @@ use crate::{
     journal::{Damage, Journal, Loss, OpenError},
     message::{
         Event, EventId, Message, SendRequest,
-        media::{FileName, Sweeper, Witness},
+        media::{FileName, MessageLookup, Sweeper},
     },
-    session::{End, Env, Health, Prepared, RefusedCode, RefusedSend, Session, SessionError, Source, State, Status},
+    session::{
+        AcceptError, CodeRequestError, End, Env, FileSource, Prepared, Session, SessionError, SessionHealth, State,
+        Status,
+    },
     store::StoreError,
     telemetry::metrics,
     tenant::{TenantId, TenantRecord},
-    vault::{Instance, Notice as Record, VaultError},
+    vault::{Instance, TenantInfo, VaultError},
 };
 
 /// How long the vault may take for the last changes of a session that ended, before that is tried anew.
@@ -78,14 +81,14 @@ const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 /// All sessions of this process.
 pub struct Fleet {
     env: Arc<Env>,
-    settings: Settings,
+    settings: FleetSettings,
     tenants: Mutex<HashMap<TenantId, Arc<Slot>>>,
     draining: AtomicBool,
     records: RecordCache,
     started_at: Timestamp,
     stop: CancellationToken,
     tasks: TaskTracker,
-    attendants: OnceLock<Vec<Arc<dyn Attendant>>>,
+    observers: OnceLock<Vec<Arc<dyn SessionObserver>>>,
     incidents: Incidents,
     peers: Peers,
     handovers: Handovers,
@@ -103,14 +106,14 @@ pub struct Fleet {
 }
 
 /// Whoever works beside the sessions, each as long as it is open.
-pub trait Attendant: Send + Sync + 'static {
+pub trait SessionObserver: Send + Sync + 'static {
     /// A session was opened: the tenant's first, or the one after a session that ended. Does not wait.
     fn opened(&self, session: &Session);
 }
 
 /// What the fleet goes by.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct FleetSettings {
     pub restore: config::Restore,
     pub heartbeat: config::Heartbeat,
     /// No other process can have the vault open while this one has.
@@ -121,7 +124,7 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Beat {
     pub at: Timestamp,
-    pub health: Health,
+    pub health: SessionHealth,
 }
 
 /// Why the fleet did not do what was asked.
@@ -177,7 +180,7 @@ pub struct Counts {
 }
 
 impl Fleet {
-    pub fn new(env: Arc<Env>, settings: Settings) -> Arc<Self> {
+    pub fn new(env: Arc<Env>, settings: FleetSettings) -> Arc<Self> {
         let started_at = env.clock.now();
         let peers = Peers::new(settings.heartbeat.announce);
         let reviving = Semaphore::new(settings.restore.batch_size);
@@ -191,7 +194,7 @@ impl Fleet {
             started_at,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            attendants: OnceLock::new(),
+            observers: OnceLock::new(),
             incidents: Incidents::default(),
             peers,
             handovers: Handovers::default(),
@@ -210,8 +213,8 @@ impl Fleet {
     }
 
     /// Who is to be told of every session that is opened. Once, before the first is.
-    pub fn attended_by(&self, attendants: Vec<Arc<dyn Attendant>>) {
-        assert!(self.attendants.set(attendants).is_ok(), "attendants are set once");
+    pub fn set_observers(&self, observers: Vec<Arc<dyn SessionObserver>>) {
+        assert!(self.observers.set(observers).is_ok(), "observers are set once");
     }
 
     pub fn env(&self) -> &Arc<Env> {
@@ -234,7 +237,7 @@ impl Fleet {
 
     /// The tenant's session; `None`: there is none to be expected soon.
     pub async fn serving(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
-        match self.running(tenant).await {
+        match self.await_session(tenant).await {
             Ok(session) => Ok(Some(session)),
             Err(error @ (FleetError::Restoring | FleetError::VaultDown | FleetError::Moved)) => Err(error),
             Err(_) => Ok(None),
@@ -242,23 +245,23 @@ impl Fleet {
     }
 
     /// The tenant's session, opened if the directory knows the tenant; not taken back from another process.
-    pub async fn known(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        match self.running(tenant).await {
+    pub async fn open_known(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        match self.await_session(tenant).await {
             Ok(session) => Ok(session),
-            Err(_) => self.known_anew(tenant).await,
+            Err(_) => self.open_known_now(tenant).await,
         }
     }
 
     /// The same, a few at a time: for what many may want at once, as all dashboards do after a restart.
-    pub async fn known_in_turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        if let Ok(session) = self.running(tenant).await {
+    pub async fn open_known_in_turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        if let Ok(session) = self.await_session(tenant).await {
             return Ok(session);
         }
         let _turn = self.visiting.acquire().await;
-        self.known_anew(tenant).await
+        self.open_known_now(tenant).await
     }
 
-    async fn known_anew(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+    async fn open_known_now(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         // Looked after, with backoff: a caller more makes it no quicker.
         if let Some(slot) = self.slot(tenant)
             && slot.session().is_none()
@@ -268,7 +271,7 @@ impl Fleet {
         }
         match self.env.vault.tenant(tenant).await {
             Ok(record) if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) => Err(FleetError::Unknown),
-            _ => self.opened_anew(tenant).await,
+            _ => self.spawn_open(tenant).await,
         }
     }
 
@@ -277,24 +280,24 @@ impl Fleet {
         self.slot(tenant).map_or(FleetError::NotOpen, |slot| slot.refusal())
     }
 
-    /// The same, and not only when somebody has looked: a process that has died holds nobody.
-    pub async fn reclaimed(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        match self.known(tenant).await {
-            Err(FleetError::Moved | FleetError::Restoring) => self.opened(tenant).await,
+    /// As [`Self::open_known`], and also takes back a tenant whose process has died.
+    pub async fn open_or_reclaim(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        match self.open_known(tenant).await {
+            Err(FleetError::Moved | FleetError::Restoring) => self.open_or_create(tenant).await,
             known => known,
         }
     }
 
     /// Opens the tenant, makes it if it is new, takes it over if no process that lives has it, and connects it.
     pub async fn connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        let session = self.opened_to_connect(tenant).await?;
+        let session = self.open_for_connect(tenant).await?;
         session.connect().await;
         Ok(session)
     }
 
     /// The same without the connecting: for whoever waits until it is connected.
-    pub async fn opened_to_connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        let session = self.opened(tenant).await?;
+    pub async fn open_for_connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        let session = self.open_or_create(tenant).await?;
         refuse_exported(&session)?;
         if session.status().paired {
             let (fleet, session) = (self.clone(), session.clone());
@@ -311,8 +314,8 @@ impl Fleet {
         self: &Arc<Self>,
         tenant: &TenantId,
         phone: &str,
-    ) -> Result<Result<String, RefusedCode>, FleetError> {
-        let session = self.opened(tenant).await?;
+    ) -> Result<Result<String, CodeRequestError>, FleetError> {
+        let session = self.open_or_create(tenant).await?;
         refuse_exported(&session)?;
         Ok(session.request_code(phone).await)
     }
@@ -323,11 +326,11 @@ impl Fleet {
         tenant: &TenantId,
         request: &SendRequest,
         key: Option<&str>,
-    ) -> Result<Result<Message, RefusedSend>, FleetError> {
+    ) -> Result<Result<Message, AcceptError>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.running(tenant).await?;
+        let session = self.await_session(tenant).await?;
         Ok(session.send(request, key).await)
     }
 
@@ -336,13 +339,13 @@ impl Fleet {
         &self,
         tenant: &TenantId,
         request: &SendRequest,
-        source: Source,
+        source: FileSource,
         key: Option<&str>,
-    ) -> Result<Result<Message, RefusedSend>, FleetError> {
+    ) -> Result<Result<Message, AcceptError>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.running(tenant).await?;
+        let session = self.await_session(tenant).await?;
         Ok(session.send_file(request, source, key).await)
     }
 
@@ -352,7 +355,7 @@ impl Fleet {
         if self.slot(tenant).is_none() && !self.find_linked(tenant).await.map_err(|error| self.unreadable(&error))? {
             return Ok(());
         }
-        let session = self.running(tenant).await?;
+        let session = self.await_session(tenant).await?;
         session.unlink().await.map_err(|error| match (session.end(), error) {
             (Some(End::Moved), _) => FleetError::Moved,
             (_, StoreError::Unconfirmed) => FleetError::Unconfirmed,
@@ -360,8 +363,8 @@ impl Fleet {
         })
     }
 
-    /// Gives a tenant its place that has none, since it was paired at another process after this one had begun. False: nobody has ever
-    /// paired it.
+    /// Makes a slot for a tenant that was paired at another process after this one started. False: nobody ever paired
+    /// it.
     async fn find_linked(self: &Arc<Self>, tenant: &TenantId) -> Result<bool, VaultError> {
         let record = self.env.vault.tenant(tenant).await?;
         if record.as_ref().is_some_and(|record| record.deleted_at.is_some()) {
@@ -375,7 +378,7 @@ impl Fleet {
             || takeback::owner(self, tenant).await?.is_some()
         {
             // Its process has died.
-            drop(self.opened_anew(tenant).await);
+            drop(self.spawn_open(tenant).await);
         }
         Ok(self.slot(tenant).is_some())
     }
@@ -408,12 +411,12 @@ impl Fleet {
 
     async fn forget(&self, tenant: &TenantId) -> Result<(), FleetError> {
         // Whoever has the id next is somebody else.
-        let deleted = Record {
+        let deleted = TenantInfo {
             name: Some(String::new()),
             last_error: Some(None),
             last_error_at: Some(None),
             deleted_at: Some(Some(self.env.clock.now())),
-            ..Record::default()
+            ..TenantInfo::default()
         };
         self.env.vault.notice(tenant, &deleted).await.map_err(|error| self.unreadable(&error))?;
         self.records.invalidate();
@@ -443,7 +446,7 @@ impl Fleet {
 
     /// How people call the tenant; empty: by its id.
     pub async fn set_display_name(&self, tenant: &TenantId, name: &str) -> Result<(), FleetError> {
-        let named = Record { name: Some(name.to_owned()), ..Record::default() };
+        let named = TenantInfo { name: Some(name.to_owned()), ..TenantInfo::default() };
         self.env.vault.notice(tenant, &named).await.map_err(|error| self.unreadable(&error))?;
         self.records.invalidate();
         Ok(())
@@ -624,18 +627,18 @@ impl Fleet {
     }
 
     /// The tenant's session; opens it, makes the tenant if it is new, takes it over if no process that lives has it. Does not connect.
-    pub async fn opened(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+    pub async fn open_or_create(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        match self.running(tenant).await {
+        match self.await_session(tenant).await {
             Ok(session) => Ok(session),
-            Err(_) => self.opened_anew(tenant).await,
+            Err(_) => self.spawn_open(tenant).await,
         }
     }
 
     /// Goes on when nobody waits any more: half an opening would keep the tenant's place, and nobody would look after it.
-    async fn opened_anew(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+    async fn spawn_open(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
@@ -664,7 +667,7 @@ impl Fleet {
             Err(error) => return Err(self.unreadable(&error)),
         };
         if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
-            let made = Record { deleted_at: record.as_ref().map(|_| None), ..Record::default() };
+            let made = TenantInfo { deleted_at: record.as_ref().map(|_| None), ..TenantInfo::default() };
             self.env.vault.notice(tenant, &made).await.map_err(|_| FleetError::VaultDown)?;
             self.records.invalidate();
         }
@@ -709,7 +712,7 @@ impl Fleet {
         }
         let failure = if timeout(FLUSH_LIMIT, self.close_ended(slot)).await.is_err() {
             let reason = "the vault did not take the last changes of the session that ended".to_owned();
-            Failure { reason, at: self.env.clock.now(), kind: FailureKind::VaultDown }
+            OpenFailure { reason, at: self.env.clock.now(), kind: OpenFailureKind::VaultDown }
         } else {
             let (number, newest) = (slot.known_number(), slot.newest_event());
             let (began, reason) = (Instant::now(), standing::takeover_reason(slot));
@@ -721,7 +724,7 @@ impl Fleet {
                     metrics::tenant_opened(reason, began.elapsed());
                     self.incidents.count_opened(session.store().journal());
                     slot.opened(session.clone());
-                    self.attendants.get().into_iter().flatten().for_each(|attendant| attendant.opened(&session));
+                    self.observers.get().into_iter().flatten().for_each(|observer| observer.opened(&session));
                     return Ok(session);
                 }
                 Err(error) => self.failure(&error),
@@ -749,7 +752,7 @@ impl Fleet {
         }
     }
 
-    /// The same of a tenant that another process has: its place stays, empty.
+    /// As [`Self::close_ended`], for a tenant that another process has; the slot stays, empty.
     async fn close_moved(&self, slot: &Slot) {
         let _opening = slot.opening.lock().await;
         if timeout(FLUSH_LIMIT, self.close_ended(slot)).await.is_err() {
@@ -757,25 +760,25 @@ impl Fleet {
         }
     }
 
-    fn failure(&self, error: &SessionError) -> Failure {
+    fn failure(&self, error: &SessionError) -> OpenFailure {
         let kind = match error {
-            SessionError::Journal(OpenError::Vault(_)) => FailureKind::VaultDown,
-            SessionError::Journal(OpenError::Taken) => FailureKind::Taken,
-            SessionError::Journal(OpenError::Damaged(Damage::NoHistory)) => FailureKind::NoHistory,
-            SessionError::Journal(OpenError::Damaged(_)) => FailureKind::Damaged,
+            SessionError::Journal(OpenError::Vault(_)) => OpenFailureKind::VaultDown,
+            SessionError::Journal(OpenError::Taken) => OpenFailureKind::Taken,
+            SessionError::Journal(OpenError::Damaged(Damage::NoHistory)) => OpenFailureKind::NoHistory,
+            SessionError::Journal(OpenError::Damaged(_)) => OpenFailureKind::Damaged,
             // It was hydrated as it is in the vault.
-            SessionError::Store(StoreError::Record { .. } | StoreError::Device { .. } | StoreError::Setting { .. }) => {
-                FailureKind::Damaged
-            }
-            SessionError::Store(_) => FailureKind::Disk,
+            SessionError::Store(
+                StoreError::TenantInfo { .. } | StoreError::Device { .. } | StoreError::Setting { .. },
+            ) => OpenFailureKind::Damaged,
+            SessionError::Store(_) => OpenFailureKind::Disk,
         };
-        Failure { reason: error.to_string(), at: self.env.clock.now(), kind }
+        OpenFailure { reason: error.to_string(), at: self.env.clock.now(), kind }
     }
 
     /// A tenant whose directory record does not parse.
     fn note_malformed(&self, tenant: &TenantId, error: &VaultError) {
         let (reason, at) = (error.to_string(), self.env.clock.now());
-        self.slot_of(tenant).failed(Failure { reason, at, kind: FailureKind::Damaged });
+        self.slot_of(tenant).failed(OpenFailure { reason, at, kind: OpenFailureKind::Damaged });
     }
 
     fn instance(&self) -> Instance {
@@ -817,7 +820,7 @@ fn refuse_exported(session: &Session) -> Result<(), FleetError> {
 }
 
 #[async_trait]
-impl Witness for Fleet {
+impl MessageLookup for Fleet {
     async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool> {
         self.session(tenant)?.knows_file(name).await.ok()
     }

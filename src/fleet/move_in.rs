@@ -18,14 +18,14 @@ use crate::{
 
 /// Why a tenant did not come in.
 #[derive(Debug, thiserror::Error)]
-pub enum RefusedMoveIn {
+pub enum MoveInError {
     #[error(transparent)]
     Import(#[from] RefusedImport),
     #[error(transparent)]
     Fleet(#[from] FleetError),
 }
 
-impl From<VaultError> for RefusedMoveIn {
+impl From<VaultError> for MoveInError {
     fn from(error: VaultError) -> Self {
         RefusedImport::from(error).into()
     }
@@ -33,11 +33,7 @@ impl From<VaultError> for RefusedMoveIn {
 
 impl Fleet {
     /// Whether the copy may go there. Changes nothing.
-    pub async fn inspect_move_in(
-        &self,
-        tenant: &TenantId,
-        settled: &SettledTenant,
-    ) -> Result<Occupancy, RefusedMoveIn> {
+    pub async fn inspect_move_in(&self, tenant: &TenantId, settled: &SettledTenant) -> Result<Occupancy, MoveInError> {
         let found = self.import_writer().inspect(tenant, settled).await?;
         if found == Occupancy::Free {
             self.refuse_elsewhere(tenant).await?;
@@ -50,7 +46,7 @@ impl Fleet {
         self: &Arc<Self>,
         tenant: &TenantId,
         settled: SettledTenant,
-    ) -> Result<Occupancy, RefusedMoveIn> {
+    ) -> Result<Occupancy, MoveInError> {
         if self.is_draining() || self.is_leaving() {
             return Err(FleetError::Draining.into());
         }
@@ -59,7 +55,7 @@ impl Fleet {
         moving.await.unwrap_or(Err(FleetError::Restoring.into()))
     }
 
-    async fn bring(self: &Arc<Self>, tenant: &TenantId, settled: &SettledTenant) -> Result<Occupancy, RefusedMoveIn> {
+    async fn bring(self: &Arc<Self>, tenant: &TenantId, settled: &SettledTenant) -> Result<Occupancy, MoveInError> {
         if self.inspect_move_in(tenant, settled).await? == Occupancy::SameDevice {
             return Ok(Occupancy::SameDevice);
         }
@@ -71,7 +67,7 @@ impl Fleet {
         }
         let set_aside = timeout(FLUSH_LIMIT, self.set_aside(&slot)).await;
         let was_open = match set_aside.unwrap_or(Err(FleetError::VaultDown.into())) {
-            Err(RefusedMoveIn::Import(RefusedImport::Linked)) => {
+            Err(MoveInError::Import(RefusedImport::Linked)) => {
                 // Somebody has come in since the look: perhaps this very device, by the same request before this one.
                 let found = self.import_writer().inspect(tenant, settled).await?;
                 return if found == Occupancy::SameDevice { Ok(found) } else { Err(RefusedImport::Linked.into()) };
@@ -100,7 +96,7 @@ impl Fleet {
     }
 
     /// Closes the tenant's session. False: there was none.
-    async fn set_aside(&self, slot: &Slot) -> Result<bool, RefusedMoveIn> {
+    async fn set_aside(&self, slot: &Slot) -> Result<bool, MoveInError> {
         let Some(session) = slot.unclosed() else { return Ok(false) };
         if session.end().is_some() {
             self.close_ended(slot).await;
@@ -116,7 +112,7 @@ impl Fleet {
     }
 
     /// A takeover would end the session that a living process has.
-    async fn refuse_elsewhere(&self, tenant: &TenantId) -> Result<(), RefusedMoveIn> {
+    async fn refuse_elsewhere(&self, tenant: &TenantId) -> Result<(), MoveInError> {
         match self.living_owner(tenant).await? {
             Some(_) => Err(FleetError::Moved.into()),
             None => Ok(()),

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Fleet, directory::Pause, letters, takeback};
+use super::{Fleet, directory::RetryPause, letters, takeback};
 use crate::{
     crash,
     session::{self, State},
@@ -65,7 +65,7 @@ const LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Opens the tenants that have lost their pairing lately, once all others are there. They connect to nothing, but their webhooks may
 /// still be owed the news of it.
 pub async fn open_unlinked(fleet: &Arc<Fleet>) {
-    let mut pause = Pause::new();
+    let mut pause = RetryPause::new();
     let listed = loop {
         match fleet.env.vault.tenants().await {
             Ok(listed) => break listed,
@@ -78,7 +78,7 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
     let records = listed.into_iter().filter_map(|(_, record)| record.ok());
     let unlinked = records.filter(|record| !record.whatsapp_connected && record.deleted_at.is_none());
     let mut left: Vec<_> = unlinked.filter(|record| record.last_error_at.is_some_and(lately)).collect();
-    let mut pause = Pause::new();
+    let mut pause = RetryPause::new();
     while !left.is_empty() {
         let mut unread = Vec::new();
         for record in left {
@@ -113,7 +113,7 @@ async fn open_one_unlinked(fleet: &Fleet, record: &TenantRecord) -> bool {
     let slot = fleet.slot_of(&record.id);
     slot.set_known_number(record.phone_number.clone());
     if fleet.open(&slot, false).await.is_err() {
-        warn!(tenant = %record.id, "what it owes its webhooks waits until it is opened");
+        warn!(tenant = %record.id, "unpaired tenant could not be opened: its pending webhook events are delayed");
     }
     true
 }
@@ -194,8 +194,8 @@ impl Fleet {
         Ok(summary)
     }
 
-    /// What no process that lives has, and this one should: the rest has an owner, or will have one. A process that starts disturbs nobody,
-    /// since it may be gone in a moment; what is its own by then it is offered.
+    /// The tenants to restore here: those without a living owner that this process should own. All others have an
+    /// owner, or will be offered to one. A starting process takes nothing away: it may be gone in a moment.
     async fn leave_to_the_living(&self, tenants: Vec<TenantId>, deadline: Instant) -> Vec<TenantId> {
         if self.living_peers().is_empty() {
             return tenants;

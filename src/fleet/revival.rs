@@ -1,4 +1,4 @@
-//! What ended by itself goes on by itself: a tenant whose session ended, or could not be opened, is opened anew from the vault.
+//! Reopens tenants whose session ended by itself or could not be opened.
 //!
 //! One mechanism for every reason: a working copy that failed, a task that crashed, a vault that refused or did not answer, a disk
 //! that was full. The first time at once, then with backoff. A tenant that another process owns is left to it: see
@@ -12,7 +12,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     Fleet, FleetError, directory,
-    slot::{Failure, FailureKind, Slot},
+    slot::{OpenFailure, OpenFailureKind, Slot},
 };
 use crate::{
     crash,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The shortest wait between two openings that fail.
-const FLOOR: std::time::Duration = std::time::Duration::from_millis(250);
+const MIN_REVIVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// Looks after ended sessions until the fleet stops.
 pub async fn run(fleet: Arc<Fleet>) {
@@ -84,7 +84,7 @@ impl Drop for Revival {
         let Self { fleet, slot } = self;
         if std::thread::panicking() {
             let (reason, at) = ("opening it crashed".to_owned(), fleet.env.clock.now());
-            slot.failed(Failure { reason, at, kind: FailureKind::Crashed });
+            slot.failed(OpenFailure { reason, at, kind: OpenFailureKind::Crashed });
         }
         slot.end_revival();
         // It may have ended again before that, or somebody else may have failed to open it.
@@ -106,7 +106,9 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
         let settings = &fleet.env.settings;
         match slot.repeats() {
             0 => {}
-            n => sleep(backoff(n - 1, settings.backoff_min.max(FLOOR), settings.backoff_max, jitter())).await,
+            n => {
+                sleep(backoff(n - 1, settings.backoff_min.max(MIN_REVIVAL_PAUSE), settings.backoff_max, jitter())).await
+            }
         }
         // Somebody may have opened it meanwhile, or deleted it.
         if slot.session().is_some() || !fleet.has(&slot) {

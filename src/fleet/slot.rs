@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::{Beat, FleetError};
 use crate::{
-    message::{Connection, EventId},
+    message::{ConnectionState, EventId},
     session::{End, Session, State, Status},
     tenant::TenantId,
     vault::InstanceId,
@@ -42,17 +42,17 @@ pub(super) struct Slot {
     passes: AtomicU32,
     /// Its tenant is deleted: what is left is closed, and nobody opens it any more.
     deleted: AtomicBool,
-    inside: Mutex<Inside>,
+    inside: Mutex<SlotFields>,
 }
 
-struct Inside {
-    place: Place,
+struct SlotFields {
+    place: SlotState,
     /// Why it could not be opened when that was tried last, since the last session that went on.
-    failure: Option<Failure>,
+    failure: Option<OpenFailure>,
     /// What the last heartbeat found.
     beat: Option<Beat>,
     /// The status that the directory has from here. Goes with the place: a tenant that is made anew has none there.
-    written: Option<Connection>,
+    written: Option<ConnectionState>,
     /// Failed openings, and sessions that soon ended by themselves, in a row.
     setbacks: u32,
     opened_at: Option<Instant>,
@@ -70,7 +70,7 @@ struct Inside {
     known_number: Option<String>,
 }
 
-enum Place {
+enum SlotState {
     /// Nobody has opened it yet, or opening it failed.
     Vacant,
     /// The session may have ended, and waits to be closed.
@@ -81,14 +81,14 @@ enum Place {
 
 /// Why an opening failed.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
+pub(super) struct OpenFailure {
     pub reason: String,
     pub at: Timestamp,
-    pub kind: FailureKind,
+    pub kind: OpenFailureKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailureKind {
+pub(super) enum OpenFailureKind {
     /// Trying again may help.
     VaultDown,
     /// Trying again may help.
@@ -103,17 +103,17 @@ pub(super) enum FailureKind {
     Damaged,
 }
 
-impl Failure {
+impl OpenFailure {
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, FailureKind::VaultDown | FailureKind::Disk | FailureKind::Crashed)
+        matches!(self.kind, OpenFailureKind::VaultDown | OpenFailureKind::Disk | OpenFailureKind::Crashed)
     }
 
     pub fn error(&self) -> FleetError {
         match self.kind {
-            FailureKind::VaultDown => FleetError::VaultDown,
-            FailureKind::Disk => FleetError::Failed("the local disk fails".into()),
-            FailureKind::Taken => FleetError::Moved,
-            FailureKind::Crashed | FailureKind::NoHistory | FailureKind::Damaged => {
+            OpenFailureKind::VaultDown => FleetError::VaultDown,
+            OpenFailureKind::Disk => FleetError::Failed("the local disk fails".into()),
+            OpenFailureKind::Taken => FleetError::Moved,
+            OpenFailureKind::Crashed | OpenFailureKind::NoHistory | OpenFailureKind::Damaged => {
                 FleetError::Failed(self.reason.clone())
             }
         }
@@ -122,8 +122,8 @@ impl Failure {
 
 impl Slot {
     pub fn new(tenant: TenantId) -> Self {
-        let inside = Inside {
-            place: Place::Vacant,
+        let inside = SlotFields {
+            place: SlotState::Vacant,
             failure: None,
             beat: None,
             written: None,
@@ -149,7 +149,7 @@ impl Slot {
     /// The session, while it goes on.
     pub fn session(&self) -> Option<Session> {
         match &self.inside().place {
-            Place::Open(session) if session.end().is_none() => Some(session.clone()),
+            SlotState::Open(session) if session.end().is_none() => Some(session.clone()),
             _ => None,
         }
     }
@@ -157,7 +157,7 @@ impl Slot {
     /// The session that is to be closed, ended or not.
     pub fn unclosed(&self) -> Option<Session> {
         match &self.inside().place {
-            Place::Open(session) => Some(session.clone()),
+            SlotState::Open(session) => Some(session.clone()),
             _ => None,
         }
     }
@@ -165,15 +165,15 @@ impl Slot {
     /// Why the last session ended by itself, while there is no other.
     pub fn end(&self) -> Option<End> {
         match &self.inside().place {
-            Place::Open(session) => session.end().cloned(),
-            Place::Over { end, .. } => Some(end.clone()),
-            Place::Vacant => None,
+            SlotState::Open(session) => session.end().cloned(),
+            SlotState::Over { end, .. } => Some(end.clone()),
+            SlotState::Vacant => None,
         }
     }
 
     /// Another process was quicker when it was opened last.
     pub fn was_taken(&self) -> bool {
-        self.failure().is_some_and(|failure| failure.kind == FailureKind::Taken)
+        self.failure().is_some_and(|failure| failure.kind == OpenFailureKind::Taken)
     }
 
     /// The process that has it, as far as that was asked.
@@ -185,8 +185,8 @@ impl Slot {
         self.inside().owner = owner;
     }
 
-    /// The last to write into its journal, who lives, and has given it to this process: nobody else looks after it. Until it is open here, or
-    /// another has it.
+    /// The process that has given this tenant to us and is still alive: nobody else looks after it until it is open
+    /// here or elsewhere.
     pub fn giver(&self) -> Option<InstanceId> {
         self.inside().giver.clone()
     }
@@ -205,7 +205,7 @@ impl Slot {
 
     pub fn is_elsewhere(&self) -> bool {
         let inside = self.inside();
-        inside.elsewhere_since.is_some() && !matches!(inside.place, Place::Open(_))
+        inside.elsewhere_since.is_some() && !matches!(inside.place, SlotState::Open(_))
     }
 
     /// For a session that knows of none: another account must not be paired in its place.
@@ -218,13 +218,13 @@ impl Slot {
         inside.known_number = number.or(inside.known_number.take());
     }
 
-    pub fn failure(&self) -> Option<Failure> {
+    pub fn failure(&self) -> Option<OpenFailure> {
         self.inside().failure.clone()
     }
 
     /// The vault has no state of it: no process, no key and no other build can open it.
     pub fn lacks_history(&self) -> bool {
-        self.inside().failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::NoHistory)
+        self.inside().failure.as_ref().is_some_and(|failure| failure.kind == OpenFailureKind::NoHistory)
     }
 
     /// Why there is no session now, for whoever wants one.
@@ -232,7 +232,7 @@ impl Slot {
         match (self.end(), self.failure()) {
             (_, Some(failure)) if !failure.is_transient() => failure.error(),
             (Some(End::Moved), _) => FleetError::Moved,
-            (_, Some(failure)) if failure.kind == FailureKind::VaultDown => FleetError::VaultDown,
+            (_, Some(failure)) if failure.kind == OpenFailureKind::VaultDown => FleetError::VaultDown,
             _ if self.is_elsewhere() => FleetError::Moved,
             _ => FleetError::Restoring,
         }
@@ -246,16 +246,16 @@ impl Slot {
     pub fn was_paired(&self) -> bool {
         let inside = self.inside();
         match &inside.place {
-            Place::Open(session) => session.status().paired,
-            Place::Over { status, .. } => status.paired,
-            Place::Vacant => inside.expects_state,
+            SlotState::Open(session) => session.status().paired,
+            SlotState::Over { status, .. } => status.paired,
+            SlotState::Vacant => inside.expects_state,
         }
     }
 
     pub fn newest_event(&self) -> Option<EventId> {
         let inside = self.inside();
         match &inside.place {
-            Place::Open(session) => session.newest_event(),
+            SlotState::Open(session) => session.newest_event(),
             _ => inside.newest_event,
         }
     }
@@ -263,12 +263,12 @@ impl Slot {
     pub fn status(&self, started_at: Timestamp) -> Status {
         let inside = self.inside();
         let last = match &inside.place {
-            Place::Open(session) => Some(session.status()),
-            Place::Over { status, .. } => Some((**status).clone()),
-            Place::Vacant => None,
+            SlotState::Open(session) => Some(session.status()),
+            SlotState::Over { status, .. } => Some((**status).clone()),
+            SlotState::Vacant => None,
         };
         let Some(failure) = &inside.failure else {
-            if let (Place::Vacant, Some(since)) = (&inside.place, inside.elsewhere_since) {
+            if let (SlotState::Vacant, Some(since)) = (&inside.place, inside.elsewhere_since) {
                 let mut status = bare(State::Stopped, End::Moved.to_string(), since);
                 status.paired = inside.expects_state;
                 status.phone_number = inside.known_number.clone();
@@ -293,11 +293,11 @@ impl Slot {
         self.inside().beat = Some(beat);
     }
 
-    pub fn written(&self) -> Option<Connection> {
+    pub fn written(&self) -> Option<ConnectionState> {
         self.inside().written.clone()
     }
 
-    pub fn set_written(&self, status: Option<Connection>) {
+    pub fn set_written(&self, status: Option<ConnectionState>) {
         self.inside().written = status;
     }
 
@@ -306,7 +306,7 @@ impl Slot {
     pub fn opened(&self, session: Session) {
         self.passes.store(0, Ordering::Release);
         let mut inside = self.inside();
-        inside.place = Place::Open(session);
+        inside.place = SlotState::Open(session);
         inside.failure = None;
         inside.opened_at = Some(Instant::now());
         inside.owner = None;
@@ -314,10 +314,10 @@ impl Slot {
         inside.elsewhere_since = None;
     }
 
-    pub fn failed(&self, failure: Failure) {
+    pub fn failed(&self, failure: OpenFailure) {
         let mut inside = self.inside();
         // Its record in the directory may not parse: it goes on all the same.
-        if matches!(&inside.place, Place::Open(session) if session.end().is_none()) {
+        if matches!(&inside.place, SlotState::Open(session) if session.end().is_none()) {
             return;
         }
         inside.setbacks = inside.setbacks.saturating_add(1);
@@ -328,24 +328,24 @@ impl Slot {
     /// The session has ended and is closed: its last status stays to be seen.
     pub fn closed(&self) {
         let mut inside = self.inside();
-        let Place::Open(session) = &inside.place else { return };
+        let SlotState::Open(session) = &inside.place else { return };
         let Some(end) = session.end().cloned() else { return };
         let (status, newest) = (session.status(), session.newest_event());
         let lived = inside.opened_at.take().map_or(Duration::ZERO, |at| at.elapsed());
         inside.setbacks = if lived > STABLE { 1 } else { inside.setbacks.saturating_add(1) };
         inside.newest_event = newest;
         inside.failure = None;
-        inside.place = Place::Over { end, status: Box::new(status) };
+        inside.place = SlotState::Over { end, status: Box::new(status) };
     }
 
     /// The session is closed, because something else has to be done with its tenant: another is opened after that.
     pub fn vacate(&self) {
         let mut inside = self.inside();
-        let Place::Open(session) = &inside.place else { return };
+        let SlotState::Open(session) = &inside.place else { return };
         inside.newest_event = session.newest_event();
         inside.opened_at = None;
         inside.failure = None;
-        inside.place = Place::Vacant;
+        inside.place = SlotState::Vacant;
     }
 
     /// The tenant is deleted: returns the session that is to be closed. Nobody else gets it.
@@ -383,7 +383,7 @@ impl Slot {
         self.reviving.store(false, Ordering::Release);
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside> {
+    fn inside(&self) -> MutexGuard<'_, SlotFields> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! How the tenants stand, for whoever watches the process. What the fleet knows anyway: nobody is asked, and nothing is waited for.
+//! All tenants' figures for metrics, from memory only.
 
 use super::{Fleet, slot::Slot};
 use crate::{

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::{Fleet, FleetError, RefusedMoveIn, directory::Pause, takeback};
+use super::{Fleet, FleetError, MoveInError, directory::RetryPause, takeback};
 use crate::{
     config,
     import::{CounterMargin, Finality, ImportError, ImportFailure, LiveError, LiveSource, RefusedImport, TenantPast},
@@ -104,7 +104,7 @@ impl Fleet {
 impl StartImport {
     async fn run(mut self) {
         let began = Instant::now();
-        let mut pause = Pause::new();
+        let mut pause = RetryPause::new();
         loop {
             match self.pass().await {
                 Ok(0) => break,
@@ -199,11 +199,11 @@ async fn take(fleet: &Arc<Fleet>, source: &LiveSource, name: &str) -> Taken {
     let settled = copy.settle(Finality::MayBeStale, CounterMargin::default());
     match fleet.move_in(&id, settled).await {
         Ok(_) => Taken::Imported,
-        Err(RefusedMoveIn::Import(error)) => refused(error),
-        Err(RefusedMoveIn::Fleet(error @ FleetError::Moved)) => {
+        Err(MoveInError::Import(error)) => refused(error),
+        Err(MoveInError::Fleet(error @ FleetError::Moved)) => {
             Taken::Refused(ImportFailure { code: "moved", detail: error.to_string() })
         }
-        Err(RefusedMoveIn::Fleet(error)) => Taken::Later(error.to_string()),
+        Err(MoveInError::Fleet(error)) => Taken::Later(error.to_string()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a dead process took is taken back.
+//! Takes back the tenants of dead processes.
 //!
 //! A process that was fenced keeps the tenant's place, and looks from time to time whether the new owner lives. A living one keeps the
 //! tenant, or two processes would take it from each other for ever; only whoever asks for the tenant by name decides otherwise
@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Fleet, FleetError, revival,
-    slot::{Failure, FailureKind, Slot},
+    slot::{OpenFailure, OpenFailureKind, Slot},
 };
 use crate::{
     clock,
@@ -287,7 +287,8 @@ impl Fleet {
         *since = if is_announced { None } else { Some(since.unwrap_or(asked)) };
     }
 
-    /// Another process, that is; our own takeover, which we know nothing of, is one whose answer was lost.
+    /// Whether another process is alive. Our own id counts as dead: if a journal names us and we do not know it, it is
+    /// our own takeover whose answer was lost.
     pub(super) fn is_alive(&self, owner: &InstanceId) -> bool {
         *owner != self.env.instance && self.peers.is_alive(owner)
     }
@@ -336,13 +337,13 @@ impl Fleet {
     }
 
     /// Why a tenant is not opened whose owner cannot be read.
-    pub(super) fn unread_owner(&self, error: &FleetError) -> Failure {
+    pub(super) fn unread_owner(&self, error: &FleetError) -> OpenFailure {
         let reason = format!("who has it cannot be read: {error}");
         let kind = match error {
-            FleetError::VaultDown => FailureKind::VaultDown,
-            _ => FailureKind::Damaged,
+            FleetError::VaultDown => OpenFailureKind::VaultDown,
+            _ => OpenFailureKind::Damaged,
         };
-        Failure { reason, at: self.env.clock.now(), kind }
+        OpenFailure { reason, at: self.env.clock.now(), kind }
     }
 
     /// The other process that has it and lives.

@@ -50,7 +50,8 @@ impl Drop for WorkFolder {
     }
 }
 
-/// Between the making of the lock file and its locking another process may take it for one of the dead: then it is made again.
+/// Locks a new folder. Another process may remove it between creation and locking, because it looks dead: then it is
+/// made again.
 fn make(path: &Path) -> io::Result<File> {
     loop {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;

@@ -33,7 +33,7 @@ use crate::{
     journal::{self, OpenError, Record},
     store::{self, OwnAccount},
     tenant::{TenantId, TenantRecord},
-    vault::{Notice, RecordText, Vault, VaultError},
+    vault::{RecordText, TenantInfo, Vault, VaultError},
 };
 
 /// The first word of a record's status while a device is claimed; the device's name and the time follow.
@@ -212,7 +212,7 @@ impl ImportWriter {
     }
 
     async fn tell_status(&self, tenant: &TenantId, status: &str) -> Result<(), VaultError> {
-        self.vault.notice(tenant, &Notice { status: Some(status.to_owned()), ..Notice::default() }).await
+        self.vault.notice(tenant, &TenantInfo { status: Some(status.to_owned()), ..TenantInfo::default() }).await
     }
 }
 

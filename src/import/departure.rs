@@ -24,7 +24,7 @@ use crate::{
         space::{self, Space},
     },
     tenant::TenantId,
-    vault::{Decision, Notice, VaultError},
+    vault::{Decision, TenantInfo, VaultError},
 };
 
 /// What the folder is for, for people.
@@ -191,11 +191,11 @@ impl ImportWriter {
         let decision = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
         confirm(journal, journal.record(changes, Some(decision))).await?;
         // So that the next daemon opens the tenant, and its consumers learn of it.
-        let told = Notice {
+        let told = TenantInfo {
             status: Some("exported".to_owned()),
             last_error: Some(Some(mark.words())),
             last_error_at: Some(Some(now)),
-            ..Notice::default()
+            ..TenantInfo::default()
         };
         if let Err(error) = self.vault.notice(tenant, &told).await {
             tracing::warn!(%tenant, %error, "the tenant's record does not say where it went");

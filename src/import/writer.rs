@@ -23,11 +23,11 @@ use super::{
 use crate::{
     clock::Clock,
     crash,
-    journal::{self, ChangeNo, Closed, Journal, OpenError, Opened, Policy, Record},
+    journal::{self, ChangeNo, Journal, JournalClosedError, OpenError, Opened, Policy, Record},
     seal::Keyring,
     store::{self, OwnAccount, StoreError, records, space},
     tenant::{TenantId, TenantRecord},
-    vault::{InstanceId, Notice, Vault, VaultError},
+    vault::{InstanceId, TenantInfo, Vault, VaultError},
 };
 
 /// How long the vault may take to confirm the entry. Some are megabytes.
@@ -177,7 +177,7 @@ impl ImportWriter {
         let record = self.vault.tenant(tenant).await?;
         if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
             // A decision needs a record.
-            let made = Notice { deleted_at: record.as_ref().map(|_| None), ..Notice::default() };
+            let made = TenantInfo { deleted_at: record.as_ref().map(|_| None), ..TenantInfo::default() };
             self.vault.notice(tenant, &made).await?;
         }
         crash::point("import_recorded");
@@ -236,8 +236,8 @@ impl ImportWriter {
 pub(super) async fn confirm(journal: &Journal, change: ChangeNo) -> Result<(), RefusedImport> {
     match timeout(CONFIRM_LIMIT, journal.wait(change)).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(Closed::Fenced)) => Err(RefusedImport::Taken),
-        Ok(Err(Closed::Refused(why))) => Err(RefusedImport::Vault(VaultError::Refused(why))),
+        Ok(Err(JournalClosedError::Fenced)) => Err(RefusedImport::Taken),
+        Ok(Err(JournalClosedError::Refused(why))) => Err(RefusedImport::Vault(VaultError::Refused(why))),
         Ok(Err(closed)) => Err(RefusedImport::Damaged(closed.to_string())),
         Err(_) => Err(RefusedImport::Unconfirmed),
     }

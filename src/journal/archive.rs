@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    seal::{Digest, Kind, OVERHEAD, OpenError, Place, TenantSeal},
+    seal::{Digest, Kind, OVERHEAD, OpenError, SealPosition, TenantSeal},
     tenant::TenantId,
     vault::{Seq, Vault, VaultError},
 };
@@ -119,8 +119,15 @@ impl Archive {
     }
 }
 
-fn place(label: &str, part: u32, parts: u32) -> Place {
-    Place { kind: Kind::Segment, seq: Seq(0), part, parts, epoch: Seq(0), previous: Digest::of([label.as_bytes()]) }
+fn place(label: &str, part: u32, parts: u32) -> SealPosition {
+    SealPosition {
+        kind: Kind::Segment,
+        seq: Seq(0),
+        part,
+        parts,
+        epoch: Seq(0),
+        previous: Digest::of([label.as_bytes()]),
+    }
 }
 
 fn digest(sealed: &[Bytes]) -> Digest {

@@ -49,7 +49,7 @@ impl Audits {
         self.due
     }
 
-    /// Is it due for so long that what waits to be written waits for it?
+    /// Whether the audit is so overdue that pending writes must wait for it.
     fn is_overdue(&self, now: Instant) -> bool {
         let (Some(due), Some(interval)) = (self.due, self.interval) else { return false };
         now >= due + interval / 4

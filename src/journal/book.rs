@@ -1,6 +1,6 @@
 //! What a journal's handles and its writer share: the changes that wait, the wishes, and how far things are.
 //!
-//! The lock is held for moments only and never across an await. The store calls [`Book::record`] under its own lock; nothing here
+//! The lock is held for moments only and never across an await. The store calls [`JournalBook::record`] under its own lock; nothing here
 //! calls back into the store.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64};
@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Closed, ConfirmError, Loss, SnapshotError, Source,
+    ConfirmError, JournalClosedError, Loss, SnapshotError, SnapshotSource,
     record::{Change, ChangeNo, Cut},
 };
 use crate::{
@@ -19,18 +19,18 @@ use crate::{
 
 /// How far a journal is.
 #[derive(Debug, Clone)]
-pub(super) struct Progress {
+pub(super) struct DurableProgress {
     /// Up to here everything is in the vault.
     pub durable: ChangeNo,
-    pub closed: Option<Closed>,
+    pub closed: Option<JournalClosedError>,
 }
 
 #[derive(Debug)]
-pub(super) struct Shared {
-    book: Mutex<Book>,
+pub(super) struct JournalShared {
+    book: Mutex<JournalBook>,
     /// Wakes the writer.
     pub wake: Notify,
-    pub progress: watch::Sender<Progress>,
+    pub progress: watch::Sender<DurableProgress>,
     /// The vault's loss, until everything is there again.
     pub loss: watch::Sender<Option<Loss>>,
     /// Counts the losses.
@@ -45,7 +45,7 @@ pub(super) struct Shared {
 pub(super) type Confirmation = oneshot::Sender<Result<(), ConfirmError>>;
 pub(super) type Keeping = oneshot::Sender<Result<SnapshotId, SnapshotError>>;
 
-pub(super) struct Book {
+pub(super) struct JournalBook {
     /// The last change recorded.
     pub last: ChangeNo,
     pub pending: Cut,
@@ -56,8 +56,8 @@ pub(super) struct Book {
     /// Who wants a snapshot kept.
     pub keepings: Vec<Keeping>,
     /// The store, which holds the journal: so not the other way round.
-    pub source: Option<Weak<dyn Source>>,
-    /// The tenant's record as it was when the journal was opened, as far as that is known.
+    pub source: Option<Weak<dyn SnapshotSource>>,
+    /// The directory record as of the opening, as far as known: written with the state if the vault loses it.
     pub record: Decision,
     pub barrier: Barrier,
     /// Counts the barriers.
@@ -84,9 +84,9 @@ pub(super) enum Barrier {
     Reached(Cut, ChangeNo),
 }
 
-impl Shared {
+impl JournalShared {
     pub fn new(confirmed_at: Instant, head: Seq) -> Self {
-        let book = Book {
+        let book = JournalBook {
             last: ChangeNo::ZERO,
             pending: Cut::default(),
             wanted: ChangeNo::ZERO,
@@ -105,7 +105,7 @@ impl Shared {
         Self {
             book: Mutex::new(book),
             wake: Notify::new(),
-            progress: watch::Sender::new(Progress { durable: ChangeNo::ZERO, closed: None }),
+            progress: watch::Sender::new(DurableProgress { durable: ChangeNo::ZERO, closed: None }),
             loss: watch::Sender::new(None),
             losses: AtomicU64::new(0),
             refused_snapshots: AtomicU64::new(0),
@@ -115,7 +115,7 @@ impl Shared {
     }
 
     /// Every change to a book is a single step, so one that a panic has interrupted is still good.
-    pub fn book(&self) -> MutexGuard<'_, Book> {
+    pub fn book(&self) -> MutexGuard<'_, JournalBook> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,7 +138,7 @@ impl Shared {
         number
     }
 
-    pub async fn wait(&self, number: ChangeNo) -> Result<(), Closed> {
+    pub async fn wait(&self, number: ChangeNo) -> Result<(), JournalClosedError> {
         let mut progress = self.progress.subscribe();
         {
             let mut book = self.book();
@@ -152,7 +152,7 @@ impl Shared {
         let now = settled.expect("the sender outlives its receiver").clone();
         match now.closed {
             None => Ok(()),
-            Some(Closed::Stopped) if now.durable >= number => Ok(()),
+            Some(JournalClosedError::Stopped) if now.durable >= number => Ok(()),
             Some(closed) => Err(closed),
         }
     }
@@ -185,10 +185,10 @@ impl Shared {
         }
     }
 
-    pub async fn closed(&self) -> Closed {
+    pub async fn closed(&self) -> JournalClosedError {
         let mut progress = self.progress.subscribe();
         let settled = progress.wait_for(|now| now.closed.is_some()).await;
-        settled.expect("the sender outlives its receiver").closed.clone().unwrap_or(Closed::Stopped)
+        settled.expect("the sender outlives its receiver").closed.clone().unwrap_or(JournalClosedError::Stopped)
     }
 
     /// The source's read transaction has begun: what is pending belongs to it, what comes now does not. The caller holds the lock
@@ -202,7 +202,7 @@ impl Shared {
     }
 
     /// The end, for good: the first reason stays. Whoever asks for something from now on learns it at once.
-    pub fn close(&self, closed: Closed) {
+    pub fn close(&self, closed: JournalClosedError) {
         {
             let mut book = self.book();
             book.closed = true;
@@ -219,7 +219,7 @@ impl Shared {
     }
 }
 
-impl Book {
+impl JournalBook {
     /// Puts up a barrier; its number.
     pub fn ask_barrier(&mut self) -> u64 {
         self.barriers += 1;
@@ -228,9 +228,9 @@ impl Book {
     }
 }
 
-impl std::fmt::Debug for Book {
+impl std::fmt::Debug for JournalBook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Book")
+        f.debug_struct("JournalBook")
             .field("last", &self.last)
             .field("wanted", &self.wanted)
             .field("outage", &self.outage)

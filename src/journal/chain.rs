@@ -10,10 +10,10 @@ use prost::Message;
 use super::{
     damage::{Damage, Document},
     format::{self, Guard},
-    record::{Cut, State},
+    record::{Cut, RecordMap},
 };
 use crate::{
-    seal::{Digest, Kind, OVERHEAD, Place, TenantSeal},
+    seal::{Digest, Kind, OVERHEAD, SealPosition, TenantSeal},
     vault::{Decision, DocumentKind, InstanceId, JournalDocument, Seq},
 };
 
@@ -33,8 +33,8 @@ pub(super) struct Head {
 impl Head {
     pub const START: Self = Self { last: Seq(0), digest: Digest::ZERO, document: None, epoch: Seq(0) };
 
-    fn place(&self, kind: Kind, seq: Seq, part: u32, parts: u32, epoch: Seq) -> Place {
-        Place { kind, seq, part, parts, epoch, previous: self.digest }
+    fn place(&self, kind: Kind, seq: Seq, part: u32, parts: u32, epoch: Seq) -> SealPosition {
+        SealPosition { kind, seq, part, parts, epoch, previous: self.digest }
     }
 }
 
@@ -112,7 +112,7 @@ fn digest(documents: &[JournalDocument]) -> Digest {
 pub(super) struct Follower {
     seal: TenantSeal,
     pub head: Head,
-    pub state: State,
+    pub state: RecordMap,
     /// Documents that no compaction may remove: see [`Guard`].
     pub guards: Vec<Guard>,
     /// What was read since the known point.
@@ -138,7 +138,7 @@ impl Tail {
 }
 
 impl Follower {
-    pub fn new(seal: TenantSeal, head: Head, state: State, guards: Vec<Guard>) -> Self {
+    pub fn new(seal: TenantSeal, head: Head, state: RecordMap, guards: Vec<Guard>) -> Self {
         Self { seal, head, state, guards, tail: Tail::default(), latest: Timestamp::MIN, open: Vec::new() }
     }
 
@@ -202,7 +202,7 @@ impl Follower {
         Ok(())
     }
 
-    fn unseal(&self, document: Document, place: &Place, payload: &[u8]) -> Result<Vec<u8>, Damage> {
+    fn unseal(&self, document: Document, place: &SealPosition, payload: &[u8]) -> Result<Vec<u8>, Damage> {
         self.seal.open(place, payload).map_err(|why| Damage::unopened(document, why))
     }
 }

@@ -25,7 +25,7 @@ use super::{
     Context, OpenError,
     chain::{Follower, Frozen, Scribe},
     damage::Damage,
-    flight::{Ask, Flight, Verdict},
+    flight::{AppendVerdict, PendingAppend, VaultRequest},
     hydrate::{self, HydrateError, Hydrated},
     pace::Patience,
 };
@@ -38,7 +38,7 @@ use crate::{
 /// How often a claimer starts over or reads on before it gives up for now.
 const TRIES: usize = 20;
 /// How often it asks a vault that does not answer.
-const PATIENCE: u32 = 4;
+const MAX_CLAIM_TRIES: u32 = 4;
 
 /// What a takeover gives.
 pub(super) struct Claimed {
@@ -144,12 +144,12 @@ enum Placed {
 
 /// Creates the takeover document, whatever answers are lost; `across`: on this, instead of on the document before it.
 async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> Result<Placed, OpenError> {
-    let mut flight = Flight::new(takeover, usize::MAX);
-    let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
+    let mut flight = PendingAppend::new(takeover, usize::MAX);
+    let mut patience = Patience::new(cx.policy.backoff, MAX_CLAIM_TRIES);
     loop {
         let sent = cx.clock.instant();
         let (verdict, lost) = match flight.ask() {
-            Ask::Append(before, documents, decision) => {
+            VaultRequest::Append(before, documents, decision) => {
                 let answer = match across {
                     Some(footing) => {
                         cx.vault.start_over(&cx.tenant, footing, documents, None, &Decision::default()).await
@@ -162,23 +162,23 @@ async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> 
                 };
                 (flight.appended(answer), lost)
             }
-            Ask::Document(seq) => {
+            VaultRequest::Document(seq) => {
                 let answer = cx.vault.document(&cx.tenant, seq).await;
                 let lost = answer.as_ref().err().cloned();
                 (flight.saw(answer), lost)
             }
         };
         match verdict {
-            Verdict::Onward => {}
-            Verdict::Landed => return Ok(Placed::Yes { sent, documents: flight.frozen.documents }),
-            Verdict::Fenced => return Ok(Placed::No),
-            Verdict::BackOff if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
-            Verdict::BackOff => {
+            AppendVerdict::Onward => {}
+            AppendVerdict::Landed => return Ok(Placed::Yes { sent, documents: flight.frozen.documents }),
+            AppendVerdict::Fenced => return Ok(Placed::No),
+            AppendVerdict::BackOff if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
+            AppendVerdict::BackOff => {
                 let silence = || VaultError::Unavailable("it contradicts itself".into());
                 return Err(OpenError::Vault(lost.unwrap_or_else(silence)));
             }
-            Verdict::Refused(why) => return Err(OpenError::Vault(VaultError::Refused(why))),
-            Verdict::Lost(_) => return Ok(Placed::AfterNothing),
+            AppendVerdict::Refused(why) => return Err(OpenError::Vault(VaultError::Refused(why))),
+            AppendVerdict::Lost(_) => return Ok(Placed::AfterNothing),
         }
     }
 }
@@ -186,7 +186,7 @@ async fn place(cx: &mut Context, takeover: Frozen, across: Option<&Footing>) -> 
 /// Follows what has come since. False when it does not fit what was read before: then everything has to be read again.
 async fn read_on(cx: &mut Context, follower: &mut Follower) -> Result<bool, OpenError> {
     let next = follower.head.last.next();
-    let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
+    let mut patience = Patience::new(cx.policy.backoff, MAX_CLAIM_TRIES);
     let documents = loop {
         match cx.vault.documents(&cx.tenant, next).await {
             Err(VaultError::Unavailable(_)) if patience.once_more(&*cx.clock, &mut cx.rng).await => {}
@@ -205,7 +205,7 @@ async fn read_on(cx: &mut Context, follower: &mut Follower) -> Result<bool, Open
 
 /// Is there a snapshot at the number, or above it?
 async fn has_manifest_from(cx: &mut Context, number: Seq) -> Result<bool, OpenError> {
-    let mut patience = Patience::new(cx.policy.backoff, PATIENCE);
+    let mut patience = Patience::new(cx.policy.backoff, MAX_CLAIM_TRIES);
     loop {
         match cx.vault.manifests(&cx.tenant).await {
             Err(VaultError::Unavailable(_)) if patience.once_more(&*cx.clock, &mut cx.rng).await => {}

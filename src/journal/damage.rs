@@ -1,4 +1,4 @@
-//! What can be wrong with a tenant's state in the vault, named for the operator.
+//! The kinds of damage to a tenant's state in the vault, named for the operator.
 
 use std::fmt;
 

@@ -15,7 +15,7 @@ use crate::{
 
 /// What the driver is to ask the vault.
 #[derive(Debug)]
-pub(super) enum Ask<'a> {
+pub(super) enum VaultRequest<'a> {
     /// After the document with this digest, if that is known.
     Append(Option<Digest>, &'a [JournalDocument], Option<&'a Decision>),
     Document(Seq),
@@ -23,7 +23,7 @@ pub(super) enum Ask<'a> {
 
 /// What an answer came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum AppendVerdict {
     /// Ask again, now.
     Onward,
     /// Ask again after a while.
@@ -48,7 +48,7 @@ enum Stage {
 }
 
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct PendingAppend {
     pub frozen: Frozen,
     /// What goes into each commit.
     commits: Vec<Range<usize>>,
@@ -57,81 +57,81 @@ pub(super) struct Flight {
     stage: Stage,
 }
 
-impl Flight {
+impl PendingAppend {
     pub fn new(frozen: Frozen, max_append: usize) -> Self {
         let commits = commits(&frozen.documents, max_append);
         Self { frozen, commits, at: 0, stage: Stage::Send }
     }
 
-    pub fn ask(&self) -> Ask<'_> {
+    pub fn ask(&self) -> VaultRequest<'_> {
         let documents = &self.frozen.documents;
         let Range { start, end } = self.commits[self.at].clone();
         let commit = &documents[start..end];
         match self.stage {
             Stage::Send => {
                 let before = start.checked_sub(1).map_or(self.frozen.before, |before| Some(documents[before].digest()));
-                Ask::Append(before, commit, self.frozen.decision.as_ref().filter(|_| self.is_last()))
+                VaultRequest::Append(before, commit, self.frozen.decision.as_ref().filter(|_| self.is_last()))
             }
-            Stage::Compare { .. } => Ask::Document(commit[0].seq),
-            Stage::LookBeyond => Ask::Document(self.frozen.after.last.next()),
+            Stage::Compare { .. } => VaultRequest::Document(commit[0].seq),
+            Stage::LookBeyond => VaultRequest::Document(self.frozen.after.last.next()),
         }
     }
 
-    /// The answer to [`Ask::Append`].
-    pub fn appended(&mut self, answer: Result<(), AppendError>) -> Verdict {
+    /// The answer to [`VaultRequest::Append`].
+    pub fn appended(&mut self, answer: Result<(), AppendError>) -> AppendVerdict {
         match answer {
             Ok(()) => self.landed(),
             Err(AppendError::Exists) => {
                 // Ours, when a layer below has sent it twice.
                 self.stage = Stage::Compare { exists: true };
-                Verdict::Onward
+                AppendVerdict::Onward
             }
             Err(AppendError::Vault(VaultError::Unavailable(_))) => {
                 self.stage = Stage::Compare { exists: false };
-                Verdict::BackOff
+                AppendVerdict::BackOff
             }
             Err(AppendError::Gap) => {
                 let first = &self.frozen.documents[self.commits[self.at].start];
-                Verdict::Lost(Loss::Entry(first.seq.previous().unwrap_or(first.seq)))
+                AppendVerdict::Lost(Loss::Entry(first.seq.previous().unwrap_or(first.seq)))
             }
-            Err(AppendError::TenantGone) => Verdict::Lost(Loss::Record),
-            Err(AppendError::Vault(refused)) => Verdict::Refused(refused.to_string()),
+            Err(AppendError::TenantGone) => AppendVerdict::Lost(Loss::Record),
+            Err(AppendError::Vault(refused)) => AppendVerdict::Refused(refused.to_string()),
         }
     }
 
-    /// The answer to [`Ask::Document`].
-    pub fn saw(&mut self, answer: Result<Option<JournalDocument>, VaultError>) -> Verdict {
+    /// The answer to [`VaultRequest::Document`].
+    pub fn saw(&mut self, answer: Result<Option<JournalDocument>, VaultError>) -> AppendVerdict {
         match (self.stage, answer) {
-            (_, Err(VaultError::Unavailable(_))) => Verdict::BackOff,
-            (_, Err(refused)) => Verdict::Refused(refused.to_string()),
-            (Stage::LookBeyond, Ok(None)) => Verdict::Landed,
-            (Stage::LookBeyond, Ok(Some(_))) => Verdict::Fenced,
+            (_, Err(VaultError::Unavailable(_))) => AppendVerdict::BackOff,
+            (_, Err(refused)) => AppendVerdict::Refused(refused.to_string()),
+            (Stage::LookBeyond, Ok(None)) => AppendVerdict::Landed,
+            (Stage::LookBeyond, Ok(Some(_))) => AppendVerdict::Fenced,
             (stage, Ok(None)) => {
                 self.stage = Stage::Send;
                 // An append that says "exists" and a read that says "does not" shall not chase each other.
-                if stage == (Stage::Compare { exists: true }) { Verdict::BackOff } else { Verdict::Onward }
+                if stage == (Stage::Compare { exists: true }) { AppendVerdict::BackOff } else { AppendVerdict::Onward }
             }
             (_, Ok(Some(found))) => {
                 let ours = &self.frozen.documents[self.commits[self.at].start];
                 match found.payload == ours.payload && found.writer == ours.writer {
                     true if self.is_last() => {
                         self.stage = Stage::LookBeyond;
-                        Verdict::Onward
+                        AppendVerdict::Onward
                     }
                     true => self.landed(),
-                    false => Verdict::Fenced,
+                    false => AppendVerdict::Fenced,
                 }
             }
         }
     }
 
-    fn landed(&mut self) -> Verdict {
+    fn landed(&mut self) -> AppendVerdict {
         if self.is_last() {
-            return Verdict::Landed;
+            return AppendVerdict::Landed;
         }
         self.at += 1;
         self.stage = Stage::Send;
-        Verdict::Onward
+        AppendVerdict::Onward
     }
 
     fn is_last(&self) -> bool {
@@ -176,28 +176,28 @@ mod tests {
     }
 
     /// Three documents of four bytes, at most two a commit.
-    fn flight() -> Flight {
+    fn flight() -> PendingAppend {
         let documents = vec![document(5, "aaaa"), document(6, "bbbb"), document(7, "cccc")];
         let after = Head { last: Seq(7), ..Head::START };
         let before = Some(Digest::of([&b"before"[..]]));
-        Flight::new(Frozen { documents, before, decision: Some(Decision::default()), after }, 8)
+        PendingAppend::new(Frozen { documents, before, decision: Some(Decision::default()), after }, 8)
     }
 
-    fn asks(flight: &Flight) -> (Vec<u64>, bool) {
+    fn asks(flight: &PendingAppend) -> (Vec<u64>, bool) {
         match flight.ask() {
-            Ask::Append(before, documents, decision) => {
+            VaultRequest::Append(before, documents, decision) => {
                 let expected = if documents[0].seq == Seq(5) { &b"before"[..] } else { b"bbbb" };
                 assert_eq!(before, Some(Digest::of([expected])));
                 (documents.iter().map(|d| d.seq.0).collect(), decision.is_some())
             }
-            Ask::Document(seq) => panic!("asks for {seq}"),
+            VaultRequest::Document(seq) => panic!("asks for {seq}"),
         }
     }
 
-    fn looks_at(flight: &Flight) -> u64 {
+    fn looks_at(flight: &PendingAppend) -> u64 {
         match flight.ask() {
-            Ask::Document(seq) => seq.0,
-            Ask::Append(..) => panic!("appends"),
+            VaultRequest::Document(seq) => seq.0,
+            VaultRequest::Append(..) => panic!("appends"),
         }
     }
 
@@ -209,32 +209,33 @@ mod tests {
     fn the_decision_goes_with_the_last_document() {
         let mut flight = flight();
         assert_eq!(asks(&flight), (vec![5, 6], false));
-        assert_eq!(flight.appended(Ok(())), Verdict::Onward);
+        assert_eq!(flight.appended(Ok(())), AppendVerdict::Onward);
         assert_eq!(asks(&flight), (vec![7], true));
-        assert_eq!(flight.appended(Ok(())), Verdict::Landed);
+        assert_eq!(flight.appended(Ok(())), AppendVerdict::Landed);
     }
 
     #[test]
     fn after_a_lost_answer_it_looks_before_it_sends_again() {
         let mut flight = flight();
-        assert_eq!(flight.appended(Err(unavailable().into())), Verdict::BackOff);
+        assert_eq!(flight.appended(Err(unavailable().into())), AppendVerdict::BackOff);
         assert_eq!(looks_at(&flight), 5);
-        assert_eq!(flight.saw(Err(unavailable())), Verdict::BackOff);
+        assert_eq!(flight.saw(Err(unavailable())), AppendVerdict::BackOff);
         assert_eq!(looks_at(&flight), 5);
-        assert_eq!(flight.saw(Ok(None)), Verdict::Onward);
+        assert_eq!(flight.saw(Ok(None)), AppendVerdict::Onward);
         assert_eq!(asks(&flight), (vec![5, 6], false));
-        assert_eq!(flight.appended(Err(unavailable().into())), Verdict::BackOff);
-        assert_eq!(flight.saw(Ok(Some(document(5, "aaaa")))), Verdict::Onward);
+        assert_eq!(flight.appended(Err(unavailable().into())), AppendVerdict::BackOff);
+        assert_eq!(flight.saw(Ok(Some(document(5, "aaaa")))), AppendVerdict::Onward);
         assert_eq!(asks(&flight), (vec![7], true));
     }
 
     #[test]
     fn a_lost_yes_counts_only_while_nothing_follows() {
-        for (beyond, verdict) in [(None, Verdict::Landed), (Some(document(8, "takeover")), Verdict::Fenced)] {
+        for (beyond, verdict) in [(None, AppendVerdict::Landed), (Some(document(8, "takeover")), AppendVerdict::Fenced)]
+        {
             let mut flight = flight();
-            assert_eq!(flight.appended(Ok(())), Verdict::Onward);
-            assert_eq!(flight.appended(Err(unavailable().into())), Verdict::BackOff);
-            assert_eq!(flight.saw(Ok(Some(document(7, "cccc")))), Verdict::Onward);
+            assert_eq!(flight.appended(Ok(())), AppendVerdict::Onward);
+            assert_eq!(flight.appended(Err(unavailable().into())), AppendVerdict::BackOff);
+            assert_eq!(flight.saw(Ok(Some(document(7, "cccc")))), AppendVerdict::Onward);
             assert_eq!(looks_at(&flight), 8);
             assert_eq!(flight.saw(Ok(beyond)), verdict);
         }
@@ -243,16 +244,16 @@ mod tests {
     #[test]
     fn another_document_of_the_number_means_fenced() {
         let mut flight = flight();
-        assert_eq!(flight.appended(Err(AppendError::Exists)), Verdict::Onward);
+        assert_eq!(flight.appended(Err(AppendError::Exists)), AppendVerdict::Onward);
         assert_eq!(looks_at(&flight), 5);
-        assert_eq!(flight.saw(Ok(Some(document(5, "zzzz")))), Verdict::Fenced);
+        assert_eq!(flight.saw(Ok(Some(document(5, "zzzz")))), AppendVerdict::Fenced);
     }
 
     #[test]
     fn an_answer_of_no_is_no_lost_answer() {
-        assert_eq!(flight().appended(Err(AppendError::TenantGone)), Verdict::Lost(Loss::Record));
-        assert_eq!(flight().appended(Err(AppendError::Gap)), Verdict::Lost(Loss::Entry(Seq(4))));
+        assert_eq!(flight().appended(Err(AppendError::TenantGone)), AppendVerdict::Lost(Loss::Record));
+        assert_eq!(flight().appended(Err(AppendError::Gap)), AppendVerdict::Lost(Loss::Entry(Seq(4))));
         let refused = AppendError::Vault(VaultError::Refused("permission".into()));
-        assert!(matches!(flight().appended(Err(refused)), Verdict::Refused(_)));
+        assert!(matches!(flight().appended(Err(refused)), AppendVerdict::Refused(_)));
     }
 }

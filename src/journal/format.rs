@@ -6,7 +6,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use prost::Message;
 
-use super::record::{Cut, Name, Space, State};
+use super::record::{Cut, Name, RecordMap, Space};
 use crate::vault::Seq;
 
 /// One entry of the journal: the bytes of its documents, opened and put together, are one of these.
@@ -93,7 +93,7 @@ pub(super) fn encode_entry(cut: &Cut) -> Bytes {
 }
 
 /// Carries out an entry on a state; tells whether it decided something.
-pub(super) fn apply_entry(plain: Bytes, state: &mut State) -> Result<bool, String> {
+pub(super) fn apply_entry(plain: Bytes, state: &mut RecordMap) -> Result<bool, String> {
     let entry = Entry::decode(plain).map_err(|error| error.to_string())?;
     for change in entry.changes {
         let (name, value) = change.into_parts()?;
@@ -112,8 +112,8 @@ pub(super) fn encode_record(space: Space, key: &[u8], value: &Bytes, out: &mut B
     let _ = item.encode_length_delimited(out);
 }
 
-pub(super) fn decode_records(mut plain: Bytes) -> Result<State, String> {
-    let mut state = State::new();
+pub(super) fn decode_records(mut plain: Bytes) -> Result<RecordMap, String> {
+    let mut state = RecordMap::new();
     while plain.has_remaining() {
         let item = Item::decode_length_delimited(&mut plain).map_err(|error| error.to_string())?;
         let (name, value) = item.into_parts()?;
@@ -135,7 +135,7 @@ impl Item {
 #[cfg(feature = "loopback")]
 pub(super) fn read_anything(bytes: &[u8]) {
     let plain = Bytes::copy_from_slice(bytes);
-    let mut state = State::new();
+    let mut state = RecordMap::new();
     if apply_entry(plain.clone(), &mut state).is_ok() {
         let mut written = BytesMut::new();
         for ((space, key), value) in &state {

@@ -14,10 +14,10 @@ use super::{
     chain::{Follower, Head},
     damage::{Damage, Document},
     format::{self, Guard},
-    record::State,
+    record::RecordMap,
 };
 use crate::{
-    seal::{Digest, Kind, Place, TenantSeal},
+    seal::{Digest, Kind, SealPosition, TenantSeal},
     vault::{Manifest, Seq, SnapshotId, VaultError},
 };
 
@@ -26,7 +26,7 @@ const READINGS: usize = 10;
 
 /// What one reading came to.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct JournalReading {
     /// At the end of the journal; the damage if there is no way to get there.
     pub state: Result<Follower, Damage>,
     /// A damaged snapshot that was passed over.
@@ -45,7 +45,7 @@ pub(super) struct Base {
     pub bytes: u64,
 }
 
-impl Reading {
+impl JournalReading {
     fn damage(&self) -> Option<&Damage> {
         self.state.as_ref().err().or(self.passed_over.as_ref())
     }
@@ -80,7 +80,7 @@ impl From<VaultError> for HydrateError {
 pub(super) async fn hydrate(cx: &Context) -> Result<Hydrated, HydrateError> {
     let mut suspected = None;
     for _ in 0..READINGS {
-        let Reading { state, passed_over, base, empty } = match read(cx).await {
+        let JournalReading { state, passed_over, base, empty } = match read(cx).await {
             Ok(reading) if reading.damage() == suspected.as_ref() => reading,
             Ok(reading) => match reading.damage() {
                 // Nothing wrong with it, whatever the reading before it saw.
@@ -99,7 +99,7 @@ pub(super) async fn hydrate(cx: &Context) -> Result<Hydrated, HydrateError> {
 }
 
 /// Reads once.
-pub(super) async fn read(cx: &Context) -> Result<Reading, VaultError> {
+pub(super) async fn read(cx: &Context) -> Result<JournalReading, VaultError> {
     let manifests = cx.vault.manifests(&cx.tenant).await?;
     let newest = manifests.last().map(|manifest| manifest.id.seq);
     let mut damage = None;
@@ -118,13 +118,13 @@ pub(super) async fn read(cx: &Context) -> Result<Reading, VaultError> {
         };
         match found {
             Ok((follower, base)) => {
-                return Ok(Reading { state: Ok(follower), passed_over: damage, base: Some(base), empty: false });
+                return Ok(JournalReading { state: Ok(follower), passed_over: damage, base: Some(base), empty: false });
             }
             // The first one is the one to tell: what older snapshots lack follows from it.
             Err(found) => damage = damage.or(Some(found)),
         }
     }
-    let start = Follower::new(cx.seal.clone(), Head::START, State::new(), Vec::new());
+    let start = Follower::new(cx.seal.clone(), Head::START, RecordMap::new(), Vec::new());
     let whole = follow_to_the_end(cx, start, newest).await?;
     let empty = manifests.is_empty() && matches!(whole, Ok((_, 0)));
     let whole = whole.and_then(|(follower, _)| match check(cx, &follower) {
@@ -138,7 +138,7 @@ pub(super) async fn read(cx: &Context) -> Result<Reading, VaultError> {
         (Err(damage), None) => Err(damage),
     };
     let passed_over = damage.filter(|_| state.is_ok());
-    Ok(Reading { state, passed_over, base: None, empty })
+    Ok(JournalReading { state, passed_over, base: None, empty })
 }
 
 /// Says why the state's owner could do nothing with it.
@@ -169,7 +169,7 @@ async fn follow_to_the_end(
 /// A snapshot, verified.
 pub(super) struct Snapshot {
     head: Head,
-    state: State,
+    state: RecordMap,
     guards: Vec<Guard>,
     bytes: u64,
 }
@@ -245,13 +245,13 @@ pub(super) fn open_manifest(seal: &TenantSeal, manifest: &Manifest) -> Result<Op
 }
 
 /// Where a manifest is sealed. Its reader knows nothing yet: what comes before is inside.
-pub(super) fn manifest_place(id: &SnapshotId) -> Place {
+pub(super) fn manifest_place(id: &SnapshotId) -> SealPosition {
     let kind = Kind::Manifest { attempt: id.attempt.clone() };
-    Place { kind, seq: id.seq, part: 0, parts: 1, epoch: Seq(0), previous: Digest::ZERO }
+    SealPosition { kind, seq: id.seq, part: 0, parts: 1, epoch: Seq(0), previous: Digest::ZERO }
 }
 
 /// Where a chunk is sealed. How many there are, the manifest says: it is written when all are.
-pub(super) fn chunk_place(id: &SnapshotId, n: u32, head: &Head) -> Place {
+pub(super) fn chunk_place(id: &SnapshotId, n: u32, head: &Head) -> SealPosition {
     let kind = Kind::Chunk { attempt: id.attempt.clone() };
-    Place { kind, seq: id.seq, part: n, parts: 0, epoch: head.epoch, previous: head.digest }
+    SealPosition { kind, seq: id.seq, part: n, parts: 0, epoch: head.epoch, previous: head.digest }
 }

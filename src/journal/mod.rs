@@ -45,7 +45,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     audit::Audits,
-    book::Shared,
+    book::JournalShared,
     chain::{Scribe, Tail},
     pace::WriteBudget,
     writer::Writer,
@@ -59,9 +59,9 @@ pub use self::{
     archive::{Archive, ArchiveError, Piece},
     damage::{Damage, Document, Loss},
     owner::last_writer,
-    pace::{Backoff, Pace},
+    pace::{Backoff, JournalPace},
     record::{Change, ChangeNo, Record, Space},
-    snapshot::{Source, SourceError},
+    snapshot::{SnapshotSource, SourceError},
 };
 use crate::{
     clock::{Clock, Instant},
@@ -93,7 +93,7 @@ pub struct Context {
 /// How a journal behaves where the rules leave a choice.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    pub pace: Pace,
+    pub pace: JournalPace,
     pub backoff: Backoff,
     /// A snapshot is due after so many entries, …
     pub snapshot_entries: u64,
@@ -124,7 +124,7 @@ impl Default for Policy {
     fn default() -> Self {
         let week = Duration::from_secs(7 * 24 * 3600);
         Self {
-            pace: Pace::default(),
+            pace: JournalPace::default(),
             backoff: Backoff::default(),
             snapshot_entries: 1000,
             snapshot_bytes: 1024 * 1024,
@@ -219,7 +219,7 @@ pub async fn open_prepared(
         tenant: cx.tenant.clone(),
         max_payload: cx.policy.max_payload,
     };
-    let shared = Arc::new(Shared::new(confirmed_at, follower.head.last));
+    let shared = Arc::new(JournalShared::new(confirmed_at, follower.head.last));
     let now = cx.clock.instant();
     let epoch = follower.head.epoch;
     let audits = Audits::new(cx.policy.audit, now, &mut cx.rng);
@@ -252,7 +252,7 @@ pub async fn open_prepared(
     let record = |((space, key), value)| Record { space, key, value };
     Ok(Opened {
         records: follower.state.into_iter().map(record).collect(),
-        journal: Journal(Arc::new(Handle { shared, archive, epoch, passed_over: hydrated.passed_over.clone() })),
+        journal: Journal(Arc::new(JournalHandle { shared, archive, epoch, passed_over: hydrated.passed_over.clone() })),
         epoch,
         first: hydrated.empty,
         passed_over: hydrated.passed_over,
@@ -268,7 +268,7 @@ pub async fn look(cx: &Context) -> Result<Vec<Record>, OpenError> {
 
 /// Why a journal takes nothing more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Closed {
+pub enum JournalClosedError {
     /// Another process owns the tenant. Stop at once; leave its state untouched.
     #[error("another process has taken the tenant over")]
     Fenced,
@@ -287,7 +287,7 @@ pub enum Closed {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConfirmError {
     #[error(transparent)]
-    Closed(Closed),
+    Closed(JournalClosedError),
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
@@ -296,7 +296,7 @@ pub enum ConfirmError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SnapshotError {
     #[error(transparent)]
-    Closed(Closed),
+    Closed(JournalClosedError),
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// It cannot tell its state, or will not: its copy is damaged. Nothing was written.
@@ -318,17 +318,17 @@ impl From<ConfirmError> for SnapshotError {
 
 /// A tenant's journal, open for writing. Cheap to clone. When the last one is dropped the writer stops, without flushing.
 #[derive(Debug, Clone)]
-pub struct Journal(Arc<Handle>);
+pub struct Journal(Arc<JournalHandle>);
 
 #[derive(Debug)]
-struct Handle {
-    shared: Arc<Shared>,
+struct JournalHandle {
+    shared: Arc<JournalShared>,
     archive: Archive,
     epoch: Seq,
     passed_over: Option<Damage>,
 }
 
-impl Drop for Handle {
+impl Drop for JournalHandle {
     fn drop(&mut self) {
         self.shared.book().abandoned = true;
         self.shared.wake.notify_one();
@@ -346,11 +346,11 @@ impl Journal {
 
     /// Returns when everything up to the change is in the vault. Cancel-safe; a cut goes soon once someone waits for it,
     /// and stays asked for when the wait is dropped.
-    pub async fn wait(&self, number: ChangeNo) -> Result<(), Closed> {
+    pub async fn wait(&self, number: ChangeNo) -> Result<(), JournalClosedError> {
         self.shared().wait(number).await
     }
 
-    /// The last change of which it is known that it, and all before it, is in the vault.
+    /// The highest change known to be durable, with all before it.
     pub fn durable(&self) -> ChangeNo {
         self.shared().progress.borrow().durable
     }
@@ -375,7 +375,7 @@ impl Journal {
         self.shared().book().last
     }
 
-    /// Changes that are recorded and of which it is not known that the vault has them.
+    /// The number of recorded changes that are not known to be durable.
     pub fn backlog(&self) -> u64 {
         self.recorded().since(self.durable())
     }
@@ -386,7 +386,7 @@ impl Journal {
         self.shared().confirm().await
     }
 
-    /// When the request was sent by whose answer the vault last confirmed that the tenant is ours.
+    /// When the last request was sent whose answer confirmed that the tenant is ours.
     pub fn confirmed_at(&self) -> Instant {
         self.shared().book().confirmed_at
     }
@@ -418,7 +418,7 @@ impl Journal {
     }
 
     /// From now on snapshots are taken, from this source, for as long as it lives.
-    pub fn snapshots_from(&self, source: Weak<dyn Source>) {
+    pub fn snapshots_from(&self, source: Weak<dyn SnapshotSource>) {
         self.shared().book().source = Some(source);
         self.shared().wake.notify_one();
     }
@@ -430,7 +430,7 @@ impl Journal {
 
     /// Flushes everything that is recorded and stops the writer. While the vault does not answer it waits: bound it.
     /// `Ok` when everything is in the vault.
-    pub async fn close(&self) -> Result<(), Closed> {
+    pub async fn close(&self) -> Result<(), JournalClosedError> {
         let last = {
             let mut book = self.shared().book();
             book.closing = true;
@@ -442,7 +442,7 @@ impl Journal {
     }
 
     /// Returns when the journal takes nothing more, with the reason.
-    pub fn closed(&self) -> impl Future<Output = Closed> + Send + use<> {
+    pub fn closed(&self) -> impl Future<Output = JournalClosedError> + Send + use<> {
         let shared = self.shared().clone();
         async move { shared.closed().await }
     }
@@ -452,7 +452,7 @@ impl Journal {
         &self.0.archive
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    fn shared(&self) -> &Arc<JournalShared> {
         &self.0.shared
     }
 }

@@ -1,4 +1,4 @@
-//! Whose a tenant is, by its journal alone, for whoever is not its owner.
+//! Reads a tenant's owner from its journal, for processes that do not own it.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! When the next cut may go: at once for who waits. While an append is in flight more changes gather, and go together with the
-//! next; so a slow vault batches by itself, and a fast one needs no batching.
+//! Decides when the next cut is appended: at once if somebody waits for it. Changes that come while an append is in
+//! flight go together with the next one; so a slow vault batches by itself, and a fast one needs no batching.
 //!
-//! Only a tenant that costs more than its [`Pace::writes_per_minute`] is slowed, and says so.
+//! Only a tenant that costs more than its [`JournalPace::writes_per_minute`] is slowed, and says so.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -11,14 +11,14 @@ use crate::clock::{Clock, Instant};
 
 /// How a journal spends its writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct JournalPace {
     /// Documents that entries may take in a minute before cuts are slowed down to that rate; `None`: without end.
     pub writes_per_minute: Option<NonZeroU32>,
     /// After so long, what no one waits for goes alone.
     pub linger: Duration,
 }
 
-impl Default for Pace {
+impl Default for JournalPace {
     fn default() -> Self {
         Self { writes_per_minute: NonZeroU32::new(3000), linger: Duration::from_secs(3) }
     }
@@ -30,14 +30,14 @@ const SLOWED_NOTICE: Duration = Duration::from_secs(60);
 /// The writes that a tenant has left: a minute's, filled up all the time. Costs no timer: it is filled when it is looked at.
 #[derive(Debug)]
 pub(super) struct WriteBudget {
-    pace: Pace,
+    pace: JournalPace,
     left: f64,
     filled: Instant,
     told: Option<Instant>,
 }
 
 impl WriteBudget {
-    pub fn new(pace: Pace, now: Instant) -> Self {
+    pub fn new(pace: JournalPace, now: Instant) -> Self {
         let left = pace.writes_per_minute.map_or(0.0, |writes| f64::from(writes.get()));
         Self { pace, left, filled: now, told: None }
     }
@@ -137,7 +137,7 @@ mod tests {
     const START: Instant = Instant::from_start(Duration::from_secs(9));
 
     fn budget(writes: u32) -> WriteBudget {
-        WriteBudget::new(Pace { writes_per_minute: NonZeroU32::new(writes), ..Pace::default() }, START)
+        WriteBudget::new(JournalPace { writes_per_minute: NonZeroU32::new(writes), ..JournalPace::default() }, START)
     }
 
     /// Documents that go in a minute when there is always somebody who waits, and the vault takes 2 ms.
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn what_no_one_waits_for_lingers_and_then_goes() {
         let mut budget = budget(3000);
-        assert_eq!(budget.when(false, START, START), START + Pace::default().linger);
+        assert_eq!(budget.when(false, START, START), START + JournalPace::default().linger);
         assert_eq!(budget.when(true, START, START), START);
     }
 

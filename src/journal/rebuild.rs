@@ -19,7 +19,7 @@
 //! that is lost. An earlier attempt of ours stands on another end, so it finds its own number taken. The loser of the race is fenced; if it
 //! is us, what was lost stays lost. So is an owner of whose takeover the vault knows nothing any more.
 //!
-//! A working copy that has failed meanwhile cannot be written anew: the journal ends ([`Closed::StateLost`]), and the next owner finds what
+//! A working copy that has failed meanwhile cannot be written anew: the journal ends ([`JournalClosedError::StateLost`]), and the next owner finds what
 //! the vault still has.
 //!
 //! A vault may doubt itself besides ([`Vault::doubts`]). What is lost further down an audit notices ([`super::audit`]). A loss is a reason to
@@ -34,12 +34,12 @@ use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::{
-    Closed, Loss, SnapshotError,
+    JournalClosedError, Loss, SnapshotError,
     book::Barrier,
     chain::{Head, Tail},
     format::Guard,
     record::{ChangeNo, Record, decide},
-    snapshot::{Photographer, is_old},
+    snapshot::{SnapshotWriter, is_old},
     writer::Writer,
 };
 #[cfg(doc)]
@@ -60,13 +60,13 @@ struct Survey {
 enum NotYet {
     /// Try again after a while.
     Later(String),
-    Closed(Closed),
+    Closed(JournalClosedError),
 }
 
 impl From<VaultError> for NotYet {
     fn from(error: VaultError) -> Self {
         match error {
-            VaultError::Refused(why) => Self::Closed(Closed::Refused(why)),
+            VaultError::Refused(why) => Self::Closed(JournalClosedError::Refused(why)),
             error => Self::Later(error.to_string()),
         }
     }
@@ -74,7 +74,7 @@ impl From<VaultError> for NotYet {
 
 impl Writer {
     /// Brings the whole state into the vault, however long it takes, as long as somebody has it.
-    pub(super) async fn rebuild(&mut self, loss: Loss) -> Result<(), Closed> {
+    pub(super) async fn rebuild(&mut self, loss: Loss) -> Result<(), JournalClosedError> {
         // Where it would stand is lost.
         self.snapshot = None;
         let mut failures = 0;
@@ -171,7 +171,7 @@ impl Writer {
         }
         let foreign = |found: &Heading| found.writer != self.cx.writer || found.seq > self.used;
         if found.iter().any(|found| (found.seq > self.first || found.at > self.taken_at) && foreign(found)) {
-            return Err(NotYet::Closed(Closed::Fenced));
+            return Err(NotYet::Closed(JournalClosedError::Fenced));
         }
         let document = found.last().map(|last| last.seq);
         let strays = self.strays.iter().map(Guard::seq).filter(|seq| found.iter().all(|found| found.seq != *seq));
@@ -192,7 +192,7 @@ impl Writer {
             let mut book = self.shared.book();
             let Some(source) = book.source.as_ref().and_then(Weak::upgrade) else {
                 return Err(match book.source.is_some() || book.closing {
-                    true => NotYet::Closed(Closed::StateLost(loss)),
+                    true => NotYet::Closed(JournalClosedError::StateLost(loss)),
                     false => NotYet::Later("there is no working copy yet".into()),
                 });
             };
@@ -208,7 +208,7 @@ impl Writer {
             () = limit => None,
         };
         if matches!(&read, Some(Err(error)) if error.is_final) {
-            return Err(NotYet::Closed(Closed::StateLost(loss)));
+            return Err(NotYet::Closed(JournalClosedError::StateLost(loss)));
         }
         // The state has the pending changes, whatever becomes of it now.
         let barrier = std::mem::take(&mut self.shared.book().barrier);
@@ -225,9 +225,9 @@ impl Writer {
         }
     }
 
-    fn photographer(&mut self) -> Photographer {
+    fn photographer(&mut self) -> SnapshotWriter {
         let rng = SmallRng::from_rng(&mut self.cx.rng);
-        Photographer::new(&self.cx, rng, self.shared.clone())
+        SnapshotWriter::new(&self.cx, rng, self.shared.clone())
     }
 
     async fn start_over(
@@ -246,7 +246,7 @@ impl Writer {
         let landed = match &answer {
             Ok(()) => true,
             Err(AppendError::Vault(VaultError::Refused(why))) => {
-                return Err(NotYet::Closed(Closed::Refused(why.clone())));
+                return Err(NotYet::Closed(JournalClosedError::Refused(why.clone())));
             }
             Err(_) => vault.document(tenant, first.seq).await?.is_some_and(|found| found.payload == first.payload),
         };

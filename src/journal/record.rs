@@ -63,7 +63,7 @@ impl ChangeNo {
 pub(super) type Name = (Space, Box<[u8]>);
 
 /// A tenant's state while it is put together.
-pub(super) type State = BTreeMap<Name, Bytes>;
+pub(super) type RecordMap = BTreeMap<Name, Bytes>;
 
 /// All changes since the last cut. A later change of a record replaces the earlier one, so this is never larger than the
 /// state. Ordered, so that equal histories make equal cuts.

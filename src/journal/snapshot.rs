@@ -21,7 +21,7 @@ use rand::{Rng, rngs::SmallRng};
 
 use super::{
     Context, Policy, SnapshotError,
-    book::Shared,
+    book::JournalShared,
     chain::Head,
     damage::{Damage, Document},
     format::{self, Guard},
@@ -38,10 +38,10 @@ use crate::{
 };
 
 /// How often a write is repeated that can be.
-const PATIENCE: u32 = 3;
+const MAX_WRITE_TRIES: u32 = 3;
 
 /// The state, for snapshots: the store.
-pub trait Source: Send + Sync + 'static {
+pub trait SnapshotSource: Send + Sync + 'static {
     /// Reads all journaled records in one read transaction, off the async threads.
     ///
     /// Calls `begun` once the transaction sees its state and before anything else can be recorded: under the lock
@@ -76,18 +76,18 @@ pub(super) struct Chunks {
 }
 
 /// What writing snapshots takes. One for each snapshot.
-pub(super) struct Photographer {
+pub(super) struct SnapshotWriter {
     vault: Arc<dyn Vault>,
     seal: TenantSeal,
     tenant: TenantId,
     clock: Arc<dyn Clock>,
     policy: Policy,
     rng: SmallRng,
-    shared: Arc<Shared>,
+    shared: Arc<JournalShared>,
 }
 
-impl Photographer {
-    pub fn new(cx: &Context, rng: SmallRng, shared: Arc<Shared>) -> Self {
+impl SnapshotWriter {
+    pub fn new(cx: &Context, rng: SmallRng, shared: Arc<JournalShared>) -> Self {
         Self {
             vault: cx.vault.clone(),
             seal: cx.seal.clone(),
@@ -99,7 +99,7 @@ impl Photographer {
         }
     }
 
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub fn shared(&self) -> &Arc<JournalShared> {
         &self.shared
     }
 
@@ -131,7 +131,7 @@ impl Photographer {
         self.shared.wait(anchor.upto).await.map_err(SnapshotError::Closed)?;
         self.shared.confirm().await?;
         let manifest = self.manifest(&chunks, &anchor.head, anchor.guards, keep);
-        let mut patience = Patience::new(self.policy.backoff, PATIENCE);
+        let mut patience = Patience::new(self.policy.backoff, MAX_WRITE_TRIES);
         loop {
             match self.vault.put_manifest(&self.tenant, &manifest, anchor.head.document).await {
                 Err(AppendError::Vault(VaultError::Unavailable(_)))
@@ -156,7 +156,7 @@ impl Photographer {
             let sealed = self.seal.seal(&chunk_place(&id, n, head), &piece);
             digests.push(Digest::of([&*sealed]));
             bytes += sealed.len() as u64;
-            let mut patience = Patience::new(self.policy.backoff, PATIENCE);
+            let mut patience = Patience::new(self.policy.backoff, MAX_WRITE_TRIES);
             loop {
                 match self.vault.put_chunk(&self.tenant, &id, n, sealed.clone()).await {
                     Err(VaultError::Unavailable(_)) if patience.once_more(&*self.clock, &mut self.rng).await => {}
@@ -185,7 +185,7 @@ impl Photographer {
 
     /// Reads a snapshot as the next owner would. Only then is it one, and may what it replaces be deleted.
     pub async fn read_back(&mut self, written: &Manifest) -> Result<(), SnapshotError> {
-        let mut patience = Patience::new(self.policy.backoff, PATIENCE);
+        let mut patience = Patience::new(self.policy.backoff, MAX_WRITE_TRIES);
         loop {
             match self.reread(written).await {
                 Err(VaultError::Unavailable(_)) if patience.once_more(&*self.clock, &mut self.rng).await => {}

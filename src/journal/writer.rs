@@ -18,16 +18,16 @@ use tokio_util::{
 };
 
 use super::{
-    Closed, ConfirmError, Context, SnapshotError, Source,
+    ConfirmError, Context, JournalClosedError, SnapshotError, SnapshotSource,
     audit::Audits,
-    book::{Barrier, Keeping, Shared},
+    book::{Barrier, JournalShared, Keeping},
     chain::{Frozen, Head, Scribe, Tail, guard},
     damage::Loss,
-    flight::{Ask, Flight, Verdict},
+    flight::{AppendVerdict, PendingAppend, VaultRequest},
     format::Guard,
     pace::WriteBudget,
     record::{Cut, decide},
-    snapshot::{Anchor, Photographer, is_old},
+    snapshot::{Anchor, SnapshotWriter, is_old},
 };
 #[cfg(doc)]
 use crate::vault::Vault;
@@ -39,7 +39,7 @@ use crate::{
 pub(super) struct Writer {
     pub cx: Context,
     pub scribe: Scribe,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<JournalShared>,
     pub tasks: TaskTracker,
     pub head: Head,
     pub guards: Vec<Guard>,
@@ -70,13 +70,13 @@ pub(super) struct Writer {
     pub budget: WriteBudget,
     /// Since when changes wait, as far as the writer has seen.
     pub pending_since: Option<Instant>,
-    pub snapshot: Option<Running>,
+    pub snapshot: Option<RunningSnapshot>,
     /// After a failure the next snapshot is not begun before.
     pub no_snapshot_before: Instant,
 }
 
 /// A snapshot that is being written.
-pub(super) struct Running {
+pub(super) struct RunningSnapshot {
     /// What the tail was where it stands.
     tail: Tail,
     /// Tells its name and the size of its chunks, or is dropped.
@@ -86,20 +86,20 @@ pub(super) struct Running {
 }
 
 /// What the writer does next.
-enum Step {
+enum WriterStep {
     Rebuild(Loss),
     Confirm,
     Append(Cut),
     Audit,
     /// The barrier's number goes with it.
-    Snapshot(Arc<dyn Source>, Vec<Keeping>, u64),
+    Snapshot(Arc<dyn SnapshotSource>, Vec<Keeping>, u64),
     Stop,
     /// Nothing, before someone wakes it or the moment has come.
     Rest(Option<Instant>),
 }
 
 /// The end of the journal, as it was found.
-enum Found {
+enum JournalEnd {
     Ours,
     /// Another owner's takeover.
     Successor,
@@ -117,7 +117,7 @@ async fn doubt(mut doubts: watch::Receiver<u64>) {
 /// However it ends, nobody waits for it in vain.
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.shared.close(Closed::Stopped);
+        self.shared.close(JournalClosedError::Stopped);
     }
 }
 
@@ -125,30 +125,30 @@ impl Writer {
     pub async fn run(mut self, stop: CancellationToken) {
         let closed = tokio::select! {
             biased;
-            () = stop.cancelled() => Closed::Stopped,
+            () = stop.cancelled() => JournalClosedError::Stopped,
             closed = self.work() => closed,
         };
         match &closed {
-            Closed::Stopped => tracing::debug!(tenant = %self.cx.tenant, "journal closed"),
-            Closed::StateLost(_) => tracing::error!(tenant = %self.cx.tenant, "journal closed: {closed}"),
+            JournalClosedError::Stopped => tracing::debug!(tenant = %self.cx.tenant, "journal closed"),
+            JournalClosedError::StateLost(_) => tracing::error!(tenant = %self.cx.tenant, "journal closed: {closed}"),
             closed => tracing::warn!(tenant = %self.cx.tenant, epoch = self.head.epoch.0, "journal closed: {closed}"),
         }
         self.shared.close(closed);
     }
 
-    async fn work(&mut self) -> Closed {
+    async fn work(&mut self) -> JournalClosedError {
         loop {
             let done = match self.next(self.cx.clock.instant()) {
-                Step::Stop => return Closed::Stopped,
-                Step::Rebuild(loss) => self.rebuild(loss).await,
-                Step::Confirm => self.confirm(false).await,
-                Step::Append(cut) => self.append(cut).await,
-                Step::Audit => {
+                WriterStep::Stop => return JournalClosedError::Stopped,
+                WriterStep::Rebuild(loss) => self.rebuild(loss).await,
+                WriterStep::Confirm => self.confirm(false).await,
+                WriterStep::Append(cut) => self.append(cut).await,
+                WriterStep::Audit => {
                     self.audit().await;
                     Ok(())
                 }
-                Step::Snapshot(source, keepings, asked) => self.begin_snapshot(source, keepings, asked).await,
-                Step::Rest(until) => {
+                WriterStep::Snapshot(source, keepings, asked) => self.begin_snapshot(source, keepings, asked).await,
+                WriterStep::Rest(until) => {
                     tokio::select! {
                         () = self.rest(until) => {}
                         () = doubt(self.doubts.clone()) => {}
@@ -163,7 +163,7 @@ impl Writer {
         }
     }
 
-    fn next(&mut self, now: Instant) -> Step {
+    fn next(&mut self, now: Instant) -> WriterStep {
         self.note_snapshot(now);
         // One that closes appends what it has, and notices what its appends miss.
         let is_in_doubt = self.doubts.has_changed().unwrap_or(false) && !self.shared.book().closing;
@@ -176,13 +176,13 @@ impl Writer {
         }
         let mut book = self.shared.book();
         if book.abandoned {
-            return Step::Stop;
+            return WriterStep::Stop;
         }
         if let Some(loss) = self.loss {
-            return Step::Rebuild(loss);
+            return WriterStep::Rebuild(loss);
         }
         if !book.confirmations.is_empty() {
-            return Step::Confirm;
+            return WriterStep::Confirm;
         }
         if self.snapshot.is_none() && !book.closing {
             let source = book.source.as_ref().and_then(Weak::upgrade);
@@ -191,7 +191,7 @@ impl Writer {
             match source {
                 Some(source) if !keepings.is_empty() || (due && !book.outage) => {
                     let asked = book.ask_barrier();
-                    return Step::Snapshot(source, keepings, asked);
+                    return WriterStep::Snapshot(source, keepings, asked);
                 }
                 Some(_) => {}
                 None => answer_all(keepings, &Err(SnapshotError::Source("there is none".into()))),
@@ -200,11 +200,11 @@ impl Writer {
         let is_audited = self.snapshot.is_none() && !book.closing && !book.outage;
         let audit = self.audits.due().filter(|_| is_audited);
         if audit.is_some() && self.audits.is_due(now, book.pending.is_empty()) {
-            return Step::Audit;
+            return WriterStep::Audit;
         }
         if book.pending.is_empty() {
             self.pending_since = None;
-            return if book.closing { Step::Stop } else { Step::Rest(audit) };
+            return if book.closing { WriterStep::Stop } else { WriterStep::Rest(audit) };
         }
         let since = *self.pending_since.get_or_insert(now);
         let waited = book.wanted > self.shared.progress.borrow().durable;
@@ -214,10 +214,10 @@ impl Writer {
                 let tenant = &self.cx.tenant;
                 tracing::warn!(%tenant, "the journal is slowed: it takes more than {writes} writes a minute");
             }
-            return Step::Rest(Some(when));
+            return WriterStep::Rest(Some(when));
         }
         self.pending_since = None;
-        Step::Append(std::mem::take(&mut book.pending))
+        WriterStep::Append(std::mem::take(&mut book.pending))
     }
 
     /// Takes note of a snapshot's end.
@@ -249,7 +249,7 @@ impl Writer {
 
     // --- appending
 
-    async fn append(&mut self, cut: Cut) -> Result<(), Closed> {
+    async fn append(&mut self, cut: Cut) -> Result<(), JournalClosedError> {
         let frozen = self.freeze(&cut);
         self.land(frozen, &cut).await
     }
@@ -264,7 +264,7 @@ impl Writer {
     }
 
     /// Brings a frozen cut into the vault, however long it takes.
-    async fn land(&mut self, frozen: Frozen, cut: &Cut) -> Result<(), Closed> {
+    async fn land(&mut self, frozen: Frozen, cut: &Cut) -> Result<(), JournalClosedError> {
         self.budget.spend(frozen.documents.len(), self.cx.clock.instant());
         let keep = self.cx.policy.takeover_keep;
         let confirmed_at = self.shared.book().confirmed_at;
@@ -272,30 +272,30 @@ impl Writer {
             // So long asleep that the takeover which would stop us may have been trimmed.
             self.confirm_patiently().await?;
         }
-        let mut flight = Flight::new(frozen, self.cx.policy.max_append);
+        let mut flight = PendingAppend::new(frozen, self.cx.policy.max_append);
         let mut unanswered = 0;
         loop {
             let sent = self.cx.clock.instant();
             let (verdict, silence) = match flight.ask() {
-                Ask::Append(before, documents, decision) => {
+                VaultRequest::Append(before, documents, decision) => {
                     let answer = self.cx.vault.append(&self.cx.tenant, before, documents, decision).await;
                     let silence = answer.as_ref().err().map(ToString::to_string);
                     (flight.appended(answer), silence)
                 }
-                Ask::Document(seq) => {
+                VaultRequest::Document(seq) => {
                     let answer = self.cx.vault.document(&self.cx.tenant, seq).await;
                     let silence = answer.as_ref().err().map(ToString::to_string);
                     (flight.saw(answer), silence)
                 }
             };
             match verdict {
-                Verdict::Onward => {}
-                Verdict::BackOff => {
+                AppendVerdict::Onward => {}
+                AppendVerdict::BackOff => {
                     self.suffer(silence.unwrap_or_else(|| "it contradicts itself".into()));
                     self.back_off(unanswered).await?;
                     unanswered += 1;
                 }
-                Verdict::Landed => {
+                AppendVerdict::Landed => {
                     let frozen = flight.frozen;
                     if frozen.decision.is_some() {
                         self.guards.extend(frozen.documents.last().map(guard));
@@ -313,13 +313,13 @@ impl Writer {
                     }
                     return Ok(());
                 }
-                Verdict::Fenced => return Err(Closed::Fenced),
+                AppendVerdict::Fenced => return Err(JournalClosedError::Fenced),
                 // The changes are in hand: they are part of what is written anew.
-                Verdict::Lost(loss) => {
+                AppendVerdict::Lost(loss) => {
                     self.lose(loss);
                     return Ok(());
                 }
-                Verdict::Refused(why) => return Err(Closed::Refused(why)),
+                AppendVerdict::Refused(why) => return Err(JournalClosedError::Refused(why)),
             }
         }
     }
@@ -337,13 +337,13 @@ impl Writer {
     }
 
     /// Waits before the next attempt; less when someone wants a confirmation.
-    pub(super) async fn back_off(&mut self, unanswered: u32) -> Result<(), Closed> {
+    pub(super) async fn back_off(&mut self, unanswered: u32) -> Result<(), JournalClosedError> {
         let until = self.cx.clock.instant() + self.cx.policy.backoff.pause(unanswered, &mut self.cx.rng);
         while self.cx.clock.instant() < until {
             self.rest(Some(until)).await;
             let book = self.shared.book();
             if book.abandoned {
-                return Err(Closed::Stopped);
+                return Err(JournalClosedError::Stopped);
             }
             if !book.confirmations.is_empty() {
                 break;
@@ -356,18 +356,18 @@ impl Writer {
 
     /// Asks whether the next number is free, so no one has taken over, and the last one is there. Nothing is in flight, so what is
     /// behind our last document is not ours.
-    async fn confirm(&mut self, thorough: bool) -> Result<(), Closed> {
+    async fn confirm(&mut self, thorough: bool) -> Result<(), JournalClosedError> {
         // Who asks from now on has to be asked for again.
         let confirmations = std::mem::take(&mut self.shared.book().confirmations);
         let sent = self.cx.clock.instant();
         let answer = self.ask_for_successor(thorough).await;
         let told = match answer {
-            Ok(Found::Successor) => return Err(Closed::Fenced),
-            Ok(Found::Nothing) => {
+            Ok(JournalEnd::Successor) => return Err(JournalClosedError::Fenced),
+            Ok(JournalEnd::Nothing) => {
                 self.lose(Loss::Entry(self.head.last));
                 Err(VaultError::Unavailable("it has lost what was in it".into()).into())
             }
-            Ok(Found::Ours) => {
+            Ok(JournalEnd::Ours) => {
                 let mut book = self.shared.book();
                 book.confirmed_at = sent;
                 book.outage = false;
@@ -386,10 +386,10 @@ impl Writer {
         Ok(())
     }
 
-    async fn ask_for_successor(&self, thorough: bool) -> Result<Found, VaultError> {
+    async fn ask_for_successor(&self, thorough: bool) -> Result<JournalEnd, VaultError> {
         let (vault, tenant) = (&self.cx.vault, &self.cx.tenant);
         if thorough && vault.takeovers(tenant).await?.iter().any(|(seq, _)| *seq > self.head.epoch) {
-            return Ok(Found::Successor);
+            return Ok(JournalEnd::Successor);
         }
         let last = self.head.last;
         let ours = |found: &Heading| {
@@ -397,10 +397,10 @@ impl Writer {
             found.seq == last && found.writer == self.cx.writer && same_time
         };
         Ok(match &vault.headings(tenant, last, 2).await?[..] {
-            [first] if ours(first) => Found::Ours,
-            [first, ..] if ours(first) => Found::Successor,
+            [first] if ours(first) => JournalEnd::Ours,
+            [first, ..] if ours(first) => JournalEnd::Successor,
             // Something behind it may be a takeover: whoever rebuilds finds out.
-            _ => Found::Nothing,
+            _ => JournalEnd::Nothing,
         })
     }
 
@@ -411,7 +411,7 @@ impl Writer {
         self.shared.book().outage = true;
     }
 
-    async fn confirm_patiently(&mut self) -> Result<(), Closed> {
+    async fn confirm_patiently(&mut self) -> Result<(), JournalClosedError> {
         let asleep_until = self.shared.book().confirmed_at;
         let mut unanswered = 0;
         loop {
@@ -429,15 +429,15 @@ impl Writer {
     /// Lets the source begin its read transaction, appends what was pending at that moment, and leaves the rest to a task.
     async fn begin_snapshot(
         &mut self,
-        source: Arc<dyn Source>,
+        source: Arc<dyn SnapshotSource>,
         keepings: Vec<Keeping>,
         asked: u64,
-    ) -> Result<(), Closed> {
+    ) -> Result<(), JournalClosedError> {
         let (anchor, anchored) = oneshot::channel();
         let (end, mut ended) = oneshot::channel();
         let rng = SmallRng::from_rng(&mut self.cx.rng);
-        let photographer = Photographer::new(&self.cx, rng, self.shared.clone());
-        let session = Session {
+        let photographer = SnapshotWriter::new(&self.cx, rng, self.shared.clone());
+        let session = SnapshotJob {
             source,
             asked,
             keepings,
@@ -472,7 +472,7 @@ impl Writer {
         let upto = cut.upto.unwrap_or(self.shared.progress.borrow().durable);
         if cut.is_empty() {
             let _ = anchor.send(Anchor { head: self.head, guards: self.guards.clone(), upto });
-            self.snapshot = Some(Running { tail: self.tail, ended, _stop: stop.drop_guard() });
+            self.snapshot = Some(RunningSnapshot { tail: self.tail, ended, _stop: stop.drop_guard() });
             return Ok(());
         }
         self.pending_since = None;
@@ -484,14 +484,14 @@ impl Writer {
         let _ = anchor.send(Anchor { head: frozen.after, guards, upto });
         let mut tail = self.tail;
         tail.grow(&frozen.documents);
-        self.snapshot = Some(Running { tail, ended, _stop: stop.drop_guard() });
+        self.snapshot = Some(RunningSnapshot { tail, ended, _stop: stop.drop_guard() });
         self.land(frozen, &cut).await
     }
 }
 
 /// One snapshot's job.
-struct Session {
-    source: Arc<dyn Source>,
+struct SnapshotJob {
+    source: Arc<dyn SnapshotSource>,
     /// The barrier's number.
     asked: u64,
     keepings: Vec<Keeping>,
@@ -503,8 +503,8 @@ struct Session {
 
 /// A snapshot's task: reads the state, writes it, tells how it ended, and cleans up.
 async fn photograph(
-    mut photographer: Photographer,
-    Session { source, asked, keepings, previous, stop }: Session,
+    mut photographer: SnapshotWriter,
+    SnapshotJob { source, asked, keepings, previous, stop }: SnapshotJob,
     anchored: oneshot::Receiver<Anchor>,
     end: oneshot::Sender<(SnapshotId, u64)>,
 ) {

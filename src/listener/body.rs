@@ -9,16 +9,16 @@ use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::connections::Handle;
+use super::connections::ConnectionHandle;
 
 /// A request's body.
 pub struct Awaited {
     body: Incoming,
-    handle: Handle,
+    handle: ConnectionHandle,
 }
 
 impl Awaited {
-    pub fn new(body: Incoming, handle: Handle) -> Self {
+    pub fn new(body: Incoming, handle: ConnectionHandle) -> Self {
         Self { body, handle }
     }
 }
@@ -62,11 +62,11 @@ impl Drop for Awaited {
 /// An answer's body. The request ends with it.
 pub struct Answering {
     body: Body,
-    handle: Handle,
+    handle: ConnectionHandle,
 }
 
 impl Answering {
-    pub fn new(body: Body, handle: Handle) -> Self {
+    pub fn new(body: Body, handle: ConnectionHandle) -> Self {
         Self { body, handle }
     }
 }

@@ -40,7 +40,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// There is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
+pub struct RefusedConnectionError;
 
 /// The listener's part of the process's file descriptors.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ pub struct Room {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct ConnectionLimits {
     most: usize,
     web_sockets: usize,
     per_address: usize,
@@ -63,17 +63,17 @@ struct Limits {
 }
 
 pub struct Connections {
-    limits: Limits,
+    limits: ConnectionLimits,
     proxies: config::Proxies,
-    table: Mutex<Table>,
+    table: Mutex<ConnectionTable>,
     /// One that was told to leave is gone.
     left: Notify,
 }
 
 #[derive(Default)]
-struct Table {
+struct ConnectionTable {
     next: u64,
-    open: HashMap<u64, Arc<Connection>>,
+    open: HashMap<u64, Arc<CallerConnection>>,
     by_address: HashMap<IpAddr, usize>,
     web_sockets: usize,
     leaving: usize,
@@ -82,7 +82,7 @@ struct Table {
 }
 
 /// One connection.
-pub struct Connection {
+pub struct CallerConnection {
     id: u64,
     /// The slot keeps it open: a request's parts may outlive their connection.
     stream: Weak<TcpStream>,
@@ -156,7 +156,7 @@ pub fn web_sockets(settings: &config::Connections, room: Room) -> usize {
 impl Connections {
     pub fn new(settings: &config::Connections, proxies: &config::Proxies, room: Room) -> Arc<Self> {
         let most = most(settings, room);
-        let limits = Limits {
+        let limits = ConnectionLimits {
             most,
             web_sockets: web_sockets(settings, room),
             per_address: settings.per_address.map_or(most / 2, |per_address| per_address.get()).max(1),
@@ -172,7 +172,12 @@ impl Connections {
     }
 
     /// A place for a connection, or none. `descriptor`: its number.
-    pub fn admit(self: &Arc<Self>, stream: Arc<TcpStream>, peer: IpAddr, descriptor: u64) -> Result<Slot, Refused> {
+    pub fn admit(
+        self: &Arc<Self>,
+        stream: Arc<TcpStream>,
+        peer: IpAddr,
+        descriptor: u64,
+    ) -> Result<Slot, RefusedConnectionError> {
         let now = Instant::now();
         let is_of_proxy = is_trusted(peer, &self.proxies);
         let counted = (!is_of_proxy).then(|| network_of(peer));
@@ -198,7 +203,7 @@ impl Connections {
             is_proven: false,
             has_unread: false,
         };
-        let connection = Arc::new(Connection {
+        let connection = Arc::new(CallerConnection {
             id: table.next,
             stream: Arc::downgrade(&stream),
             is_of_proxy,
@@ -207,7 +212,7 @@ impl Connections {
         table.open.insert(connection.id, connection.clone());
         table.add(counted);
         drop(table);
-        Ok(Slot { stream, handle: Handle { connections: self.clone(), connection } })
+        Ok(Slot { stream, handle: ConnectionHandle { connections: self.clone(), connection } })
     }
 
     /// Waits until most of those that were told to leave are gone.
@@ -245,12 +250,12 @@ impl Connections {
         overdue.iter().for_each(|one| table.close(one));
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, ConnectionTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
+impl ConnectionTable {
     fn count(&self, address: IpAddr) -> usize {
         self.by_address.get(&address).copied().unwrap_or_default()
     }
@@ -301,7 +306,7 @@ impl Table {
     }
 
     /// Its task learns of it by its socket, and goes.
-    fn close(&mut self, connection: &Connection) {
+    fn close(&mut self, connection: &CallerConnection) {
         if self.forget(connection) {
             self.leaving += 1;
             connection.shut();
@@ -309,7 +314,7 @@ impl Table {
     }
 
     /// False: it was forgotten before.
-    fn forget(&mut self, connection: &Connection) -> bool {
+    fn forget(&mut self, connection: &CallerConnection) -> bool {
         let was_open = self.open.remove(&connection.id).is_some();
         if was_open {
             let counted = {
@@ -323,14 +328,14 @@ impl Table {
         was_open
     }
 
-    fn refuse(&mut self, now: Instant, why: &str) -> Refused {
+    fn refuse(&mut self, now: Instant, why: &str) -> RefusedConnectionError {
         self.refused += 1;
         if self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN) {
             self.told = Some(now);
             warn!(refused = self.refused, connections = self.open.len(), why, "connections are refused");
             self.refused = 0;
         }
-        Refused
+        RefusedConnectionError
     }
 }
 
@@ -344,7 +349,7 @@ impl Activity {
         }
     }
 
-    fn is_overdue(&self, limits: &Limits, now: Instant) -> bool {
+    fn is_overdue(&self, limits: &ConnectionLimits, now: Instant) -> bool {
         let lasts = now.saturating_duration_since(self.since);
         match self.phase {
             Phase::Head => lasts > limits.head,
@@ -362,7 +367,7 @@ impl Activity {
     }
 }
 
-impl Connection {
+impl CallerConnection {
     fn activity(&self) -> MutexGuard<'_, Activity> {
         self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -378,11 +383,11 @@ impl Connection {
 /// A connection's place: free again when this is dropped.
 pub struct Slot {
     stream: Arc<TcpStream>,
-    handle: Handle,
+    handle: ConnectionHandle,
 }
 
 impl Slot {
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }
 
@@ -445,18 +450,18 @@ impl Drop for Slot {
 
 /// What the parts of a request tell of their connection; and how those who serve it end it.
 #[derive(Clone)]
-pub struct Handle {
+pub struct ConnectionHandle {
     connections: Arc<Connections>,
-    connection: Arc<Connection>,
+    connection: Arc<CallerConnection>,
 }
 
-impl std::fmt::Debug for Handle {
+impl std::fmt::Debug for ConnectionHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Handle").field(&self.connection.id).finish()
+        f.debug_tuple("ConnectionHandle").field(&self.connection.id).finish()
     }
 }
 
-impl Handle {
+impl ConnectionHandle {
     /// Ends the connection if it is a WebSocket: others may carry the next request of somebody else.
     pub fn close_web_socket(&self) {
         let mut table = self.connections.table();
@@ -467,7 +472,7 @@ impl Handle {
     }
 
     /// A head is complete. Behind a trusted proxy it counts for its client while it is answered.
-    pub(super) fn begin_request(&self, client: IpAddr) -> Result<(), Refused> {
+    pub(super) fn begin_request(&self, client: IpAddr) -> Result<(), RefusedConnectionError> {
         let now = Instant::now();
         // A proxy may ask for itself, too: nobody else is named then.
         let is_counted = self.connection.is_of_proxy && !is_trusted(client, &self.connections.proxies);
@@ -498,11 +503,11 @@ impl Handle {
 
     /// From now on it is a WebSocket, unless there are too many, or it has begun before it was told that it may: nobody has counted what
     /// that says.
-    pub(super) fn upgrade(&self) -> Result<(), Refused> {
+    pub(super) fn upgrade(&self) -> Result<(), RefusedConnectionError> {
         let now = Instant::now();
         let mut table = self.connections.table();
         if self.connection.activity().head == HeadEnd::Passed {
-            return Err(Refused);
+            return Err(RefusedConnectionError);
         }
         if table.web_sockets >= self.connections.limits.web_sockets && !table.close_an_unproven_web_socket() {
             return Err(table.refuse(now, "WebSockets have as many places as they may"));

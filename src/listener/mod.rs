@@ -40,11 +40,11 @@ use tracing::{debug, warn};
 
 pub use self::{
     address::{client_address, network_of},
-    connections::{Handle, Room, web_sockets},
+    connections::{ConnectionHandle, Room, web_sockets},
 };
 use self::{
     body::{Answering, Awaited},
-    connections::{Connections, Refused, Slot},
+    connections::{Connections, RefusedConnectionError, Slot},
     stream::GuardedStream,
 };
 use crate::config::{Connections as Settings, Proxies};
@@ -185,11 +185,11 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, handle: Handle, peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, handle: ConnectionHandle, peer: SocketAddr) -> Response<Body> {
         let client = client_address(peer.ip(), request.headers(), &self.proxies);
         // Also of what is refused here: a client that sends first gets the answer only if the rest is read.
         let mut request = request.map(|body| Body::new(Awaited::new(body, handle.clone())));
-        if handle.begin_request(client) == Err(Refused) {
+        if handle.begin_request(client) == Err(RefusedConnectionError) {
             let answer = (self.reject)(Rejection::TooManyConnections);
             return answer.map(|body| Body::new(Answering::new(body, handle)));
         }

@@ -26,7 +26,7 @@ use serde::Deserialize;
 use crate::{
     api::{Auth, Problem},
     config::Handshakes,
-    listener::{Handle, network_of},
+    listener::{ConnectionHandle, network_of},
 };
 
 pub const PATH: &str = "/socket.io";
@@ -51,11 +51,11 @@ const MAX_WEB_SOCKETS: usize = 4;
 #[derive(Debug)]
 pub struct Visitors {
     limits: Handshakes,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingRoom>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingRoom {
     next: u64,
     /// Those without a key, in the order in which they came.
     unknown: BTreeMap<u64, Unknown>,
@@ -76,17 +76,17 @@ pub struct Visitor {
     visitors: Arc<Visitors>,
     id: u64,
     pub address: Option<IpAddr>,
-    state: Mutex<Known>,
+    state: Mutex<VisitorState>,
     denials: AtomicU32,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct VisitorState {
     has_entered: bool,
     /// It had to make room.
     has_left: bool,
     session: Option<String>,
-    web_sockets: Vec<Handle>,
+    web_sockets: Vec<ConnectionHandle>,
 }
 
 impl Visitors {
@@ -132,12 +132,12 @@ impl Visitors {
         self.waiting().by_session.get(session)?.upgrade()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, WaitingRoom> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
+impl WaitingRoom {
     fn count(&self, network: IpAddr) -> usize {
         self.by_address.get(&network).copied().unwrap_or_default()
     }
@@ -170,7 +170,7 @@ impl Visitor {
             return false;
         }
         state.has_entered = true;
-        state.web_sockets.iter().for_each(Handle::prove);
+        state.web_sockets.iter().for_each(ConnectionHandle::prove);
         drop(state);
         self.visitors.waiting().forget(self.id);
         true
@@ -183,7 +183,7 @@ impl Visitor {
 
     /// Ends its WebSockets, if it has any.
     pub fn hang_up(&self) {
-        self.state().web_sockets.iter().for_each(Handle::close_web_socket);
+        self.state().web_sockets.iter().for_each(ConnectionHandle::close_web_socket);
     }
 
     /// Makes room. A session that polls ends by its own time; it is let in no more.
@@ -191,12 +191,12 @@ impl Visitor {
         let mut state = self.state();
         if !state.has_entered {
             state.has_left = true;
-            state.web_sockets.iter().for_each(Handle::close_web_socket);
+            state.web_sockets.iter().for_each(ConnectionHandle::close_web_socket);
         }
     }
 
     /// A WebSocket of its.
-    fn carry(&self, web_socket: &Handle) {
+    fn carry(&self, web_socket: &ConnectionHandle) {
         let mut state = self.state();
         if state.has_entered {
             web_socket.prove();
@@ -213,7 +213,7 @@ impl Visitor {
         self.visitors.waiting().by_session.insert(session.to_owned(), Arc::downgrade(self));
     }
 
-    fn state(&self) -> MutexGuard<'_, Known> {
+    fn state(&self) -> MutexGuard<'_, VisitorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -260,7 +260,9 @@ pub async fn pass(
             Some(visitor)
         }
     };
-    if let (true, Some(visitor), Some(handle)) = (is_web_socket, &visitor, request.extensions().get::<Handle>()) {
+    if let (true, Some(visitor), Some(handle)) =
+        (is_web_socket, &visitor, request.extensions().get::<ConnectionHandle>())
+    {
         visitor.carry(handle);
     }
     let opens = !is_web_socket && session.is_none();

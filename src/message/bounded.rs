@@ -181,7 +181,7 @@ mod tests {
     fn a_polls_names_are_short_in_the_poll_and_in_its_votes() {
         let long = || "x".repeat(40_000);
         let poll = Content::Poll(Poll { name: long(), options: vec![long(), "yes".into()], choose: 1 });
-        let target = crate::message::Target { id: "B".into(), from_me: false, sender: "s".into() };
+        let target = crate::message::MessageTarget { id: "B".into(), from_me: false, sender: "s".into() };
         for said in [poll, Content::Vote { poll: target, options: vec![long(); 12] }] {
             let shown = message(said).bounded(200);
             assert!(shown.truncated && size(&shown) <= 12 * (MAX_POLL_NAME + 16) + 1024, "{} bytes", size(&shown));
@@ -200,7 +200,7 @@ mod tests {
             Content::Contact { contacts: vec![card(), card()] },
             Content::Image(image),
             Content::Edit {
-                target: crate::message::Target { id: "B".into(), from_me: false, sender: "s".into() },
+                target: crate::message::MessageTarget { id: "B".into(), from_me: false, sender: "s".into() },
                 content: Box::new(Content::plain("\u{1}".repeat(1 << 20))),
             },
         ] {

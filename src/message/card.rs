@@ -1,6 +1,6 @@
-//! Contact cards: vCards (RFC 6350, and the older forms that phones write). Whose one is, and a new one. Pure.
+//! Contact cards: reads and writes vCards (RFC 6350, and the older forms that phones write). Pure.
 
-/// The name of whom a card is of: as it is to be shown, else made of its parts; empty when it has none.
+/// The contact's name: the display name, else its parts; empty if there is none.
 pub fn name(vcard: &str) -> String {
     let properties = properties(vcard);
     let first = |wanted: &str, read: fn(&str) -> String| {

@@ -1,5 +1,4 @@
-//! What was said before the tenant became another account. It was said to the former owner of the conversation: the new one must not
-//! read it.
+//! Closes a former account's conversations when the tenant becomes another account: the new owner must not read them.
 //!
 //! Extends [`Log`]. Events before the change are kept, and closed: no reader of the log sees them, unless the account that they belong
 //! to is the tenant's again. Retention deletes them as all others. Or they are deleted at once. What goes in either case is what only
@@ -138,7 +137,7 @@ impl Log {
 
     /// Returns when the change of account is durable; by then its deleted pieces of history are gone.
     pub(super) async fn settle_account(&self, change: ChangeNo, deleted: Vec<Segment>) -> Result<(), StoreError> {
-        self.settle(change).await?;
+        self.wait_and_publish(change).await?;
         for segment in deleted {
             // The change is carried out. What stays is a stray, which the next owner removes.
             if let Err(error) = self.store.journal().archive().remove(segment.piece()).await {

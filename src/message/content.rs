@@ -26,32 +26,32 @@ pub enum Content {
     },
     Poll(Poll),
     Vote {
-        poll: Target,
+        poll: MessageTarget,
         /// The names of the options chosen now, all of them; empty when the vote was taken back.
         options: Vec<String>,
     },
     Reaction {
-        target: Target,
+        target: MessageTarget,
         /// Empty when the reaction was taken back.
         emoji: String,
     },
     /// Another message now says this instead.
     Edit {
-        target: Target,
+        target: MessageTarget,
         content: Box<Content>,
     },
     /// Another message was deleted for everyone.
     Revoke {
-        target: Target,
+        target: MessageTarget,
     },
     /// Another message stands on top of the chat from now on, or does no more.
     Pin {
-        target: Target,
+        target: MessageTarget,
         on: bool,
     },
     /// Another message stays when the chat's messages disappear, or no longer does.
     Keep {
-        target: Target,
+        target: MessageTarget,
         on: bool,
     },
     /// An answer by a button, from a list or from a business's flow.
@@ -63,7 +63,7 @@ pub enum Content {
         parameters: String,
     },
     /// A cart from the business's catalogue.
-    Order(Order),
+    Order(CatalogOrder),
     /// Something from a business's catalogue.
     Product(Product),
     /// A kind that we have no form for, by the name of its field in the protocol; with its text or caption if it has one.
@@ -84,7 +84,7 @@ pub enum Content {
         name: String,
         /// The message that it is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        target: Option<Target>,
+        target: Option<MessageTarget>,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         text: String,
     },
@@ -101,7 +101,8 @@ pub struct ChoiceOption {
 
 /// Which message is meant: as its chat and id name it, and by whom it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Target {
+#[schemars(rename = "Target")]
+pub struct MessageTarget {
     pub id: String,
     pub from_me: bool,
     /// A jid.
@@ -164,8 +165,9 @@ pub struct Poll {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Order")]
 #[serde(default)]
-pub struct Order {
+pub struct CatalogOrder {
     pub id: String,
     pub title: String,
     pub text: String,
@@ -239,7 +241,7 @@ pub struct LinkPreview {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quoted {
     #[serde(flatten)]
-    pub target: Target,
+    pub target: MessageTarget,
     /// As far as the quote carries it.
     pub content: Box<Content>,
 }

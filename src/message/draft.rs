@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Contact, LinkPreview, Location, Poll, Target,
+    Contact, LinkPreview, Location, MessageTarget, Poll,
     media::{Attachment, Origin},
-    status::{Shown, Status},
+    status::{StatusContent, StatusPost},
 };
 
 /// What to say. Serializes so that a repeat under the same idempotency key can be told from another message.
@@ -34,19 +34,19 @@ pub enum Draft {
     },
     /// An empty emoji takes the reaction back.
     Reaction {
-        target: Target,
+        target: MessageTarget,
         emoji: String,
     },
     /// A new text for a message that was sent before.
     Edit {
-        target: Target,
+        target: MessageTarget,
         text: String,
         #[serde(skip_serializing_if = "Mentions::is_empty")]
         mentions: Mentions,
     },
     /// Deletes a message for everyone.
     Revoke {
-        target: Target,
+        target: MessageTarget,
     },
     /// The same message, from the chat where it is, to another.
     Forward {
@@ -56,12 +56,12 @@ pub enum Draft {
     },
     /// Puts a message on top of its chat for so many seconds; without any takes it down.
     Pin {
-        target: Target,
+        target: MessageTarget,
         seconds: Option<u32>,
     },
     /// An invitation to something that happens.
     Happening(Happening),
-    Status(Status),
+    Status(StatusPost),
     /// A text with a link in it, and what is shown of where that leads. The bytes of its picture come beside it.
     Link {
         text: String,
@@ -180,7 +180,7 @@ impl SendRequest {
 
 impl Draft {
     /// The message that it is about, where it names one.
-    pub fn target_mut(&mut self) -> Option<&mut Target> {
+    pub fn target_mut(&mut self) -> Option<&mut MessageTarget> {
         match self {
             Self::Reaction { target, .. }
             | Self::Edit { target, .. }
@@ -201,7 +201,7 @@ impl Draft {
     /// The file that it has.
     pub fn attachment(&self) -> Option<&Attachment> {
         match self {
-            Self::File(attachment) | Self::Status(Status { shown: Shown::File { attachment, .. }, .. }) => {
+            Self::File(attachment) | Self::Status(StatusPost { shown: StatusContent::File { attachment, .. }, .. }) => {
                 Some(attachment)
             }
             _ => None,
@@ -308,7 +308,7 @@ mod tests {
         let nobody = Mentions::default;
         let text = Draft::Text { text: "one".into(), mentions: nobody() };
         assert_eq!(written(&text), r#"{"kind":"text","text":"one","mentions":[]}"#);
-        let target = Target { id: "A".into(), from_me: true, sender: "1@s.whatsapp.net".into() };
+        let target = MessageTarget { id: "A".into(), from_me: true, sender: "1@s.whatsapp.net".into() };
         let edit = |mentions| Draft::Edit { target: target.clone(), text: "two".into(), mentions };
         let (id, ending) = (serde_json::to_string(&target).unwrap(), r#""text":"two"}"#);
         assert_eq!(written(&edit(nobody())), format!(r#"{{"kind":"edit","target":{id},{ending}"#));

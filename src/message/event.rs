@@ -24,14 +24,14 @@ use super::{
     Call, Delivery, Failure, GroupChange, LabelNews, Message, StatePoint,
     closed::ClosedEvents,
     lives::{Epoch, Lives, next_id},
-    segments::{Chats, Segment, Shelf},
+    segments::{Chats, Segment, SegmentCache},
     traffic::Traffic,
 };
 use crate::{
     bot::order::Order,
     clock::Clock,
     config::Secret,
-    journal::{ChangeNo, Closed},
+    journal::{ChangeNo, JournalClosedError},
     pacing::HeldBy,
     store::{
         Batch, Store, StoreError,
@@ -97,7 +97,7 @@ pub enum EventBody {
         message_id: String,
         chat: String,
         status: Delivery,
-        /// In a group: of whom it is known, a jid.
+        /// In a group: whose receipt it is, a jid.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
         /// Why, when it has failed.
@@ -203,7 +203,7 @@ impl EventBody {
 
 /// How a tenant's connection looks to its dashboards.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Connection {
+pub enum ConnectionState {
     Connected { phone_number: Option<String> },
     Connecting,
     Disconnected { reason: String, scan_needed: bool },
@@ -211,11 +211,11 @@ pub enum Connection {
 
 /// What goes to whoever is connected now. Only events are kept.
 #[derive(Debug, Clone)]
-pub enum Notice {
+pub enum FeedItem {
     Event(Arc<Event>),
     /// There is an event that is too large to be kept for slow listeners: it is in the log.
     InLog,
-    Connection(Connection),
+    Connection(ConnectionState),
     Qr(Secret),
     /// Of this chat, a jid: what it shows now is asked of the session.
     Presence(String),
@@ -224,7 +224,7 @@ pub enum Notice {
 /// One for the process: where notices are published, and where whoever is connected listens. Keeps little: a listener that is too
 /// slow is told that it missed some, and reads the log.
 #[derive(Debug, Clone, Default)]
-pub struct Feed(Arc<Mutex<HashMap<TenantId, broadcast::Sender<Notice>>>>);
+pub struct Feed(Arc<Mutex<HashMap<TenantId, broadcast::Sender<FeedItem>>>>);
 
 impl Feed {
     /// Notices kept of a tenant for the slowest listener.
@@ -234,13 +234,13 @@ impl Feed {
         Self::default()
     }
 
-    pub fn subscribe(&self, tenant: &TenantId) -> broadcast::Receiver<Notice> {
+    pub fn subscribe(&self, tenant: &TenantId) -> broadcast::Receiver<FeedItem> {
         let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         channels.retain(|_, channel| channel.receiver_count() > 0);
         channels.entry(tenant.clone()).or_insert_with(|| broadcast::Sender::new(Self::CAPACITY)).subscribe()
     }
 
-    pub fn publish(&self, tenant: &TenantId, notice: Notice) {
+    pub fn publish(&self, tenant: &TenantId, notice: FeedItem) {
         let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(tenant) {
             // Nobody listening any more is no error.
@@ -254,9 +254,9 @@ pub struct Log {
     pub(super) tenant: TenantId,
     pub(super) store: Arc<Store>,
     feed: Feed,
-    pub(super) shelf: Shelf,
+    pub(super) shelf: SegmentCache,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) keep: Keep,
+    pub(super) keep: Retention,
     /// The last that a former process wrote.
     inherited: Ulid,
     /// Up to the one that is now.
@@ -265,10 +265,10 @@ pub struct Log {
     /// There is enough for a segment.
     pub(super) full: Notify,
     /// Held while an event gets its id and is written, so that ids grow with the change numbers.
-    pub(super) tail: tokio::sync::Mutex<Tail>,
+    pub(super) tail: tokio::sync::Mutex<LogTail>,
     /// What a former account of the tenant's was told.
     pub(super) closed: RwLock<ClosedEvents>,
-    queue: Mutex<Queue>,
+    queue: Mutex<PublishQueue>,
     pub traffic: Traffic,
     /// Changes that are being written.
     writing: TaskTracker,
@@ -277,7 +277,7 @@ pub struct Log {
 }
 
 /// What waits to be published, in the order of the ids.
-pub(super) struct Queue {
+pub(super) struct PublishQueue {
     waiting: VecDeque<Pending>,
     /// The last that was.
     pub published: Ulid,
@@ -287,7 +287,7 @@ pub(super) struct Queue {
     message: Option<EventId>,
 }
 
-impl Queue {
+impl PublishQueue {
     /// Nothing up to `last` is published any more, or was.
     pub fn forget(&mut self, last: Ulid, is_deleted: bool) {
         self.waiting.clear();
@@ -300,7 +300,7 @@ impl Queue {
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Keep {
+pub struct Retention {
     pub events: usize,
     /// Of the events, as they are written.
     pub bytes: usize,
@@ -313,11 +313,11 @@ pub struct Keep {
     pub whole_bytes: usize,
 }
 
-pub(super) struct Tail {
+pub(super) struct LogTail {
     pub last: Ulid,
     /// Events in the state.
     pub count: usize,
-    /// Of these, as they are written.
+    /// Their size as stored.
     pub bytes: usize,
     /// Of the whole messages that came with them, since the log was opened.
     pub whole_bytes: usize,
@@ -348,7 +348,7 @@ struct Pending {
 
 /// Whether an event may be seen before it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum PublishWhen {
     /// It speaks of something that must not be lost: a message.
     WhenDurable,
     /// It will be said again if it is lost, or is worth no wait: a receipt, a call.
@@ -361,9 +361,9 @@ impl Log {
         tenant: TenantId,
         store: Arc<Store>,
         feed: Feed,
-        shelf: Shelf,
+        shelf: SegmentCache,
         clock: Arc<dyn Clock>,
-        keep: Keep,
+        keep: Retention,
         published: Option<EventId>,
     ) -> Result<Self, StoreError> {
         let newest = store.scan_back(space::EVENTS, None, 1).await?;
@@ -378,10 +378,11 @@ impl Log {
         let mut lives = lives.map(|lives| Lives::read(&lives)).unwrap_or_default();
         let epoch = store.journal().epoch().0;
         lives.begin(epoch, last);
-        let tail = Tail { last, count, bytes, whole_bytes: 0, closed: 0, closed_bytes: 0, since_trim: 0, begun: false };
+        let tail =
+            LogTail { last, count, bytes, whole_bytes: 0, closed: 0, closed_bytes: 0, since_trim: 0, begun: false };
         let tail = tokio::sync::Mutex::new(tail);
         let published = published.map_or(last, |published| published.0.min(last));
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), published, trimmed, message: None });
+        let queue = Mutex::new(PublishQueue { waiting: VecDeque::new(), published, trimmed, message: None });
         let closed = RwLock::new(ClosedEvents::read(&store).await?);
         let full = Notify::new();
         let log = Self {
@@ -419,20 +420,20 @@ impl Log {
         log.queue().waiting.extend(unheard);
         if published < last {
             // Some of what another process was told is in segments, or older than what a listener has read: the log has it in order.
-            log.feed.publish(&log.tenant, Notice::InLog);
+            log.feed.publish(&log.tenant, FeedItem::InLog);
         }
         log.publish();
         log.queue().published = last;
         Ok(log)
     }
 
-    /// Writes `batch` and the events as one change. They are published by [`Log::publish`], in order. Once begun it is done, whether somebody waits
-    /// for it or not: an event that is in the store and not in the queue would reach nobody.
+    /// Writes `batch` and the events as one change; [`Log::publish`] publishes them in order. Runs to its end even if
+    /// the caller is dropped: an event that is stored and not queued would reach nobody.
     pub async fn commit(
         self: &Arc<Self>,
         batch: Batch,
         bodies: Vec<EventBody>,
-        seen: Seen,
+        seen: PublishWhen,
     ) -> Result<ChangeNo, StoreError> {
         let (log, (done, committed)) = (self.clone(), oneshot::channel());
         let writing = self.writing.token();
@@ -465,7 +466,12 @@ impl Log {
         self.committing.wait().await;
     }
 
-    async fn commit_whole(&self, mut batch: Batch, bodies: Vec<EventBody>, seen: Seen) -> Result<ChangeNo, StoreError> {
+    async fn commit_whole(
+        &self,
+        mut batch: Batch,
+        bodies: Vec<EventBody>,
+        seen: PublishWhen,
+    ) -> Result<ChangeNo, StoreError> {
         let mut tail = self.tail.lock().await;
         let whole_bytes = batch.bytes_of(space::INBOX);
         let events = self.number(&mut batch, &tail, bodies);
@@ -477,12 +483,12 @@ impl Log {
         tail.count -= removed;
         tail.bytes -= removed_bytes;
         tail.whole_bytes += whole_bytes;
-        self.enqueue(&mut tail, events, (seen == Seen::WhenDurable).then_some(change));
+        self.enqueue(&mut tail, events, (seen == PublishWhen::WhenDurable).then_some(change));
         Ok(change)
     }
 
     /// Gives events their ids, and puts them into the batch: each with the bytes that it has there.
-    pub(super) fn number(&self, batch: &mut Batch, tail: &Tail, bodies: Vec<EventBody>) -> Vec<(Arc<Event>, usize)> {
+    pub(super) fn number(&self, batch: &mut Batch, tail: &LogTail, bodies: Vec<EventBody>) -> Vec<(Arc<Event>, usize)> {
         let (mut last, mut events) = (tail.last, Vec::with_capacity(bodies.len()));
         for body in bodies {
             last = next_id(last, self.clock.now().into(), self.epoch);
@@ -498,7 +504,7 @@ impl Log {
     }
 
     /// They are written. Still under `tail`: the queue has the order of the ids.
-    pub(super) fn enqueue(&self, tail: &mut Tail, events: Vec<(Arc<Event>, usize)>, after: Option<ChangeNo>) {
+    pub(super) fn enqueue(&self, tail: &mut LogTail, events: Vec<(Arc<Event>, usize)>, after: Option<ChangeNo>) {
         tail.begun = true;
         tail.last = events.last().map_or(tail.last, |(event, _)| event.id.0);
         tail.count += events.len();
@@ -522,7 +528,7 @@ impl Log {
             if event.body.message().is_some() {
                 queue.message = Some(event.id);
             }
-            let notice = if size > FEED_EVENT { Notice::InLog } else { Notice::Event(event) };
+            let notice = if size > FEED_EVENT { FeedItem::InLog } else { FeedItem::Event(event) };
             self.feed.publish(&self.tenant, notice);
         }
     }
@@ -559,7 +565,7 @@ impl Log {
     }
 
     /// Waits until `change` is durable, then publishes.
-    pub async fn settle(&self, change: ChangeNo) -> Result<(), Closed> {
+    pub async fn wait_and_publish(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
         let waited = self.store.wait(change).await;
         self.publish();
         waited
@@ -647,13 +653,13 @@ impl Log {
         self.clock.certain(Timestamp::from_millisecond(last).unwrap_or_default()).as_millisecond()
     }
 
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, PublishQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Deletes the oldest events when there are too many or they are too old, and with an event of a message its record. In
     /// steps, so that not every event pays for a look. While there are segments these are older.
-    async fn trim(&self, batch: &mut Batch, tail: &mut Tail) -> Result<Trimmed, StoreError> {
+    async fn trim(&self, batch: &mut Batch, tail: &mut LogTail) -> Result<Trimmed, StoreError> {
         const STEP: usize = 64;
         tail.since_trim += 1;
         if tail.since_trim < STEP || tail.closed > 0 {

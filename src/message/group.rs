@@ -16,7 +16,7 @@ pub struct Group {
     pub members: Vec<Member>,
     /// As WhatsApp counts them: of a group that the tenant is not in, it does not tell who they are.
     pub size: usize,
-    pub settings: Settings,
+    pub settings: GroupSettings,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub enum Rank {
 
 /// Who may do what in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct GroupSettings {
     /// Only admins change subject, description and picture.
     pub info_by_admins: bool,
     /// Only admins write.
@@ -52,7 +52,7 @@ pub struct Settings {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Setting {
+pub enum GroupSetting {
     InfoByAdmins(bool),
     MessagesByAdmins(bool),
     MembersAdd(bool),
@@ -84,7 +84,7 @@ pub enum GroupChange {
     Subject(String),
     /// `None`: taken away.
     Description(Option<String>),
-    Set(Setting),
+    Set(GroupSetting),
     /// There is no such group any more.
     Gone,
 }

@@ -26,7 +26,7 @@ use crate::store::{StoreError, key, space};
 
 /// A message with what became of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// Of the event that brought it, or in its place: where the next page begins.
     pub event: EventId,
     /// The phone told it when it was asked: it never was an event.
@@ -65,19 +65,19 @@ pub struct Vote {
 
 /// A conversation with its last message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Chat {
+pub struct ChatSummary {
     /// A jid.
     pub id: String,
     /// What the other one calls himself, as far as he wrote.
     pub name: Option<String>,
     /// Its messages disappear after so many seconds.
     pub timer: Option<u32>,
-    pub last: Entry,
+    pub last: HistoryEntry,
 }
 
 /// Which messages are wanted.
 #[derive(Debug, Clone, Default)]
-pub struct Query {
+pub struct MessageQuery {
     /// A jid; all conversations without one.
     pub chat: Option<String>,
     /// The one with this id.
@@ -105,16 +105,16 @@ pub struct Query {
     pub cleared: Cleared,
 }
 
-impl Query {
+impl MessageQuery {
     /// Nothing that is wanted is as old as this one: whoever asks for the last minute does not read years.
-    fn ends_before(&self, entry: &Entry) -> bool {
+    fn ends_before(&self, entry: &HistoryEntry) -> bool {
         let at_s = i64::try_from(entry.event.0.timestamp_ms() / 1000).unwrap_or(i64::MAX);
         self.after.is_some_and(|after| entry.event <= after)
             || self.since.is_some_and(|since| at_s.saturating_add(LATENESS_S) < since)
     }
 
     /// By the conditions on the message itself.
-    fn takes(&self, entry: &Entry) -> bool {
+    fn takes(&self, entry: &HistoryEntry) -> bool {
         let Message { id, from_me, timestamp, .. } = &entry.message;
         self.id.as_ref().is_none_or(|wanted| wanted == id)
             && self.before.is_none_or(|before| entry.event < before)
@@ -126,7 +126,7 @@ impl Query {
     }
 }
 
-impl Entry {
+impl HistoryEntry {
     /// How far the message came. One that came is with our device, one that the phone sent is with WhatsApp.
     pub fn delivery(&self) -> Delivery {
         self.status.unwrap_or(if self.message.from_me { Delivery::Sent } else { Delivery::Delivered })
@@ -148,10 +148,10 @@ const NAMED: usize = 2560;
 #[derive(Default)]
 struct Fates {
     status: HashMap<String, Fate>,
-    edits: HashMap<Place, Content>,
+    edits: HashMap<MessageKey, Content>,
     /// Of texts in there, those too that are gone.
     edited_bytes: usize,
-    revoked: HashSet<Place>,
+    revoked: HashSet<MessageKey>,
     /// By chat and message.
     reactions: HashMap<(String, String), Vec<Reaction>>,
     votes: HashMap<(String, String), Vec<Vote>>,
@@ -187,14 +187,14 @@ impl Fate {
 /// A message of one author in one chat. Only the author may edit or delete it: what somebody else says of it is not believed,
 /// whatever id he names.
 #[derive(PartialEq, Eq, Hash)]
-struct Place {
+struct MessageKey {
     chat: String,
     id: String,
     /// `None`: we.
     author: Option<String>,
 }
 
-impl Place {
+impl MessageKey {
     /// What `message` may say something of.
     fn named_by(message: &Message, id: String) -> Self {
         let author = (!message.from_me).then(|| message.sender.clone());
@@ -203,8 +203,8 @@ impl Place {
 }
 
 /// Messages that a query wants, newest first, one after the other.
-pub(super) struct Wanted<'a> {
-    query: &'a Query,
+pub(super) struct MatchingMessages<'a> {
+    query: &'a MessageQuery,
     /// Of the conversation, the one that it has now first; none: all conversations.
     names: Vec<String>,
     /// In lower case.
@@ -214,8 +214,8 @@ pub(super) struct Wanted<'a> {
     left: usize,
 }
 
-impl<'a> Wanted<'a> {
-    pub(super) async fn new(log: &'a Log, query: &'a Query) -> Result<Self, StoreError> {
+impl<'a> MatchingMessages<'a> {
+    pub(super) async fn new(log: &'a Log, query: &'a MessageQuery) -> Result<Self, StoreError> {
         let text = query.text.as_deref().map(str::to_lowercase);
         let names = match &query.chat {
             Some(chat) => log.store.names(chat).await?,
@@ -225,7 +225,7 @@ impl<'a> Wanted<'a> {
         Ok(Self { query, names, text, backwards: Backwards::new(log, past), skip: query.offset, left: query.limit })
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Entry>, StoreError> {
+    pub(super) async fn next(&mut self) -> Result<Option<HistoryEntry>, StoreError> {
         let Self { query, names, .. } = self;
         while self.left > 0 {
             let worth = |chats: &Chats| names.is_empty() || names.iter().any(|name| chats.may_have(name));
@@ -251,8 +251,8 @@ impl<'a> Wanted<'a> {
 }
 
 /// Newest first, all at once: for few.
-pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError> {
-    let mut wanted = Wanted::new(log, query).await?;
+pub async fn messages(log: &Log, query: &MessageQuery) -> Result<Vec<HistoryEntry>, StoreError> {
+    let mut wanted = MatchingMessages::new(log, query).await?;
     let mut found = Vec::new();
     while let Some(entry) = wanted.next().await? {
         found.push(entry);
@@ -264,7 +264,7 @@ pub async fn messages(log: &Log, query: &Query) -> Result<Vec<Entry>, StoreError
 const STALLED: Duration = Duration::from_secs(60);
 
 /// In the query's order, one at a time, as fast as they are taken. `None` is the end: a stream that ends without it has broken off.
-pub async fn stream(log: &Log, query: &Query, to: mpsc::Sender<Result<Option<Entry>, StoreError>>) {
+pub async fn stream(log: &Log, query: &MessageQuery, to: mpsc::Sender<Result<Option<HistoryEntry>, StoreError>>) {
     let read = async {
         if query.oldest_first {
             let mut pages = OldestFirst::new(log, query).await?;
@@ -277,7 +277,7 @@ pub async fn stream(log: &Log, query: &Query, to: mpsc::Sender<Result<Option<Ent
             }
             return Ok(true);
         }
-        let mut wanted = Wanted::new(log, query).await?;
+        let mut wanted = MatchingMessages::new(log, query).await?;
         while let Some(entry) = wanted.next().await? {
             if to.send_timeout(Ok(Some(entry)), STALLED).await.is_err() {
                 return Ok(false);
@@ -301,8 +301,8 @@ pub async fn chats(
     only: Option<&HashSet<String>>,
     offset: usize,
     limit: usize,
-) -> Result<Vec<Chat>, StoreError> {
-    let mut chats: Vec<Chat> = Vec::new();
+) -> Result<Vec<ChatSummary>, StoreError> {
+    let mut chats: Vec<ChatSummary> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut only_named: HashSet<String> = HashSet::new();
     let mut wanted: Option<HashSet<Mark>> = only.map(|_| HashSet::new());
@@ -347,18 +347,18 @@ pub async fn chats(
                 let id = message.chat.clone();
                 listed += entry.message.shown_size();
                 let message = if listed > LIST_BYTES { entry.message.brief() } else { entry.message };
-                let last = Entry { message, ..entry };
-                chats.push(Chat { id, name, timer: None, last });
+                let last = HistoryEntry { message, ..entry };
+                chats.push(ChatSummary { id, name, timer: None, last });
             }
             None => {}
         }
     }
     let timers = timer::all(&log.store).await?;
     let shown = chats.into_iter().skip(offset).take(limit);
-    Ok(shown.map(|chat| Chat { timer: timers.get(&chat.id).copied(), ..chat }).collect())
+    Ok(shown.map(|chat| ChatSummary { timer: timers.get(&chat.id).copied(), ..chat }).collect())
 }
 
-pub(super) fn is_shown(cleared: &Cleared, entry: &Entry) -> bool {
+pub(super) fn is_shown(cleared: &Cleared, entry: &HistoryEntry) -> bool {
     cleared.get(&entry.message.chat).is_none_or(|last| entry.event > *last)
 }
 
@@ -405,7 +405,7 @@ pub(super) struct Backwards<'a> {
     /// Of LIDs that were met, the names that they have now.
     names: HashMap<String, String>,
     /// Read, and not given yet.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<HistoryEntry>,
     /// So many events have been read.
     events: usize,
     is_over: bool,
@@ -423,7 +423,7 @@ impl<'a> Backwards<'a> {
     }
 
     /// `worth`: whether it pays to read a segment that has these chats.
-    pub async fn next(&mut self, worth: impl Fn(&Chats) -> bool) -> Result<Option<Entry>, StoreError> {
+    pub async fn next(&mut self, worth: impl Fn(&Chats) -> bool) -> Result<Option<HistoryEntry>, StoreError> {
         while self.entries.is_empty() && !self.is_over {
             let events = self.log.before_among(&worth, self.before, PAGE).await?;
             self.before = events.last().map_or(self.before, |event| Some(event.id));
@@ -448,7 +448,7 @@ impl<'a> Backwards<'a> {
     /// Of an own message nothing has been told: it waits in the outbox, or it was written on the phone.
     async fn tell_what_waits(&mut self) -> Result<(), StoreError> {
         let log = self.log;
-        let is_untold = |entry: &&mut Entry| entry.message.from_me && !entry.past && entry.status.is_none();
+        let is_untold = |entry: &&mut HistoryEntry| entry.message.from_me && !entry.past && entry.status.is_none();
         for entry in self.entries.iter_mut().filter(is_untold) {
             if log.store.get(space::OUTBOX, &key::outbox(&entry.message.id)).await?.is_some() {
                 (entry.status, entry.is_ours) = (Some(Delivery::Accepted), true);
@@ -471,12 +471,12 @@ impl<'a> Backwards<'a> {
 
     fn told_after(&mut self, event: Option<EventId>) {
         while let Some((id, body)) = self.past.next_if(|(id, _)| event.is_none_or(|event| *id > event)) {
-            self.entries.extend(self.fates.meet(id, body).map(Entry::told));
+            self.entries.extend(self.fates.meet(id, body).map(HistoryEntry::told));
         }
     }
 }
 
-impl Entry {
+impl HistoryEntry {
     /// The phone told it. It was not sent from here.
     fn told(self) -> Self {
         Self { past: true, status: None, is_ours: false, failure: None, ..self }
@@ -486,7 +486,7 @@ impl Entry {
 impl Fates {
     /// True for a placeholder when the message itself has been met.
     fn is_read_now(&mut self, message: &Message) -> bool {
-        let digest = self.digests.hash_one(Place::named_by(message, message.id.clone()));
+        let digest = self.digests.hash_one(MessageKey::named_by(message, message.id.clone()));
         if message.content == Content::Undecryptable {
             return self.read.contains(&digest);
         }
@@ -507,7 +507,7 @@ impl Fates {
     }
 
     /// Remembers what an event says of another message, or completes the message that it brings.
-    fn meet(&mut self, id: EventId, body: EventBody) -> Option<Entry> {
+    fn meet(&mut self, id: EventId, body: EventBody) -> Option<HistoryEntry> {
         let message = match body {
             EventBody::Status { message_id, status, failure, .. } => {
                 // The newest is met first.
@@ -527,7 +527,7 @@ impl Fates {
         }
         match &message.content {
             Content::Edit { target, content } => {
-                let place = Place::named_by(&message, target.id.clone());
+                let place = MessageKey::named_by(&message, target.id.clone());
                 if let hash_map::Entry::Vacant(vacant) = self.edits.entry(place) {
                     self.edited_bytes += content.text().len();
                     // Whoever edits what is long ago, again and again, must not fill the memory of who reads.
@@ -537,7 +537,7 @@ impl Fates {
                 None
             }
             Content::Revoke { target } => {
-                self.revoked.insert(Place::named_by(&message, target.id.clone()));
+                self.revoked.insert(MessageKey::named_by(&message, target.id.clone()));
                 None
             }
             Content::Reaction { target, emoji } => {
@@ -562,8 +562,8 @@ impl Fates {
         }
     }
 
-    fn complete(&mut self, event: EventId, mut message: Message) -> Entry {
-        let place = Place::named_by(&message, message.id.clone());
+    fn complete(&mut self, event: EventId, mut message: Message) -> HistoryEntry {
+        let place = MessageKey::named_by(&message, message.id.clone());
         let edit = self.edits.remove(&place);
         let edited = edit.is_some();
         if let Some(edit) = edit {
@@ -575,7 +575,7 @@ impl Fates {
         let mut votes = self.votes.remove(&named).unwrap_or_default();
         votes.retain(|vote| !vote.options.is_empty());
         let fate = self.status.remove(&message.id);
-        Entry {
+        HistoryEntry {
             event,
             past: false,
             status: fate.as_ref().map(|fate| fate.status),
@@ -593,7 +593,7 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Addressed, Event, Media, Target};
+    use crate::message::{Addressed, Event, Media, MessageTarget};
 
     const CHAT: &str = "573009998877@s.whatsapp.net";
 
@@ -629,12 +629,12 @@ mod tests {
         Content::plain(text)
     }
 
-    fn target(id: &str) -> Target {
-        Target { id: id.into(), from_me: false, sender: CHAT.into() }
+    fn target(id: &str) -> MessageTarget {
+        MessageTarget { id: id.into(), from_me: false, sender: CHAT.into() }
     }
 
     /// Oldest first, as they happened; what is shown comes newest first.
-    fn shown(bodies: Vec<EventBody>) -> Vec<Entry> {
+    fn shown(bodies: Vec<EventBody>) -> Vec<HistoryEntry> {
         let mut fates = Fates::default();
         let events: Vec<_> = bodies.into_iter().zip(1..).map(|(body, n)| event(n, body)).collect();
         events.into_iter().rev().filter_map(|event| fates.meet(event.id, event.body)).collect()

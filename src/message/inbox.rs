@@ -12,11 +12,11 @@ use tokio::sync::Mutex;
 
 use super::{
     Content, Delivery, Message,
-    event::{EventBody, Log, Seen},
+    event::{EventBody, Log, PublishWhen},
 };
 use crate::{
     clock::Clock,
-    journal::Closed,
+    journal::JournalClosedError,
     store::{
         Batch, Filed, InboundPlace, Store, StoreError, key,
         records::{InboxKind, InboxRecord},
@@ -64,7 +64,7 @@ pub enum InboxError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Closed(#[from] Closed),
+    Closed(#[from] JournalClosedError),
 }
 
 impl Inbox {
@@ -122,10 +122,10 @@ impl Inbox {
                 // Known already, and perhaps not durable yet.
                 self.store.journal().recorded()
             } else {
-                self.log.commit(records, events, Seen::WhenDurable).await?
+                self.log.commit(records, events, PublishWhen::WhenDurable).await?
             }
         };
-        Ok(self.log.settle(change).await?)
+        Ok(self.log.wait_and_publish(change).await?)
     }
 
     /// WhatsApp said something of a message that the tenant wrote on its phone, or in another client: as [`super::Outbox::progress`] of
@@ -155,7 +155,7 @@ impl Inbox {
             by: by.clone(),
             failure: None,
         };
-        self.log.commit(Batch::default(), steps.map(step).collect(), Seen::AtOnce).await?;
+        self.log.commit(Batch::default(), steps.map(step).collect(), PublishWhen::AtOnce).await?;
         {
             let mut told = self.told();
             if told.len() >= REMEMBERED {

@@ -27,10 +27,10 @@ const WRITTEN: usize = 24;
 
 /// When which life began, the oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lives(Vec<Life>);
+pub struct Lives(Vec<LogLife>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Life {
+struct LogLife {
     epoch: Epoch,
     /// The last event that was durable when it began.
     after: Ulid,
@@ -41,7 +41,7 @@ impl Lives {
     pub fn read(bytes: &[u8]) -> Self {
         let lives = bytes.chunks_exact(WRITTEN).filter_map(|life| {
             let (epoch, after) = life.split_at(8);
-            Some(Life {
+            Some(LogLife {
                 epoch: Epoch::from_be_bytes(epoch.try_into().ok()?),
                 after: Ulid::from_bytes(after.try_into().ok()?),
             })
@@ -57,7 +57,7 @@ impl Lives {
     pub fn begin(&mut self, epoch: Epoch, last: Ulid) {
         // One that wrote nothing durable ended where it began.
         self.0.retain(|life| life.epoch < epoch && life.after < last);
-        self.0.push(Life { epoch, after: last });
+        self.0.push(LogLife { epoch, after: last });
         let surplus = self.0.len().saturating_sub(REMEMBERED);
         self.0.drain(..surplus);
     }
@@ -179,7 +179,7 @@ mod tests {
     fn lives_that_wrote_nothing_take_no_place() {
         let mut lives = Lives::default();
         (1..1000).for_each(|epoch| lives.begin(epoch, Ulid(5)));
-        assert_eq!(lives.0, [Life { epoch: 999, after: Ulid(5) }]);
+        assert_eq!(lives.0, [LogLife { epoch: 999, after: Ulid(5) }]);
         (1000..2000).for_each(|epoch| lives.begin(epoch, Ulid(u128::from(epoch))));
         assert_eq!(lives.0.len(), REMEMBERED);
     }

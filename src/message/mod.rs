@@ -31,17 +31,19 @@ pub use self::{
     bounded::MAX_TEXT,
     closed::FormerConversations,
     content::{
-        Advertisement, ChoiceOption, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted,
-        Target,
+        Advertisement, CatalogOrder, ChoiceOption, Contact, Content, LinkPreview, Location, Media, MessageTarget, Poll,
+        Product, Quoted,
     },
     draft::{Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
-    event::{Connection, Cursor, Event, EventBody, EventId, Feed, Keep, Log, Notice, OrderChange, Seen},
+    event::{
+        ConnectionState, Cursor, Event, EventBody, EventId, Feed, FeedItem, Log, OrderChange, PublishWhen, Retention,
+    },
     failure::{Failure, FailureReason},
-    group::{Group, GroupChange, Member, Move, Rank, Setting, Settings},
+    group::{Group, GroupChange, GroupSetting, GroupSettings, Member, Move, Rank},
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, Backlogged, Decision, NotAccepted, Outbox, Outgoing, Unsettled, Waiting},
-    segments::Shelf,
+    outbox::{Accepted, BacklogSize, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, WaitingMessage},
+    segments::SegmentCache,
 };
 
 use schemars::JsonSchema;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use super::{
     EventId, Log,
-    history::{Entry, Query, Wanted},
+    history::{HistoryEntry, MatchingMessages, MessageQuery},
 };
 use crate::store::StoreError;
 
@@ -16,7 +16,7 @@ const ROOM: usize = 4 * 1024 * 1024;
 /// The messages that a query wants, piece by piece.
 pub(super) struct OldestFirst<'a> {
     log: &'a Log,
-    query: Query,
+    query: MessageQuery,
     left: usize,
     /// What comes while it is read is not part of it.
     newest: Option<EventId>,
@@ -24,10 +24,10 @@ pub(super) struct OldestFirst<'a> {
 
 impl<'a> OldestFirst<'a> {
     /// Reads the history once if some are left out, to see where the others begin.
-    pub async fn new(log: &'a Log, query: &Query) -> Result<Self, StoreError> {
+    pub async fn new(log: &'a Log, query: &MessageQuery) -> Result<Self, StoreError> {
         let mut pages = Self {
             log,
-            query: Query { offset: 0, limit: usize::MAX, ..query.clone() },
+            query: MessageQuery { offset: 0, limit: usize::MAX, ..query.clone() },
             left: query.limit,
             newest: query.before,
         };
@@ -39,7 +39,7 @@ impl<'a> OldestFirst<'a> {
 
     async fn leave_out(&mut self, offset: usize) -> Result<(), StoreError> {
         let mut ids = VecDeque::new();
-        let mut wanted = Wanted::new(self.log, &self.query).await?;
+        let mut wanted = MatchingMessages::new(self.log, &self.query).await?;
         while let Some(entry) = wanted.next().await? {
             if ids.len() == offset {
                 ids.pop_front();
@@ -54,14 +54,14 @@ impl<'a> OldestFirst<'a> {
     }
 
     /// The next few; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<VecDeque<Entry>>, StoreError> {
+    pub async fn next(&mut self) -> Result<Option<VecDeque<HistoryEntry>>, StoreError> {
         if self.left == 0 {
             return Ok(None);
         }
-        let mut found: VecDeque<Entry> = VecDeque::new();
+        let mut found: VecDeque<HistoryEntry> = VecDeque::new();
         let (mut bytes, mut is_whole) = (0, true);
         let mut is_first = self.newest.is_none();
-        let mut wanted = Wanted::new(self.log, &self.query).await?;
+        let mut wanted = MatchingMessages::new(self.log, &self.query).await?;
         while let Some(entry) = wanted.next().await? {
             if std::mem::take(&mut is_first) {
                 self.newest = Some(EventId(entry.event.0.increment().unwrap_or(entry.event.0)));

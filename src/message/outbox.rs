@@ -23,15 +23,15 @@ use tokio::{
 use ulid::Ulid;
 
 use self::backlog::Backlog;
-pub use self::backlog::{Backlogged, Waiting};
+pub use self::backlog::{BacklogSize, WaitingMessage};
 use super::{
     Delivery, Failure, FailureReason, FormerConversations, Message,
-    event::{EventBody, Log, Seen},
+    event::{EventBody, Log, PublishWhen},
 };
 use crate::{
     clock::Clock,
     humanize::{Manner, Timing},
-    journal::{ChangeNo, Closed},
+    journal::{ChangeNo, JournalClosedError},
     pacing::{self, Parcel},
     store::{
         Batch, OwnAccount, Store, StoreError, key,
@@ -70,7 +70,7 @@ pub struct Outgoing {
 
 /// What a bot decided of a chat: one change, however much it is.
 #[derive(Default)]
-pub struct Decision {
+pub struct BotDecision {
     /// What the bot keeps of it.
     pub batch: Batch,
     /// What else happened, before the messages.
@@ -84,7 +84,7 @@ pub struct Decision {
 
 /// Why a message was not accepted.
 #[derive(Debug, thiserror::Error)]
-pub enum NotAccepted {
+pub enum OutboxError {
     #[error("the idempotency key was used for another message")]
     KeyReused,
     /// Nothing was written.
@@ -98,7 +98,7 @@ pub enum NotAccepted {
     Store(#[from] StoreError),
     /// It was written here. Nobody knows whether the vault has it, and so whether the next owner sends it.
     #[error("the vault did not confirm the message: {0}")]
-    Unconfirmed(Closed),
+    Unconfirmed(JournalClosedError),
 }
 
 /// A message that WhatsApp has not confirmed.
@@ -176,7 +176,8 @@ impl Outbox {
                     let lane = lane_of(&backlog, &store.names(&record.chat).await?);
                     let (change, from_bot, timing) = (ChangeNo::ZERO, record.from_bot, timing_of(&record));
                     let (id, parcel, bytes) = (record.id.as_str().into(), parcel_of(&record), value.len());
-                    let waiting = Waiting { id, chat: lane, expires_at_ms, change, from_bot, timing, parcel, bytes };
+                    let waiting =
+                        WaitingMessage { id, chat: lane, expires_at_ms, change, from_bot, timing, parcel, bytes };
                     backlog.add(order, waiting);
                 }
             }
@@ -221,7 +222,7 @@ impl Outbox {
     /// Returns when the message is durable; it is sent from then on without anybody's help. A repeat is answered when the first is
     /// durable, with the first message. Takes as long as the vault takes: run it in a task of its own, which nobody drops between
     /// the write and its publication.
-    pub async fn accept(&self, outgoing: Outgoing) -> Result<Message, NotAccepted> {
+    pub async fn accept(&self, outgoing: Outgoing) -> Result<Message, OutboxError> {
         let change = {
             let _writing = self.writing.lock().await;
             match self.record(&outgoing.message.id).await? {
@@ -229,20 +230,20 @@ impl Outbox {
                     // What does not wait any more was durable before it was sent.
                     self.backlog().get(&outgoing.message.id).map_or(ChangeNo::ZERO, |waiting| waiting.change)
                 }
-                Some(_) => return Err(NotAccepted::KeyReused),
-                None if !self.has_room(outgoing.body.len()) => return Err(NotAccepted::Full),
-                None => self.write(Decision { messages: vec![outgoing.clone()], ..Decision::default() }).await?,
+                Some(_) => return Err(OutboxError::KeyReused),
+                None if !self.has_room(outgoing.body.len()) => return Err(OutboxError::Full),
+                None => self.write(BotDecision { messages: vec![outgoing.clone()], ..BotDecision::default() }).await?,
             }
         };
         let _wait = self.note_wait();
-        self.log.settle(change).await.map_err(NotAccepted::Unconfirmed)?;
+        self.log.wait_and_publish(change).await.map_err(OutboxError::Unconfirmed)?;
         Ok(outgoing.message)
     }
 
     /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
     /// said before, and is left out; another one under its id is refused, with all of the decision. Nobody waits for the vault here:
-    /// what is said is sent when it is durable, and [`Log::settle`] publishes.
-    pub async fn decide(&self, mut decision: Decision) -> Result<ChangeNo, NotAccepted> {
+    /// what is said is sent when it is durable, and [`Log::wait_and_publish`] publishes.
+    pub async fn decide(&self, mut decision: BotDecision) -> Result<ChangeNo, OutboxError> {
         let _writing = self.writing.lock().await;
         let mut fresh = Vec::with_capacity(decision.messages.len());
         for message in std::mem::take(&mut decision.messages) {
@@ -255,14 +256,14 @@ impl Outbox {
             match known {
                 None => fresh.push(message),
                 Some(digest) if digest == message.digest => {}
-                Some(_) => return Err(NotAccepted::KeyReused),
+                Some(_) => return Err(OutboxError::KeyReused),
             }
         }
         decision.messages = fresh;
         if !self.may_withdraw(&decision.withdraws).await? {
-            return Err(NotAccepted::OnItsWay);
+            return Err(OutboxError::OnItsWay);
         }
-        let mut withdrawn = self.backlog().withdraw_all(&decision.withdraws).ok_or(NotAccepted::OnItsWay)?;
+        let mut withdrawn = self.backlog().withdraw_all(&decision.withdraws).ok_or(OutboxError::OnItsWay)?;
         withdrawn.extend(self.backlog().withdraw(&decision.supersedes));
         let written = self.withdraw_and_write(decision, &withdrawn).await;
         if written.is_err() {
@@ -277,8 +278,8 @@ impl Outbox {
 
     async fn withdraw_and_write(
         &self,
-        mut decision: Decision,
-        withdrawn: &[(Ulid, Waiting)],
+        mut decision: BotDecision,
+        withdrawn: &[(Ulid, WaitingMessage)],
     ) -> Result<ChangeNo, StoreError> {
         let mut news = Vec::new();
         for (_, waiting) in withdrawn {
@@ -294,8 +295,8 @@ impl Outbox {
         self.write(decision).await
     }
 
-    /// Whether all of these can be taken back and will never arrive: nobody sends one now, and nobody ever tried to. Of what a former process
-    /// accepted nobody knows that.
+    /// Whether all of these can be withdrawn for certain: none is being sent, and none was ever attempted. False for
+    /// messages that a former process accepted: it may have attempted them.
     pub async fn may_withdraw(&self, ids: &[String]) -> Result<bool, StoreError> {
         for id in ids {
             let Some(record) = self.record(id).await? else { return Ok(false) };
@@ -312,8 +313,8 @@ impl Outbox {
         self.backlog().is_replying(chat)
     }
 
-    /// Why a message is not sent any more. One that was on the wire may have arrived all the same; and so may one that a former process
-    /// accepted, which may have died before it could count the attempt.
+    /// The reason to record for a message that is no longer sent. `Unconfirmed` if it was ever on the wire, or if a
+    /// former process accepted it: that one may have died before it counted the attempt.
     fn unless_it_left(&self, record: &OutboxRecord, reason: FailureReason) -> FailureReason {
         match record.attempts {
             0 if order_of(record) > self.inherited => reason,
@@ -322,8 +323,8 @@ impl Outbox {
     }
 
     /// Under `writing`. None of the messages is known.
-    async fn write(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
-        let Decision { mut batch, mut events, messages, .. } = decision;
+    async fn write(&self, decision: BotDecision) -> Result<ChangeNo, StoreError> {
+        let BotDecision { mut batch, mut events, messages, .. } = decision;
         let now = self.clock.now();
         let meetings = self.backlog().meetings();
         let mut names = Vec::with_capacity(messages.len());
@@ -346,14 +347,15 @@ impl Outbox {
             events.push(EventBody::Sent { message: outgoing.message });
             entries.push((order, record));
         }
-        let change = self.log.commit(batch, events, Seen::WhenDurable).await?;
+        let change = self.log.commit(batch, events, PublishWhen::WhenDurable).await?;
         let has_met = {
             let mut backlog = self.backlog();
             for ((order, record), names) in entries.iter().zip(&names) {
                 let chat = lane_of(&backlog, names);
                 let (expires_at_ms, from_bot, timing) = (record.expires_at_ms, record.from_bot, timing_of(record));
                 let (id, parcel, bytes) = (record.id.as_str().into(), parcel_of(record), record.encoded_len());
-                backlog.add(*order, Waiting { id, chat, expires_at_ms, change, from_bot, timing, parcel, bytes });
+                backlog
+                    .add(*order, WaitingMessage { id, chat, expires_at_ms, change, from_bot, timing, parcel, bytes });
             }
             backlog.meetings() != meetings
         };
@@ -448,7 +450,7 @@ impl Outbox {
     }
 
     /// A message that waits to be sent.
-    pub fn waiting(&self, id: &str) -> Option<Waiting> {
+    pub fn waiting(&self, id: &str) -> Option<WaitingMessage> {
         self.backlog().get(id).cloned()
     }
 
@@ -457,7 +459,7 @@ impl Outbox {
         self.backlog().first_contacts()
     }
 
-    /// What kept messages back is another now: each chat is looked at anew.
+    /// Looks at every waiting chat again: the limits have changed.
     pub fn look_anew(&self) {
         self.backlog().look_anew(|_| true);
         self.news.notify_one();
@@ -470,7 +472,7 @@ impl Outbox {
     }
 
     /// How much waits, and since when.
-    pub fn backlogged(&self) -> Backlogged {
+    pub fn backlogged(&self) -> BacklogSize {
         self.backlog().backlogged()
     }
 
@@ -485,12 +487,12 @@ impl Outbox {
     }
 
     /// The message of a chat that goes next.
-    pub fn head(&self, chat: &str) -> Option<Waiting> {
+    pub fn head(&self, chat: &str) -> Option<WaitingMessage> {
         self.backlog().head(chat).cloned()
     }
 
     /// What expires first, of all that are not `busy`.
-    pub fn first_to_expire(&self, busy: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
+    pub fn first_to_expire(&self, busy: impl Fn(&WaitingMessage) -> bool) -> Option<WaitingMessage> {
         self.backlog().first_to_expire(busy).cloned()
     }
 
@@ -503,8 +505,8 @@ impl Outbox {
     }
 
     /// Returns when the message is durable, and published.
-    pub async fn await_durable(&self, waiting: &Waiting) -> Result<(), Closed> {
-        self.log.settle(waiting.change).await
+    pub async fn await_durable(&self, waiting: &WaitingMessage) -> Result<(), JournalClosedError> {
+        self.log.wait_and_publish(waiting.change).await
     }
 
     /// The message, if it still has to be sent.
@@ -539,7 +541,7 @@ impl Outbox {
         Ok(self.record(id).await?.is_some_and(|record| record.from_bot))
     }
 
-    /// The record is gone although it was to be sent: by an owner's hand, or by damage.
+    /// Drops a message from the order whose record is missing: deleted by hand, or damaged.
     pub fn forget(&self, id: &str) {
         self.backlog().remove(id);
     }
@@ -560,9 +562,9 @@ impl Outbox {
         Ok(attempts)
     }
 
-    /// WhatsApp said something of a message. Nobody waits for this: when it is lost it will be said again, or the message is
-    /// sent again under its id. `by`: of whom, a jid, where there are several. False when the message has come that far already, `None` when
-    /// it was not accepted here.
+    /// Records WhatsApp's word on a message. Not waited for: if it is lost, WhatsApp repeats it or the message is sent
+    /// again under its id. `by`: in a group, whose receipt it is (a jid). False when the message has already come this
+    /// far, `None` when it was not accepted here.
     pub async fn progress(&self, id: &str, to: Delivery, by: Option<String>) -> Result<Option<bool>, StoreError> {
         self.advance(id, to, by, |_| None).await
     }
@@ -664,7 +666,7 @@ impl Outbox {
         events.push(self.settle(&mut record, to, by, failure));
         let mut batch = Batch::default();
         batch.put(space::OUTBOX, key::outbox(id), record.encode_to_vec());
-        self.log.commit(batch, events, Seen::AtOnce).await?;
+        self.log.commit(batch, events, PublishWhen::AtOnce).await?;
         self.backlog().remove(id);
         self.log.publish();
         Ok(Some(true))
@@ -742,8 +744,8 @@ impl Drop for Wait<'_> {
     }
 }
 
-/// Where the messages of a conversation wait, which has these names, the one that it has now first. What was accepted before its
-/// number was known goes before what is accepted now.
+/// The lane of a conversation with these names, the current one first. If messages wait under an older name, that lane:
+/// they were accepted first.
 fn lane_of(backlog: &Backlog, names: &[String]) -> Arc<str> {
     let open = names.iter().find(|name| backlog.head(name).is_some());
     open.unwrap_or(&names[0]).as_str().into()

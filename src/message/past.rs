@@ -28,7 +28,7 @@ use crate::{
 
 /// A message, as the phone told it.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct BackfilledMessage {
     pub message: Message,
     /// Its place among those of the same second; grows.
     pub order: u64,
@@ -38,14 +38,14 @@ pub struct Told {
 
 /// Bytes of records.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct BackfillLimits {
     pub chat: usize,
     pub tenant: usize,
 }
 
 /// What became of what the phone told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct BackfillOutcome {
     pub new: usize,
     /// The limits left some of it out.
     pub full: bool,
@@ -53,13 +53,13 @@ pub struct Kept {
 
 /// What is known of a chat, from events or told before.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownHistory {
     /// The oldest message that is shown.
     pub oldest: Option<Message>,
     places: HashSet<(String, Option<String>)>,
 }
 
-impl Known {
+impl KnownHistory {
     pub async fn read(log: &Log, chat: &str, cleared: &Cleared) -> Result<Self, StoreError> {
         let names = log.store.names(chat).await?;
         let past = read(&log.store, Some(&names)).await?;
@@ -92,7 +92,7 @@ fn place(message: &Message) -> (String, Option<String>) {
     (message.id.clone(), (!message.from_me).then(|| message.sender.clone()))
 }
 
-impl Told {
+impl BackfilledMessage {
     /// Where it stands between the events.
     pub fn event(&self) -> EventId {
         const TIME: i64 = (1 << 48) - 1;
@@ -111,10 +111,15 @@ impl Told {
 }
 
 /// Keeps what the phone told, and returns when it is durable. Of too much the oldest is dropped, whichever was told first.
-pub async fn keep(store: &Store, told: &[Told], limits: Limits) -> Result<Kept, StoreError> {
+pub async fn keep(
+    store: &Store,
+    told: &[BackfilledMessage],
+    limits: BackfillLimits,
+) -> Result<BackfillOutcome, StoreError> {
     let before = store.scan(space::PAST, None, usize::MAX).await?;
     let old: HashSet<&Key> = before.iter().map(|(key, _)| key).collect();
-    let added: HashMap<Key, Bytes> = told.iter().map(Told::record).filter(|(key, _)| !old.contains(key)).collect();
+    let added: HashMap<Key, Bytes> =
+        told.iter().map(BackfilledMessage::record).filter(|(key, _)| !old.contains(key)).collect();
     // By time, and of which chat.
     let mut sizes = BTreeSet::new();
     let all = before.iter().map(|(key, value)| (key, value)).chain(&added);
@@ -144,7 +149,7 @@ pub async fn keep(store: &Store, told: &[Told], limits: Limits) -> Result<Kept, 
     for (key, value) in &kept {
         batch.put(space::PAST, (*key).clone(), (*value).clone());
     }
-    let outcome = Kept { new: kept.len(), full: kept.len() < added.len() };
+    let outcome = BackfillOutcome { new: kept.len(), full: kept.len() < added.len() };
     let change = store.write(batch).await?;
     store.wait(change).await?;
     Ok(outcome)

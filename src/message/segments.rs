@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use ulid::Ulid;
 
-use super::event::{Event, EventBody, Log, PAGE_BYTES, TRIMMED, Tail, parse_key};
+use super::event::{Event, EventBody, Log, LogTail, PAGE_BYTES, TRIMMED, parse_key};
 use crate::{
     crash,
     journal::{ArchiveError, ConfirmError, Piece},
@@ -47,11 +47,11 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often retention looks at everything.
 const ROUND: Duration = Duration::from_secs(3600);
 /// After a failure.
-const PAUSE: Duration = Duration::from_secs(10);
+const TIDY_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// The reference to a segment, as it is written; its key is its first event's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Reference {
+struct SegmentReference {
     last: Ulid,
     count: usize,
     /// Its messages are kept whole.
@@ -71,7 +71,7 @@ struct Reference {
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
     first: Ulid,
-    reference: Reference,
+    reference: SegmentReference,
 }
 
 impl Segment {
@@ -139,9 +139,9 @@ type Entries = Arc<Vec<(Ulid, Bytes)>>;
 
 /// One for the process: the segments read last, since who reads one page of them reads the next.
 #[derive(Debug, Clone, Default)]
-pub struct Shelf(Arc<Mutex<VecDeque<(TenantId, String, Entries)>>>);
+pub struct SegmentCache(Arc<Mutex<VecDeque<(TenantId, String, Entries)>>>);
 
-impl Shelf {
+impl SegmentCache {
     /// Segments, each of less than a MiB but for single events that are larger.
     const CAPACITY: usize = 8;
 
@@ -176,7 +176,7 @@ impl Log {
                         return;
                     }
                     warn!(%error, "older events stay where they are for now");
-                    sleep(PAUSE).await;
+                    sleep(TIDY_RETRY_DELAY).await;
                 }
                 if is_round {
                     looked = Some(Instant::now());
@@ -215,7 +215,7 @@ impl Log {
     }
 
     /// Whether the older half should leave the state.
-    pub(super) fn is_full(&self, tail: &Tail) -> bool {
+    pub(super) fn is_full(&self, tail: &LogTail) -> bool {
         tail.count >= 2 * self.keep.live || tail.count > 1 && (tail.bytes >= LIVE || tail.whole_bytes >= LIVE_WHOLE)
     }
 
@@ -233,7 +233,7 @@ impl Log {
         let archive = self.store.journal().archive();
         let segments = self.segments().await?;
         if segments.len() < self.store.scan(space::SEGMENTS, None, usize::MAX).await?.len() {
-            warn!("a reference that this build cannot read: nothing is taken for a stray");
+            warn!("unreadable segment reference (newer build?): skipping cleanup");
             return Ok(());
         }
         let pieces = segments.iter().map(|segment| &segment.reference.piece);
@@ -274,7 +274,7 @@ impl Log {
         let chats = Chats::of(&values);
         let bytes = values.iter().map(Bytes::len).sum();
         let whole_bytes = self.whole_bytes(&values).await?;
-        let reference = Reference { last, count: keys.len(), whole: true, bytes, whole_bytes, chats, piece };
+        let reference = SegmentReference { last, count: keys.len(), whole: true, bytes, whole_bytes, chats, piece };
         let segment = Segment { first, reference };
         let mut tail = self.tail.lock().await;
         // Meanwhile retention may have deleted some of them.
@@ -317,7 +317,7 @@ impl Log {
         Ok(bytes)
     }
 
-    /// Of messages that are old, or too many, only what their events say is kept.
+    /// Deletes the whole messages of segments that are old or too large; their events stay.
     async fn forget_old_wholes(&self) -> Result<(), StoreError> {
         let segments = self.segments().await?;
         let (mut newer, mut bytes, now) = {
@@ -355,7 +355,7 @@ impl Log {
         Ok(())
     }
 
-    /// By their own time: also what never was an event, and what a lost segment would have named.
+    /// Deletes whole messages by their own age: also those without an event, and those of a lost segment.
     async fn forget_by_age(&self) -> Result<(), StoreError> {
         const PAGE: usize = 256;
         const PAGE_BYTES: usize = 1024 * 1024;
@@ -448,7 +448,7 @@ impl Log {
     }
 
     /// The oldest segment is kept no longer.
-    fn is_due(&self, segment: &Segment, tail: &Tail) -> bool {
+    fn is_due(&self, segment: &Segment, tail: &LogTail) -> bool {
         let excess = (tail.count + tail.closed).saturating_sub(self.keep.events);
         let excess_bytes = (tail.bytes + tail.closed_bytes).saturating_sub(self.keep.bytes);
         excess >= segment.count()

@@ -17,15 +17,15 @@ pub const STATUS_CHAT: &str = "status@broadcast";
 pub const MAX_AUDIENCE: usize = 5_000;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
-    pub shown: Shown,
+pub struct StatusPost {
+    pub shown: StatusContent,
     /// Jids of people; `None`: everybody whom the tenant knows.
     pub audience: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Shown {
+pub enum StatusContent {
     Text {
         text: String,
         background: Colour,
@@ -79,17 +79,17 @@ impl Font {
     }
 }
 
-impl Status {
+impl StatusPost {
     pub(super) fn check(&self) -> Result<(), Flaw> {
         let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
         if self.audience.as_ref().is_some_and(|people| !(1..=MAX_AUDIENCE).contains(&people.len())) {
             return flaw("contacts", "from 1 to 5000 people");
         }
         match &self.shown {
-            Shown::Text { text, .. } if text.trim().is_empty() => flaw("text", "must not be empty"),
-            Shown::Text { text, .. } if !fits(text, MAX_TEXT) => flaw("text", "at most 65536 characters"),
-            Shown::File { attachment, .. } => attachment.check(),
-            Shown::Nothing { id } if id.is_empty() => flaw("id", "is required"),
+            StatusContent::Text { text, .. } if text.trim().is_empty() => flaw("text", "must not be empty"),
+            StatusContent::Text { text, .. } if !fits(text, MAX_TEXT) => flaw("text", "at most 65536 characters"),
+            StatusContent::File { attachment, .. } => attachment.check(),
+            StatusContent::Nothing { id } if id.is_empty() => flaw("id", "is required"),
             _ => Ok(()),
         }
     }

@@ -6,12 +6,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventBody, LabelChange, LabelNews, Log, Seen};
+use super::{EventBody, LabelChange, LabelNews, Log, PublishWhen};
 use crate::store::{Batch, Store, StoreError, key, space};
 
 /// A person in the address book.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct AddressBookEntry {
     pub name: String,
     /// The first name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -29,8 +29,8 @@ pub struct Label {
 
 /// One change, as WhatsApp told it. Chats and people are jids.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Update {
-    Person { id: String, entry: Entry },
+pub enum SyncedUpdate {
+    Person { id: String, entry: AddressBookEntry },
     Label(Label),
     LabelGone { id: String },
     Labelled { label: String, chat: String, on: bool },
@@ -38,7 +38,7 @@ pub enum Update {
 
 /// Writes changes in their order, each with whether it is news: then what it says of a label is an event. Nobody waits for the vault:
 /// what is lost with a disk comes again with the next sync.
-pub async fn write(log: &Arc<Log>, updates: Vec<(Update, bool)>) -> Result<(), StoreError> {
+pub async fn write(log: &Arc<Log>, updates: Vec<(SyncedUpdate, bool)>) -> Result<(), StoreError> {
     let store = &log.store;
     let mut batch = Batch::default();
     let mut known: HashMap<String, Label> =
@@ -46,23 +46,23 @@ pub async fn write(log: &Arc<Log>, updates: Vec<(Update, bool)>) -> Result<(), S
     let mut events = Vec::new();
     for (update, is_news) in updates {
         let news = match update {
-            Update::Person { id, entry } => {
+            SyncedUpdate::Person { id, entry } => {
                 batch.put(space::PEOPLE, key::text(&id), json(&entry));
                 None
             }
-            Update::Label(label) => {
+            SyncedUpdate::Label(label) => {
                 batch.put(space::LABELS, key::text(&label.id), json(&label));
                 known.insert(label.id.clone(), label.clone());
                 Some(LabelNews { id: label.id.clone(), label, change: LabelChange::Written })
             }
-            Update::LabelGone { id } => {
+            SyncedUpdate::LabelGone { id } => {
                 for (chat, _) in store.scan_prefix(space::LABELLED, &key::chats_of_label(&id), usize::MAX).await? {
                     batch.delete(space::LABELLED, chat);
                 }
                 batch.delete(space::LABELS, key::text(&id));
                 known.remove(&id).map(|label| LabelNews { id, label, change: LabelChange::Deleted })
             }
-            Update::Labelled { label: id, chat, on } => {
+            SyncedUpdate::Labelled { label: id, chat, on } => {
                 let place = key::labelled(&id, &chat);
                 let chat = store.names(&chat).await?.swap_remove(0);
                 let change = if on {
@@ -77,13 +77,13 @@ pub async fn write(log: &Arc<Log>, updates: Vec<(Update, bool)>) -> Result<(), S
         };
         events.extend(news.filter(|_| is_news).map(|news| EventBody::Label { news }));
     }
-    log.commit(batch, events, Seen::AtOnce).await?;
+    log.commit(batch, events, PublishWhen::AtOnce).await?;
     log.publish();
     Ok(())
 }
 
 /// The address book, by jid.
-pub async fn people(store: &Store) -> Result<Vec<(String, Entry)>, StoreError> {
+pub async fn people(store: &Store) -> Result<Vec<(String, AddressBookEntry)>, StoreError> {
     let found = store.scan(space::PEOPLE, None, usize::MAX).await?;
     let read = |(key, value): &(key::Key, bytes::Bytes)| {
         Some((String::from_utf8(key.to_vec()).ok()?, serde_json::from_slice(value).ok()?))
@@ -92,7 +92,7 @@ pub async fn people(store: &Store) -> Result<Vec<(String, Entry)>, StoreError> {
 }
 
 /// What the address book has of a person.
-pub async fn person(store: &Store, id: &str) -> Result<Option<Entry>, StoreError> {
+pub async fn person(store: &Store, id: &str) -> Result<Option<AddressBookEntry>, StoreError> {
     let found = store.get(space::PEOPLE, &key::text(id)).await?;
     Ok(found.and_then(|value| serde_json::from_slice(&value).ok()))
 }

@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 
 pub use self::{
     address::{Allow, is_public},
-    target::{Refusal, check, header},
+    target::{TargetError, check, header},
 };
 
 /// Redirects that are followed.
@@ -102,7 +102,7 @@ impl Request {
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     #[error("the target {0}")]
-    Refused(#[from] Refusal),
+    Refused(#[from] TargetError),
     #[error("more than {MAX_REDIRECTS} redirects")]
     TooManyRedirects,
     #[error("a redirect from https to http")]
@@ -158,7 +158,7 @@ impl Outbound {
     }
 
     /// Whether a URL may be named at all. What its host stands for is decided at the connection.
-    pub fn check(&self, url: &str) -> Result<Url, Refusal> {
+    pub fn check(&self, url: &str) -> Result<Url, TargetError> {
         target::check(url, &self.allow)
     }
 
@@ -221,8 +221,8 @@ fn redirect_of(response: &Response, from: &Url, method: &Method) -> Result<Optio
         _ => false,
     };
     let Some(location) = response.headers().get(LOCATION).filter(|_| follows) else { return Ok(None) };
-    let location = location.to_str().map_err(|_| Refusal::Malformed)?;
-    let next = from.join(location).map_err(|_| Refusal::Malformed)?;
+    let location = location.to_str().map_err(|_| TargetError::Malformed)?;
+    let next = from.join(location).map_err(|_| TargetError::Malformed)?;
     if from.scheme() == "https" && next.scheme() == "http" {
         return Err(OutboundError::Downgrade);
     }
@@ -232,7 +232,7 @@ fn redirect_of(response: &Response, from: &Url, method: &Method) -> Result<Optio
 fn classify(error: &reqwest::Error) -> OutboundError {
     let mut source = error.source();
     while let Some(inner) = source {
-        if let Some(refusal) = inner.downcast_ref::<Refusal>() {
+        if let Some(refusal) = inner.downcast_ref::<TargetError>() {
             return OutboundError::Refused(*refusal);
         }
         source = inner.source();
@@ -260,7 +260,7 @@ impl Resolve for Checked {
             let found = lookup.lookup(host).await?;
             // All or nothing: an answer that mixes the public and the inner net was made to get through.
             if found.is_empty() || !found.iter().all(|address| allow.admits(host, *address)) {
-                return Err(Refusal::Address.into());
+                return Err(TargetError::Address.into());
             }
             let addresses = found.into_iter().take(MAX_ADDRESSES).map(|address| SocketAddr::new(address, 0));
             let addresses: Addrs = Box::new(addresses.collect::<Vec<_>>().into_iter());

@@ -41,7 +41,7 @@ const OURS: &[&str] = &[
 
 /// Why a URL, or what it led to, is not fetched. In words for the one who named it; says nothing of what is inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum TargetError {
     #[error("is no URL")]
     Malformed,
     #[error("is longer than 2048 characters")]
@@ -57,38 +57,38 @@ pub enum Refusal {
 }
 
 /// Parses a URL and checks what can be known before a connection.
-pub fn check(text: &str, allow: &Allow) -> Result<Url, Refusal> {
+pub fn check(text: &str, allow: &Allow) -> Result<Url, TargetError> {
     if text.len() > MAX_URL {
-        return Err(Refusal::TooLong);
+        return Err(TargetError::TooLong);
     }
-    let url: Url = text.trim().parse().map_err(|_| Refusal::Malformed)?;
+    let url: Url = text.trim().parse().map_err(|_| TargetError::Malformed)?;
     // Escapes make it longer; what is stored must be one that is taken again.
     if url.as_str().len() > MAX_URL {
-        return Err(Refusal::TooLong);
+        return Err(TargetError::TooLong);
     }
     check_url(&url, allow)?;
     Ok(url)
 }
 
 /// The same for a URL that a redirect names.
-pub fn check_url(url: &Url, allow: &Allow) -> Result<(), Refusal> {
+pub fn check_url(url: &Url, allow: &Allow) -> Result<(), TargetError> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Refusal::Scheme);
+        return Err(TargetError::Scheme);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refusal::UserInfo);
+        return Err(TargetError::UserInfo);
     }
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(Refusal::Malformed)?;
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(TargetError::Malformed)?;
     let literal: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     let trusted = literal.map_or_else(|| allow.names(host), |address| allow.holds(address));
     // Connections to an address in the URL do not ask the resolver.
     if literal.is_some_and(|address| !allow.admits(host, address)) {
-        return Err(Refusal::Address);
+        return Err(TargetError::Address);
     }
-    let port = url.port_or_known_default().ok_or(Refusal::Port)?;
+    let port = url.port_or_known_default().ok_or(TargetError::Port)?;
     let usual = if port < 1024 { LOW_PORTS.contains(&port) } else { !BAD_PORTS.contains(&port) };
     if !usual && !trusted {
-        return Err(Refusal::Port);
+        return Err(TargetError::Port);
     }
     Ok(())
 }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn hostile_urls_are_refused() {
-        use Refusal::{Address, Malformed, Port, Scheme, UserInfo};
+        use TargetError::{Address, Malformed, Port, Scheme, UserInfo};
         for (url, refusal) in [
             ("", Malformed),
             ("/relative", Malformed),
@@ -160,7 +160,7 @@ mod tests {
             assert_eq!(check(url, &Allow::default()).map(|url| url.to_string()), Err(refusal), "{url}");
         }
         let long = format!("https://example.com/{}", "x".repeat(2048));
-        assert_eq!(check(&long, &Allow::default()), Err(Refusal::TooLong));
+        assert_eq!(check(&long, &Allow::default()), Err(TargetError::TooLong));
     }
 
     #[test]
@@ -184,8 +184,8 @@ mod tests {
         for url in ["http://127.0.0.1:22/", "http://internal.example:25/"] {
             assert!(check(url, &allow).is_ok(), "{url}");
         }
-        assert_eq!(check("http://127.0.0.2/", &allow), Err(Refusal::Address));
-        assert_eq!(check("http://[::ffff:127.0.0.1]/", &allow), Err(Refusal::Address));
+        assert_eq!(check("http://127.0.0.2/", &allow), Err(TargetError::Address));
+        assert_eq!(check("http://[::ffff:127.0.0.1]/", &allow), Err(TargetError::Address));
     }
 
     #[test]

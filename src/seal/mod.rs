@@ -1,7 +1,7 @@
 //! Encryption of what goes to the vault.
 //!
 //! Owns the sealed format and the [`MasterKey`]s. Promises: bytes open only with a configured master key, only under the
-//! tenant and at the very [`Place`] that they were sealed for, and only unaltered; a wrong key is told from damage.
+//! tenant and at the very [`SealPosition`] that they were sealed for, and only unaltered; a wrong key is told from damage.
 //! Never does I/O but for the key file ([`load_or_create_key_file`]), never logs, never shows a key.
 //!
 //! Sealed bytes, version 1 (XChaCha20-Poly1305, random nonces):
@@ -94,7 +94,7 @@ pub enum Kind {
 
 /// Where sealed bytes stand. All of it is authenticated: sealed at one place, they open at no other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct SealPosition {
     pub kind: Kind,
     pub seq: Seq,
     /// From 0.
@@ -105,7 +105,7 @@ pub struct Place {
     pub previous: Digest,
 }
 
-impl Place {
+impl SealPosition {
     /// Unambiguous: what has no fixed length is preceded by its length.
     fn write_to(&self, out: &mut Vec<u8>) {
         let (tag, attempt) = match &self.kind {
@@ -156,15 +156,15 @@ pub struct TenantSeal {
 impl TenantSeal {
     /// # Panics
     /// When `plain` is longer than [`MAX_PLAIN`]: it would never open again.
-    pub fn seal(&self, place: &Place, plain: &[u8]) -> Bytes {
+    pub fn seal(&self, place: &SealPosition, plain: &[u8]) -> Bytes {
         self.ciphers[0].seal((self.nonces)(), &self.context(place), plain)
     }
 
-    pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+    pub fn open(&self, place: &SealPosition, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         open(&self.ciphers, &self.context(place), sealed)
     }
 
-    fn context(&self, place: &Place) -> Vec<u8> {
+    fn context(&self, place: &SealPosition) -> Vec<u8> {
         let mut context = Vec::with_capacity(192);
         write_text(&mut context, self.tenant.as_str());
         place.write_to(&mut context);

@@ -19,8 +19,8 @@ fn seal_of(keys: &[u8], id: &str) -> TenantSeal {
     Keyring::new(keys.iter().map(|&byte| key(byte)).collect()).tenant(&tenant(id))
 }
 
-fn place() -> Place {
-    Place {
+fn place() -> SealPosition {
+    SealPosition {
         kind: Kind::Chunk { attempt: "abc".into() },
         seq: Seq(7),
         part: 1,
@@ -68,17 +68,17 @@ fn another_place_does_not_open() {
     let seal = seal_of(&[1], "tenant1");
     let sealed = seal.seal(&place(), b"hello");
     let others = [
-        Place { kind: Kind::Takeover, ..place() },
-        Place { kind: Kind::Entry, ..place() },
-        Place { kind: Kind::Segment, ..place() },
-        Place { kind: Kind::Manifest { attempt: "abc".into() }, ..place() },
-        Place { kind: Kind::Chunk { attempt: "abd".into() }, ..place() },
-        Place { kind: Kind::Chunk { attempt: "".into() }, ..place() },
-        Place { seq: Seq(8), ..place() },
-        Place { part: 2, ..place() },
-        Place { parts: 2, ..place() },
-        Place { epoch: Seq(6), ..place() },
-        Place { previous: Digest::ZERO, ..place() },
+        SealPosition { kind: Kind::Takeover, ..place() },
+        SealPosition { kind: Kind::Entry, ..place() },
+        SealPosition { kind: Kind::Segment, ..place() },
+        SealPosition { kind: Kind::Manifest { attempt: "abc".into() }, ..place() },
+        SealPosition { kind: Kind::Chunk { attempt: "abd".into() }, ..place() },
+        SealPosition { kind: Kind::Chunk { attempt: "".into() }, ..place() },
+        SealPosition { seq: Seq(8), ..place() },
+        SealPosition { part: 2, ..place() },
+        SealPosition { parts: 2, ..place() },
+        SealPosition { epoch: Seq(6), ..place() },
+        SealPosition { previous: Digest::ZERO, ..place() },
     ];
     for other in others {
         assert_eq!(seal.open(&other, &sealed), Err(OpenError::Altered), "{other:?}");
@@ -188,10 +188,10 @@ fn any_kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
-fn any_place() -> impl Strategy<Value = Place> {
+fn any_place() -> impl Strategy<Value = SealPosition> {
     // Small numbers, so that equal ones happen.
     (any_kind(), 0..3u64, 0..3u32, 0..3u32, 0..3u64, 0..3u8).prop_map(|(kind, seq, part, parts, epoch, previous)| {
-        Place { kind, seq: Seq(seq), part, parts, epoch: Seq(epoch), previous: Digest([previous; 32]) }
+        SealPosition { kind, seq: Seq(seq), part, parts, epoch: Seq(epoch), previous: Digest([previous; 32]) }
     })
 }
 

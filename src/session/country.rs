@@ -10,9 +10,9 @@ use crate::store::{Batch, Store, StoreError, key, space};
 const KEY: &str = "session/country";
 
 /// `None`: as for all tenants.
-pub struct Own(Mutex<Option<Id>>);
+pub struct OwnCountry(Mutex<Option<Id>>);
 
-impl Own {
+impl OwnCountry {
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
         let stored = store.get(space::SETTINGS, &key::text(KEY)).await?;
         let country = stored.and_then(|stored| std::str::from_utf8(&stored).ok()?.parse().ok());

@@ -1,12 +1,12 @@
-//! How a session ends before anybody asks it to. The line is cut first: nothing that happens afterwards reaches WhatsApp. The fleet
-//! then closes what is left, and decides whether and when the tenant is opened anew.
+//! A session that ends by itself. It cuts the line first, so that nothing reaches WhatsApp afterwards. The fleet then
+//! closes the rest and decides whether and when to open the tenant again.
 
 use std::fmt;
 
 use tracing::info_span;
 
 use super::{Inner, Session, state::State};
-use crate::{journal::Closed, store::CopyFailure};
+use crate::{journal::JournalClosedError, store::CopyFailure};
 
 /// Why a session ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +33,13 @@ impl End {
     }
 
     /// `None`: the journal was closed as asked.
-    pub(super) fn of(closed: Closed) -> Option<Self> {
+    pub(super) fn of(closed: JournalClosedError) -> Option<Self> {
         match closed {
-            Closed::Stopped => None,
-            Closed::Fenced => Some(Self::Moved),
-            Closed::Refused(why) => Some(Self::VaultRefused(why)),
+            JournalClosedError::Stopped => None,
+            JournalClosedError::Fenced => Some(Self::Moved),
+            JournalClosedError::Refused(why) => Some(Self::VaultRefused(why)),
             // By then the working copy's failure has ended the session.
-            closed @ Closed::StateLost(_) => Some(Self::VaultRefused(closed.to_string())),
+            closed @ JournalClosedError::StateLost(_) => Some(Self::VaultRefused(closed.to_string())),
         }
     }
 
@@ -66,7 +66,7 @@ impl fmt::Display for End {
 
 impl Session {
     /// Why nothing can be asked of WhatsApp now: the session is over, and the next one can be asked; or it is not connected.
-    pub(super) fn unready<E: From<End>>(&self, not_connected: E) -> E {
+    pub(super) fn not_ready_error<E: From<End>>(&self, not_connected: E) -> E {
         self.end().map_or(not_connected, |end| end.clone().into())
     }
 }

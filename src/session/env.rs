@@ -1,4 +1,4 @@
-//! What all sessions of a process share.
+//! The resources that all sessions of this process share.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config,
     journal::Policy,
-    message::{Connection, Feed, Shelf, media::Keeper},
+    message::{ConnectionState, Feed, SegmentCache, media::Keeper},
     outbound::Outbound,
     seal::Keyring,
     store::Pool,
@@ -36,9 +36,9 @@ pub struct Env {
     pub pool: Pool,
     pub policy: Policy,
     pub feed: Feed,
-    pub shelf: Shelf,
+    pub shelf: SegmentCache,
     pub directory: Directory,
-    pub ended: Ended,
+    pub ended: EndedTenants,
     pub settings: config::Session,
     /// After so much quiet a session is first tested for deafness.
     pub quiet_first: Duration,
@@ -81,35 +81,35 @@ impl Env {
 /// Changes of connections that the directory in the vault has not been told yet; the latest of each tenant.
 #[derive(Debug, Default)]
 pub struct Directory {
-    waiting: std::sync::Mutex<HashMap<TenantId, Connection>>,
+    waiting: std::sync::Mutex<HashMap<TenantId, ConnectionState>>,
     pub changed: Notify,
 }
 
 impl Directory {
-    pub fn note(&self, tenant: &TenantId, connection: Connection) {
+    pub fn note(&self, tenant: &TenantId, connection: ConnectionState) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), connection);
         self.changed.notify_one();
     }
 
-    /// Of one that was taken and not written, unless there is a newer one.
-    pub fn give_back(&self, tenant: TenantId, connection: Connection) {
+    /// Puts a status back that could not be written, unless a newer one has come.
+    pub fn give_back(&self, tenant: TenantId, connection: ConnectionState) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant).or_insert(connection);
         self.changed.notify_one();
     }
 
-    pub fn take(&self) -> HashMap<TenantId, Connection> {
+    pub fn take(&self) -> HashMap<TenantId, ConnectionState> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Tenants whose session ended by itself and that nobody has looked after yet.
 #[derive(Debug, Default)]
-pub struct Ended {
+pub struct EndedTenants {
     waiting: std::sync::Mutex<HashSet<TenantId>>,
     pub changed: Notify,
 }
 
-impl Ended {
+impl EndedTenants {
     pub fn note(&self, tenant: &TenantId) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
         self.changed.notify_one();

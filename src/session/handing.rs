@@ -10,7 +10,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 use super::{End, Session, state::State};
-use crate::journal::Closed;
+use crate::journal::JournalClosedError;
 
 /// How long messages that are being accepted, and the vault with what was recorded, may take before the line is cut.
 const QUIET_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -59,7 +59,12 @@ impl Session {
         // While the line is up: should the vault not answer, nobody has lost anything.
         match timeout(QUIET_TIMEOUT, inner.journal.wait(inner.journal.recorded())).await {
             Ok(Ok(())) => {}
-            Ok(Err(Closed::Fenced | Closed::Stopped | Closed::StateLost(_) | Closed::Refused(_))) => {
+            Ok(Err(
+                JournalClosedError::Fenced
+                | JournalClosedError::Stopped
+                | JournalClosedError::StateLost(_)
+                | JournalClosedError::Refused(_),
+            )) => {
                 return Err(HandOverError::Ending);
             }
             Err(_) => return Err(HandOverError::VaultDown),

@@ -44,43 +44,44 @@ use whatsapp_rust::{
 
 pub use self::{
     connection::{
-        agent::http_client, disconnect::backoff, health::Health, reach::NotReached, transport::Endpoint,
+        agent::http_client, disconnect::backoff, health::SessionHealth, reach::ReachError, transport::Endpoint,
         version::Versions,
     },
     end::End,
-    env::{Directory, Ended, Env, jitter},
-    files::{NoFile, Source, UrlPlaces},
+    env::{Directory, EndedTenants, Env, jitter},
+    files::{FileError, FileSource, UrlPlaces},
     handing::HandOverError,
-    history::fetch::{Fetched, NoPast},
+    history::fetch::{FetchedHistory, HistoryError},
     naming::{chat_of, chats_of, load_phone_rules},
     pairing::{
-        code::RefusedCode,
+        code::CodeRequestError,
         own_account::AccountChange,
-        passkey::{Assertion, Challenge, RefusedPasskey},
+        passkey::{Assertion, Challenge, PasskeyStepError},
     },
     requests::{
-        Refused,
+        RequestError,
         account_limits::{Capping, Timelock},
         channels::{Channel, ChannelRole},
         contacts::{Account, Names, Person},
         groups,
-        presence::{Mood, Shown},
+        presence::{MemberPresence, PresenceState},
         profile::Profile,
     },
-    send::accept::RefusedSend,
+    send::accept::AcceptError,
     standing::Standing,
     state::{Qr, State, Status},
 };
 use self::{
-    connection::{supervisor::Supervisor, transport::Current},
-    send::answers::{Answer, Answers},
+    connection::{supervisor::Supervisor, transport::CurrentLine},
+    send::answers::{Answers, SendAnswer},
 };
 pub use crate::journal::Prepared;
 use crate::{
-    journal::{self, ChangeNo, Closed, Journal, OpenError},
-    message::{Delivery, EventBody, EventId, Failure, Inbox, Keep, Log, Notice, Outbox, Seen},
+    journal::{self, ChangeNo, Journal, JournalClosedError, OpenError},
+    message::{Delivery, EventBody, EventId, Failure, FeedItem, Inbox, Log, Outbox, PublishWhen, Retention},
     store::{
-        self, Batch, CopyFailure, Exported, Hooks, OwnAccount, STOPPED, Store, StoreError, StoreOptions, key, space,
+        self, Batch, CopyFailure, Exported, OwnAccount, STOPPED, Store, StoreCallbacks, StoreError, StoreOptions, key,
+        space,
     },
     tenant::TenantId,
     vault::Decision,
@@ -94,7 +95,12 @@ pub(crate) fn read_anything(bytes: &[u8]) -> Option<crate::message::Message> {
 
 /// Bytes as what a phone tells of a chat, for fuzzing.
 #[cfg(feature = "loopback")]
-pub(crate) fn read_past(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<crate::message::past::Told> {
+pub(crate) fn read_past(
+    bytes: &[u8],
+    chat: &str,
+    named: &str,
+    most: usize,
+) -> Vec<crate::message::past::BackfilledMessage> {
     history::parse::read_anything(bytes, chat, named, most)
 }
 
@@ -112,15 +118,15 @@ struct Inner {
     outbox: Arc<Outbox>,
     files: files::Files,
     status: watch::Sender<Status>,
-    line: Arc<Current>,
+    line: Arc<CurrentLine>,
     /// The client while messages can be sent: logged in, and what waited at WhatsApp has come.
     ready: watch::Sender<Option<Arc<Client>>>,
     /// The client of the current connection, logged in or not.
     client: watch::Sender<Option<Arc<Client>>>,
-    wishes: mpsc::Sender<Wish>,
+    commands: mpsc::Sender<SessionCommand>,
     answers: Answers,
     /// For whoever watches the process.
-    seen: standing::Seen,
+    seen: standing::WhatsAppReadings,
     pacer: send::pacing::Pacer,
     owes_acks: Arc<AtomicBool>,
     /// Messages came that the vault took too long for.
@@ -132,26 +138,26 @@ struct Inner {
     calls: inbound::calls::Calls,
     subjects: requests::subjects::GroupSubjects,
     label_numbers: requests::labels::LabelNumbers,
-    collected: app_state::buffer::Collected,
-    skipped: app_state::refetch::Skipped,
+    collected: app_state::buffer::AppStateBuffer,
+    skipped: app_state::refetch::SkippedCollections,
     first_sync: Arc<app_state::first_sync::FirstSync>,
     recoveries: inbound::recoveries::Recoveries,
-    questions: history::fetch::Questions,
-    changes: send::channel_posts::Changes,
-    pace: requests::pace::Pace,
+    questions: history::fetch::PhoneRequests,
+    changes: send::channel_posts::PendingEdits,
+    pace: requests::pace::RequestPace,
     /// The owner wants it to stay away.
     stopped: AtomicBool,
     /// Held while that changes.
     stop_turn: tokio::sync::Mutex<()>,
     /// It has left for another gateway.
     exported: Mutex<Option<Exported>>,
-    /// The supervisor has taken somebody's wish to unlink the device, and it is not over.
+    /// The supervisor has taken somebody's command to unlink the device, and it is not over.
     unlinking: AtomicBool,
-    /// The states that consumers know of.
-    told: state_events::Told,
+    /// The last states that were published as events.
+    published_states: state_events::PublishedStates,
     /// The tenant's own.
-    country: country::Own,
-    meant: naming::Meant,
+    country: country::OwnCountry,
+    chosen_readings: naming::ChosenReadings,
     refused_scan: pairing::own_account::RefusedScan,
     pairing_mark: pairing::mark::PairingMark,
     /// Held for reading while a message is being accepted, for writing while the tenant is handed over.
@@ -166,12 +172,12 @@ struct Inner {
 }
 
 /// Answers with many messages that a tenant's readers may have on their way. Each has half a MiB in memory, whether it is read or not.
-const READING: usize = 16;
+const MAX_READERS_OF_TENANT: usize = 16;
 
 const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started";
 
 /// What someone asks of a session.
-enum Wish {
+enum SessionCommand {
     /// Connect, and pair if there are no credentials.
     Connect,
     /// Somebody still looks at the QR code.
@@ -187,7 +193,7 @@ enum Wish {
     /// Do not wait any longer before the next dial; give up one that has taken this long.
     DialNow { patience: Duration },
     /// Unlink at WhatsApp and wipe the credentials.
-    Unlink(oneshot::Sender<Result<(), Closed>>),
+    Unlink(oneshot::Sender<Result<(), JournalClosedError>>),
 }
 
 /// Why a session cannot be opened.
@@ -230,7 +236,7 @@ impl Session {
             pairing::own_account::expect_number(&store, number).await?;
         }
         let config = &env.messages;
-        let keep = Keep {
+        let keep = Retention {
             events: config.keep_events,
             bytes: config.keep_bytes,
             age: config.keep,
@@ -255,17 +261,19 @@ impl Session {
         let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
         let exported = Exported::read(&store).await?;
         let gone = exported.as_ref().map(Exported::words);
-        let country = country::Own::read(&store).await?;
+        let country = country::OwnCountry::read(&store).await?;
         let own = store.own_account().await?;
         let has_keys = store.has_app_state_keys().await?;
         let first_sync = Arc::new(app_state::first_sync::FirstSync::new(has_keys));
         let skipped = match &device {
-            Some(device) if !has_keys && !device.push_name.is_empty() => app_state::refetch::Skipped::without_keys(),
-            _ => app_state::refetch::Skipped::default(),
+            Some(device) if !has_keys && !device.push_name.is_empty() => {
+                app_state::refetch::SkippedCollections::without_keys()
+            }
+            _ => app_state::refetch::SkippedCollections::default(),
         };
-        let told = state_events::Told::read(&store).await?;
+        let told = state_events::PublishedStates::read(&store).await?;
         let pairing_mark = pairing::mark::PairingMark::read(&store).await?;
-        let (wishes, wished) = mpsc::channel(16);
+        let (commands, command_queue) = mpsc::channel(16);
         let status = Status {
             // One that is linked dials by itself: until then it takes messages as it does while it connects.
             state: if device.is_some() && !stopped { State::Starting } else { State::Stopped },
@@ -300,9 +308,9 @@ impl Session {
             line: Arc::default(),
             ready: watch::Sender::new(None),
             client: watch::Sender::new(None),
-            wishes,
+            commands: commands,
             answers: Answers::default(),
-            seen: standing::Seen::default(),
+            seen: standing::WhatsAppReadings::default(),
             owes_acks: Arc::default(),
             late: Arc::default(),
             unknown_devices: Arc::default(),
@@ -312,32 +320,32 @@ impl Session {
             calls: inbound::calls::Calls::default(),
             subjects: requests::subjects::GroupSubjects::default(),
             label_numbers: requests::labels::LabelNumbers::default(),
-            collected: app_state::buffer::Collected::default(),
+            collected: app_state::buffer::AppStateBuffer::default(),
             skipped,
             first_sync,
             recoveries: inbound::recoveries::Recoveries::default(),
-            questions: history::fetch::Questions::default(),
-            changes: send::channel_posts::Changes::default(),
+            questions: history::fetch::PhoneRequests::default(),
+            changes: send::channel_posts::PendingEdits::default(),
             pacer: send::pacing::Pacer::default(),
-            pace: requests::pace::Pace::new(env.clock.clone()),
+            pace: requests::pace::RequestPace::new(env.clock.clone()),
             stopped: AtomicBool::new(stopped),
             stop_turn: tokio::sync::Mutex::default(),
             exported: Mutex::new(exported),
-            told,
+            published_states: told,
             country,
-            meant: naming::Meant::default(),
+            chosen_readings: naming::ChosenReadings::default(),
             refused_scan: pairing::own_account::RefusedScan::default(),
             pairing_mark,
             unlinking: AtomicBool::new(false),
             accepting: Arc::default(),
-            reading: Arc::new(Semaphore::new(READING)),
+            reading: Arc::new(Semaphore::new(MAX_READERS_OF_TENANT)),
             end: OnceLock::new(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,
             env,
         });
-        let hooks: Arc<dyn Hooks> = inner.clone();
+        let hooks: Arc<dyn StoreCallbacks> = inner.clone();
         inner.store.attach(&hooks);
         let span = info_span!("session", %tenant);
         let courier = send::courier::Courier::new(inner.clone()).run(inner.stop.clone());
@@ -349,7 +357,7 @@ impl Session {
         if inner.env.media.settings.eager {
             tasks.spawn(files::eager(inner.clone()).instrument(span.clone()));
         }
-        let supervisor = Supervisor::new(inner.clone()).run(wished);
+        let supervisor = Supervisor::new(inner.clone()).run(command_queue);
         tasks.spawn(guarded(inner.clone(), supervisor).instrument(span));
         Ok(Self(inner))
     }
@@ -371,29 +379,29 @@ impl Session {
         self.0.exported.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Somebody looks at the QR code, or waits for one: it is offered for as long again as to whoever asks first. One that was not
-    /// scanned in time is offered anew; one that was given up is not.
+    /// Renews the pairing offer, for as long as the first request did: somebody still looks at the QR code. An offer
+    /// that lapsed is made anew; one that was given up is not.
     pub fn keep_pairing(&self) {
         if !self.status().paired {
             // Full: whoever looks, looks again soon.
-            let _ = self.0.wishes.try_send(Wish::KeepPairing);
+            let _ = self.0.commands.try_send(SessionCommand::KeepPairing);
         }
     }
 
     /// Gives up a pairing that nobody has finished. Credentials that there are stay.
     pub async fn stop_pairing(&self) {
-        let _ = self.0.wishes.send(Wish::StopPairing).await;
+        let _ = self.0.commands.send(SessionCommand::StopPairing).await;
     }
 
-    /// Counts a login that somebody asks for.
-    pub fn may_log_in(&self) -> Result<(), Refused> {
-        self.0.pace.take(requests::pace::Ask::Login).map_err(|wait| Refused::TooMany { wait })
+    /// Counts a login on request; an error says when the next one is allowed.
+    pub fn may_log_in(&self) -> Result<(), RequestError> {
+        self.0.pace.take(requests::pace::RequestKind::Login).map_err(|wait| RequestError::TooMany { wait })
     }
 
     /// A new connection with the same credentials.
     pub async fn reconnect(&self) {
         self.0.line.cut();
-        let _ = self.0.wishes.send(Wish::DialNow { patience: Duration::ZERO }).await;
+        let _ = self.0.commands.send(SessionCommand::DialNow { patience: Duration::ZERO }).await;
     }
 
     /// Unlinks at WhatsApp and wipes the credentials; messages and events stay. Waits for a login when there is none; a WhatsApp that
@@ -404,9 +412,9 @@ impl Session {
         const PATIENCE: Duration = Duration::from_secs(30);
         let (done, answer) = oneshot::channel();
         let answered = async {
-            match self.0.wishes.send(Wish::Unlink(done)).await {
-                Ok(()) => answer.await.unwrap_or(Err(Closed::Stopped)),
-                Err(_) => Err(Closed::Stopped),
+            match self.0.commands.send(SessionCommand::Unlink(done)).await {
+                Ok(()) => answer.await.unwrap_or(Err(JournalClosedError::Stopped)),
+                Err(_) => Err(JournalClosedError::Stopped),
             }
         };
         Ok(tokio::time::timeout(PATIENCE, answered).await.map_err(|_| StoreError::Unconfirmed)??)
@@ -466,7 +474,7 @@ impl Session {
         let is_written = flushed.is_ok();
         match flushed {
             // What a former owner has not written is not written any more.
-            Ok(()) | Err(Closed::Fenced) => {}
+            Ok(()) | Err(JournalClosedError::Fenced) => {}
             Err(closed) => warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault"),
         }
         if let Err(error) = inner.store.close().await {
@@ -503,7 +511,7 @@ async fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) {
 }
 
 #[async_trait]
-impl Hooks for Inner {
+impl StoreCallbacks for Inner {
     async fn save_device(&self) {
         let client = self.client.borrow().clone();
         if let Some(client) = client
@@ -581,22 +589,22 @@ impl Inner {
     }
 
     /// Something that is an event, and that nobody waits for.
-    async fn happened(&self, event: EventBody) {
-        match self.log.commit(Batch::default(), vec![event], Seen::AtOnce).await {
+    async fn publish_event(&self, event: EventBody) {
+        match self.log.commit(Batch::default(), vec![event], PublishWhen::AtOnce).await {
             Ok(_) => self.log.publish(),
             Err(error) => warn!(%error, "an event could not be written"),
         }
     }
 
     /// A person as conversations name them: by the phone number where it is known.
-    async fn named(&self, person: &Jid) -> String {
+    async fn display_name_of(&self, person: &Jid) -> String {
         let names = self.names_of(person).await.ok();
         names.map_or_else(|| person.to_non_ad_string(), |mut names| names.swap_remove(0).to_string())
     }
 
     fn publish(&self, status: &Status) {
         let connection = status.connection();
-        self.env.feed.publish(&self.tenant, Notice::Connection(connection.clone()));
+        self.env.feed.publish(&self.tenant, FeedItem::Connection(connection.clone()));
         self.env.directory.note(&self.tenant, connection);
     }
 
@@ -607,7 +615,7 @@ impl Inner {
         };
         let code = error.parse().ok();
         match code {
-            Some(code) if send::judgement::is_passing(code) => self.answers.give(id, Answer::NotNow(code)),
+            Some(code) if send::judgement::is_passing(code) => self.answers.give(id, SendAnswer::NotNow(code)),
             code => {
                 warn!(message.id = id, code, "WhatsApp refuses a message");
                 self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await.map(Some));
@@ -641,7 +649,7 @@ impl Inner {
         match written {
             Ok(Some(true)) => {
                 self.answers.note();
-                self.answers.give(id, Answer::Settled);
+                self.answers.give(id, SendAnswer::Settled);
             }
             Ok(_) => {}
             Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),

@@ -10,7 +10,7 @@ use phonenumber::country;
 use tokio::{sync::OnceCell, task::spawn_blocking};
 use whatsapp_rust::{Jid, Server, wacore_binary::JidExt as _};
 
-use super::{Inner, Refused, RefusedSend, Session, requests};
+use super::{AcceptError, Inner, RequestError, Session, requests};
 use crate::{
     message::{Flaw, phone},
     store::StoreError,
@@ -20,13 +20,13 @@ use crate::{
 /// None: it cannot be one. Two: [`Session::which`] finds out.
 pub async fn chats_of(text: &str, country: country::Id) -> Vec<String> {
     load_phone_rules().await;
-    named(text, country).iter().map(Jid::to_string).collect()
+    readings_of(text, country).iter().map(Jid::to_string).collect()
 }
 
 /// The first of them.
 pub async fn chat_of(text: &str, country: country::Id) -> Option<String> {
     load_phone_rules().await;
-    named(text, country).first().map(Jid::to_string)
+    readings_of(text, country).first().map(Jid::to_string)
 }
 
 /// Returns when the rules of all countries are there. They are built once a process, by a thread that has nothing else to do: whoever reads the
@@ -41,7 +41,7 @@ pub async fn load_phone_rules() {
 }
 
 /// After [`load_phone_rules`].
-fn named(text: &str, country: country::Id) -> Vec<Jid> {
+fn readings_of(text: &str, country: country::Id) -> Vec<Jid> {
     let text = phone::cleaned(text);
     match text.split_once('@') {
         None => phone::readings(&text, country).into_iter().map(Jid::pn).collect(),
@@ -86,9 +86,9 @@ const MAX_ID: usize = 20;
 
 /// Chooses between two numbers that the same digits may mean: the one that somebody has at WhatsApp.
 #[derive(Debug, Default)]
-pub(super) struct Meant(Mutex<HashMap<String, String>>);
+pub(super) struct ChosenReadings(Mutex<HashMap<String, String>>);
 
-impl Meant {
+impl ChosenReadings {
     /// People who are written to by ambiguous digits, at the same time.
     const MOST: usize = 1000;
 
@@ -110,17 +110,18 @@ const AMBIGUOUS: &str =
 
 impl Session {
     /// Asks WhatsApp which of several conversations is there; when none is, the first is meant.
-    pub async fn which(&self, field: &'static str, readings: &[String]) -> Result<String, Refused> {
-        if let Some(known) = self.0.meant.find(readings) {
+    pub async fn which(&self, field: &'static str, readings: &[String]) -> Result<String, RequestError> {
+        if let Some(known) = self.0.chosen_readings.find(readings) {
             return Ok(known);
         }
         let mut there = Vec::new();
         // One by one: WhatsApp may answer under another name than it was asked for.
         for reading in readings {
             let found = self.account(reading).await.map_err(|refused| match refused {
-                Refused::NotAllowed | Refused::Unknown(_) | Refused::Conflict | Refused::WhatsApp(_) => {
-                    Refused::Unreachable
-                }
+                RequestError::NotAllowed
+                | RequestError::Unknown(_)
+                | RequestError::Conflict
+                | RequestError::WhatsApp(_) => RequestError::Unreachable,
                 other => other,
             });
             if found?.is_some() {
@@ -128,38 +129,38 @@ impl Session {
             }
         }
         match there.as_slice() {
-            [] => readings.first().cloned().ok_or(Refused::Input { field, expected: "expected a phone number" }),
+            [] => readings.first().cloned().ok_or(RequestError::Input { field, expected: "expected a phone number" }),
             [one] => {
-                self.0.meant.note(readings, one);
+                self.0.chosen_readings.note(readings, one);
                 Ok((*one).clone())
             }
-            _ => Err(Refused::Input { field, expected: AMBIGUOUS }),
+            _ => Err(RequestError::Input { field, expected: AMBIGUOUS }),
         }
     }
 
     /// Every name of the conversation that a message is for, the one that it has here first. A repeat of message `id` goes where the
     /// first went.
-    pub(super) async fn addressee(&self, to: &str, id: Option<&str>) -> Result<Vec<Jid>, RefusedSend> {
+    pub(super) async fn addressee(&self, to: &str, id: Option<&str>) -> Result<Vec<Jid>, AcceptError> {
         load_phone_rules().await;
-        let jid = match named(to, self.country()).as_slice() {
-            [] => return Err(RefusedSend::Recipient),
+        let jid = match readings_of(to, self.country()).as_slice() {
+            [] => return Err(AcceptError::Recipient),
             [one] => one.clone(),
             several => self.meant(several, id).await?,
         };
         if !takes_messages(&jid) {
-            return Err(RefusedSend::Recipient);
+            return Err(AcceptError::Recipient);
         }
-        let unreadable = |error: StoreError| self.unreadable(&error);
+        let unreadable = |error: StoreError| self.lookup_error(&error);
         let names = self.0.names_to_write_to(&jid).await.map_err(unreadable)?;
         names.ok_or_else(|| Flaw { field: "to", expected: LID_AS_NUMBER.into() }.into())
     }
 
-    async fn meant(&self, readings: &[Jid], id: Option<&str>) -> Result<Jid, RefusedSend> {
+    async fn meant(&self, readings: &[Jid], id: Option<&str>) -> Result<Jid, AcceptError> {
         if let Some(id) = id
             && let Some(first) = self.accepted(id).await?
         {
             for reading in readings {
-                let names = self.0.names_of(reading).await.map_err(|error| self.unreadable(&error))?;
+                let names = self.0.names_of(reading).await.map_err(|error| self.lookup_error(&error))?;
                 if names.iter().any(|name| name.to_string() == first.chat) {
                     return Ok(reading.clone());
                 }
@@ -167,13 +168,13 @@ impl Session {
         }
         let readings: Vec<String> = readings.iter().map(Jid::to_string).collect();
         let meant = self.which("to", &readings).await?;
-        meant.parse().map_err(|_| RefusedSend::Recipient)
+        meant.parse().map_err(|_| AcceptError::Recipient)
     }
 
-    /// The same of one that something else is wanted of.
-    pub(super) async fn conversation(&self, chat: &str) -> Result<Vec<Jid>, Refused> {
+    /// As [`Self::addressee`], for requests other than sends.
+    pub(super) async fn conversation(&self, chat: &str) -> Result<Vec<Jid>, RequestError> {
         let names = self.0.names_to_write_to(&requests::chat("chatId", chat)?).await?;
-        names.ok_or(Refused::Input { field: "chatId", expected: LID_AS_NUMBER })
+        names.ok_or(RequestError::Input { field: "chatId", expected: LID_AS_NUMBER })
     }
 }
 

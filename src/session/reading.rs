@@ -1,4 +1,4 @@
-//! What consumers read of a session: its events, and the conversations that are made of them. As far as they are kept.
+//! Read access for consumers: events, and the conversations derived from them, as far as they are kept.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -9,7 +9,7 @@ use super::Session;
 use crate::{
     message::{
         Delivery, Event, EventBody, EventId, cleared,
-        history::{self, Entry},
+        history::{self, HistoryEntry},
         synced,
     },
     store::StoreError,
@@ -23,14 +23,17 @@ impl Session {
     }
 
     /// Messages with what became of them, newest first.
-    pub async fn messages(&self, query: &history::Query) -> Result<Vec<history::Entry>, StoreError> {
-        let query = history::Query { cleared: cleared::read(&self.0.store).await?, ..query.clone() };
+    pub async fn messages(&self, query: &history::MessageQuery) -> Result<Vec<history::HistoryEntry>, StoreError> {
+        let query = history::MessageQuery { cleared: cleared::read(&self.0.store).await?, ..query.clone() };
         history::messages(&self.0.log, &query).await
     }
 
     /// The same, one at a time, as fast as they are taken: what somebody does not read is not in memory. `None` from the stream is its
     /// end; one that ends without has broken off. `None` at once: too many are being read.
-    pub fn stream_messages(&self, query: history::Query) -> Option<mpsc::Receiver<Result<Option<Entry>, StoreError>>> {
+    pub fn stream_messages(
+        &self,
+        query: history::MessageQuery,
+    ) -> Option<mpsc::Receiver<Result<Option<HistoryEntry>, StoreError>>> {
         let turn = self.reading_turn()?;
         let (to, stream) = mpsc::channel(1);
         let session = self.clone();
@@ -39,7 +42,7 @@ impl Session {
             let read = async {
                 match cleared::read(&session.0.store).await {
                     Ok(cleared) => {
-                        history::stream(&session.0.log, &history::Query { cleared, ..query }, to.clone()).await
+                        history::stream(&session.0.log, &history::MessageQuery { cleared, ..query }, to.clone()).await
                     }
                     Err(error) => drop(to.send(Err(error)).await),
                 }
@@ -65,12 +68,16 @@ impl Session {
     }
 
     /// Conversations by their last message, newest first; people by the names under which the tenant saved them.
-    pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
-        self.named(self.unnamed_chats(offset, limit).await?).await
+    pub async fn chats(&self, offset: usize, limit: usize) -> Result<Vec<history::ChatSummary>, StoreError> {
+        self.with_saved_names(self.unnamed_chats(offset, limit).await?).await
     }
 
     /// The same, people by the names that they give themselves, and groups without a name.
-    pub(super) async fn unnamed_chats(&self, offset: usize, limit: usize) -> Result<Vec<history::Chat>, StoreError> {
+    pub(super) async fn unnamed_chats(
+        &self,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<history::ChatSummary>, StoreError> {
         let cleared = cleared::read(&self.0.store).await?;
         history::chats(&self.0.log, &cleared, None, offset, limit).await
     }
@@ -81,11 +88,14 @@ impl Session {
         ids: &HashSet<String>,
         offset: usize,
         limit: usize,
-    ) -> Result<Vec<history::Chat>, StoreError> {
-        self.named(self.unnamed_among(ids, offset, limit).await?).await
+    ) -> Result<Vec<history::ChatSummary>, StoreError> {
+        self.with_saved_names(self.unnamed_among(ids, offset, limit).await?).await
     }
 
-    async fn named(&self, mut chats: Vec<history::Chat>) -> Result<Vec<history::Chat>, StoreError> {
+    async fn with_saved_names(
+        &self,
+        mut chats: Vec<history::ChatSummary>,
+    ) -> Result<Vec<history::ChatSummary>, StoreError> {
         let groups: Vec<_> = chats.iter().filter(|chat| is_group(chat)).map(|chat| chat.id.clone()).collect();
         self.learn_subjects(&groups).await;
         for chat in &mut chats {
@@ -109,7 +119,7 @@ impl Session {
         ids: &HashSet<String>,
         offset: usize,
         limit: usize,
-    ) -> Result<Vec<history::Chat>, StoreError> {
+    ) -> Result<Vec<history::ChatSummary>, StoreError> {
         let cleared = cleared::read(&self.0.store).await?;
         history::chats(&self.0.log, &cleared, Some(ids), offset, limit).await
     }
@@ -165,6 +175,6 @@ impl Session {
     }
 }
 
-fn is_group(chat: &history::Chat) -> bool {
+fn is_group(chat: &history::ChatSummary) -> bool {
     chat.last.message.is_group && chat.id.ends_with("@g.us")
 }

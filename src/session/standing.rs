@@ -1,4 +1,4 @@
-//! How a session stands, for whoever watches the process: what it remembers, and never a question to WhatsApp, the store or the vault.
+//! A session's figures for metrics, from memory only: no question to WhatsApp, the store or the vault.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -13,26 +13,26 @@ use super::{
     send::pacing::until_ms,
 };
 use crate::{
-    message::Backlogged,
+    message::BacklogSize,
     pacing::{Held, HeldBy},
 };
 
 /// What a session has seen of WhatsApp.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct WhatsAppReadings {
     /// Milliseconds since 1970; 0: there was none yet.
     stanza_ms: AtomicI64,
-    limits: Mutex<Limits>,
+    limits: Mutex<AccountLimits>,
 }
 
 /// As WhatsApp answered last; nobody asks for it here.
 #[derive(Debug, Default)]
-struct Limits {
+struct AccountLimits {
     capping: Option<Capping>,
     timelock: Option<Timelock>,
 }
 
-impl Seen {
+impl WhatsAppReadings {
     /// WhatsApp said something, whatever it was.
     pub fn stanza(&self, now: Timestamp) {
         self.stanza_ms.store(now.as_millisecond(), Relaxed);
@@ -63,7 +63,7 @@ impl Seen {
         held.filter(|held| held.until_ms > now_ms).max_by_key(|held| held.until_ms)
     }
 
-    fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
+    fn limits(&self) -> std::sync::MutexGuard<'_, AccountLimits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -73,7 +73,7 @@ impl Seen {
 pub struct Standing {
     /// When WhatsApp said something last, in seconds since 1970.
     pub last_stanza: Option<f64>,
-    pub outbox: Backlogged,
+    pub outbox: BacklogSize,
     /// Changes that the vault does not have yet.
     pub journal_backlog: u64,
     /// Messages since the session was opened.
@@ -133,12 +133,12 @@ mod tests {
             (lock(false, 0), cap("CAPPED", 100, NOW - 9), None),
         ];
         for (lock, cap, expected) in rows {
-            let seen = Seen::default();
+            let seen = WhatsAppReadings::default();
             seen.timelock(&lock);
             seen.capping(&cap);
             let held = seen.no_new_chats(NOW * 1_000).map(|held| (held.reason, held.until_ms / 1_000 - NOW));
             assert_eq!(held, expected, "{lock:?} {cap:?}");
         }
-        assert_eq!(Seen::default().no_new_chats(NOW * 1_000), None);
+        assert_eq!(WhatsAppReadings::default().no_new_chats(NOW * 1_000), None);
     }
 }

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 
 use super::pairing::passkey::Ceremony;
 pub use crate::tenant::State;
-use crate::{clock::Clock, config::Secret, message::Connection};
+use crate::{clock::Clock, config::Secret, message::ConnectionState};
 
 /// A QR code to scan, good until `expires_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +43,12 @@ pub struct Status {
 
 impl Status {
     /// The same as dashboards are told it.
-    pub fn connection(&self) -> Connection {
+    pub fn connection(&self) -> ConnectionState {
         match self.state {
-            State::Working => Connection::Connected { phone_number: self.phone_number.clone() },
-            State::Starting => Connection::Connecting,
+            State::Working => ConnectionState::Connected { phone_number: self.phone_number.clone() },
+            State::Starting => ConnectionState::Connecting,
             // The phone has scanned: there is no QR code to show.
-            state => Connection::Disconnected {
+            state => ConnectionState::Disconnected {
                 reason: self.reason.clone(),
                 scan_needed: !self.paired && !state.is_ceremony(),
             },

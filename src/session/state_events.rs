@@ -1,8 +1,8 @@
 //! Which changes of a session's state are events of the tenant's log, and when.
 //!
 //! What a consumer can act on is told at once. A connection that is made anew is told of only when that takes long: a lost line, a
-//! test of a quiet session or a restart of the daemon, over within [`GRACE`], is nothing that anybody need know, and costs no
-//! write. A session that comes and goes for longer is told of ever more rarely ([`Pace`]): what is told then is the state of that
+//! test of a quiet session or a restart of the daemon, over within [`CONNECTING_GRACE`], is nothing that anybody need know, and costs no
+//! write. A session that comes and goes for longer is told of ever more rarely ([`StatePace`]): what is told then is the state of that
 //! moment, so that the last one is never missing. What was told last is kept with the events, for the next owner to go on from.
 
 use std::{sync::Arc, time::Duration};
@@ -15,12 +15,12 @@ use super::{
     state::{State, Status},
 };
 use crate::{
-    message::{EventBody, Seen, StatePoint},
+    message::{EventBody, PublishWhen, StatePoint},
     store::{Batch, Store, StoreError, key, space},
 };
 
 /// A session that is connecting again for longer than this does not work.
-const GRACE: Duration = Duration::from_secs(10);
+const CONNECTING_GRACE: Duration = Duration::from_secs(10);
 
 /// Changes told at once before they are spread.
 const BURST: f64 = 30.0;
@@ -32,15 +32,15 @@ const SPREAD: Duration = Duration::from_secs(300);
 const LISTED: usize = 8;
 
 /// After the store failed.
-const PAUSE: Duration = Duration::from_secs(5);
+const STATE_WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 const TOLD: &str = "session/told";
 
 /// What consumers were told, oldest first.
 #[derive(Debug)]
-pub(in crate::session) struct Told(tokio::sync::Mutex<Vec<StatePoint>>);
+pub(in crate::session) struct PublishedStates(tokio::sync::Mutex<Vec<StatePoint>>);
 
-impl Told {
+impl PublishedStates {
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
         let stored = store.get(space::SETTINGS, &key::text(TOLD)).await?;
         let states = stored.and_then(|stored| serde_json::from_slice(&stored).ok()).unwrap_or_default();
@@ -56,7 +56,7 @@ fn last(states: &[StatePoint]) -> State {
 impl Inner {
     /// Makes a state an event, unless it was the last one told.
     pub(in crate::session) async fn tell_state(&self, state: State) -> Result<(), StoreError> {
-        let mut told = self.told.0.lock().await;
+        let mut told = self.published_states.0.lock().await;
         if last(&told) == state {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Inner {
         let mut batch = Batch::default();
         let kept = serde_json::to_vec(&states).expect("states are plain data, which JSON always takes");
         batch.put(space::SETTINGS, key::text(TOLD), kept);
-        self.log.commit(batch, vec![EventBody::Session { states: states.clone() }], Seen::AtOnce).await?;
+        self.log.commit(batch, vec![EventBody::Session { states: states.clone() }], PublishWhen::AtOnce).await?;
         *told = states;
         self.log.publish();
         Ok(())
@@ -78,7 +78,7 @@ pub(in crate::session) async fn tell(session: Arc<Inner>) {
     let mut status = session.status.subscribe();
     let mut watcher = Watcher::new(Instant::now());
     loop {
-        let told = last(&session.told.0.lock().await);
+        let told = last(&session.published_states.0.lock().await);
         let stopped = session.is_stopped();
         let now = Instant::now();
         let (state, due) = {
@@ -95,7 +95,7 @@ pub(in crate::session) async fn tell(session: Arc<Inner>) {
                     warn!(%error, "a state of the session cannot be written down now");
                     tokio::select! {
                         () = session.stop.cancelled() => return,
-                        () = sleep(PAUSE) => {}
+                        () = sleep(STATE_WRITE_RETRY_DELAY) => {}
                     }
                 } else {
                     watcher.told(now);
@@ -117,12 +117,12 @@ pub(in crate::session) async fn tell(session: Arc<Inner>) {
 struct Watcher {
     /// The state now, and since when.
     state: (Option<State>, Instant),
-    pace: Pace,
+    pace: StatePace,
 }
 
 impl Watcher {
     fn new(now: Instant) -> Self {
-        Self { state: (None, now), pace: Pace { left: BURST, filled: now } }
+        Self { state: (None, now), pace: StatePace { left: BURST, filled: now } }
     }
 
     /// When the state is to be told; `None`: not while it is as it is. `stopped`: its owner wants it to stay away.
@@ -135,7 +135,7 @@ impl Watcher {
             state if state == told => return None,
             // Before the first dial, or at the daemon's end: the next process goes on where this one was.
             State::Stopped if status.paired && !stopped => return None,
-            State::Starting if told != State::Stopped => since + GRACE,
+            State::Starting if told != State::Stopped => since + CONNECTING_GRACE,
             _ => since,
         };
         Some(settled.max(self.pace.next(now)))
@@ -148,12 +148,12 @@ impl Watcher {
 }
 
 /// So many at once, then one in [`SPREAD`].
-struct Pace {
+struct StatePace {
     left: f64,
     filled: Instant,
 }
 
-impl Pace {
+impl StatePace {
     fn next(&mut self, now: Instant) -> Instant {
         self.left = BURST.min(self.left + (now - self.filled).as_secs_f64() / SPREAD.as_secs_f64());
         self.filled = now;

@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use tracing::{Instrument as _, warn};
 
-use super::{Inner, Session, Wish, state::State};
+use super::{Inner, Session, SessionCommand, state::State};
 use crate::{
     journal::ChangeNo,
     store::{Batch, STOPPED, StoreError, key, space},
@@ -30,10 +30,10 @@ impl Session {
         }
     }
 
-    /// The same after a restart of the process: one that was stopped stays away, and one that was exported in any case.
+    /// As [`Self::connect`], but leaves a stopped or exported session alone: for the start of the process.
     pub async fn resume(&self) {
         if !self.is_stopped() && self.exported().is_none() {
-            let _ = self.0.wishes.send(Wish::Connect).await;
+            let _ = self.0.commands.send(SessionCommand::Connect).await;
         }
     }
 
@@ -70,7 +70,7 @@ impl Session {
             let change = inner.store.write(batch).await?;
             inner.stopped.store(stopped, Ordering::Release);
             if stopped {
-                let _ = inner.wishes.send(Wish::Stop).await;
+                let _ = inner.commands.send(SessionCommand::Stop).await;
             } else {
                 session.resume().await;
             }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::store::Device;
 
-use super::{Batch, StoreError, key, parse_setting, records, space, turn::Turn};
+use super::{Batch, StoreError, key, parse_setting, records, space, turn::StoreTurn};
 use crate::journal::{Change, Record};
 
 /// Where it is written which account the tenant is.
@@ -128,7 +128,7 @@ pub fn was_disowned(state: &[Record]) -> bool {
     state.iter().any(|record| record.space == space::SETTINGS && record.key == name)
 }
 
-impl Turn<'_> {
+impl StoreTurn<'_> {
     /// The account that the tenant is, paired or not; `None`: it never was any.
     pub(super) fn own_account(&self) -> Result<Option<OwnAccount>, StoreError> {
         if let Some(account) = self.remembered_account()? {

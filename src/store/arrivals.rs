@@ -66,7 +66,7 @@ static BYTES_OF_ALL: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Default)]
 pub struct Arrivals {
-    table: Mutex<Table>,
+    table: Mutex<ArrivalTable>,
     /// One went a step further, or there are many.
     moved: Notify,
     /// On their way.
@@ -74,7 +74,7 @@ pub struct Arrivals {
 }
 
 #[derive(Default)]
-struct Table {
+struct ArrivalTable {
     /// The offline queue is over.
     live: bool,
     chats: HashMap<Arc<str>, VecDeque<Arrival>>,
@@ -88,7 +88,7 @@ struct Arrival {
     id: String,
     failed_before: bool,
     at: Instant,
-    stage: Stage,
+    stage: ArrivalStage,
     answer: SentAnswer,
     weight: Weight,
 }
@@ -120,7 +120,7 @@ impl Drop for Weight {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum ArrivalStage {
     Travelling,
     /// It is decrypted, and being kept.
     Entering,
@@ -148,7 +148,7 @@ impl Traveller {
 impl Arrivals {
     /// A connection begins. Whatever the last one left will come again.
     pub fn begin(&self) {
-        *self.table() = Table::default();
+        *self.table() = ArrivalTable::default();
         self.moved.notify_waiters();
     }
 
@@ -168,7 +168,7 @@ impl Arrivals {
         let weight = Weight::new(bytes, self.bytes.clone());
         let failed_before = table.failed.contains(id);
         let (id, at) = (id.to_owned(), Instant::now());
-        let arrival = Arrival { id, failed_before, at, stage: Stage::Travelling, answer, weight };
+        let arrival = Arrival { id, failed_before, at, stage: ArrivalStage::Travelling, answer, weight };
         table.chats.entry(name).or_default().push_back(arrival);
         drop(table);
         if self.is_crowded() {
@@ -176,7 +176,7 @@ impl Arrivals {
         }
     }
 
-    /// So long ago it came; `None`: it is not remembered, or is over.
+    /// The age of a message on its way; `None` if it is not tracked, or over.
     pub fn age(&self, chat: &str, id: &str) -> Option<Duration> {
         let table = self.table();
         let queue = table.chats.get(&table.place(chat, id)?)?;
@@ -196,8 +196,9 @@ impl Arrivals {
         self.until(|| self.is_crowded()).await;
     }
 
-    /// Returns when there is room again: soon, since what WhatsApp answers comes the same way. What does not get less within `patience`
-    /// is not counted any more, unless the store has one in hand, or the vault: a message may end without a word.
+    /// Returns when there is room again. If the bytes do not shrink for `patience`, stops counting them (a message may
+    /// end without a trace), except while the store or the vault has one in hand. Soon, since WhatsApp's answers come
+    /// on the same line.
     pub async fn until_eased(&self, patience: Duration) {
         let mut least = usize::MAX;
         let mut deadline = Instant::now() + patience;
@@ -207,7 +208,7 @@ impl Arrivals {
                 let mut table = self.table();
                 table.drop_answered();
                 // Kept here and not finished with: the vault is waited for.
-                table.chats.values().flatten().any(|arrival| arrival.stage != Stage::Travelling)
+                table.chats.values().flatten().any(|arrival| arrival.stage != ArrivalStage::Travelling)
             };
             let bytes = self.bytes.load(Ordering::Relaxed);
             let room = self.room();
@@ -237,12 +238,12 @@ impl Arrivals {
 
     /// The library hands over messages to keep: the chat and the id of each.
     pub(super) fn enters<'a>(&self, messages: impl IntoIterator<Item = (&'a str, &'a str)>) {
-        messages.into_iter().for_each(|(chat, id)| self.advance(chat, id, Some(Stage::Entering)));
+        messages.into_iter().for_each(|(chat, id)| self.advance(chat, id, Some(ArrivalStage::Entering)));
     }
 
     /// The store has a message; the library has not finished with it.
     pub(super) fn kept<'a>(&self, messages: impl IntoIterator<Item = (&'a str, &'a str)>) {
-        messages.into_iter().for_each(|(chat, id)| self.advance(chat, id, Some(Stage::Kept)));
+        messages.into_iter().for_each(|(chat, id)| self.advance(chat, id, Some(ArrivalStage::Kept)));
     }
 
     /// The library has finished with a message.
@@ -261,10 +262,10 @@ impl Arrivals {
     }
 
     /// The messages before it in its chat are over, and so is it, unless it has come to a stage.
-    fn advance(&self, chat: &str, id: &str, stage: Option<Stage>) {
+    fn advance(&self, chat: &str, id: &str, stage: Option<ArrivalStage>) {
         let mut table = self.table();
         let Some(name) = table.place(chat, id) else { return };
-        let Table { chats, places, .. } = &mut *table;
+        let ArrivalTable { chats, places, .. } = &mut *table;
         let Some(queue) = chats.get_mut(&name) else { return };
         while let Some(first) = queue.front_mut() {
             let is_it = first.id == id;
@@ -291,27 +292,27 @@ impl Arrivals {
         table.drop_answered();
         let chats = table.chats.iter().filter(|_| table.live);
         let unkept = chats.filter_map(|(chat, queue)| {
-            let first = queue.front().filter(|first| first.stage != Stage::Kept)?;
+            let first = queue.front().filter(|first| first.stage != ArrivalStage::Kept)?;
             Some(Traveller { chat: chat.clone(), id: first.id.clone(), failed_before: first.failed_before })
         });
         unkept.collect()
     }
 
     /// Where a message is by now.
-    pub(super) fn progress(&self, traveller: &Traveller) -> Progress {
+    pub(super) fn progress(&self, traveller: &Traveller) -> ArrivalProgress {
         let mut table = self.table();
         table.drop_answered();
         let first = table.chats.get(&traveller.chat).and_then(VecDeque::front);
         match first.filter(|first| first.id == traveller.id).map(|first| first.stage) {
-            None | Some(Stage::Kept) => Progress::Over,
-            Some(Stage::Entering) => Progress::Entering,
-            Some(Stage::Travelling) => Progress::Travelling,
+            None | Some(ArrivalStage::Kept) => ArrivalProgress::Over,
+            Some(ArrivalStage::Entering) => ArrivalProgress::Entering,
+            Some(ArrivalStage::Travelling) => ArrivalProgress::Travelling,
         }
     }
 
     /// Nobody waits any longer for those of which nothing is heard. One that is being kept stays.
     pub(super) fn give_up(&self, travellers: &[Traveller]) {
-        for traveller in travellers.iter().filter(|traveller| self.progress(traveller) == Progress::Travelling) {
+        for traveller in travellers.iter().filter(|traveller| self.progress(traveller) == ArrivalProgress::Travelling) {
             self.advance(&traveller.chat, &traveller.id, None);
         }
     }
@@ -354,14 +355,14 @@ impl Arrivals {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, ArrivalTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Where a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum ArrivalProgress {
     /// Somewhere in the library; it may be decrypted.
     Travelling,
     /// It is being kept.
@@ -370,7 +371,7 @@ pub(super) enum Progress {
     Over,
 }
 
-impl Table {
+impl ArrivalTable {
     /// The chat of a message, as the wire named it. The library names that of what the own phone wrote otherwise: then the id alone tells.
     fn place(&self, chat: &str, id: &str) -> Option<Arc<str>> {
         let first: (String, Arc<str>) = (id.to_owned(), "".into());
@@ -383,7 +384,7 @@ impl Table {
         let Self { chats, places, .. } = self;
         chats.retain(|name, queue| {
             while let Some(first) = queue.front_mut()
-                && first.stage == Stage::Travelling
+                && first.stage == ArrivalStage::Travelling
                 && first.answer.iter_mut().any(|answer| matches!(answer.try_recv(), Ok(Some(_))))
             {
                 places.remove(&(std::mem::take(&mut first.id), name.clone()));
@@ -424,11 +425,11 @@ mod tests {
         }
         assert_eq!(ids(&arrivals), ["1", "3"], "the second of a chat waits for the first");
         let first = arrivals.travellers().into_iter().find(|traveller| traveller.id == "1").unwrap();
-        assert_eq!(arrivals.progress(&first), Progress::Travelling);
+        assert_eq!(arrivals.progress(&first), ArrivalProgress::Travelling);
         arrivals.enters([("a", "1")]);
-        assert_eq!(arrivals.progress(&first), Progress::Entering);
+        assert_eq!(arrivals.progress(&first), ArrivalProgress::Entering);
         arrivals.kept([("a", "1")]);
-        assert_eq!(arrivals.progress(&first), Progress::Over);
+        assert_eq!(arrivals.progress(&first), ArrivalProgress::Over);
         assert_eq!(ids(&arrivals), ["3"]);
         arrivals.finished([("a", "1")]);
         assert_eq!(ids(&arrivals), ["2", "3"], "now the second may be open");

@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrivals, CopyFailure, Hooks, StoreError,
+    Arrivals, CopyFailure, StoreCallbacks, StoreError,
     account::OwnAccount,
     database::Database,
     device::Wiped,
@@ -28,11 +28,11 @@ use super::{
     records,
     signal_queue::SignalQueue,
     space::{self, Home},
-    turn::{Turn, parse},
+    turn::{StoreTurn, parse},
 };
 use crate::{
     clock::Clock,
-    journal::{ChangeNo, Closed, Journal, Record, Source, SourceError},
+    journal::{ChangeNo, Journal, JournalClosedError, Record, SnapshotSource, SourceError},
 };
 
 /// A tenant's file, its journal, and what is remembered between turns.
@@ -44,7 +44,7 @@ pub(super) struct WorkingCopy {
     pub(super) lane: Lane,
     pub(super) journal: Journal,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<CopyState>,
     /// The pairing that the working copy holds, and the change that brought it.
     pub(super) paired: watch::Sender<Option<(OwnAccount, ChangeNo)>>,
     pub(super) hooks: Mutex<Attached>,
@@ -60,7 +60,7 @@ pub(super) struct WorkingCopy {
 }
 
 /// Touched on the tenant's thread only; the lock is never waited for.
-pub(super) struct State {
+pub(super) struct CopyState {
     pub(super) closed: bool,
     /// Of all records, as the last good turn left them.
     pub(super) set: SetDigest,
@@ -71,7 +71,7 @@ pub(super) struct State {
 /// The session above, and whether it knows of the failure.
 #[derive(Default)]
 pub(super) struct Attached {
-    pub(super) to: Option<Weak<dyn Hooks>>,
+    pub(super) to: Option<Weak<dyn StoreCallbacks>>,
     knows: bool,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Written {
 impl WorkingCopy {
     pub(super) async fn turn<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(T, Written), StoreError> {
         self.on_thread(move |copy, files| copy.take_turn(files, work)).await
     }
@@ -134,7 +134,7 @@ impl WorkingCopy {
         }
     }
 
-    pub(super) fn hooks(&self) -> Option<Arc<dyn Hooks>> {
+    pub(super) fn hooks(&self) -> Option<Arc<dyn StoreCallbacks>> {
         lock(&self.hooks).to.as_ref().and_then(Weak::upgrade)
     }
 
@@ -191,7 +191,7 @@ impl WorkingCopy {
     pub(super) fn take_turn<T>(
         &self,
         files: &mut Files,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError>,
     ) -> Result<(T, Written), StoreError> {
         let mut state = lock(&self.state);
         if state.closed {
@@ -212,16 +212,16 @@ impl WorkingCopy {
 
     fn try_turn<T>(
         &self,
-        state: &mut State,
+        state: &mut CopyState,
         files: &mut Files,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError>,
     ) -> Result<(T, Written), StoreError> {
         let database = files.get(self.lane.id(), || self.open())?;
-        let mut turn = Turn::new(database, state.set, state.wiped.as_ref());
+        let mut turn = StoreTurn::new(database, state.set, state.wiped.as_ref());
         let done = work(&mut turn).and_then(|answer| turn.commit().map(|()| answer));
         // SQLite gets over some errors: what looks well may rest on one.
         let done = done.and_then(|answer| self.pages.failure().map_or(Ok(answer), |failure| Err(failure.into())));
-        let Turn { set, changes, decision, gated, all_gated, wiped, paired, met, .. } = turn;
+        let StoreTurn { set, changes, decision, gated, all_gated, wiped, paired, met, .. } = turn;
         let answer = match done {
             Ok(answer) => answer,
             Err(error) => {
@@ -246,7 +246,7 @@ impl WorkingCopy {
         Ok((answer, Written { change, gate }))
     }
 
-    pub(super) async fn wait(&self, change: ChangeNo) -> Result<(), Closed> {
+    pub(super) async fn wait(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
         if self.gates_are_off() {
             return Ok(());
         }
@@ -267,12 +267,12 @@ impl WorkingCopy {
 /// What snapshots are made of.
 pub(super) struct Snapshots(pub(super) Weak<WorkingCopy>);
 
-impl Source for Snapshots {
+impl SnapshotSource for Snapshots {
     fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>> {
         let copy = self.0.upgrade();
         async move {
             let copy = copy.ok_or_else(|| source_error(StoreError::Closed))?;
-            let read = move |turn: &mut Turn<'_>| {
+            let read = move |turn: &mut StoreTurn<'_>| {
                 // Changes are recorded by turns of this thread only, so none can come between this and the end.
                 begun();
                 let mut records = Vec::new();

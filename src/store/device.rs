@@ -9,13 +9,13 @@
 //! saver, and awaits the backend once: `put_lid_mapping` with source `pairing` (whatsapp-rust `pair.rs`,
 //! `handle_pair_success`; `client/lid_pn.rs`, `persist_and_migrate_lid_pn`). Neither is ordered after the other, and worse,
 //! a wake that comes while the saver is saving is lost until its tick (30 s). So that call asks for a save itself
-//! ([`Hooks::save_device`], which must call `PersistenceManager::flush`), then waits until the working copy holds a device
+//! ([`StoreCallbacks::save_device`], which must call `PersistenceManager::flush`), then waits until the working copy holds a device
 //! with this number, this LID and an account, and then until the vault has it. It does not return an error before: the
 //! library would log it and answer all the same. The first save of such a device carries the [`Decision`] that the tenant
 //! is connected, so that both are one commit of the vault.
 //!
 //! **Another account.** A tenant that was paired is one account's ([`super::account`]). A save of a device that is being paired with
-//! another is ignored, and the call above asks the session ([`Hooks::another_account`]). Refused, it returns an error: the session
+//! another is ignored, and the call above asks the session ([`StoreCallbacks::another_account`]). Refused, it returns an error: the session
 //! has cut the line before, so what the library would answer goes nowhere, and WhatsApp does not link the device.
 //!
 //! The library leaves the call out when its cache has the mapping already. That cache is warmed from the store, which is
@@ -41,7 +41,7 @@ use super::{
     account::{ACCOUNT_CHANGE, OwnAccount},
     copy::{WorkingCopy, Written},
     key, records, space,
-    turn::Turn,
+    turn::StoreTurn,
 };
 use crate::{
     journal::{ChangeNo, Record},
@@ -53,7 +53,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What the store asks of the session above it, and tells it.
 #[async_trait]
-pub trait Hooks: Send + Sync {
+pub trait StoreCallbacks: Send + Sync {
     /// Have the library save its device now: `client.persistence_manager().flush()`.
     async fn save_device(&self);
 
@@ -170,7 +170,7 @@ impl Store {
     /// it is not paired.
     pub async fn affirm_pairing(&self) -> std::result::Result<Option<ChangeNo>, StoreError> {
         let now = self.copy.clock.now();
-        let affirm = move |turn: &mut Turn<'_>| {
+        let affirm = move |turn: &mut StoreTurn<'_>| {
             let Some(paired) = turn.device()?.as_ref().and_then(OwnAccount::of) else { return Ok(false) };
             turn.decision = Some(connected(&paired, now));
             Ok(true)
@@ -236,7 +236,7 @@ impl Store {
 }
 
 impl WorkingCopy {
-    fn save(&self, turn: &mut Turn<'_>, device: &Device) -> std::result::Result<(), StoreError> {
+    fn save(&self, turn: &mut StoreTurn<'_>, device: &Device) -> std::result::Result<(), StoreError> {
         if turn.dead.is_some_and(|wiped| *wiped == Wiped::of(device)) {
             tracing::warn!("a save of a wiped device was ignored");
             return Ok(());

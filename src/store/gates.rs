@@ -85,14 +85,14 @@ pub(super) fn sender_key(record: &[u8]) -> Option<Lease> {
 #[prost(skip_debug)]
 struct SessionRecord {
     #[prost(message, optional, tag = "1")]
-    current_session: Option<Session>,
+    current_session: Option<SessionStructure>,
     #[prost(uint32, tag = "100")]
     ceiling: u32,
 }
 
 #[derive(Message)]
 #[prost(skip_debug)]
-struct Session {
+struct SessionStructure {
     #[prost(message, optional, tag = "6")]
     sender_chain: Option<SenderChain>,
 }

@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | yes | | the row |
 //! | no | yes | none: acknowledge it |
-//! | no | no | an error, and [`super::Hooks::lost_inbound`]: the phone is asked for it |
+//! | no | no | an error, and [`super::StoreCallbacks::lost_inbound`]: the phone is asked for it |
 //!
 //! The order of the journal is that of the writes, so a row is never durable later than a step written after it. A
 //! placeholder in the inbox is no message: it was written because nothing could be decrypted.
@@ -39,7 +39,7 @@ use super::{
     key::{self, Key},
     records::{InboxRecord, LidMappingRecord, OutboxRecord, PendingInboundRecord, SentMessageRecord},
     space,
-    turn::{Turn, parse},
+    turn::{StoreTurn, parse},
 };
 use crate::crash;
 
@@ -205,7 +205,7 @@ impl Store {
 /// Members of one group who use one id, as far as they are looked at.
 const SAME_ID: usize = 64;
 
-impl Turn<'_> {
+impl StoreTurn<'_> {
     /// Every name of a person or chat, the canonical one first.
     fn names(&self, jid: &str) -> std::result::Result<Vec<String>, StoreError> {
         let Ok(parsed) = jid.parse::<Jid>() else { return Ok(vec![jid.to_owned()]) };

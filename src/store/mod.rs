@@ -61,25 +61,25 @@ use whatsapp_rust::store::error::StoreError as LibraryError;
 pub use self::{
     account::{ACCOUNT_CHANGE, OwnAccount, PAIRING, STOPPED, account_of, was_disowned},
     arrivals::Arrivals,
-    device::{Hooks, is_paired},
+    device::{StoreCallbacks, is_paired},
     exported::Exported,
     failure::{CopyFailure, CopyFailureKind},
     messages::{Filed, InboundPlace},
     pool::{Pool, PoolOptions},
 };
 use self::{
-    copy::{Snapshots, State, WorkingCopy, Written, lock, remove},
+    copy::{CopyState, Snapshots, WorkingCopy, Written, lock, remove},
     device::Wiped,
     digest::{DigestKey, SetDigest},
     gates::Gates,
     key::Key,
     pages::Pages,
     space::Space,
-    turn::{Turn, parse},
+    turn::{StoreTurn, parse},
 };
 use crate::{
     clock::{Clock, SystemClock},
-    journal::{ArchiveError, Change, ChangeNo, Closed, Journal, Record, Source},
+    journal::{ArchiveError, Change, ChangeNo, Journal, JournalClosedError, Record, SnapshotSource},
     vault::Decision,
 };
 
@@ -110,7 +110,7 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
     #[error(transparent)]
-    Journal(#[from] Closed),
+    Journal(#[from] JournalClosedError),
     /// What left the working copy for the vault.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -167,7 +167,7 @@ impl Batch {
 pub struct Store {
     copy: Arc<WorkingCopy>,
     /// The journal knows it weakly.
-    _snapshots: Arc<dyn Source>,
+    _snapshots: Arc<dyn SnapshotSource>,
 }
 
 impl Store {
@@ -195,7 +195,12 @@ impl Store {
             lane: pool.lane(),
             journal,
             clock: options.clock,
-            state: Mutex::new(State { closed: false, set: SetDigest::default(), gates: Gates::default(), wiped: None }),
+            state: Mutex::new(CopyState {
+                closed: false,
+                set: SetDigest::default(),
+                gates: Gates::default(),
+                wiped: None,
+            }),
             paired: watch::Sender::new(paired),
             hooks: Mutex::default(),
             failure: watch::Sender::new(None),
@@ -207,7 +212,7 @@ impl Store {
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });
         copy.on_thread(move |copy, files| copy.build(files, records)).await?;
-        let snapshots: Arc<dyn Source> = Arc::new(Snapshots(Arc::downgrade(&copy)));
+        let snapshots: Arc<dyn SnapshotSource> = Arc::new(Snapshots(Arc::downgrade(&copy)));
         copy.journal.snapshots_from(Arc::downgrade(&snapshots));
         Ok(Arc::new(Self { copy, _snapshots: snapshots }))
     }
@@ -308,7 +313,7 @@ impl Store {
     }
 
     /// Returns when the vault has everything up to this change.
-    pub async fn wait(&self, change: ChangeNo) -> Result<(), Closed> {
+    pub async fn wait(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
         self.copy.wait(change).await
     }
 
@@ -322,8 +327,8 @@ impl Store {
         self.copy.signal_writes.load(Ordering::Acquire)
     }
 
-    /// Whom the store asks and tells, see [`Hooks`]. Held weakly: the session owns the store.
-    pub fn attach(&self, hooks: &Arc<dyn Hooks>) {
+    /// Whom the store asks and tells, see [`StoreCallbacks`]. Held weakly: the session owns the store.
+    pub fn attach(&self, hooks: &Arc<dyn StoreCallbacks>) {
         lock(&self.copy.hooks).to = Some(Arc::downgrade(hooks));
         self.copy.tell_failure();
     }
@@ -333,7 +338,7 @@ impl Store {
         self.copy.failure.borrow().clone()
     }
 
-    /// Returns when the working copy has failed. By then [`Hooks::copy_failed`] was called. Close the session, which
+    /// Returns when the working copy has failed. By then [`StoreCallbacks::copy_failed`] was called. Close the session, which
     /// flushes what the journal has, and open it anew.
     pub fn failed(&self) -> impl Future<Output = CopyFailure> + Send + use<> {
         let mut failure = self.copy.failure.subscribe();
@@ -425,7 +430,7 @@ impl Store {
 
     async fn turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(T, Written), StoreError> {
         self.copy.turn(work).await
     }
@@ -433,7 +438,7 @@ impl Store {
     /// A turn of which nobody waits for the change.
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         Ok(self.copy.turn(work).await?.0)
     }
@@ -441,7 +446,7 @@ impl Store {
     /// A turn whose gate is waited for.
     async fn gated<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, written) = self.copy.turn(work).await?;
         if let Some(gate) = written.gate {

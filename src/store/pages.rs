@@ -26,9 +26,9 @@ pub(super) const PAGE: usize = 4096;
 
 /// What this process knows of one tenant's file, open or closed. A clone knows the same.
 #[derive(Clone)]
-pub(super) struct Pages(Arc<Mutex<Known>>);
+pub(super) struct Pages(Arc<Mutex<PageDigests>>);
 
-struct Known {
+struct PageDigests {
     seed: u64,
     /// Device and inode.
     identity: Option<(u64, u64)>,
@@ -44,7 +44,7 @@ pub(super) struct Failed;
 impl Pages {
     /// Of a file that is not made yet.
     pub(super) fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(Known { seed, identity: None, digests: Vec::new(), failure: None })))
+        Self(Arc::new(Mutex::new(PageDigests { seed, identity: None, digests: Vec::new(), failure: None })))
     }
 
     pub(super) fn failure(&self) -> Option<CopyFailure> {
@@ -52,12 +52,12 @@ impl Pages {
     }
 
     /// No step of a change to it can panic.
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, PageDigests> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl PageDigests {
     fn digest(&self, page: &[u8]) -> u64 {
         xxh3_64_with_seed(page, self.seed)
     }
@@ -137,7 +137,7 @@ impl PageFile {
         Ok(true)
     }
 
-    fn read_page(&self, known: &mut Known, number: usize, page: &mut [u8]) -> Result<(), Failed> {
+    fn read_page(&self, known: &mut PageDigests, number: usize, page: &mut [u8]) -> Result<(), Failed> {
         let failure = match self.file.read_exact_at(page, (number * PAGE) as u64) {
             Ok(()) if known.digest(page) == known.digests[number] => return Ok(()),
             Ok(()) => CopyFailure::damaged(format!("page {} has other bytes than were written", number + 1)),

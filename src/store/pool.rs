@@ -43,9 +43,9 @@ impl Default for PoolOptions {
 
 /// The threads. Cheap to clone; they end when the last clone and the last store are gone.
 #[derive(Clone)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(Arc<PoolThreads>);
 
-struct Shared {
+struct PoolThreads {
     workers: Vec<Worker>,
     lanes: AtomicU64,
     open_files: Arc<AtomicUsize>,
@@ -89,7 +89,7 @@ impl Pool {
                 Ok(Worker { jobs: sender, room: Arc::new(Semaphore::new(options.queue)) })
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self(Arc::new(Shared { workers, lanes: AtomicU64::new(0), open_files })))
+        Ok(Self(Arc::new(PoolThreads { workers, lanes: AtomicU64::new(0), open_files })))
     }
 
     /// How many files are open now.

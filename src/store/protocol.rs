@@ -21,7 +21,7 @@ use super::{
     key::{self, Key},
     records::{self, LidMappingRecord, MsgSecretRecord, TcTokenRecord},
     space::{self, Space},
-    turn::{Turn, malformed},
+    turn::{StoreTurn, malformed},
 };
 
 #[async_trait]
@@ -326,7 +326,7 @@ impl Store {
     }
 }
 
-impl Turn<'_> {
+impl StoreTurn<'_> {
     /// The latest LID of a number; a number may have had several.
     pub(super) fn mapping_of_number(&self, number: &str) -> std::result::Result<Option<LidMappingRecord>, StoreError> {
         let mut latest: Option<LidMappingRecord> = None;

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{
-    arrivals::{Arrivals, Progress, Traveller},
+    arrivals::{ArrivalProgress, Arrivals, Traveller},
     key::Key,
     space::Space,
 };
@@ -42,13 +42,13 @@ pub(super) enum SignalWrite {
 
 #[derive(Default)]
 pub(super) struct SignalQueue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// A write was queued, written, or dropped.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     queue: VecDeque<Queued>,
     bytes: usize,
     /// How many writes have been queued ever, and how many of them are written or dropped.
@@ -113,7 +113,7 @@ impl SignalQueue {
         let state = self.state();
         let Some(head) = state.queue.front() else { return Head::None };
         let mut unsettled =
-            head.travellers.iter().filter(|waits| arrivals.progress(waits) != Progress::Over).peekable();
+            head.travellers.iter().filter(|waits| arrivals.progress(waits) != ArrivalProgress::Over).peekable();
         if state.bytes > MOST_BYTES || unsettled.peek().is_none() {
             return Head::Ready(head.write.clone());
         }
@@ -183,7 +183,7 @@ impl SignalQueue {
         self.changed.notified()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{journal::Change, vault::Decision};
 
 /// Reads, and writes that are committed together when the job ends well.
-pub(super) struct Turn<'a> {
+pub(super) struct StoreTurn<'a> {
     pub(super) database: &'a Database,
     /// What an earlier turn wiped.
     pub(super) dead: Option<&'a Wiped>,
@@ -34,7 +34,7 @@ pub(super) struct Turn<'a> {
     pub(super) met: Vec<(String, String)>,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> StoreTurn<'a> {
     pub(super) fn new(database: &'a Database, set: SetDigest, dead: Option<&'a Wiped>) -> Self {
         Self {
             database,
@@ -126,7 +126,7 @@ impl<'a> Turn<'a> {
         self.all_gated = true;
     }
 
-    /// Deletes the records of a space of which `dead` says so, and counts them.
+    /// Deletes the records of a space for which `dead` is true, and returns their number.
     pub(super) fn sweep<R: prost::Message + Default>(
         &mut self,
         space: Space,

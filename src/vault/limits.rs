@@ -6,7 +6,8 @@
 use serde_json::Value;
 
 use super::{
-    Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Notice, Seq, SnapshotId, VaultError, access::ApiKey,
+    Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Seq, SnapshotId, TenantInfo, VaultError,
+    access::ApiKey,
 };
 
 /// Bytes in a document's id.
@@ -125,7 +126,7 @@ pub(super) fn api_key(key: &ApiKey) -> Checked {
     }
 }
 
-pub(super) fn notice(notice: &Notice) -> Checked {
+pub(super) fn notice(notice: &TenantInfo) -> Checked {
     let texts = [&notice.name, &notice.status, &notice.last_error.clone().flatten()];
     texts.into_iter().flatten().try_for_each(|value| text(value))?;
     let Some(config) = &notice.config else { return Ok(()) };

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    AppendError, Decision, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest, Notice, RecordText, Seq,
-    SnapshotId, Usage, Vault, VaultError,
+    AppendError, Decision, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest, RecordText, Seq,
+    SnapshotId, TenantInfo, Usage, Vault, VaultError,
     access::{AccessVault, ApiKey, Home, KeyChange, KeyCursor, KeyHash},
 };
 use crate::{
@@ -39,11 +39,11 @@ impl MeteredVault {
 }
 
 /// How a question ended, for the counter.
-trait Ended {
+trait MeteredOutcome {
     fn outcome(&self) -> VaultOutcome;
 }
 
-impl Ended for VaultError {
+impl MeteredOutcome for VaultError {
     fn outcome(&self) -> VaultOutcome {
         match self {
             Self::Unavailable(_) => VaultOutcome::Unavailable,
@@ -53,7 +53,7 @@ impl Ended for VaultError {
     }
 }
 
-impl Ended for AppendError {
+impl MeteredOutcome for AppendError {
     fn outcome(&self) -> VaultOutcome {
         match self {
             Self::Exists | Self::Gap | Self::TenantGone => VaultOutcome::Conflict,
@@ -62,10 +62,10 @@ impl Ended for AppendError {
     }
 }
 
-async fn measured<T, E: Ended>(asked: Asked, answer: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+async fn measured<T, E: MeteredOutcome>(asked: Asked, answer: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let timer = VaultTimer::begin(asked);
     let answer = answer.await;
-    timer.end(answer.as_ref().err().map_or(VaultOutcome::Ok, Ended::outcome));
+    timer.end(answer.as_ref().err().map_or(VaultOutcome::Ok, MeteredOutcome::outcome));
     answer
 }
 
@@ -92,7 +92,7 @@ metered! {
         DirectoryRead: fn tenants_with(text: RecordText, prefix: &str) -> Listed;
         DirectoryRead: fn remembered() -> Result<Vec<String>, VaultError>;
         DirectoryRead: fn tenant(tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError>;
-        DirectoryWrite: fn notice(tenant: &TenantId, notice: &Notice) -> Result<(), VaultError>;
+        DirectoryWrite: fn notice(tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError>;
         Append: fn append(
             tenant: &TenantId,
             after: Option<Digest>,

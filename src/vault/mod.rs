@@ -108,7 +108,7 @@ pub struct JournalDocument {
 }
 
 impl JournalDocument {
-    /// By which another one that stands at its number is told from it.
+    /// Tells this document from another one with the same number.
     pub fn digest(&self) -> Digest {
         Digest::of([&*self.payload])
     }
@@ -160,7 +160,7 @@ pub struct Decision {
 
 /// Tenant fields that only inform. Written alone, coalesced. `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Notice {
+pub struct TenantInfo {
     pub name: Option<String>,
     pub status: Option<String>,
     pub last_error: Option<Option<String>>,
@@ -282,7 +282,7 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     async fn remembered(&self) -> Result<Vec<String>, VaultError>;
     async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError>;
     /// Makes the record if there is none (not connected), then sets what the notice has.
-    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError>;
+    async fn notice(&self, tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError>;
 
     // --- journal
 

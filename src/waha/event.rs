@@ -417,7 +417,7 @@ fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> Ac
     }
 }
 
-fn vote(message: &Message, form: form::Message, poll: &message::Target, options: &[String]) -> VotePayload {
+fn vote(message: &Message, form: form::Message, poll: &message::MessageTarget, options: &[String]) -> VotePayload {
     let participant = participant(message).map(chat_id);
     // The poll is the other one's message when it is not the voter's own.
     let (from, to) = (form.from.clone(), form.to.clone());
@@ -579,12 +579,12 @@ impl View<'_> {
 mod tests {
     use serde_json::json;
 
-    use crate::message::Target;
+    use crate::message::MessageTarget;
 
     use super::{super::message::tests::*, *};
 
-    fn customers() -> Target {
-        Target { id: "A".into(), from_me: false, sender: "573009998877@s.whatsapp.net".into() }
+    fn customers() -> MessageTarget {
+        MessageTarget { id: "A".into(), from_me: false, sender: "573009998877@s.whatsapp.net".into() }
     }
 
     fn received(content: Content) -> EventBody {
@@ -606,7 +606,7 @@ mod tests {
         // What has no form of its own is never dropped.
         assert_eq!(names(&received(Content::Undecryptable)), [EventName::MessageWaiting]);
         assert_eq!(names(&received(Content::Timer { seconds: 86_400 })), [EventName::MessageMarked]);
-        let target = || Target { id: "A".into(), from_me: true, sender: "me".into() };
+        let target = || MessageTarget { id: "A".into(), from_me: true, sender: "me".into() };
         assert_eq!(names(&received(Content::Pin { target: target(), on: true })), [EventName::MessageMarked]);
     }
 
@@ -634,7 +634,7 @@ mod tests {
         let edit = Content::Edit { target: customers(), content: Box::new(Content::plain("two")) };
         let found = about(edit, EventName::MessageEdited);
         assert_eq!((&found["editedMessageId"], &found["body"]), (&json!("A"), &json!("two")));
-        let mine = Target { id: "P".into(), from_me: true, sender: ME.into() };
+        let mine = MessageTarget { id: "P".into(), from_me: true, sender: ME.into() };
         let found = about(Content::Vote { poll: mine, options: vec!["Yes".into()] }, EventName::PollVote);
         assert_eq!(found["poll"]["id"], "true_573009998877@c.us_P");
         assert_eq!(

@@ -52,7 +52,7 @@ pub enum EventName {
 
 /// What a webhook or a socket may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum EventSelection {
     One(EventName),
     All,
     /// An event of WAHA's that never comes from here.
@@ -147,7 +147,7 @@ impl EventName {
     }
 }
 
-impl Wish {
+impl EventSelection {
     /// Every name that may be asked for.
     pub fn names() -> impl Iterator<Item = &'static str> {
         let ours = EventName::ALL.iter().map(|name| name.as_str());
@@ -169,9 +169,9 @@ mod tests {
 
     #[test]
     fn wahas_other_events_may_be_asked_for() {
-        assert_eq!(Wish::parse("engine.event"), Some(Wish::Never));
-        assert_eq!(Wish::parse("message.any"), Some(Wish::One(EventName::MessageAny)));
-        assert_eq!(Wish::parse("*"), Some(Wish::All));
-        assert_eq!(Wish::parse("mesage"), None);
+        assert_eq!(EventSelection::parse("engine.event"), Some(EventSelection::Never));
+        assert_eq!(EventSelection::parse("message.any"), Some(EventSelection::One(EventName::MessageAny)));
+        assert_eq!(EventSelection::parse("*"), Some(EventSelection::All));
+        assert_eq!(EventSelection::parse("mesage"), None);
     }
 }

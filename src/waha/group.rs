@@ -108,8 +108,8 @@ pub struct JoinRequest {
     pub timestamp: u64,
 }
 
-impl From<&groups::Request> for JoinRequest {
-    fn from(request: &groups::Request) -> Self {
+impl From<&groups::JoinApplicant> for JoinRequest {
+    fn from(request: &groups::JoinApplicant) -> Self {
         Self {
             requester_id: chat_id(&request.who),
             requester_pn: request.number.as_deref().map(chat_id),
@@ -134,8 +134,8 @@ pub struct Changed {
     pub error: Option<u16>,
 }
 
-impl From<&groups::Changed> for Changed {
-    fn from(changed: &groups::Changed) -> Self {
+impl From<&groups::MemberChangeResult> for Changed {
+    fn from(changed: &groups::MemberChangeResult) -> Self {
         let id = chat_id(&changed.who);
         Self { requester_id: id.clone(), id, success: changed.error.is_none(), error: changed.error }
     }
@@ -150,8 +150,8 @@ pub struct Joined {
     pub pending_approval: bool,
 }
 
-impl From<groups::Joined> for Joined {
-    fn from(joined: groups::Joined) -> Self {
+impl From<groups::JoinResult> for Joined {
+    fn from(joined: groups::JoinResult) -> Self {
         Self { id: joined.group, pending_approval: joined.pending }
     }
 }

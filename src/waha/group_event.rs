@@ -9,7 +9,7 @@ use super::{
     group::{Group, Participant, Role},
     id::chat_id,
 };
-use crate::message::{GroupChange, Move, Setting};
+use crate::message::{GroupChange, GroupSetting, Move};
 
 /// The tenant is in a group from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -180,12 +180,12 @@ pub fn payload(id: &str, timestamp: i64, change: &GroupChange, name: EventName) 
             update(Changes { description: Some(text.clone().unwrap_or_default()), ..changes })
         }
         GroupChange::Set(setting) => update(match *setting {
-            Setting::InfoByAdmins(on) => Changes { restrict: Some(on), ..changes },
-            Setting::MessagesByAdmins(on) => Changes { members_can_send_messages: Some(!on), ..changes },
-            Setting::MembersAdd(on) => Changes { members_can_add_new_member: Some(on), ..changes },
-            Setting::Approval(on) => Changes { new_members_approval_required: Some(on), ..changes },
+            GroupSetting::InfoByAdmins(on) => Changes { restrict: Some(on), ..changes },
+            GroupSetting::MessagesByAdmins(on) => Changes { members_can_send_messages: Some(!on), ..changes },
+            GroupSetting::MembersAdd(on) => Changes { members_can_add_new_member: Some(on), ..changes },
+            GroupSetting::Approval(on) => Changes { new_members_approval_required: Some(on), ..changes },
             // WhatsApp does not tell of it.
-            Setting::MembersShareHistory(_) => changes,
+            GroupSetting::MembersShareHistory(_) => changes,
         }),
     }
 }

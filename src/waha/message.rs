@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::id::{MessageId, chat_id, jid};
 use crate::{
     message::{
-        self, Content, Delivery, Failure, Target,
-        history::{Entry, Reaction},
+        self, Content, Delivery, Failure, MessageTarget,
+        history::{HistoryEntry, Reaction},
         status::STATUS_CHAT,
     },
     pacing::Held,
@@ -284,7 +284,7 @@ impl Message {
 impl Message {
     /// The same, with what became of it later. What was deleted for everyone has no body and no file any more, as with WAHA;
     /// `_data.content` still says what it was.
-    pub fn with_fate(mut self, entry: &Entry) -> Self {
+    pub fn with_fate(mut self, entry: &HistoryEntry) -> Self {
         self.data["edited"] = json!(entry.edited);
         self.data["revoked"] = json!(entry.revoked);
         self.data["reactions"] = entry.reactions.iter().map(reaction).collect();
@@ -312,7 +312,7 @@ pub fn message_id(message: &message::Message) -> MessageId {
 }
 
 /// WAHA's id of the message that another one in its chat is about.
-pub fn target_id(message: &message::Message, target: &Target) -> MessageId {
+pub fn target_id(message: &message::Message, target: &MessageTarget) -> MessageId {
     let participant = has_participants(message).then(|| target.sender.clone());
     MessageId { from_me: target.from_me, chat: message.chat.clone(), id: target.id.clone(), participant }
 }
@@ -522,7 +522,7 @@ pub mod tests {
         let found = Message::new(&message(Content::Contact { contacts: vec![person] }), view());
         assert_eq!(found.v_cards.unwrap(), ["BEGIN:VCARD"]);
 
-        let target = Target { id: "A".into(), from_me: true, sender: ME.into() };
+        let target = MessageTarget { id: "A".into(), from_me: true, sender: ME.into() };
         let content = json!({ "content": image });
         let quoted = Some(Quoted { target, content: Box::new(image) });
         let found = Message::new(&message::Message { quoted, ..message(text("nice")) }, view()).reply_to.unwrap();

@@ -20,7 +20,7 @@ pub use self::{
         MarkedPayload, Me, OwnerCalledPayload, PacingHeldPayload, Payload, ReactionPayload, RevokedPayload,
         SessionStatus, StatusPoint, VotePayload, Worker, environment, event_id, names, payload,
     },
-    event_name::{EventName, Wish},
+    event_name::{EventName, EventSelection},
     id::{InvalidMessageId, MessageId, chat_id, jid},
     message::{Ack, Location, Media, Message, ReplyTo, Source, View, message_id, participant, target_id},
     order::KitchenOrder,

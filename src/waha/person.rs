@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::id::chat_id;
 use crate::{
     message::Address,
-    session::{self, Mood, Person, Shown},
+    session::{self, MemberPresence, Person, PresenceState},
 };
 
 /// A contact, with the names that WAHA's engines give its fields.
@@ -128,7 +128,7 @@ pub enum Presence {
     Paused,
 }
 
-impl From<Presence> for Mood {
+impl From<Presence> for PresenceState {
     fn from(presence: Presence) -> Self {
         match presence {
             Presence::Offline => Self::Offline,
@@ -140,21 +140,21 @@ impl From<Presence> for Mood {
     }
 }
 
-impl From<Mood> for Presence {
-    fn from(mood: Mood) -> Self {
+impl From<PresenceState> for Presence {
+    fn from(mood: PresenceState) -> Self {
         match mood {
-            Mood::Offline => Self::Offline,
-            Mood::Online => Self::Online,
-            Mood::Typing => Self::Typing,
-            Mood::Recording => Self::Recording,
-            Mood::Paused => Self::Paused,
+            PresenceState::Offline => Self::Offline,
+            PresenceState::Online => Self::Online,
+            PresenceState::Typing => Self::Typing,
+            PresenceState::Recording => Self::Recording,
+            PresenceState::Paused => Self::Paused,
         }
     }
 }
 
 impl Presences {
-    pub fn new(chat: &str, shown: &[Shown]) -> Self {
-        let one = |shown: &Shown| PresenceData {
+    pub fn new(chat: &str, shown: &[MemberPresence]) -> Self {
+        let one = |shown: &MemberPresence| PresenceData {
             participant: chat_id(&shown.who),
             last_seen: shown.last_seen,
             last_known_presence: shown.mood.into(),

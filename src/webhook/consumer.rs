@@ -21,15 +21,15 @@ use tracing::{debug, error, info, warn};
 use ulid::Ulid;
 
 use super::{
-    Shared,
+    WebhookContext,
     delivery::{self, Attempt},
     parked::Parked,
-    progress::{self, Failure, Progress, What},
-    queue::{Job, Outcome, Queue, Source, Verdict},
+    progress::{self, ParkedDelivery, WebhookPlace, What},
+    queue::{Job, JobSource, Outcome, Queue, Settlement},
     settings::Webhook,
 };
 use crate::{
-    message::{EventBody, EventId, Notice},
+    message::{EventBody, EventId, FeedItem},
     session::Session,
     store::{Batch, StoreError},
     telemetry::metrics::{self, label},
@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// A receiver that takes longer is asked one thing at a time: the slow ones of many tenants leave the others their places.
-const SLOW: Duration = Duration::from_secs(3);
+const SLOW_RECEIVER: Duration = Duration::from_secs(3);
 
 /// Events that are owed or done ahead of one that is owed: how far a chat may run ahead of another.
 const WINDOW: usize = 256;
@@ -48,13 +48,13 @@ const MORE: usize = 2 * WINDOW;
 const PAGE: usize = 64;
 
 /// How long the place may lag behind.
-const LAG: Duration = Duration::from_secs(2);
+const PLACE_WRITE_LAG: Duration = Duration::from_secs(2);
 
 /// After the store failed.
-const PAUSE: Duration = Duration::from_secs(5);
+const CONSUMER_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// How long requests in flight may take when the webhook stops.
-const LANDING: Duration = Duration::from_secs(3);
+const STOP_DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Presences that wait for a receiver; the oldest give way.
 const MAX_PRESENCES: usize = 16;
@@ -68,7 +68,7 @@ const RECEIPTS: &str = "receipts";
 
 /// How a webhook is, for those who look.
 #[derive(Debug, Clone, Default)]
-pub struct Health {
+pub struct ConsumerHealth {
     pub gone: bool,
     /// Failed attempts since the last that was taken.
     pub failures: u32,
@@ -85,19 +85,19 @@ pub struct Redrive {
 
 pub struct Consumer {
     pub session: Session,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<WebhookContext>,
     /// Of this tenant, whatever the number of its webhooks.
     pub deliveries: Arc<Semaphore>,
     /// Of this tenant at the webhook's host.
     pub at_host: Arc<Semaphore>,
     pub webhook: Arc<Webhook>,
     pub metadata: Arc<Value>,
-    pub health: Arc<Mutex<Health>>,
+    pub health: Arc<Mutex<ConsumerHealth>>,
     pub redrives: mpsc::Receiver<Redrive>,
     pub stop: CancellationToken,
 }
 
-struct Running<'a> {
+struct DeliveryLoop<'a> {
     cx: &'a mut Consumer,
     queue: Queue,
     gone: bool,
@@ -137,7 +137,7 @@ impl Consumer {
                 debug!(%error, "a webhook ends with its session");
                 return;
             }
-            warn!(webhook = self.webhook.id, %error, "a webhook stumbles, and begins anew where it was");
+            warn!(webhook = self.webhook.id, %error, "webhook consumer failed: restarting from its stored place");
             {
                 let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
                 health.failures = health.failures.max(1);
@@ -145,7 +145,7 @@ impl Consumer {
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = sleep(PAUSE) => {}
+                () = sleep(CONSUMER_RETRY_DELAY) => {}
             }
         }
     }
@@ -163,7 +163,7 @@ impl Consumer {
             store.write(batch).await?;
         }
         let queue = Queue::new(self.webhook.retries, place.cursor, place.done);
-        let running = Running {
+        let running = DeliveryLoop {
             gone: place.gone,
             is_slow: false,
             queue,
@@ -179,7 +179,7 @@ impl Consumer {
     }
 }
 
-impl Running<'_> {
+impl DeliveryLoop<'_> {
     async fn run(mut self) -> Result<(), StoreError> {
         let mut feed = self.cx.shared.feed.subscribe(self.cx.session.tenant());
         let mut receipts = self.cx.session.member_receipts();
@@ -190,14 +190,14 @@ impl Running<'_> {
             }
             self.report();
             let wake = if self.gone { None } else { self.queue.wake_at(self.places()) };
-            let write_at = self.dirty.map(|since| since + LAG);
+            let write_at = self.dirty.map(|since| since + PLACE_WRITE_LAG);
             let wake = [wake, write_at].into_iter().flatten().min();
             tokio::select! {
                 () = self.cx.stop.cancelled() => break,
                 Some(landed) = self.flights.next() => self.landed(landed).await?,
                 notice = feed.recv() => match notice {
-                    Ok(Notice::Event(_) | Notice::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
-                    Ok(Notice::Presence(chat)) => self.owe_presence(&chat),
+                    Ok(FeedItem::Event(_) | FeedItem::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
+                    Ok(FeedItem::Presence(chat)) => self.owe_presence(&chat),
                     Ok(_) => {}
                     Err(RecvError::Closed) => break,
                 },
@@ -205,11 +205,11 @@ impl Running<'_> {
                 Some(redrive) = self.cx.redrives.recv() => self.redrive(redrive).await?,
                 () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => {}
             }
-            if self.dirty.is_some_and(|since| since + LAG <= Instant::now()) {
+            if self.dirty.is_some_and(|since| since + PLACE_WRITE_LAG <= Instant::now()) {
                 self.write(Batch::default()).await?;
             }
         }
-        let landing = Instant::now() + LANDING;
+        let landing = Instant::now() + STOP_DELIVERY_TIMEOUT;
         while let Ok(Some(landed)) = tokio::time::timeout_at(landing, self.flights.next()).await {
             self.landed(landed).await?;
         }
@@ -260,7 +260,7 @@ impl Running<'_> {
 
     fn launch(&mut self) {
         while let Some((lane, job)) = self.queue.launch(Instant::now(), self.places()) {
-            let flight = Flight {
+            let flight = DeliveryAttempt {
                 session: self.cx.session.clone(),
                 shared: self.cx.shared.clone(),
                 deliveries: self.cx.deliveries.clone(),
@@ -280,16 +280,16 @@ impl Running<'_> {
             Landing::Missing => {
                 self.queue.drop(&lane, job.id);
                 self.redriven.remove(&job.id);
-                if job.source == Source::Log {
+                if job.source == JobSource::Log {
                     self.note_gap(job.id, self.queue.cursor().filter(|cursor| *cursor < job.id)).await?;
                 }
                 return Ok(());
             }
             Landing::Attempted(attempt) => attempt,
         };
-        self.is_slow = now.duration_since(began) > SLOW;
+        self.is_slow = now.duration_since(began) > SLOW_RECEIVER;
         metrics::webhook_attempt(attempt.counted_as(), now.duration_since(began));
-        if let (Outcome::Taken, Source::Log, [EventName::Message | EventName::MessageAny]) =
+        if let (Outcome::Taken, JobSource::Log, [EventName::Message | EventName::MessageAny]) =
             (&attempt.outcome, &job.source, &job.names[..])
         {
             metrics::message_delivered(label::Consumer::Webhook, job.id.0.timestamp_ms(), self.cx.shared.clock.now());
@@ -304,7 +304,7 @@ impl Running<'_> {
             self.health().last_error.clone_from(&refusal.error);
         }
         let chance = rand::random();
-        let Verdict { done, parked } = self.queue.land(&lane, job.id, &attempt.outcome, began, now, chance);
+        let Settlement { done, parked } = self.queue.land(&lane, job.id, &attempt.outcome, began, now, chance);
         if let Some(done) = done {
             self.done(&done).await?;
         }
@@ -316,12 +316,12 @@ impl Running<'_> {
 
     async fn done(&mut self, job: &Job) -> Result<(), StoreError> {
         match job.source {
-            Source::Log => {
+            JobSource::Log => {
                 self.dirty.get_or_insert_with(Instant::now);
                 Ok(())
             }
-            Source::News(_) => Ok(()),
-            Source::Parked => {
+            JobSource::News(_) => Ok(()),
+            JobSource::Parked => {
                 self.redriven.remove(&job.id);
                 self.parked.remove(job.id);
                 let mut batch = Batch::default();
@@ -335,12 +335,12 @@ impl Running<'_> {
     async fn refused(&mut self, job: Job) -> Result<(), StoreError> {
         let (status, error) = job.refusal.map_or((None, String::new()), |refusal| (refusal.status, refusal.error));
         let body = match &job.source {
-            Source::News(_) => {
+            JobSource::News(_) => {
                 debug!(webhook = self.cx.webhook.id, error, "a presence was not delivered");
                 return Ok(());
             }
-            Source::Log => self.cx.session.event(job.id).await?.map(|event| event.body),
-            Source::Parked => {
+            JobSource::Log => self.cx.session.event(job.id).await?.map(|event| event.body),
+            JobSource::Parked => {
                 self.redriven.remove(&job.id);
                 match progress::failure(self.cx.session.store(), &self.cx.webhook.id, job.id).await?.map(|old| old.what)
                 {
@@ -390,7 +390,7 @@ impl Running<'_> {
     ) -> Result<(), StoreError> {
         metrics::webhook_parked();
         let parked_at = self.cx.shared.clock.now();
-        let failure = Failure { id, what, attempts, status, error, parked_at };
+        let failure = ParkedDelivery { id, what, attempts, status, error, parked_at };
         let mut batch = Batch::default();
         let bytes = progress::put_failure(&mut batch, &self.cx.webhook.id, &failure);
         give_up(&mut batch, &self.cx.webhook.id, self.parked.add(id, bytes));
@@ -399,7 +399,7 @@ impl Running<'_> {
 
     /// Writes the place, and `batch` in the same change. Nobody waits for it.
     async fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
-        let place = Progress { cursor: self.queue.cursor(), done: self.queue.done().collect(), gone: self.gone };
+        let place = WebhookPlace { cursor: self.queue.cursor(), done: self.queue.done().collect(), gone: self.gone };
         progress::put(&mut batch, &self.cx.webhook.id, &place);
         self.dirty = None;
         self.cx.session.store().write(batch).await?;
@@ -422,7 +422,7 @@ impl Running<'_> {
                 && !names.is_empty()
             {
                 self.redriven.insert(id);
-                let job = Job { id, source: Source::Parked, names, attempts: 0, refusal: None };
+                let job = Job { id, source: JobSource::Parked, names, attempts: 0, refusal: None };
                 self.queue.push(lane(body), job, Instant::now());
                 count += 1;
             }
@@ -439,7 +439,7 @@ impl Running<'_> {
         let Some(shown) = self.cx.session.shown(chat) else { return };
         let payload = Arc::new(Payload::Presence(waha::person::Presences::new(chat, &shown)));
         let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
-        let (source, names) = (Source::News(payload), vec![EventName::PresenceUpdate]);
+        let (source, names) = (JobSource::News(payload), vec![EventName::PresenceUpdate]);
         let job = Job { id, source, names, attempts: 0, refusal: None };
         self.queue.push_bounded(PRESENCES, job, Instant::now(), MAX_PRESENCES);
     }
@@ -457,7 +457,7 @@ impl Running<'_> {
         let view = waha::View { me: &me, source, delivery: None, failure: None, media_url: None };
         let payload = Arc::new(waha::payload(session, receipt, name, view));
         let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
-        let job = Job { id, source: Source::News(payload), names: vec![name], attempts: 0, refusal: None };
+        let job = Job { id, source: JobSource::News(payload), names: vec![name], attempts: 0, refusal: None };
         self.queue.push_bounded(RECEIPTS, job, Instant::now(), MAX_RECEIPTS);
     }
 
@@ -468,22 +468,22 @@ impl Running<'_> {
         health.owed = self.queue.owed();
     }
 
-    fn health(&self) -> std::sync::MutexGuard<'_, Health> {
+    fn health(&self) -> std::sync::MutexGuard<'_, ConsumerHealth> {
         self.cx.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What an attempt needs, apart from the consumer.
-struct Flight {
+struct DeliveryAttempt {
     session: Session,
-    shared: Arc<Shared>,
+    shared: Arc<WebhookContext>,
     deliveries: Arc<Semaphore>,
     at_host: Arc<Semaphore>,
     webhook: Arc<Webhook>,
     metadata: Arc<Value>,
 }
 
-impl Flight {
+impl DeliveryAttempt {
     async fn run(self, lane: Arc<str>, job: Job) -> Landed {
         // First the tenant's own limit, then the common one: so a tenant has at most its share in the common queue. Outside both, since
         // a host may let us wait; and the tenant's limit at the host first, so that it has at most its share of the host's places
@@ -507,9 +507,9 @@ impl Flight {
     /// The body of the request; `None`: what it speaks of is gone.
     async fn body(&self, job: &Job) -> Result<Option<Bytes>, StoreError> {
         let event = match &job.source {
-            Source::News(news) => return Ok(Some(self.envelope(job, (**news).clone()))),
-            Source::Log => self.session.event(job.id).await?.map(|event| event.body),
-            Source::Parked => {
+            JobSource::News(news) => return Ok(Some(self.envelope(job, (**news).clone()))),
+            JobSource::Log => self.session.event(job.id).await?.map(|event| event.body),
+            JobSource::Parked => {
                 let failure = progress::failure(self.session.store(), &self.webhook.id, job.id).await?;
                 failure.and_then(|failure| match failure.what {
                     What::Refused { body, .. } => Some(*body),

@@ -10,7 +10,7 @@ use reqwest::{
 };
 
 use super::{
-    queue::{Outcome, Refusal},
+    queue::{DeliveryRefusal, Outcome},
     settings::Webhook,
     signature,
 };
@@ -37,8 +37,8 @@ impl Attempt {
     pub fn counted_as(&self) -> DeliveryOutcome {
         match &self.outcome {
             Outcome::Taken => DeliveryOutcome::Taken,
-            Outcome::Failed(Refusal { status: Some(_), .. }) => DeliveryOutcome::Refused,
-            Outcome::Failed(Refusal { answered: true, .. }) => DeliveryOutcome::TimedOut,
+            Outcome::Failed(DeliveryRefusal { status: Some(_), .. }) => DeliveryOutcome::Refused,
+            Outcome::Failed(DeliveryRefusal { answered: true, .. }) => DeliveryOutcome::TimedOut,
             Outcome::Failed(_) => DeliveryOutcome::Unreachable,
         }
     }
@@ -64,7 +64,8 @@ pub async fn attempt(outbound: &Outbound, webhook: &Webhook, id: &str, body: Byt
         Err(error) => {
             // A receiver that takes the request and does not answer is there.
             let answered = matches!(error, OutboundError::Timeout);
-            let refusal = Refusal { answered, not_now: false, after: None, status: None, error: error.to_string() };
+            let refusal =
+                DeliveryRefusal { answered, not_now: false, after: None, status: None, error: error.to_string() };
             Attempt { outcome: Outcome::Failed(refusal), gone: false }
         }
     }
@@ -76,7 +77,7 @@ fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Attempt {
     }
     // These speak of the receiver, not of this request.
     let is_about_the_receiver = matches!(status.as_u16(), 408 | 410 | 425 | 429 | 502 | 503 | 504);
-    let refusal = Refusal {
+    let refusal = DeliveryRefusal {
         answered: !is_about_the_receiver,
         not_now: matches!(status.as_u16(), 410 | 429 | 503),
         after: matches!(status.as_u16(), 429 | 503).then(|| retry_after(headers, now)).flatten(),

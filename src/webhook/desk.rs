@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::{
-    Settings, Shared, WebhookError,
-    consumer::{Consumer, Health, Redrive},
-    form::{self, Condition, FailureForm, Form},
+    WebhookContext, WebhookError, WebhookSettings,
+    consumer::{Consumer, ConsumerHealth, Redrive},
+    form::{self, Condition, FailureForm, SessionConfig},
     hosts,
-    progress::{self, Progress},
+    progress::{self, WebhookPlace},
     settings::Webhook,
 };
 use crate::{
@@ -31,57 +31,61 @@ use crate::{
 };
 
 /// How long the vault may take for new settings.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SETTINGS_VAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Until settings that could not be read are looked at again.
 const READ_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is asked of a desk.
-pub enum Order {
-    Show(oneshot::Sender<Result<Form, WebhookError>>),
+pub enum WebhookCommand {
+    Show(oneshot::Sender<Result<SessionConfig, WebhookError>>),
     Put {
         given: Value,
         /// True: everything but webhooks and metadata stays if it is not given.
         keeps_rest: bool,
-        answer: oneshot::Sender<Result<Form, WebhookError>>,
+        answer: oneshot::Sender<Result<SessionConfig, WebhookError>>,
     },
     /// There are none from here on, also if nobody can read which there were.
-    Forget(oneshot::Sender<Result<Form, WebhookError>>),
+    Forget(oneshot::Sender<Result<SessionConfig, WebhookError>>),
     Failures(oneshot::Sender<Result<Vec<FailureForm>, WebhookError>>),
     /// One failure (by webhook and event), or all.
     Redrive(Option<(String, EventId)>, oneshot::Sender<usize>),
 }
 
-pub struct Desk {
+pub struct WebhookDesk {
     session: Session,
-    shared: Arc<Shared>,
+    shared: Arc<WebhookContext>,
     deliveries: Arc<Semaphore>,
     /// `None`: they could not be read. Then no webhook works, and nothing is written over them.
-    settings: Option<Settings>,
+    settings: Option<WebhookSettings>,
     /// Whoever looks at the session reads them here; within: `None` if they cannot be read.
-    shown: watch::Sender<Option<Option<Form>>>,
+    shown: watch::Sender<Option<Option<SessionConfig>>>,
     /// Of the tenant at each host.
     at_hosts: HashMap<String, Arc<Semaphore>>,
-    consumers: HashMap<String, Working>,
+    consumers: HashMap<String, RunningConsumer>,
 }
 
 /// A consumer that runs.
-struct Working {
+struct RunningConsumer {
     webhook: Arc<Webhook>,
-    health: Arc<Mutex<Health>>,
+    health: Arc<Mutex<ConsumerHealth>>,
     redrives: mpsc::Sender<Redrive>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-impl Desk {
-    pub fn new(session: Session, shared: Arc<Shared>, shown: watch::Sender<Option<Option<Form>>>) -> Self {
+impl WebhookDesk {
+    pub fn new(
+        session: Session,
+        shared: Arc<WebhookContext>,
+        shown: watch::Sender<Option<Option<SessionConfig>>>,
+    ) -> Self {
         let deliveries = Arc::new(Semaphore::new(shared.settings.per_tenant));
         let (at_hosts, consumers) = (HashMap::new(), HashMap::new());
         Self { session, shared, deliveries, settings: None, shown, at_hosts, consumers }
     }
 
-    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    pub async fn run(mut self, mut orders: mpsc::Receiver<WebhookCommand>) {
         if let Err(error) = self.read().await {
             error!(%error, "the webhooks cannot be read: nothing is delivered to them");
         }
@@ -120,48 +124,48 @@ impl Desk {
     }
 
     /// From here on these are the settings.
-    fn apply(&mut self, settings: Settings) {
+    fn apply(&mut self, settings: WebhookSettings) {
         self.shown.send_replace(Some(Some(settings.show())));
         self.settings = Some(settings);
         self.start_all();
     }
 
-    async fn serve(&mut self, order: Order) {
+    async fn serve(&mut self, order: WebhookCommand) {
         // Whoever asked may be gone: then nobody hears the answer.
         match order {
-            Order::Show(answer) => drop(answer.send(self.show().await)),
-            Order::Forget(answer) => drop(answer.send(self.forget().await)),
-            Order::Put { given, keeps_rest, answer } => drop(answer.send(self.put(given, keeps_rest).await)),
-            Order::Failures(answer) => drop(answer.send(self.failures().await)),
-            Order::Redrive(which, answer) => drop(answer.send(self.redrive(which).await)),
+            WebhookCommand::Show(answer) => drop(answer.send(self.show().await)),
+            WebhookCommand::Forget(answer) => drop(answer.send(self.forget().await)),
+            WebhookCommand::Put { given, keeps_rest, answer } => drop(answer.send(self.put(given, keeps_rest).await)),
+            WebhookCommand::Failures(answer) => drop(answer.send(self.failures().await)),
+            WebhookCommand::Redrive(which, answer) => drop(answer.send(self.redrive(which).await)),
         }
     }
 
-    async fn show(&mut self) -> Result<Form, WebhookError> {
+    async fn show(&mut self) -> Result<SessionConfig, WebhookError> {
         self.read().await?;
         Ok(self.form())
     }
 
-    fn form(&self) -> Form {
+    fn form(&self) -> SessionConfig {
         let mut form = self.settings.clone().unwrap_or_default().show();
         for shown in &mut form.webhooks {
             let Some(working) = self.consumers.get(&shown.id) else { continue };
             let health = working.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let state = if working.task.is_finished() {
-                form::Health::Crashed
+                form::WebhookHealth::Crashed
             } else if health.gone {
-                form::Health::Gone
+                form::WebhookHealth::Gone
             } else if health.failures > 0 {
-                form::Health::Failing
+                form::WebhookHealth::Failing
             } else {
-                form::Health::Ok
+                form::WebhookHealth::Ok
             };
             shown.status = Some(Condition { state, last_error: health.last_error, owed: health.owed });
         }
         form
     }
 
-    async fn put(&mut self, mut given: Value, keeps_rest: bool) -> Result<Form, WebhookError> {
+    async fn put(&mut self, mut given: Value, keeps_rest: bool) -> Result<SessionConfig, WebhookError> {
         self.read().await?;
         let before = self.settings.clone().unwrap_or_default();
         if keeps_rest && let Some(given) = given.as_object_mut() {
@@ -170,7 +174,8 @@ impl Desk {
             }
         }
         let outbound = &self.shared.outbound;
-        let settings = Settings::parse(&given, &before, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
+        let settings =
+            WebhookSettings::parse(&given, &before, |url| outbound.check(url)).map_err(WebhookError::Invalid)?;
         // A new one begins here, however long the others take to end.
         let newest = self.session.newest_event();
         self.end_all().await;
@@ -179,9 +184,9 @@ impl Desk {
         self.confirm(change?).await
     }
 
-    async fn forget(&mut self) -> Result<Form, WebhookError> {
+    async fn forget(&mut self) -> Result<SessionConfig, WebhookError> {
         self.end_all().await;
-        let none = Settings::default();
+        let none = WebhookSettings::default();
         let mut batch = Batch::default();
         progress::put_settings(&mut batch, &none);
         let forgotten = progress::forget_all(self.session.store(), &mut batch).await;
@@ -209,8 +214,8 @@ impl Desk {
         }
     }
 
-    async fn confirm(&self, change: ChangeNo) -> Result<Form, WebhookError> {
-        match timeout(PATIENCE, self.session.store().wait(change)).await {
+    async fn confirm(&self, change: ChangeNo) -> Result<SessionConfig, WebhookError> {
+        match timeout(SETTINGS_VAULT_TIMEOUT, self.session.store().wait(change)).await {
             Ok(durable) => durable.map_err(StoreError::from)?,
             Err(_) => return Err(WebhookError::NotDurable),
         }
@@ -219,8 +224,8 @@ impl Desk {
 
     async fn replace(
         &self,
-        before: &Settings,
-        settings: &Settings,
+        before: &WebhookSettings,
+        settings: &WebhookSettings,
         newest: Option<EventId>,
     ) -> Result<ChangeNo, StoreError> {
         let store = self.session.store();
@@ -230,9 +235,9 @@ impl Desk {
         for webhook in &settings.webhooks {
             let place = if is_in(&before.webhooks, &webhook.id) {
                 // Put again: one that was gone is asked again.
-                Progress { gone: false, ..progress::load(store, &webhook.id).await? }
+                WebhookPlace { gone: false, ..progress::load(store, &webhook.id).await? }
             } else {
-                Progress { cursor: newest, ..Progress::default() }
+                WebhookPlace { cursor: newest, ..WebhookPlace::default() }
             };
             progress::put(&mut batch, &webhook.id, &place);
         }
@@ -266,7 +271,7 @@ impl Desk {
                 working.redrives.send(Redrive { id, answer }).await.ok()?;
                 answered.await.ok()
             };
-            count += timeout(PATIENCE, asked).await.ok().flatten().unwrap_or(0);
+            count += timeout(SETTINGS_VAULT_TIMEOUT, asked).await.ok().flatten().unwrap_or(0);
         }
         count
     }
@@ -284,9 +289,9 @@ impl Desk {
         }
     }
 
-    fn start(&self, webhook: Arc<Webhook>, metadata: Arc<Value>, at_host: Arc<Semaphore>) -> Working {
+    fn start(&self, webhook: Arc<Webhook>, metadata: Arc<Value>, at_host: Arc<Semaphore>) -> RunningConsumer {
         let (redrives, received) = mpsc::channel(4);
-        let health = Arc::<Mutex<Health>>::default();
+        let health = Arc::<Mutex<ConsumerHealth>>::default();
         self.shared.watch(self.session.tenant(), &health);
         let stop = self.session.stopping().child_token();
         let consumer = Consumer {
@@ -301,11 +306,11 @@ impl Desk {
             stop: stop.clone(),
         };
         let task = self.session.attend(consumer.run());
-        Working { webhook, health, redrives, stop, task }
+        RunningConsumer { webhook, health, redrives, stop, task }
     }
 }
 
-async fn end(working: Working) {
+async fn end(working: RunningConsumer) {
     working.stop.cancel();
     if working.task.await.is_err() {
         error!(webhook = working.webhook.id, "a webhook crashed: a bug; put its settings again to start it anew");

@@ -9,8 +9,7 @@ use crate::message::EventId;
 
 /// Settings as they are shown, in WAHA's form: secrets are masked.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(rename = "SessionConfig")]
-pub struct Form {
+pub struct SessionConfig {
     pub webhooks: Vec<WebhookForm>,
     /// Free-form data of the session, sent along with every event.
     #[schemars(with = "serde_json::Map<String, Value>")]
@@ -66,7 +65,7 @@ pub struct HeaderForm {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "WebhookStatus")]
 pub struct Condition {
-    pub state: Health,
+    pub state: WebhookHealth,
     pub last_error: String,
     /// Events in hand that are not delivered; there may be more in the log.
     pub owed: usize,
@@ -74,8 +73,7 @@ pub struct Condition {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(rename = "WebhookHealth")]
-pub enum Health {
+pub enum WebhookHealth {
     Ok,
     Failing,
     /// The receiver said that it is gone (410): nothing goes there until the settings are put again.

@@ -71,7 +71,7 @@ impl Hosts {
     }
 }
 
-/// Of an address without a name the address; schemes share their host. Another port is another receiver.
+/// The host's key: name or address, and the port. Another port is another receiver; http and https share one.
 pub fn name(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}{port}", url.host_str().unwrap_or_default())

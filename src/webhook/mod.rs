@@ -31,35 +31,35 @@ use tokio::{
     time::timeout,
 };
 
-use self::{consumer::Health, desk::Desk, desk::Order, hosts::Hosts};
+use self::{consumer::ConsumerHealth, desk::WebhookCommand, desk::WebhookDesk, hosts::Hosts};
 pub use self::{
-    form::{FailureForm, Form},
-    settings::{Flaw, Policy, Retries, Settings, Webhook},
+    form::{FailureForm, SessionConfig},
+    settings::{Flaw, Policy, Retries, Webhook, WebhookSettings},
 };
 use crate::{
-    clock::Clock, config, fleet::Attendant, message::Feed, outbound::Outbound, session::Session, store::StoreError,
-    telemetry::metrics::label::WebhookState, tenant::TenantId,
+    clock::Clock, config, fleet::SessionObserver, message::Feed, outbound::Outbound, session::Session,
+    store::StoreError, telemetry::metrics::label::WebhookState, tenant::TenantId,
 };
 
 /// All webhooks of this process.
 pub struct Webhooks {
-    shared: Arc<Shared>,
-    desks: Mutex<HashMap<TenantId, Counter>>,
+    shared: Arc<WebhookContext>,
+    desks: Mutex<HashMap<TenantId, DeskHandle>>,
 }
 
 /// The way to a tenant's desk.
 #[derive(Clone)]
-struct Counter {
-    orders: mpsc::Sender<Order>,
+struct DeskHandle {
+    orders: mpsc::Sender<WebhookCommand>,
     /// The settings in force; `None`: they are not read yet; within: they cannot be.
-    settings: watch::Receiver<Option<Option<Form>>>,
+    settings: watch::Receiver<Option<Option<SessionConfig>>>,
 }
 
 /// A session that was just opened may take so long to read its settings.
 const READ_LIMIT: Duration = Duration::from_secs(2);
 
 /// What all consumers share.
-struct Shared {
+struct WebhookContext {
     outbound: Outbound,
     feed: Feed,
     clock: Arc<dyn Clock>,
@@ -68,12 +68,12 @@ struct Shared {
     deliveries: Semaphore,
     hosts: Hosts,
     /// How the webhooks are that run; of those that have ended nobody holds it.
-    healths: Mutex<Vec<(TenantId, Weak<Mutex<Health>>)>>,
+    healths: Mutex<Vec<(TenantId, Weak<Mutex<ConsumerHealth>>)>>,
 }
 
-impl Shared {
+impl WebhookContext {
     /// A webhook begins.
-    fn watch(&self, tenant: &TenantId, health: &Arc<Mutex<Health>>) {
+    fn watch(&self, tenant: &TenantId, health: &Arc<Mutex<ConsumerHealth>>) {
         let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
         healths.retain(|(_, health)| health.strong_count() > 0);
         healths.push((tenant.clone(), Arc::downgrade(health)));
@@ -111,14 +111,14 @@ impl Webhooks {
         let deliveries = Semaphore::new(settings.concurrency);
         let hosts = Hosts::new(settings.concurrency);
         let healths = Mutex::default();
-        let shared = Arc::new(Shared { outbound, feed, clock, settings, deliveries, hosts, healths });
+        let shared = Arc::new(WebhookContext { outbound, feed, clock, settings, deliveries, hosts, healths });
         Arc::new(Self { shared, desks: Mutex::default() })
     }
 
     /// How all webhooks stand that run, in no order.
     pub fn standings(&self) -> Vec<WebhookStanding> {
         let healths = self.shared.healths.lock().unwrap_or_else(PoisonError::into_inner);
-        let standing = |(tenant, health): &(TenantId, Weak<Mutex<Health>>)| {
+        let standing = |(tenant, health): &(TenantId, Weak<Mutex<ConsumerHealth>>)| {
             let health = health.upgrade()?;
             let health = health.lock().unwrap_or_else(PoisonError::into_inner);
             let state = match (health.gone, health.failures) {
@@ -132,42 +132,42 @@ impl Webhooks {
     }
 
     /// The settings as they may be shown, each webhook with its id and how it is.
-    pub async fn show(&self, tenant: &TenantId) -> Result<Form, WebhookError> {
-        self.ask(tenant, Order::Show).await?
+    pub async fn show(&self, tenant: &TenantId) -> Result<SessionConfig, WebhookError> {
+        self.ask(tenant, WebhookCommand::Show).await?
     }
 
     /// The settings in force, without how the webhooks are: waits for no change of them. `None`: not known here.
-    pub async fn settings(&self, tenant: &TenantId) -> Option<Form> {
+    pub async fn settings(&self, tenant: &TenantId) -> Option<SessionConfig> {
         let mut settings = self.desks().get(tenant).filter(|desk| !desk.orders.is_closed())?.settings.clone();
         timeout(READ_LIMIT, settings.wait_for(Option::is_some)).await.ok()?.ok()?.clone().flatten()
     }
 
     /// Replaces the settings: `{webhooks, metadata}`, as in the `config` of WAHA's sessions, and whatever else is there. Returns when
     /// they are durable. A webhook whose URL stays keeps its place; a new one begins with what comes from now on.
-    pub async fn put(&self, tenant: &TenantId, config: Value) -> Result<Form, WebhookError> {
-        self.ask(tenant, |answer| Order::Put { given: config, keeps_rest: false, answer }).await?
+    pub async fn put(&self, tenant: &TenantId, config: Value) -> Result<SessionConfig, WebhookError> {
+        self.ask(tenant, |answer| WebhookCommand::Put { given: config, keeps_rest: false, answer }).await?
     }
 
     /// The same; what is neither webhooks nor metadata stays if it is not given.
-    pub async fn put_webhooks(&self, tenant: &TenantId, config: Value) -> Result<Form, WebhookError> {
-        self.ask(tenant, |answer| Order::Put { given: config, keeps_rest: true, answer }).await?
+    pub async fn put_webhooks(&self, tenant: &TenantId, config: Value) -> Result<SessionConfig, WebhookError> {
+        self.ask(tenant, |answer| WebhookCommand::Put { given: config, keeps_rest: true, answer }).await?
     }
 
     /// Takes all settings away, those too that cannot be read, and what was not delivered with them.
-    pub async fn forget(&self, tenant: &TenantId) -> Result<Form, WebhookError> {
-        self.ask(tenant, Order::Forget).await?
+    pub async fn forget(&self, tenant: &TenantId) -> Result<SessionConfig, WebhookError> {
+        self.ask(tenant, WebhookCommand::Forget).await?
     }
 
     /// What is wrong with settings of a tenant that has none yet; see [`Webhooks::put`].
     pub fn check_new(&self, config: &Value) -> Result<(), WebhookError> {
         let outbound = &self.shared.outbound;
-        let settings = Settings::parse(config, &Settings::default(), |url| outbound.check(url));
+        let settings = WebhookSettings::parse(config, &WebhookSettings::default(), |url| outbound.check(url));
         settings.map(drop).map_err(WebhookError::Invalid)
     }
 
     /// What was not delivered and is not tried any more.
     pub async fn failures(&self, tenant: &TenantId) -> Result<Vec<FailureForm>, WebhookError> {
-        self.ask(tenant, Order::Failures).await?
+        self.ask(tenant, WebhookCommand::Failures).await?
     }
 
     /// Sends a failure once more, by its id, or all of them; how many.
@@ -180,7 +180,7 @@ impl Webhooks {
             None => None,
         };
         let one = which.is_some();
-        match self.ask(tenant, |answer| Order::Redrive(which, answer)).await? {
+        match self.ask(tenant, |answer| WebhookCommand::Redrive(which, answer)).await? {
             0 if one => Err(WebhookError::NoFailure),
             count => Ok(count),
         }
@@ -189,7 +189,7 @@ impl Webhooks {
     async fn ask<T>(
         &self,
         tenant: &TenantId,
-        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+        order: impl FnOnce(oneshot::Sender<T>) -> WebhookCommand,
     ) -> Result<T, WebhookError> {
         let desk = self.desks().get(tenant).map(|desk| desk.orders.clone()).ok_or(WebhookError::Closed)?;
         let (answer, answered) = oneshot::channel();
@@ -197,20 +197,20 @@ impl Webhooks {
         answered.await.map_err(|_| WebhookError::Closed)
     }
 
-    fn desks(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Counter>> {
+    fn desks(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, DeskHandle>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Attendant for Webhooks {
+impl SessionObserver for Webhooks {
     fn opened(&self, session: &Session) {
         let (orders, received) = mpsc::channel(8);
         let (shown, settings) = watch::channel(None);
         let mut desks = self.desks();
         // Those of sessions that have ended: their tenants may be gone.
         desks.retain(|_, desk| !desk.orders.is_closed());
-        desks.insert(session.tenant().clone(), Counter { orders, settings });
+        desks.insert(session.tenant().clone(), DeskHandle { orders, settings });
         drop(desks);
-        session.attend(Desk::new(session.clone(), self.shared.clone(), shown).run(received));
+        session.attend(WebhookDesk::new(session.clone(), self.shared.clone(), shown).run(received));
     }
 }

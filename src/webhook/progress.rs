@@ -1,4 +1,4 @@
-//! What a webhook has in the tenant's state: how far it has come, and what it failed to deliver.
+//! A webhook's stored state: its place in the event log, and its failed deliveries.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ const SETTINGS: &str = "webhooks";
 
 /// A webhook's place in the tenant's events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct WebhookPlace {
     /// All events up to here are done; `None`: none.
     pub cursor: Option<EventId>,
     /// Done as well, ahead of one that is not.
@@ -33,7 +33,7 @@ pub struct Progress {
 
 /// An event that was not delivered, kept so that someone can see it and have it sent again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct ParkedDelivery {
     pub id: EventId,
     pub what: What,
     pub attempts: u32,
@@ -56,7 +56,7 @@ pub enum What {
     Gap { after: Option<EventId> },
 }
 
-impl Failure {
+impl ParkedDelivery {
     pub fn names(&self) -> Vec<EventName> {
         match &self.what {
             What::Refused { names, .. } => names.iter().filter_map(|name| EventName::parse(name)).collect(),
@@ -107,29 +107,29 @@ pub fn parse_failure_id(text: &str) -> Option<(&str, EventId)> {
 }
 
 /// What cannot be read is an error, and not nothing: else a webhook would end without a word, and the next change be written over it.
-pub async fn settings(store: &Store) -> Result<Option<super::Settings>, StoreError> {
+pub async fn settings(store: &Store) -> Result<Option<super::WebhookSettings>, StoreError> {
     let Some(stored) = store.get(space::SETTINGS, &key::text(SETTINGS)).await? else { return Ok(None) };
     parse_setting::<serde::de::IgnoredAny>(SETTINGS, &stored)?;
     let unreadable = || StoreError::Setting { name: SETTINGS, line: 1, column: 1 };
-    super::Settings::restore(&stored).ok_or_else(unreadable).map(Some)
+    super::WebhookSettings::restore(&stored).ok_or_else(unreadable).map(Some)
 }
 
-pub fn put_settings(batch: &mut Batch, settings: &super::Settings) {
+pub fn put_settings(batch: &mut Batch, settings: &super::WebhookSettings) {
     batch.put(space::SETTINGS, key::text(SETTINGS), settings.store());
 }
 
-pub async fn load(store: &Store, webhook: &str) -> Result<Progress, StoreError> {
+pub async fn load(store: &Store, webhook: &str) -> Result<WebhookPlace, StoreError> {
     let stored = store.get(space::SETTINGS, &of(webhook)).await?;
     // From the beginning of the log everything would go out once more.
-    stored.map_or_else(|| Ok(Progress::default()), |stored| parse_setting("place of a webhook", &stored))
+    stored.map_or_else(|| Ok(WebhookPlace::default()), |stored| parse_setting("place of a webhook", &stored))
 }
 
-pub fn put(batch: &mut Batch, webhook: &str, progress: &Progress) {
+pub fn put(batch: &mut Batch, webhook: &str, progress: &WebhookPlace) {
     batch.put(space::SETTINGS, of(webhook), plain(progress));
 }
 
 /// Returns how many bytes it has.
-pub fn put_failure(batch: &mut Batch, webhook: &str, failure: &Failure) -> usize {
+pub fn put_failure(batch: &mut Batch, webhook: &str, failure: &ParkedDelivery) -> usize {
     let record = plain(failure);
     let bytes = record.len();
     batch.put(space::WEBHOOK_FAILURES, key::webhook_failure(webhook, &failure.id.0.to_bytes()), record);
@@ -140,7 +140,7 @@ pub fn delete_failure(batch: &mut Batch, webhook: &str, id: EventId) {
     batch.delete(space::WEBHOOK_FAILURES, key::webhook_failure(webhook, &id.0.to_bytes()));
 }
 
-pub async fn failure(store: &Store, webhook: &str, id: EventId) -> Result<Option<Failure>, StoreError> {
+pub async fn failure(store: &Store, webhook: &str, id: EventId) -> Result<Option<ParkedDelivery>, StoreError> {
     let stored = store.get(space::WEBHOOK_FAILURES, &key::webhook_failure(webhook, &id.0.to_bytes())).await?;
     Ok(stored.and_then(|stored| serde_json::from_slice(&stored).ok()))
 }
@@ -149,12 +149,14 @@ pub async fn failure(store: &Store, webhook: &str, id: EventId) -> Result<Option
 pub async fn failures<T>(
     store: &Store,
     webhook: &str,
-    mut make: impl FnMut(&Failure) -> T,
+    mut make: impl FnMut(&ParkedDelivery) -> T,
 ) -> Result<Vec<T>, StoreError> {
     let mut made = Vec::new();
     let prefix = key::webhook_failure(webhook, b"");
-    each(store, &prefix, |_, value| made.extend(serde_json::from_slice::<Failure>(value).ok().as_ref().map(&mut make)))
-        .await?;
+    each(store, &prefix, |_, value| {
+        made.extend(serde_json::from_slice::<ParkedDelivery>(value).ok().as_ref().map(&mut make))
+    })
+    .await?;
     Ok(made)
 }
 

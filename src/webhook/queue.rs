@@ -1,4 +1,4 @@
-//! What a webhook is owed, in which order, and when to try again. Pure: no clock, no network.
+//! A webhook's delivery queue: order, retries, parking. Pure: no clock, no network.
 //!
 //! Each chat is a lane, and of a lane only the first job flies; so a chat's order is kept, and a message that is being retried
 //! holds up its own chat alone. How far the other lanes run ahead is bounded by who fills the queue ([`Queue::len`]).
@@ -41,7 +41,7 @@ const SIGNS: u64 = 3;
 
 /// Where the body of a job is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Source {
+pub enum JobSource {
     /// In the event log.
     Log,
     /// In the record of a failure: sent once more because someone asked.
@@ -50,7 +50,7 @@ pub enum Source {
     News(Arc<Payload>),
 }
 
-impl Source {
+impl JobSource {
     /// It waits for no better moment.
     fn is_of_now(&self) -> bool {
         matches!(self, Self::News(_))
@@ -61,13 +61,13 @@ impl Source {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub id: EventId,
-    pub source: Source,
+    pub source: JobSource,
     /// The names under which it still goes out, in order; not empty.
     pub names: Vec<EventName>,
     /// Attempts of the first of the names.
     pub attempts: u32,
     /// How the last one ended.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<DeliveryRefusal>,
 }
 
 #[derive(Debug)]
@@ -98,11 +98,11 @@ impl Waiting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Taken,
-    Failed(Refusal),
+    Failed(DeliveryRefusal),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct DeliveryRefusal {
     /// By an answer to this request, so that the receiver is there.
     pub answered: bool,
     /// It speaks of the moment, not of this request, which is not one attempt the less for it.
@@ -116,7 +116,7 @@ pub struct Refusal {
 
 /// What follows from an attempt for the jobs of its lane: which left the queue.
 #[derive(Debug, Default, PartialEq)]
-pub struct Verdict {
+pub struct Settlement {
     pub done: Option<Job>,
     /// In the order of the lane.
     pub parked: Vec<Job>,
@@ -137,13 +137,13 @@ pub struct Queue {
     sign_of_life: Option<Instant>,
     /// Attempts in a row that were the first of their job and were taken.
     taken_at_once: u64,
-    pause: Option<Pause>,
+    pause: Option<QueuePause>,
     flying: usize,
 }
 
 /// Nothing goes out, by the receiver's own word.
 #[derive(Debug)]
-struct Pause {
+struct QueuePause {
     until: Instant,
     /// When the attempt began that it answered so.
     began: Instant,
@@ -200,7 +200,7 @@ impl Queue {
         self.read = Some(id);
         if !self.done.contains(&id) && !names.is_empty() {
             self.owed.insert(id);
-            self.push(lane, Job { id, source: Source::Log, names, attempts: 0, refusal: None }, now);
+            self.push(lane, Job { id, source: JobSource::Log, names, attempts: 0, refusal: None }, now);
         }
         self.advance();
     }
@@ -278,7 +278,7 @@ impl Queue {
 
     fn waits_for_a_sign(&self, first: &Waiting) -> bool {
         match &first.job.refusal {
-            _ if first.job.source != Source::Log => false,
+            _ if first.job.source != JobSource::Log => false,
             Some(refusal) if refusal.not_now => !first.is_put_off_alone(self.taken_at_once),
             _ => {
                 let has_had_enough = first.job.attempts >= self.retries.attempts;
@@ -300,9 +300,9 @@ impl Queue {
         began: Instant,
         now: Instant,
         chance: f64,
-    ) -> Verdict {
+    ) -> Settlement {
         self.flying = self.flying.saturating_sub(1);
-        let Some(place) = self.place(lane, id) else { return Verdict::default() };
+        let Some(place) = self.place(lane, id) else { return Settlement::default() };
         match outcome {
             Outcome::Taken => self.taken(lane, place, began, now),
             Outcome::Failed(refusal) => {
@@ -320,7 +320,7 @@ impl Queue {
         }
     }
 
-    fn taken(&mut self, lane: &Arc<str>, place: usize, began: Instant, now: Instant) -> Verdict {
+    fn taken(&mut self, lane: &Arc<str>, place: usize, began: Instant, now: Instant) -> Settlement {
         self.sign_of_life = self.sign_of_life.max(Some(began));
         if self.failures >= SHY {
             // It is back: nobody has to sit out a long wait.
@@ -336,7 +336,7 @@ impl Queue {
             }
         }
         let Some(waiting) = self.lanes.get_mut(lane).and_then(|jobs| jobs.get_mut(place)) else {
-            return Verdict::default();
+            return Settlement::default();
         };
         self.taken_at_once += u64::from(waiting.tries == 0);
         waiting.job.names.remove(0);
@@ -350,20 +350,20 @@ impl Queue {
         if let Some(first) = self.lanes.get_mut(lane).and_then(VecDeque::front_mut).filter(|_| place > 0) {
             (first.canary, first.due) = (false, now);
         }
-        Verdict { done, parked: Vec::new() }
+        Settlement { done, parked: Vec::new() }
     }
 
     fn failed(
         &mut self,
         lane: &Arc<str>,
         place: usize,
-        refusal: &Refusal,
+        refusal: &DeliveryRefusal,
         began: Instant,
         now: Instant,
         chance: f64,
-    ) -> Verdict {
+    ) -> Settlement {
         let (retries, sign_of_life, taken_at_once) = (self.retries, self.sign_of_life, self.taken_at_once);
-        let Some(jobs) = self.lanes.get_mut(lane) else { return Verdict::default() };
+        let Some(jobs) = self.lanes.get_mut(lane) else { return Settlement::default() };
         let waiting = &mut jobs[place];
         waiting.flying = false;
         waiting.job.refusal = Some(refusal.clone());
@@ -380,7 +380,7 @@ impl Queue {
             // Of one that is put off alone its own word is of itself. Behind the others, so that they can show it.
             next += after;
             if !is_alone {
-                self.pause = Some(Pause { until: now + after, began, taken_since: 0 });
+                self.pause = Some(QueuePause { until: now + after, began, taken_since: 0 });
             }
         }
         if !is_excused && (place == 0 || refusal.answered) {
@@ -393,18 +393,18 @@ impl Queue {
             // Then the first again, and this one behind it.
             jobs[0].canary = false;
             jobs[0].due = if refusal.answered { next } else { jobs[0].due };
-            return Verdict::default();
+            return Settlement::default();
         }
         let had_enough = waiting.job.attempts >= retries.attempts && !is_excused;
         let others_are_taken =
             sign_of_life.is_some_and(|began| began >= waiting.since) || (refusal.not_now && is_alone);
         // What someone asked to send again, and what nobody can send again, has had its attempts and no more.
-        let gives_up = had_enough && (others_are_taken || waiting.job.source != Source::Log);
+        let gives_up = had_enough && (others_are_taken || waiting.job.source != JobSource::Log);
         waiting.since = now;
         waiting.canary = had_enough && refusal.answered;
         waiting.due = next;
         let parked = if gives_up { self.remove(lane, place) } else { None };
-        Verdict { done: None, parked: parked.into_iter().collect() }
+        Settlement { done: None, parked: parked.into_iter().collect() }
     }
 
     fn place(&self, lane: &Arc<str>, id: EventId) -> Option<usize> {
@@ -417,7 +417,7 @@ impl Queue {
         if jobs.is_empty() {
             self.lanes.remove(lane);
         }
-        if removed.source == Source::Log && self.owed.remove(&removed.id) {
+        if removed.source == JobSource::Log && self.owed.remove(&removed.id) {
             self.done.insert(removed.id);
             self.advance();
         }

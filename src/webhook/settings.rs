@@ -11,11 +11,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use ulid::Ulid;
 
-use super::form::{Form, HeaderForm, HmacForm, RetriesForm, WebhookForm};
+use super::form::{HeaderForm, HmacForm, RetriesForm, SessionConfig, WebhookForm};
 use crate::{
     config::Secret,
-    outbound::{self, Refusal},
-    waha::{EventName, Wish},
+    outbound::{self, TargetError},
+    waha::{EventName, EventSelection},
 };
 
 /// What a reader gets in the place of a secret.
@@ -32,7 +32,7 @@ const OURS: &[&str] = &["webhooks", "metadata", "country"];
 const WEBHOOKS: &[&str] = &["id", "url", "events", "hmac", "retries", "customHeaders", "status"];
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Settings {
+pub struct WebhookSettings {
     pub webhooks: Vec<Webhook>,
     /// WAHA's free-form data of the session, sent along with every event. An object.
     pub metadata: Value,
@@ -88,12 +88,12 @@ pub struct Flaw {
     pub expected: String,
 }
 
-impl Settings {
+impl WebhookSettings {
     /// Checks settings that someone sent. `check` says whether a URL may be named; `before`: the settings that they replace.
     pub fn parse(
         given: &Value,
         before: &Self,
-        check: impl Fn(&str) -> Result<Url, Refusal>,
+        check: impl Fn(&str) -> Result<Url, TargetError>,
     ) -> Result<Self, Vec<Flaw>> {
         let mut reader = Reader { flaws: Vec::new(), before, taken: Vec::new(), check: &check, is_stored: false };
         let settings = reader.settings(given);
@@ -104,7 +104,7 @@ impl Settings {
     /// does whatever else this build would refuse, since another one took it: events that it does not know never come.
     pub fn restore(stored: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(stored).ok()?;
-        let (before, check) = (Self::default(), |url: &str| url.parse().map_err(|_| Refusal::Malformed));
+        let (before, check) = (Self::default(), |url: &str| url.parse().map_err(|_| TargetError::Malformed));
         let mut reader =
             Reader { flaws: Vec::new(), before: &before, taken: Vec::new(), check: &check, is_stored: true };
         let mut settings = reader.settings(&value);
@@ -124,11 +124,11 @@ impl Settings {
     }
 
     /// To be shown.
-    pub fn show(&self) -> Form {
+    pub fn show(&self) -> SessionConfig {
         self.form(|_| MASK.to_owned())
     }
 
-    fn form(&self, secret: impl Fn(&Secret) -> String) -> Form {
+    fn form(&self, secret: impl Fn(&Secret) -> String) -> SessionConfig {
         let webhook = |webhook: &Webhook| {
             let Retries { policy, delay, attempts } = webhook.retries;
             let header = |(name, value): &(String, Secret)| HeaderForm { name: name.clone(), value: secret(value) };
@@ -148,16 +148,16 @@ impl Settings {
             proxy.insert("password".into(), secret(password).into());
         }
         let metadata = if self.metadata.is_null() { json!({}) } else { self.metadata.clone() };
-        Form { webhooks: self.webhooks.iter().map(webhook).collect(), metadata, rest }
+        SessionConfig { webhooks: self.webhooks.iter().map(webhook).collect(), metadata, rest }
     }
 }
 
 impl Webhook {
     pub fn wants(&self, name: EventName) -> bool {
-        self.events.iter().filter_map(|event| Wish::parse(event)).any(|wish| match wish {
-            Wish::One(wanted) => wanted == name,
-            Wish::All => true,
-            Wish::Never => false,
+        self.events.iter().filter_map(|event| EventSelection::parse(event)).any(|wish| match wish {
+            EventSelection::One(wanted) => wanted == name,
+            EventSelection::All => true,
+            EventSelection::Never => false,
         })
     }
 
@@ -169,10 +169,10 @@ impl Webhook {
 
 struct Reader<'a> {
     flaws: Vec<Flaw>,
-    before: &'a Settings,
+    before: &'a WebhookSettings,
     /// Ids that are given out already.
     taken: Vec<String>,
-    check: &'a dyn Fn(&str) -> Result<Url, Refusal>,
+    check: &'a dyn Fn(&str) -> Result<Url, TargetError>,
     /// It was taken once: then nothing is a flaw but what has no meaning at all.
     is_stored: bool,
 }
@@ -189,7 +189,7 @@ impl Reader<'_> {
         }
     }
 
-    fn settings(&mut self, given: &Value) -> Settings {
+    fn settings(&mut self, given: &Value) -> WebhookSettings {
         if !given.is_object() {
             self.flaw("config", "expected {webhooks, metadata}");
         }
@@ -215,7 +215,7 @@ impl Reader<'_> {
         };
         let mut rest = rest(given, OURS);
         let proxy_password = self.proxy_password(&mut rest);
-        let settings = Settings { webhooks, metadata, rest, proxy_password };
+        let settings = WebhookSettings { webhooks, metadata, rest, proxy_password };
         let hooks = settings.webhooks.iter().map(|webhook| &webhook.rest);
         let bytes: usize = hooks.chain([&settings.rest]).map(|rest| json!(rest).to_string().len()).sum();
         if bytes > MAX_REST {
@@ -282,7 +282,7 @@ impl Reader<'_> {
             return Vec::new();
         };
         for (n, name) in names.iter().enumerate() {
-            if name.and_then(Wish::parse).is_none() {
+            if name.and_then(EventSelection::parse).is_none() {
                 let known = EventName::ALL.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
                 self.bound(format!("{at}.events[{n}]"), format!("expected one of {known}, or *"));
             }
@@ -396,14 +396,14 @@ mod tests {
 
     use super::*;
 
-    fn parse(given: Value, before: &Settings) -> Result<Settings, Vec<Flaw>> {
+    fn parse(given: Value, before: &WebhookSettings) -> Result<WebhookSettings, Vec<Flaw>> {
         let outbound = crate::outbound::Outbound::new(
             Allow::default(),
             Duration::from_secs(1),
             std::sync::Arc::new(crate::outbound::SystemLookup),
         )
         .unwrap();
-        Settings::parse(&given, before, |url| outbound.check(url))
+        WebhookSettings::parse(&given, before, |url| outbound.check(url))
     }
 
     fn full() -> Value {
@@ -421,33 +421,33 @@ mod tests {
 
     #[test]
     fn wahas_form_is_taken_and_kept() {
-        let settings = parse(full(), &Settings::default()).unwrap();
+        let settings = parse(full(), &WebhookSettings::default()).unwrap();
         let webhook = &settings.webhooks[0];
         assert_eq!(webhook.retries.policy, Policy::Exponential);
         assert_eq!((webhook.retries.delay, webhook.retries.attempts), (Duration::from_millis(500), 3));
         assert!(webhook.wants(EventName::Message) && !webhook.wants(EventName::MessageAny));
         assert_eq!(webhook.custom_headers()["authorization"], "Bearer x");
-        assert_eq!(Settings::restore(&settings.store()), Some(settings));
+        assert_eq!(WebhookSettings::restore(&settings.store()), Some(settings));
     }
 
     #[test]
     fn the_least_that_wahas_clients_send_is_enough() {
         let webhook = json!({ "url": "https://example.com/", "events": ["*"], "hmac": null, "retries": null, "customHeaders": null });
-        let settings = parse(json!({ "webhooks": [webhook] }), &Settings::default()).unwrap();
+        let settings = parse(json!({ "webhooks": [webhook] }), &WebhookSettings::default()).unwrap();
         assert_eq!(settings.webhooks[0].retries, Retries::default());
         assert_eq!(settings.metadata, json!({}));
-        assert_eq!(parse(json!({}), &Settings::default()).unwrap().webhooks, []);
+        assert_eq!(parse(json!({}), &WebhookSettings::default()).unwrap().webhooks, []);
     }
 
     #[test]
     fn secrets_are_not_shown_and_their_masks_keep_them() {
-        let settings = parse(full(), &Settings::default()).unwrap();
+        let settings = parse(full(), &WebhookSettings::default()).unwrap();
         let shown = json!(settings.show());
         assert!(!shown.to_string().contains("secret") && !shown.to_string().contains("Bearer"), "{shown}");
         assert!(!format!("{settings:?}").contains("your-secret-key"));
         assert_eq!(parse(shown.clone(), &settings).unwrap(), settings);
         // A mask is no key of a webhook that has none.
-        assert!(parse(shown, &Settings::default()).is_err());
+        assert!(parse(shown, &WebhookSettings::default()).is_err());
     }
 
     #[test]
@@ -457,22 +457,22 @@ mod tests {
         given["proxy"] = json!({ "server": "proxy:3128", "username": "u", "password": "open sesame" });
         given["ignore"] = json!({ "status": null });
         given["webhooks"][0]["name"] = json!("orders");
-        let settings = parse(given, &Settings::default()).unwrap();
+        let settings = parse(given, &WebhookSettings::default()).unwrap();
         let shown = json!(settings.show());
         assert_eq!(shown["noweb"]["store"]["enabled"], true);
         assert_eq!((&shown["ignore"], &shown["webhooks"][0]["name"]), (&json!({ "status": null }), &json!("orders")));
         assert_eq!(shown["proxy"], json!({ "server": "proxy:3128", "username": "u", "password": MASK }));
         assert!(!format!("{settings:?}").contains("sesame"));
         assert_eq!(parse(shown.clone(), &settings).unwrap(), settings);
-        assert_eq!(Settings::restore(&settings.store()), Some(settings));
-        assert_eq!(parse(shown, &Settings::default()).unwrap_err().last().unwrap().field, "proxy.password");
+        assert_eq!(WebhookSettings::restore(&settings.store()), Some(settings));
+        assert_eq!(parse(shown, &WebhookSettings::default()).unwrap_err().last().unwrap().field, "proxy.password");
         let much = json!({ "noweb": "x".repeat(MAX_REST) });
-        assert_eq!(parse(much, &Settings::default()).unwrap_err()[0].field, "config");
+        assert_eq!(parse(much, &WebhookSettings::default()).unwrap_err()[0].field, "config");
     }
 
     #[test]
     fn secrets_follow_their_webhook_on_its_server_and_to_no_other() {
-        let settings = parse(full(), &Settings::default()).unwrap();
+        let settings = parse(full(), &WebhookSettings::default()).unwrap();
         let mut shown = json!(settings.show());
         shown["webhooks"][0]["url"] = json!("https://example.com/another");
         let moved = parse(shown.clone(), &settings).unwrap();
@@ -489,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_webhook_keeps_its_place_with_its_url() {
-        let settings = parse(full(), &Settings::default()).unwrap();
+        let settings = parse(full(), &WebhookSettings::default()).unwrap();
         let mut given = full();
         given["webhooks"][0]["events"] = json!(["*"]);
         let twin = given["webhooks"][0].clone();
@@ -502,14 +502,15 @@ mod tests {
     /// Another build wrote it: with an event that this one does not know, and more of everything than this one takes.
     #[test]
     fn what_this_build_would_not_take_is_restored_all_the_same() {
-        let mut stored: Value = serde_json::from_slice(&parse(full(), &Settings::default()).unwrap().store()).unwrap();
+        let mut stored: Value =
+            serde_json::from_slice(&parse(full(), &WebhookSettings::default()).unwrap().store()).unwrap();
         let webhook = &mut stored["webhooks"][0];
         webhook["events"] = json!(["message", "x.y"]);
         webhook["retries"]["attempts"] = json!(1000);
         webhook["customHeaders"].as_array_mut().unwrap().push(json!({ "name": "Host", "value": "x" }));
         stored["metadata"] = json!({ "long": "x".repeat(2 * MAX_METADATA) });
         let bytes = serde_json::to_vec(&stored).unwrap();
-        let settings = Settings::restore(&bytes).expect("it is a webhook");
+        let settings = WebhookSettings::restore(&bytes).expect("it is a webhook");
         let webhook = &settings.webhooks[0];
         assert!(webhook.wants(EventName::Message) && !webhook.wants(EventName::MessageAny));
         assert_eq!(
@@ -519,9 +520,9 @@ mod tests {
         assert_eq!(webhook.events, ["message", "x.y"], "whoever knows it finds it again");
         assert_eq!(settings.metadata, stored["metadata"]);
         // What is shown can be written back.
-        assert_eq!(Settings::restore(&settings.store()), Some(settings));
+        assert_eq!(WebhookSettings::restore(&settings.store()), Some(settings));
         for garbage in [&b"{"[..], b"[]", br#"{"webhooks":[{"id":"a"}]}"#] {
-            assert!(Settings::restore(garbage).is_none());
+            assert!(WebhookSettings::restore(garbage).is_none());
         }
     }
 
@@ -539,7 +540,7 @@ mod tests {
                 "https://example.com/",
             ],
         });
-        let flaws = parse(given, &Settings::default()).unwrap_err();
+        let flaws = parse(given, &WebhookSettings::default()).unwrap_err();
         let fields: Vec<_> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
         let expected = [
             "metadata",

@@ -10,7 +10,7 @@ use sessiond::{
     message::{
         Addressed, Content, EventBody, Feed, Inbox, Incoming, Log, Message,
         cleared::{self, Cleared},
-        history::{self, Query},
+        history::{self, MessageQuery},
     },
     store::{
         Batch, key,
@@ -255,7 +255,7 @@ async fn a_name_that_is_learned_later_makes_no_second_conversation() {
     let chats = history::chats(&log, &Cleared::default(), None, 0, 10).await.unwrap();
     assert_eq!(chats.iter().map(|chat| chat.id.as_str()).collect::<Vec<_>>(), [NUMBER]);
     for chat in [NUMBER, LID] {
-        let query = Query { chat: Some(chat.into()), limit: 10, ..Query::default() };
+        let query = MessageQuery { chat: Some(chat.into()), limit: 10, ..MessageQuery::default() };
         let messages = history::messages(&log, &query).await.unwrap();
         assert_eq!(messages.iter().map(|entry| entry.message.id.as_str()).collect::<Vec<_>>(), ["B", "A"], "{chat}");
         let only = HashSet::from([chat.to_owned()]);

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params, types::Value as Cell};
 use serde_json::{Value, json};
 use sessiond::{
     demo::{Conversation, Ear, until},
-    seal::{Digest, Keyring, Kind, MasterKey, Place},
+    seal::{Digest, Keyring, Kind, MasterKey, SealPosition},
     vault::Seq,
 };
 
@@ -275,7 +275,7 @@ async fn health(stage: &Stage) -> Value {
 
 fn sealed_by_another_key(tenant: &str, seq: i64) -> Vec<u8> {
     let seq = Seq(seq as u64);
-    let place = Place { kind: Kind::Entry, seq, part: 0, parts: 1, epoch: Seq(1), previous: Digest::ZERO };
+    let place = SealPosition { kind: Kind::Entry, seq, part: 0, parts: 1, epoch: Seq(1), previous: Digest::ZERO };
     let keyring = Keyring::new(vec!["0b".repeat(32).parse::<MasterKey>().unwrap()]);
     keyring.tenant(&tenant.parse().unwrap()).seal(&place, b"anything").to_vec()
 }

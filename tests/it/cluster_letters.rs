@@ -9,7 +9,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::json;
 use sessiond::{
-    cluster::{Answer, LETTER_BOX, Letter, Verdict},
+    cluster::{HandoverAnswer, HandoverVerdict, LETTER_BOX, Letter},
     demo::{Conversation, Process, until},
     tenant::TenantId,
     vault::{Instance, InstanceId, Seq, Vault as _, embedded::Embedded},
@@ -229,10 +229,10 @@ async fn a_letter_that_lands_late_offers_nothing() {
     let offer = Letter { number: 13, knock: 2, heard, draining: true, offers: scene.tenants(), ..Letter::default() };
     scene.ghost.write_as(&reader, offer).await;
     let (_, letter) = scene.ghost.until(|letter| letter.asks.len() == 2, &scene.other).await;
-    let given = |ask: &sessiond::cluster::Ask| Answer {
+    let given = |ask: &sessiond::cluster::HandoverAsk| HandoverAnswer {
         tenant: ask.tenant.clone(),
         number: ask.number,
-        verdict: Verdict::given(Seq(1)),
+        verdict: HandoverVerdict::given(Seq(1)),
     };
     let answers = letter.asks.iter().map(given).collect();
     let answer = Letter { number: 14, knock: 2, heard, draining: true, answers, ..Letter::default() };

@@ -212,7 +212,8 @@ async fn a_record_that_is_gone_is_put_right_once_the_state_can_be_read() {
         connection.execute_batch("ALTER TABLE journal RENAME COLUMN payload TO payload_away").unwrap();
         let seen = stage.log().len();
         daemon = stage.start().await;
-        let is_unread = async || stage.log()[seen..].contains("whether it is paired cannot be read");
+        let is_unread =
+            async || stage.log()[seen..].contains("tenant state cannot be read: whether it is paired is unknown");
         until(LIMIT, "a look in vain", is_unread).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
         assert!(!stage.dashboard.is_connected(TENANT).await);
         connection.execute_batch("ALTER TABLE journal RENAME COLUMN payload_away TO payload").unwrap();

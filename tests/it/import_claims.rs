@@ -12,7 +12,7 @@ use sessiond::{
     journal::Policy,
     seal::Keyring,
     tenant::TenantId,
-    vault::{Decision, DocumentKind, InstanceId, JournalDocument, Notice, Seq, Vault},
+    vault::{Decision, DocumentKind, InstanceId, JournalDocument, Seq, TenantInfo, Vault},
 };
 
 use crate::{
@@ -106,7 +106,7 @@ async fn reads_do_not_grow(home: impl Home) {
     println!("reads of {BATCH} imports each: {reads:?}");
     assert!(reads[ROUNDS - 1] <= reads[1], "{reads:?}");
     // Whoever has the device is found whatever is said in its status; so is one whose number other hands wrote in another form.
-    let said = Notice { status: Some("connected".into()), ..Notice::default() };
+    let said = TenantInfo { status: Some("connected".into()), ..TenantInfo::default() };
     vault.notice(&tenant("t3"), &said).await.unwrap();
     assert!(is_elsewhere(&writer(vault.clone(), "two").write(&tenant("elsewhere"), &device(3)).await, "t3"));
     let number = format!("+{}", import_devices::number(4));

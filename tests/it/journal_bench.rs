@@ -17,13 +17,13 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
     clock::{Clock, Instant, SystemClock},
     journal::{
-        Backoff, Change, ChangeNo, Context, Damage, Journal, OpenError, Opened, Pace, Policy, Record, Source,
-        SourceError, Space, open,
+        Backoff, Change, ChangeNo, Context, Damage, Journal, JournalPace, OpenError, Opened, Policy, Record,
+        SnapshotSource, SourceError, Space, open,
     },
     seal::{Keyring, MasterKey, TenantSeal},
     tenant::TenantId,
     vault::{
-        Decision, InstanceId, JournalDocument, MAX_PAYLOAD, Manifest, Notice, Seq, SnapshotId, Vault,
+        Decision, InstanceId, JournalDocument, MAX_PAYLOAD, Manifest, Seq, SnapshotId, TenantInfo, Vault,
         embedded::Embedded,
     },
 };
@@ -75,7 +75,7 @@ impl Bench {
     fn new(vault: Arc<dyn Vault>, clock: Arc<dyn Clock>) -> Self {
         let policy = Policy {
             backoff: Backoff { first: Duration::from_millis(5), cap: Duration::from_millis(50) },
-            pace: Pace { writes_per_minute: None, ..Pace::default() },
+            pace: JournalPace { writes_per_minute: None, ..JournalPace::default() },
             snapshot_entries: 4,
             snapshot_retry: Duration::ZERO,
             ..Policy::default()
@@ -178,7 +178,7 @@ impl Bench {
 
     /// Makes the tenant's record.
     pub async fn enrol(&self) {
-        self.vault.notice(&self.tenant, &Notice::default()).await.unwrap();
+        self.vault.notice(&self.tenant, &TenantInfo::default()).await.unwrap();
     }
 
     /// The vault loses documents from this number on, and snapshots that stand there or after it.
@@ -267,7 +267,7 @@ pub struct Store {
     pub failed: AtomicBool,
 }
 
-impl Source for Store {
+impl SnapshotSource for Store {
     fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>> {
         if self.failed.load(Ordering::Relaxed) {
             let error = SourceError { why: "it is gone".into(), is_final: true };
@@ -286,7 +286,7 @@ impl Owner {
         let Opened { records, journal, epoch, first, passed_over } = opened;
         let found: State = records.into_iter().map(|record| (record.key, record.value)).collect();
         let store = Arc::new(Store { journal, state: Mutex::new(found.clone()), failed: AtomicBool::new(false) });
-        let source: Arc<dyn Source> = store.clone();
+        let source: Arc<dyn SnapshotSource> = store.clone();
         store.journal.snapshots_from(Arc::downgrade(&source));
         Self { store, found, epoch, first, passed_over }
     }

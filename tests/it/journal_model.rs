@@ -22,8 +22,8 @@ use futures::{FutureExt, future::BoxFuture};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sessiond::{
     journal::{
-        Change, Closed, ConfirmError, Context, Journal, OpenError, Opened, Policy, Record, Source, SourceError, Space,
-        open, open_prepared, prepare,
+        Change, ConfirmError, Context, Journal, JournalClosedError, OpenError, Opened, Policy, Record, SnapshotSource,
+        SourceError, Space, open, open_prepared, prepare,
     },
     seal::{Keyring, MasterKey},
     tenant::TenantId,
@@ -71,7 +71,7 @@ struct Store {
     rng: Mutex<SmallRng>,
 }
 
-impl Source for Store {
+impl SnapshotSource for Store {
     fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>> {
         let (before, after, fails) = {
             let mut rng = self.rng.lock().unwrap();
@@ -237,7 +237,7 @@ impl Model {
             process: process.clone(),
             rng: Mutex::new(SmallRng::from_rng(rng)),
         });
-        let source: Arc<dyn Source> = store.clone();
+        let source: Arc<dyn SnapshotSource> = store.clone();
         store.journal.snapshots_from(Arc::downgrade(&source));
         let mut steps = rng.random_range(1..40);
         while steps > 0 {
@@ -291,7 +291,7 @@ impl Model {
             }
             Err(closed) => {
                 self.world.say(format_args!("epoch {} is closed: {closed}", store.epoch.0));
-                if matches!(closed, Closed::Refused(_)) {
+                if matches!(closed, JournalClosedError::Refused(_)) {
                     self.problem(format!("epoch {} is closed: {closed}", store.epoch.0));
                 }
                 false
@@ -498,7 +498,7 @@ async fn losses(seed: u64, time: Arc<Time>, trace: bool) -> Vec<String> {
         process,
         rng: Mutex::new(SmallRng::from_rng(&mut rng)),
     });
-    let source: Arc<dyn Source> = store.clone();
+    let source: Arc<dyn SnapshotSource> = store.clone();
     store.journal.snapshots_from(Arc::downgrade(&source));
     let mut taken = false;
     for _ in 0..rng.random_range(5..40) {
@@ -561,7 +561,7 @@ async fn losses(seed: u64, time: Arc<Time>, trace: bool) -> Vec<String> {
             }
         }
         // A takeover whose answer was lost may have happened all the same.
-        Err(Closed::Fenced)
+        Err(JournalClosedError::Fenced)
             if taken || world.ground().owner.as_ref().is_some_and(|(_, owner)| &*owner.0 != "owner") => {}
         Err(closed) => model.problem(format!("the owner is over: {closed}")),
     }

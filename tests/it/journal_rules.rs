@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::FutureExt;
 use sessiond::{
-    journal::{ChangeNo, Closed, ConfirmError, Damage, Loss, OpenError, SnapshotError, open},
+    journal::{ChangeNo, ConfirmError, Damage, JournalClosedError, Loss, OpenError, SnapshotError, open},
     vault::{Decision, DocumentKind, MAX_PAYLOAD, Seq},
 };
 use tokio_util::sync::CancellationToken;
@@ -66,17 +66,17 @@ async fn an_old_owner_learns_from_the_vault_that_it_is_fenced(bench: Bench) {
     old.journal().confirm().await.unwrap();
     let new = bench.open("new").await;
     let before = bench.dump().await;
-    assert!(matches!(old.journal().confirm().await, Err(ConfirmError::Closed(Closed::Fenced))));
+    assert!(matches!(old.journal().confirm().await, Err(ConfirmError::Closed(JournalClosedError::Fenced))));
     let number = old.change("key", Some("zombie".into()), connect(true));
-    assert_eq!(old.journal().wait(number).await, Err(Closed::Fenced));
-    assert_eq!(old.journal().closed().await, Closed::Fenced);
+    assert_eq!(old.journal().wait(number).await, Err(JournalClosedError::Fenced));
+    assert_eq!(old.journal().closed().await, JournalClosedError::Fenced);
     // Whoever asks afterwards is told so, and does not wait for a writer that is gone.
     let asked = old.journal().confirm().now_or_never();
-    assert!(matches!(asked, Some(Err(ConfirmError::Closed(Closed::Fenced)))), "{asked:?}");
+    assert!(matches!(asked, Some(Err(ConfirmError::Closed(JournalClosedError::Fenced)))), "{asked:?}");
     let kept = old.journal().keep_state_before_wipe().now_or_never();
-    assert!(matches!(kept, Some(Err(SnapshotError::Closed(Closed::Fenced)))), "{kept:?}");
+    assert!(matches!(kept, Some(Err(SnapshotError::Closed(JournalClosedError::Fenced)))), "{kept:?}");
     // Not even what was durable before: who asks is about to act as the owner.
-    assert_eq!(old.journal().wait(ChangeNo::ZERO).await, Err(Closed::Fenced));
+    assert_eq!(old.journal().wait(ChangeNo::ZERO).await, Err(JournalClosedError::Fenced));
     assert_eq!(bench.dump().await, before);
     new.put("key", "new").await;
     assert_eq!(bench.open("reader").await.has("key"), Some(&b"new"[..]));
@@ -96,7 +96,7 @@ async fn an_old_owner_cannot_append_into_the_past_that_was_compacted(bench: Benc
     bench.all_ended_but(1).await;
     let before = bench.dump().await;
     let number = old.change("key", Some("zombie".into()), connect(true));
-    assert_eq!(old.journal().wait(number).await, Err(Closed::Fenced));
+    assert_eq!(old.journal().wait(number).await, Err(JournalClosedError::Fenced));
     assert_eq!(bench.dump().await, before);
 }
 
@@ -120,7 +120,7 @@ async fn a_decision_is_not_carried_out_a_second_time_from_the_past(bench: Bench)
     new.journal().wait(number).await.unwrap();
     bench.compact_past_guards(&new).await;
     asked.release();
-    assert_eq!(waiting.await.unwrap(), Err(Closed::Fenced));
+    assert_eq!(waiting.await.unwrap(), Err(JournalClosedError::Fenced));
     assert_eq!(bench.connected().await, Some(false));
 }
 
@@ -140,7 +140,7 @@ async fn a_reader_whose_tail_is_compacted_away_starts_over(bench: Bench) {
         let reader = reader.await.unwrap().unwrap();
         assert_eq!(reader.has("last"), Some(held.as_bytes()));
         assert_eq!(reader.passed_over, None);
-        assert_eq!(owner.journal().wait(owner.set("last", "zombie")).await, Err(Closed::Fenced));
+        assert_eq!(owner.journal().wait(owner.set("last", "zombie")).await, Err(JournalClosedError::Fenced));
     }
 }
 
@@ -160,7 +160,7 @@ async fn a_takeover_that_lands_in_the_past_is_made_again(bench: Bench) {
     let slow = slow.await.unwrap().unwrap();
     assert!(slow.epoch > number.next(), "took over at {} again", slow.epoch.0);
     assert_eq!(slow.has("key"), Some(&b"2"[..]));
-    assert_eq!(owner.journal().wait(owner.set("key", "zombie")).await, Err(Closed::Fenced));
+    assert_eq!(owner.journal().wait(owner.set("key", "zombie")).await, Err(JournalClosedError::Fenced));
     slow.put("key", "3").await;
     assert_eq!(bench.open("next").await.has("key"), Some(&b"3"[..]));
 }
@@ -181,8 +181,8 @@ async fn a_takeover_outlives_its_own_withdrawal(bench: Bench) {
     bench.compact_past(&next, next.epoch.next()).await;
     listing.release();
     let slow = slow.await.unwrap().unwrap();
-    assert_eq!(next.journal().wait(next.set("key", "zombie")).await, Err(Closed::Fenced));
-    assert_eq!(old.journal().wait(old.set("key", "zombie")).await, Err(Closed::Fenced));
+    assert_eq!(next.journal().wait(next.set("key", "zombie")).await, Err(JournalClosedError::Fenced));
+    assert_eq!(old.journal().wait(old.set("key", "zombie")).await, Err(JournalClosedError::Fenced));
     slow.put("key", "2").await;
     assert_eq!(bench.open("reader").await.has("key"), Some(&b"2"[..]));
 }
@@ -227,7 +227,7 @@ async fn a_lost_append_is_no_success_when_something_else_stands_there(bench: Ben
     asked.reached().await;
     let new = bench.open("new").await;
     asked.release();
-    assert_eq!(waiting.await.unwrap(), Err(Closed::Fenced));
+    assert_eq!(waiting.await.unwrap(), Err(JournalClosedError::Fenced));
     assert_eq!(new.has("key"), None);
 }
 
@@ -263,7 +263,7 @@ async fn an_entry_larger_than_a_document_is_whole_or_nothing(bench: Bench) {
     let heir = bench.open("heir").await;
     assert_eq!((heir.has("huge"), heir.has("other")), (Some(&*noise(HUGE)), None));
     second.release();
-    assert_eq!(dying.journal().wait(number).await, Err(Closed::Fenced));
+    assert_eq!(dying.journal().wait(number).await, Err(JournalClosedError::Fenced));
     heir.put("other", "y").await;
     assert_eq!(bench.open("last").await.has("other"), Some(&b"y"[..]));
 }
@@ -319,7 +319,7 @@ async fn takeovers_are_trimmed_after_weeks_and_a_long_sleeper_asks_first(bench: 
     bench.until("only ours is left", trimmed).await;
     // Its next number is free now.
     assert_eq!(bench.vault.document(&bench.tenant, sleeper.epoch.next()).await.unwrap(), None);
-    assert_eq!(sleeper.journal().wait(sleeper.set("key", "zombie")).await, Err(Closed::Fenced));
+    assert_eq!(sleeper.journal().wait(sleeper.set("key", "zombie")).await, Err(JournalClosedError::Fenced));
     assert_eq!(bench.vault.document(&bench.tenant, sleeper.epoch.next()).await.unwrap(), None);
 }
 
@@ -348,7 +348,7 @@ async fn assert_heals(bench: &Bench, owner: &Owner, lost: &str) {
     let next = bench.open("next").await;
     assert_eq!(next.found, *owner.store.state.lock().unwrap(), "{lost}");
     assert_eq!(next.passed_over, None, "{lost}");
-    assert_eq!(owner.journal().wait(owner.set("key", "zombie")).await, Err(Closed::Fenced), "{lost}");
+    assert_eq!(owner.journal().wait(owner.set("key", "zombie")).await, Err(JournalClosedError::Fenced), "{lost}");
     // And it goes on from there, snapshots and all.
     bench.compact_past(&next, next.epoch.next()).await;
     assert_eq!(bench.open("reader").await.has("after"), Some(lost.as_bytes()), "{lost}");
@@ -428,7 +428,7 @@ async fn a_loss_beside_a_working_copy_that_failed_ends_the_journal(bench: Bench)
     });
     bench.until("it is closed", || async { closing.is_finished() }).await;
     let closed = closing.await.unwrap();
-    assert!(matches!(closed, Err(Closed::StateLost(Loss::Entry(_)))), "{closed:?}");
+    assert!(matches!(closed, Err(JournalClosedError::StateLost(Loss::Entry(_)))), "{closed:?}");
     let next = bench.open("next").await;
     assert_eq!((next.has("key"), next.has("key 0")), (None, Some(&b"before"[..])));
 }
@@ -441,7 +441,7 @@ async fn an_older_copy_that_another_process_has_taken_over_is_no_loss(bench: Ben
         bench.all_ended_but(1).await;
         bench.lose_from(Seq(from)).await;
         let other = bench.open("other").await;
-        assert_eq!(owner.journal().wait(owner.set("key", "zombie")).await, Err(Closed::Fenced));
+        assert_eq!(owner.journal().wait(owner.set("key", "zombie")).await, Err(JournalClosedError::Fenced));
         other.put("key", "other").await;
         assert_eq!(bench.open("next").await.has("key"), Some(&b"other"[..]));
         bench.lose_from(Seq(1)).await;

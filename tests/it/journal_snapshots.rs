@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sessiond::{
-    journal::{ChangeNo, Closed, Damage, Document, Policy, SnapshotError, open},
+    journal::{ChangeNo, Damage, Document, JournalClosedError, Policy, SnapshotError, open},
     vault::Seq,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -64,7 +64,7 @@ async fn an_owner_that_is_fenced_while_it_writes_a_snapshot_deletes_nothing(benc
     let new = open(bench.context("new"), &bench.tasks, CancellationToken::new()).await.unwrap();
     let (before, sent) = (bench.dump().await, wire.sent().len());
     writing.release();
-    assert_eq!(old.journal().closed().await, Closed::Fenced);
+    assert_eq!(old.journal().closed().await, JournalClosedError::Fenced);
     assert_eq!(wire.sent()[sent..].iter().find(|kind| **kind != "put_chunk"), None);
     let after = bench.dump().await;
     assert_eq!((after.documents, after.manifests), (before.documents, before.manifests));
@@ -89,7 +89,7 @@ async fn a_snapshot_holds_no_change_that_the_journal_does_not(bench: Bench) {
     let new = bench.open("new").await;
     assert_eq!(new.has("key"), Some(&b"1"[..]));
     appending.release();
-    assert!(matches!(keeping.await.unwrap(), Err(SnapshotError::Closed(Closed::Fenced))));
+    assert!(matches!(keeping.await.unwrap(), Err(SnapshotError::Closed(JournalClosedError::Fenced))));
     assert_eq!(bench.vault.manifests(&bench.tenant).await.unwrap(), []);
     assert_eq!(bench.open("reader").await.has("key"), Some(&b"1"[..]));
 }

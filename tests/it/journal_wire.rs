@@ -173,7 +173,7 @@ impl Vault for Wire {
         pass_on!(self, tenant, tenant)
     }
 
-    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError> {
+    async fn notice(&self, tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError> {
         pass_on!(self, notice, tenant, notice)
     }
 

@@ -419,7 +419,7 @@ impl Vault for Line {
         self.read("tenant".into(), |ground| ground.record.clone()).await
     }
 
-    async fn notice(&self, _: &TenantId, _: &Notice) -> Result<(), VaultError> {
+    async fn notice(&self, _: &TenantId, _: &TenantInfo) -> Result<(), VaultError> {
         self.call("notice".into(), true, |_| ()).await
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use sessiond::{
-    api::{Caller, Denied, Scope, Valid},
+    api::{AuthError, Caller, Scope, Valid},
     vault::access::Rights,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ async fn make(keeper: &Doorkeeper, rights: Rights) -> (String, String) {
     (key.id.to_string(), secret.expose().to_owned())
 }
 
-async fn refused(keeper: &Doorkeeper, key: &str) -> Denied {
+async fn refused(keeper: &Doorkeeper, key: &str) -> AuthError {
     keeper.auth.identify(key).await.map(|valid| valid.caller).unwrap_err()
 }
 
@@ -72,10 +72,10 @@ async fn another_process_opens_a_new_key_at_once_and_refuses_a_revoked_one_at_it
     let (id, key) = make(&one, of("a", &Scope::ALL)).await;
     let there = opens(&two, &key).await;
     assert!(one.auth.keys.revoke(&id).await.unwrap());
-    assert_eq!(refused(&one, &key).await, Denied::Wrong, "here at once");
+    assert_eq!(refused(&one, &key).await, AuthError::Wrong, "here at once");
     assert!(!there.gone.is_cancelled());
     two.auth.keys.refresh().await.unwrap();
-    assert_eq!(refused(&two, &key).await, Denied::Wrong);
+    assert_eq!(refused(&two, &key).await, AuthError::Wrong);
     assert!(there.gone.is_cancelled(), "and its sockets end");
     assert!(!two.auth.keys.revoke(&id).await.unwrap(), "there is nothing to revoke any more");
     assert!(one.auth.keys.list().await.is_empty());
@@ -94,7 +94,7 @@ async fn keys_survive_a_restart() {
     let reads = keeper.vault.usage().reads;
     opens(&keeper, &kept).await;
     assert_eq!(keeper.vault.usage().reads, reads, "it was known before anybody asked");
-    assert_eq!(refused(&keeper, &gone).await, Denied::Wrong);
+    assert_eq!(refused(&keeper, &gone).await, AuthError::Wrong);
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_vault_that_is_down_locks_nobody_out_who_is_known() {
     one.wait(Duration::from_secs(3 * 3600));
     assert!(one.auth.keys.refresh().await.is_err());
     opens(&one, &known).await;
-    assert_eq!(refused(&one, &unknown).await, Denied::Unavailable, "which is not to say that it is wrong");
+    assert_eq!(refused(&one, &unknown).await, AuthError::Unavailable, "which is not to say that it is wrong");
     assert!(one.auth.keys.revoke(&id).await.is_err());
     // While it was away the others revoked and forgot.
     assert!(two.auth.keys.revoke(&id).await.unwrap());
@@ -116,7 +116,7 @@ async fn a_vault_that_is_down_locks_nobody_out_who_is_known() {
     sessiond::vault::access::AccessVault::forget_revoked(&*two.vault, forget_all).await.unwrap();
     one.vault.down.store(false, SeqCst);
     one.auth.keys.refresh().await.unwrap();
-    assert_eq!(refused(&one, &known).await, Denied::Wrong);
+    assert_eq!(refused(&one, &known).await, AuthError::Wrong);
     opens(&one, &unknown).await;
 }
 
@@ -127,14 +127,14 @@ async fn a_flood_of_wrong_keys_costs_a_bounded_number_of_reads() {
     let mut wrong = 0;
     for n in 0..5000 {
         match refused(&keeper, &format!("key_{n:043}")).await {
-            Denied::Wrong => wrong += 1,
+            AuthError::Wrong => wrong += 1,
             // Nobody has looked it up.
-            other => assert_eq!(other, Denied::Unavailable),
+            other => assert_eq!(other, AuthError::Unavailable),
         }
     }
     assert!((60..100).contains(&wrong), "{wrong} of 5000");
     for wrong in ["", "x", "key_", "key_ü", ADMIN.trim_end_matches('s'), &"k".repeat(100_000), "a.b.c"] {
-        assert_eq!(refused(&keeper, wrong).await, Denied::Wrong);
+        assert_eq!(refused(&keeper, wrong).await, AuthError::Wrong);
     }
     let spent = keeper.vault.usage().reads - start;
     assert!((1..=60).contains(&spent), "{spent} reads");
@@ -154,7 +154,7 @@ async fn a_key_that_nobody_has_looked_up_is_not_called_wrong() {
     let (one, two) = (house.enter().await, house.enter().await);
     let (_, key) = make(&two, of("a", &Scope::ALL)).await;
     let mut n = 0;
-    while refused(&one, &format!("key_{n:043}")).await == Denied::Wrong {
+    while refused(&one, &format!("key_{n:043}")).await == AuthError::Wrong {
         n += 1;
         assert!(n < 1000, "all of them are looked up");
     }
@@ -162,14 +162,14 @@ async fn a_key_that_nobody_has_looked_up_is_not_called_wrong() {
     let mut tried = 0;
     // However often its owner tries, that is no wrong key; after a second there may be a lookup left.
     while let Err(denied) = one.auth.identify_from(address, &key).await {
-        assert_eq!(denied, Denied::Unavailable, "after {tried}");
+        assert_eq!(denied, AuthError::Unavailable, "after {tried}");
         tried += 1;
         if tried == 1000 {
             break;
         }
     }
     assert!(tried > 0, "it was looked up");
-    assert_eq!(refused(&one, &format!("key_{:043}", 0)).await, Denied::Wrong, "that one is known to be none");
+    assert_eq!(refused(&one, &format!("key_{:043}", 0)).await, AuthError::Wrong, "that one is known to be none");
     one.auth.keys.refresh().await.unwrap();
     opens(&one, &key).await;
 }
@@ -182,10 +182,10 @@ async fn a_renewed_key_keeps_its_name_and_the_old_one_is_refused() {
     let valid = opens(&two, &old).await;
     let (key, new) = one.auth.keys.renew(&id).await.unwrap().unwrap();
     assert_eq!((&*key.id, &key.rights), (id.as_str(), &of("a", &[Scope::Read])));
-    assert_eq!(refused(&one, &old).await, Denied::Wrong);
+    assert_eq!(refused(&one, &old).await, AuthError::Wrong);
     opens(&two, new.expose()).await;
     two.auth.keys.refresh().await.unwrap();
-    assert_eq!(refused(&two, &old).await, Denied::Wrong);
+    assert_eq!(refused(&two, &old).await, AuthError::Wrong);
     assert!(valid.gone.is_cancelled());
     assert_eq!(one.auth.keys.list().await.len(), 1);
     assert!(one.auth.keys.renew("key_id_nobody").await.unwrap().is_none());
@@ -208,14 +208,14 @@ async fn a_key_that_opens_less_ends_what_it_opened() {
     let caller = opens(&keeper, &key).await.caller;
     assert!(caller.sees(&"b".parse().unwrap()) && !caller.sees(&"a".parse().unwrap()));
     change(of("b", &[Scope::Read]), false).await;
-    assert_eq!(refused(&keeper, &key).await, Denied::Wrong, "not active");
+    assert_eq!(refused(&keeper, &key).await, AuthError::Wrong, "not active");
     change(of("b", &[Scope::Read]), true).await;
     opens(&keeper, &key).await;
     assert!(keeper.auth.keys.find("key_id_nobody").await.unwrap().is_none());
     let old = keeper.auth.keys.find(&id).await.unwrap().unwrap();
     assert!(keeper.auth.keys.revoke(&id).await.unwrap());
     assert!(keeper.auth.keys.change(&old, Rights::Admin, true).await.unwrap().is_none(), "revoked meanwhile");
-    assert_eq!(refused(&keeper, &key).await, Denied::Wrong);
+    assert_eq!(refused(&keeper, &key).await, AuthError::Wrong);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use reqwest::{Method, Url};
-use sessiond::outbound::{Allow, Lookup, Outbound, OutboundError, Refusal, Request};
+use sessiond::outbound::{Allow, Lookup, Outbound, OutboundError, Request, TargetError};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -104,7 +104,7 @@ fn redirect(status: u16, to: &str) -> Response {
     (StatusCode::from_u16(status).unwrap(), [("location", to.to_owned())]).into_response()
 }
 
-fn refusal(outcome: Result<impl std::fmt::Debug, OutboundError>) -> Refusal {
+fn refusal(outcome: Result<impl std::fmt::Debug, OutboundError>) -> TargetError {
     match outcome {
         Err(OutboundError::Refused(refusal)) => refusal,
         other => panic!("{other:?}"),
@@ -121,7 +121,7 @@ async fn an_answer_that_changes_changes_nothing() {
     assert_eq!(answer.bytes().await.unwrap(), "hello");
     assert_eq!(names.asked.load(Ordering::Relaxed), 1);
     // The next connection asks anew, and is refused.
-    assert_eq!(refusal(client.send(Request::get(url), 100).await), Refusal::Address);
+    assert_eq!(refusal(client.send(Request::get(url), 100).await), TargetError::Address);
     assert_eq!(names.asked.load(Ordering::Relaxed), 2);
 }
 
@@ -142,10 +142,10 @@ async fn a_name_of_the_inner_net_is_refused_however_it_is_mixed() {
     for answer in inner {
         let (client, _) = client(Names::default().with("inner.example", &[answer]));
         let outcome = client.send(Request::get(servers.url("inner.example", "/")), 100).await;
-        assert_eq!(refusal(outcome), Refusal::Address, "{answer:?}");
+        assert_eq!(refusal(outcome), TargetError::Address, "{answer:?}");
     }
     let (client, _) = client(Names::default());
-    assert_eq!(refusal(client.send(Request::get(servers.url("127.0.0.2", "/")), 100).await), Refusal::Address);
+    assert_eq!(refusal(client.send(Request::get(servers.url("127.0.0.2", "/")), 100).await), TargetError::Address);
 }
 
 #[tokio::test]
@@ -168,10 +168,10 @@ async fn every_redirect_is_checked() {
     let (client, _) = client(Names::default().with("inner.example", &[&["127.0.0.2"]]));
     let get = async |path: &str| client.send(Request::get(servers.url("127.0.0.1", path)), 100).await;
     for path in ["/metadata", "/inner", "/name", "/mapped"] {
-        assert_eq!(refusal(get(path).await), Refusal::Address, "{path}");
+        assert_eq!(refusal(get(path).await), TargetError::Address, "{path}");
     }
-    assert_eq!(refusal(get("/file").await), Refusal::Scheme);
-    assert_eq!(refusal(get("/user").await), Refusal::UserInfo);
+    assert_eq!(refusal(get("/file").await), TargetError::Scheme);
+    assert_eq!(refusal(get("/user").await), TargetError::UserInfo);
     assert!(matches!(get("/loop").await, Err(OutboundError::TooManyRedirects)));
     assert_eq!(get("/relative").await.unwrap().bytes().await.unwrap(), "hello");
 }

@@ -7,8 +7,8 @@ use prost::Message as _;
 use sessiond::{
     clock::{Clock, Instant, SystemClock},
     message::{
-        Addressed, Content, Decision, Delivery, Event, EventBody, Failure, FailureReason, Feed, FormerConversations,
-        Keep, Log, Message, NotAccepted, Notice, Outbox, Outgoing, Shelf,
+        Addressed, BotDecision, Content, Delivery, Event, EventBody, Failure, FailureReason, Feed, FeedItem,
+        FormerConversations, Log, Message, Outbox, OutboxError, Outgoing, Retention, SegmentCache,
     },
     store::{Batch, OwnAccount, key, records::OutboxRecord, space},
 };
@@ -162,12 +162,12 @@ async fn what_the_vault_does_not_confirm_is_sent_when_it_does() {
 async fn a_bots_words_under_a_known_id_are_the_same_or_refused() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
-    let reply = |digest| Decision {
+    let reply = |digest| BotDecision {
         messages: vec![Outgoing { from_bot: true, digest, ..outgoing("a") }],
-        ..Decision::default()
+        ..BotDecision::default()
     };
     let change = outbox.decide(reply([7; 32])).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     let mut other = reply([8; 32]);
     other.batch.put(space::BOT, *b"kept", "with it");
     assert!(outbox.decide(other).await.is_err(), "another message under the id was called said");
@@ -182,11 +182,11 @@ async fn a_decision_says_nothing_twice() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
     let reply = |digest| Outgoing { from_bot: true, digest, ..outgoing("a") };
-    let twice = |digest| Decision { messages: vec![reply([7; 32]), reply(digest)], ..Decision::default() };
-    assert!(matches!(outbox.decide(twice([8; 32])).await, Err(NotAccepted::KeyReused)));
+    let twice = |digest| BotDecision { messages: vec![reply([7; 32]), reply(digest)], ..BotDecision::default() };
+    assert!(matches!(outbox.decide(twice([8; 32])).await, Err(OutboxError::KeyReused)));
     assert_eq!(outbox.delivery("a").await.unwrap(), None, "half of the decision was written");
     let change = outbox.decide(twice([7; 32])).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     assert_eq!(bodies(log.after(None, 9).await.unwrap()).len(), 1);
     assert_eq!(ids(&outbox), ["a"]);
 }
@@ -197,12 +197,12 @@ async fn what_could_not_be_withdrawn_is_sent() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
     let messages = vec![Outgoing { from_bot: true, ..outgoing("a") }];
-    let change = outbox.decide(Decision { messages, ..Decision::default() }).await.unwrap();
-    log.settle(change).await.unwrap();
+    let change = outbox.decide(BotDecision { messages, ..BotDecision::default() }).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     outbox.news().await;
     outbox.fresh_chats();
     world.store.close().await.unwrap();
-    let supersede = Decision { supersedes: vec![CHAT.to_owned()], ..Decision::default() };
+    let supersede = BotDecision { supersedes: vec![CHAT.to_owned()], ..BotDecision::default() };
     assert!(outbox.decide(supersede).await.is_err());
     assert_eq!(outbox.head(CHAT).map(|it| it.id.to_string()), Some("a".into()));
     tokio::time::timeout(Duration::from_secs(20), outbox.news()).await.expect("nobody is told of it");
@@ -215,8 +215,8 @@ async fn when_a_message_left_is_told_where_it_is_known() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
     let messages = vec![outgoing("a"), outgoing("b"), outgoing("c")];
-    let change = outbox.decide(Decision { messages, ..Decision::default() }).await.unwrap();
-    log.settle(change).await.unwrap();
+    let change = outbox.decide(BotDecision { messages, ..BotDecision::default() }).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     assert_eq!(outbox.left_at("a").await.unwrap(), Some(i64::MAX), "it waits");
     assert_eq!(outbox.left_at("x").await.unwrap(), None);
     outbox.progress("a", Delivery::Sent, None).await.unwrap();
@@ -271,14 +271,14 @@ async fn a_bots_words_give_way_to_a_human() {
     let mut batch = Batch::default();
     batch.put(space::BOT, *b"kept", "with it");
     let messages = vec![reply("a"), reply("b"), outgoing("c"), reply("d")];
-    let change = outbox.decide(Decision { batch, messages, ..Decision::default() }).await.unwrap();
-    log.settle(change).await.unwrap();
-    outbox.decide(Decision { messages: vec![reply("b")], ..Decision::default() }).await.unwrap();
+    let change = outbox.decide(BotDecision { batch, messages, ..BotDecision::default() }).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
+    outbox.decide(BotDecision { messages: vec![reply("b")], ..BotDecision::default() }).await.unwrap();
     assert!(outbox.is_from_bot("a").await.unwrap() && !outbox.is_from_bot("c").await.unwrap());
     assert!(outbox.begin("a").await.unwrap().is_some());
-    let supersede = || Decision { supersedes: vec![CHAT.to_owned()], ..Decision::default() };
+    let supersede = || BotDecision { supersedes: vec![CHAT.to_owned()], ..BotDecision::default() };
     let change = outbox.decide(supersede()).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     let told = |events: Vec<EventBody>| {
         let one = |event| match event {
             EventBody::Sent { message } => (message.id, None),
@@ -295,7 +295,7 @@ async fn a_bots_words_give_way_to_a_human() {
     assert_eq!(later.store.get(space::BOT, b"kept").await.unwrap().as_deref(), Some(&b"with it"[..]));
     let (outbox, log) = self::outbox(&later).await;
     let change = outbox.decide(supersede()).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     let last = told(bodies(log.after(None, 99).await.unwrap())).pop();
     assert_eq!(last, Some(("a".to_owned(), Some(FailureReason::Unconfirmed))));
     assert_eq!(ids(&outbox), ["c"]);
@@ -306,15 +306,15 @@ async fn a_bots_words_give_way_to_a_human() {
 async fn what_is_said_anew_takes_back_all_or_nothing() {
     let world = World::new().await;
     let (outbox, log) = outbox(&world).await;
-    let says = |id: &str, withdraws: &[&str]| Decision {
+    let says = |id: &str, withdraws: &[&str]| BotDecision {
         messages: vec![Outgoing { from_bot: true, ..outgoing(id) }],
         withdraws: withdraws.iter().map(|id| (*id).to_owned()).collect(),
-        ..Decision::default()
+        ..BotDecision::default()
     };
-    let is_late = |decided| matches!(decided, Err(NotAccepted::OnItsWay));
+    let is_late = |decided| matches!(decided, Err(OutboxError::OnItsWay));
     for id in ["a", "b"] {
         let change = outbox.decide(says(id, &[])).await.unwrap();
-        log.settle(change).await.unwrap();
+        log.wait_and_publish(change).await.unwrap();
     }
     assert!(outbox.begin("b").await.unwrap().is_some());
     assert!(is_late(outbox.decide(says("c", &["a", "b"])).await));
@@ -322,7 +322,7 @@ async fn what_is_said_anew_takes_back_all_or_nothing() {
     assert_eq!(outbox.head(CHAT).map(|it| it.id.to_string()), Some("a".into()));
     outbox.end("b");
     let change = outbox.decide(says("c", &["a", "b"])).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     for (id, expected) in [("a", Delivery::Failed), ("b", Delivery::Failed), ("c", Delivery::Accepted)] {
         assert_eq!(outbox.delivery(id).await.unwrap(), Some(expected), "{id}");
     }
@@ -330,7 +330,7 @@ async fn what_is_said_anew_takes_back_all_or_nothing() {
     outbox.note_attempt("c").await.unwrap();
     assert!(is_late(outbox.decide(says("d", &["c"])).await), "it may have arrived");
     let change = outbox.decide(says("d", &[])).await.unwrap();
-    log.settle(change).await.unwrap();
+    log.wait_and_publish(change).await.unwrap();
     let later = world.restored().await;
     let (outbox, _) = self::outbox(&later).await;
     assert!(is_late(outbox.decide(says("e", &["d"])).await), "nobody knows whether a former process sent it");
@@ -349,7 +349,7 @@ async fn a_repeat_waits_for_no_more_than_the_first() {
     world.store.write(batch).await.unwrap();
     world.passes(outbox.accept(outgoing("a"))).await.unwrap();
     let other = Outgoing { digest: [8; 32], ..outgoing("a") };
-    assert!(matches!(outbox.accept(other).await, Err(NotAccepted::KeyReused)));
+    assert!(matches!(outbox.accept(other).await, Err(OutboxError::KeyReused)));
     assert_eq!(ids(&self::outbox(&world.restored().await).await.0), ["a"]);
 }
 
@@ -466,7 +466,7 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
         assert_eq!(bodies(log.after(None, 9).await.unwrap()), expected, "{conversations:?}");
         let live: Vec<_> = std::iter::from_fn(|| heard.try_recv().ok())
             .map(|notice| match notice {
-                Notice::Event(event) => event.body.clone(),
+                FeedItem::Event(event) => event.body.clone(),
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -512,7 +512,7 @@ async fn a_failure_that_is_written_is_told_whoever_leaves() {
     let mut told = Vec::new();
     let mut hear = || {
         while let Ok(notice) = heard.try_recv() {
-            if let Notice::Event(event) = notice
+            if let FeedItem::Event(event) = notice
                 && let EventBody::Status { message_id, .. } = &event.body
             {
                 told.push(message_id.clone());
@@ -551,10 +551,11 @@ async fn a_failure_that_is_written_is_told_whoever_leaves() {
 #[tokio::test]
 async fn what_cannot_be_read_is_an_error() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let keep = Keep { events: 1000, bytes: usize::MAX, age: LONG, live: 500, whole: LONG, whole_bytes: usize::MAX };
+    let keep =
+        Retention { events: 1000, bytes: usize::MAX, age: LONG, live: 500, whole: LONG, whole_bytes: usize::MAX };
     let open_log = async |world: &World| {
         let tenant = "trattoria".parse().unwrap();
-        Log::open(tenant, world.store.clone(), Feed::new(), Shelf::default(), clock.clone(), keep, None).await
+        Log::open(tenant, world.store.clone(), Feed::new(), SegmentCache::default(), clock.clone(), keep, None).await
     };
 
     let world = World::new().await;

@@ -11,7 +11,7 @@ use sessiond::{
     demo::{Answer, Ear, Process, until},
     message::{
         Addressed, Content, Message,
-        past::{self, Kept, Limits, Told},
+        past::{self, BackfillLimits, BackfillOutcome, BackfilledMessage},
     },
     store::space,
 };
@@ -456,7 +456,7 @@ async fn without_the_vault_nothing_is_promised() {
 #[tokio::test]
 async fn one_chat_does_not_keep_another_from_its_past() {
     let world = World::new().await;
-    let told = |chat: &str, id: u64, timestamp: i64| Told {
+    let told = |chat: &str, id: u64, timestamp: i64| BackfilledMessage {
         message: Message {
             id: id.to_string(),
             chat: chat.into(),
@@ -477,8 +477,8 @@ async fn one_chat_does_not_keep_another_from_its_past() {
         order: id,
         file: Bytes::new(),
     };
-    let limits = Limits { chat: 10 * 1024, tenant: 15 * 1024 };
-    let keep = async |told: Vec<Told>| past::keep(&world.store, &told, limits).await.unwrap();
+    let limits = BackfillLimits { chat: 10 * 1024, tenant: 15 * 1024 };
+    let keep = async |told: Vec<BackfilledMessage>| past::keep(&world.store, &told, limits).await.unwrap();
     let chats = async || {
         let mut chats = BTreeMap::<Vec<u8>, usize>::new();
         for (key, _) in world.space(space::PAST).await {
@@ -487,13 +487,13 @@ async fn one_chat_does_not_keep_another_from_its_past() {
         chats.into_values().collect::<Vec<_>>()
     };
     let of = |chat: &str, from: i64| (0..8).map(|n| told(chat, n, from)).collect::<Vec<_>>();
-    assert_eq!(keep(of("a@s.whatsapp.net", 1000)).await, Kept { new: 8, full: false });
-    assert_eq!(keep(of("a@s.whatsapp.net", 1000)).await, Kept { new: 0, full: false }, "it has them");
-    assert_eq!(keep(of("b@s.whatsapp.net", 2000)).await, Kept { new: 8, full: false });
+    assert_eq!(keep(of("a@s.whatsapp.net", 1000)).await, BackfillOutcome { new: 8, full: false });
+    assert_eq!(keep(of("a@s.whatsapp.net", 1000)).await, BackfillOutcome { new: 0, full: false }, "it has them");
+    assert_eq!(keep(of("b@s.whatsapp.net", 2000)).await, BackfillOutcome { new: 8, full: false });
     let held = chats().await;
     assert_eq!(held[1], 8, "{held:?}");
     assert!((3..8).contains(&held[0]), "{held:?}");
-    assert_eq!(keep(of("c@s.whatsapp.net", 10)).await, Kept { new: 0, full: true });
+    assert_eq!(keep(of("c@s.whatsapp.net", 10)).await, BackfillOutcome { new: 0, full: true });
     assert_eq!(chats().await, held);
 }
 

@@ -10,8 +10,8 @@ use sessiond::{
     demo::until,
     journal::ArchiveError,
     message::{
-        Addressed, Content, Delivery, Event, EventId, Feed, FormerConversations, Inbox, Incoming, Keep, Log, Message,
-        Outbox, Outgoing, Shelf, cleared, history,
+        Addressed, Content, Delivery, Event, EventId, Feed, FormerConversations, Inbox, Incoming, Log, Message, Outbox,
+        Outgoing, Retention, SegmentCache, cleared, history,
     },
     store::{Batch, OwnAccount, StoreError, space},
 };
@@ -24,7 +24,7 @@ use crate::{
 
 const CHAT: &str = "573001112233@s.whatsapp.net";
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const KEEP: Keep = Keep {
+const KEEP: Retention = Retention {
     events: 1_000_000,
     bytes: usize::MAX,
     age: Duration::from_secs(365 * 24 * 3600),
@@ -65,18 +65,18 @@ struct Desk {
 }
 
 impl Desk {
-    async fn new(keep: Keep) -> Self {
+    async fn new(keep: Retention) -> Self {
         Self::over(World::new().await, keep).await
     }
 
-    async fn over(world: World, keep: Keep) -> Self {
+    async fn over(world: World, keep: Retention) -> Self {
         let clock = Arc::new(Ahead::default());
         let log = open(&world, clock.clone(), keep).await;
         Self { world, clock, log }
     }
 
     /// Another process takes over; what this one wrote and did not flush is lost.
-    async fn restored(&self, keep: Keep) -> Self {
+    async fn restored(&self, keep: Retention) -> Self {
         Self::over(self.world.restored().await, keep).await
     }
 
@@ -108,8 +108,8 @@ impl Desk {
     }
 }
 
-async fn open(world: &World, clock: Arc<Ahead>, keep: Keep) -> Arc<Log> {
-    let log = Log::open(tenant(), world.store.clone(), Feed::new(), Shelf::default(), clock, keep, None).await;
+async fn open(world: &World, clock: Arc<Ahead>, keep: Retention) -> Arc<Log> {
+    let log = Log::open(tenant(), world.store.clone(), Feed::new(), SegmentCache::default(), clock, keep, None).await;
     Arc::new(log.unwrap())
 }
 
@@ -196,7 +196,7 @@ async fn every_reader_sees_what_left_the_state() {
 /// The owner before was a newer build: what it wrote and this one has no word for hides nothing before or behind it.
 #[tokio::test]
 async fn events_without_a_meaning_are_passed_over() {
-    let keep = Keep { live: 100, ..KEEP };
+    let keep = Retention { live: 100, ..KEEP };
     let desk = Desk::new(keep).await;
     desk.write(5).await;
     let now = u64::try_from(desk.clock.now().as_millisecond()).unwrap();
@@ -230,7 +230,11 @@ async fn who_looks_for_one_chat_reads_only_the_segments_that_have_it() {
     desk.tidy().await.unwrap();
     let reads = || desk.world.line.vault.usage().reads;
     let before = reads();
-    let query = history::Query { chat: Some("rare@s.whatsapp.net".into()), limit: 50, ..history::Query::default() };
+    let query = history::MessageQuery {
+        chat: Some("rare@s.whatsapp.net".into()),
+        limit: 50,
+        ..history::MessageQuery::default()
+    };
     let found = history::messages(&desk.log, &query).await.unwrap();
     assert_eq!(found.iter().map(|entry| entry.message.id.as_str()).collect::<Vec<_>>(), ["rare"]);
     assert_eq!(reads() - before, 1, "one segment of ten");
@@ -238,7 +242,7 @@ async fn who_looks_for_one_chat_reads_only_the_segments_that_have_it() {
     let quiet = reads();
     fresh.tidy(&mut false).await.unwrap();
     assert_eq!(reads(), quiet, "and who only tidies up reads none");
-    let everything = history::Query { chat: Some(CHAT.into()), limit: 1000, ..history::Query::default() };
+    let everything = history::MessageQuery { chat: Some(CHAT.into()), limit: 1000, ..history::MessageQuery::default() };
     assert_eq!(history::messages(&desk.log, &everything).await.unwrap().len(), 112);
 }
 
@@ -282,7 +286,7 @@ async fn all_conversations_are_listed_however_silent() {
 
 #[tokio::test]
 async fn the_state_does_not_grow_with_the_number_of_events() {
-    let desk = Desk::new(Keep { live: 50, ..KEEP }).await;
+    let desk = Desk::new(Retention { live: 50, ..KEEP }).await;
     let mut sizes = Vec::new();
     for _ in 0..5 {
         desk.write(400).await;
@@ -405,7 +409,7 @@ async fn a_segment_that_is_lost_is_told_of_and_holds_up_nothing() {
 
 #[tokio::test]
 async fn retention_deletes_segments_by_number_and_by_age() {
-    let desk = Desk::new(Keep { events: 40, ..KEEP }).await;
+    let desk = Desk::new(Retention { events: 40, ..KEEP }).await;
     let mut before: Vec<EventId> = Vec::new();
     while before.len() < 100 {
         desk.write(20).await;
@@ -417,7 +421,7 @@ async fn retention_deletes_segments_by_number_and_by_age() {
     assert_eq!(kept, before[100 - kept.len()..]);
     assert_eq!(desk.log.trimmed(), Some(before[99 - kept.len()]));
     assert_eq!(desk.documents().await.len(), desk.world.space(space::SEGMENTS).await.len(), "and its document with it");
-    let desk = desk.restored(Keep { age: DAY, ..KEEP }).await;
+    let desk = desk.restored(Retention { age: DAY, ..KEEP }).await;
     assert_eq!(desk.log.trimmed(), Some(before[99 - kept.len()]), "over restarts");
     desk.clock.advance(3 * DAY);
     desk.write(70).await;
@@ -503,7 +507,7 @@ async fn what_never_was_an_event_leaves_the_state_too() {
 
 #[tokio::test]
 async fn few_large_events_leave_the_state_as_many_small_ones_do() {
-    let desk = Desk::new(Keep { live: 512, ..KEEP }).await;
+    let desk = Desk::new(Retention { live: 512, ..KEEP }).await;
     let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), desk.clock.clone());
     for n in 0..100 {
         let content = Content::plain("x".repeat(60_000));
@@ -521,7 +525,7 @@ async fn few_large_events_leave_the_state_as_many_small_ones_do() {
 #[tokio::test]
 async fn retention_deletes_segments_by_bytes() {
     for (bytes, least, most) in [(usize::MAX, 100, 100), (2 << 20, 30, 46)] {
-        let desk = Desk::new(Keep { bytes, ..KEEP }).await;
+        let desk = Desk::new(Retention { bytes, ..KEEP }).await;
         for n in 0..100 {
             desk.receive(&format!("large{n}"), &"x".repeat(60_000), "body").await;
             if n % 10 == 9 {
@@ -532,7 +536,7 @@ async fn retention_deletes_segments_by_bytes() {
         assert!((least..=most).contains(&kept), "{kept} of 100 events of 60 KB, when {bytes} bytes are kept");
         assert_eq!(desk.documents().await.len(), desk.world.space(space::SEGMENTS).await.len());
         // After a restart it goes on from there.
-        let desk = desk.restored(Keep { bytes: 1 << 20, ..KEEP }).await;
+        let desk = desk.restored(Retention { bytes: 1 << 20, ..KEEP }).await;
         desk.tidy().await.unwrap();
         let kept = desk.all().await.len();
         assert!((10..=30).contains(&kept), "{kept} of 60 KB, when a MiB is kept");
@@ -542,7 +546,7 @@ async fn retention_deletes_segments_by_bytes() {
 #[tokio::test]
 async fn whole_messages_leave_the_state_by_bytes_though_their_events_are_small() {
     for (whole_bytes, least, most) in [(usize::MAX, 100, 100), (5 << 20, 30, 56)] {
-        let desk = Desk::new(Keep { live: 512, whole_bytes, ..KEEP }).await;
+        let desk = Desk::new(Retention { live: 512, whole_bytes, ..KEEP }).await;
         for n in 0..100 {
             desk.receive(&format!("large{n}"), "small", &"x".repeat(100_000)).await;
             if n % 10 == 9 {

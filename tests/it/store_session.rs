@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sessiond::store::{CopyFailure, Hooks, OwnAccount, Store};
+use sessiond::store::{CopyFailure, OwnAccount, Store, StoreCallbacks};
 use whatsapp_rust::{
     wacore::store::{Device, traits::DeviceStore},
     waproto::whatsapp::ADVSignedDeviceIdentity,
@@ -40,13 +40,13 @@ impl Session {
             lost: Mutex::default(),
             failures: Mutex::default(),
         });
-        world.store.attach(&(session.clone() as Arc<dyn Hooks>));
+        world.store.attach(&(session.clone() as Arc<dyn StoreCallbacks>));
         session
     }
 }
 
 #[async_trait]
-impl Hooks for Session {
+impl StoreCallbacks for Session {
     async fn save_device(&self) {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.store.save(&self.device).await.unwrap();

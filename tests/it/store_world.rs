@@ -18,8 +18,8 @@ use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
 use sessiond::{
     clock::{Clock, SystemClock},
-    journal::{self, Closed, Context, Journal, Opened, Pace, Policy},
-    message::{Feed, Keep, Log, Shelf},
+    journal::{self, Context, Journal, JournalClosedError, JournalPace, Opened, Policy},
+    message::{Feed, Log, Retention, SegmentCache},
     seal::{Digest, Keyring},
     store::{
         Batch, Pool, PoolOptions, Store,
@@ -53,7 +53,7 @@ impl World {
     pub async fn sharing(pool: &Pool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
-        vault.notice(&tenant(), &Notice::default()).await.unwrap();
+        vault.notice(&tenant(), &TenantInfo::default()).await.unwrap();
         Self::owning(dir, Line::to(Arc::new(vault)), pool).await
     }
 
@@ -94,7 +94,7 @@ impl World {
         let mut batch = Batch::default();
         batch.put(space::SETTINGS, *b"fenced", "");
         let change = self.store.write(batch).await.unwrap();
-        assert_eq!(soon(self.journal.wait(change)).await, Err(Closed::Fenced));
+        assert_eq!(soon(self.journal.wait(change)).await, Err(JournalClosedError::Fenced));
     }
 
     /// All is written, then the machine is lost; another one takes over.
@@ -108,7 +108,7 @@ impl World {
     pub async fn restored_after(&self, appends: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
-        vault.notice(&tenant(), &Notice::default()).await.unwrap();
+        vault.notice(&tenant(), &TenantInfo::default()).await.unwrap();
         for (documents, decision) in self.line.appends().into_iter().take(appends) {
             vault.append(&tenant(), None, &documents, decision.as_ref()).await.unwrap();
         }
@@ -163,7 +163,7 @@ async fn open(vault: Arc<Line>) -> Opened {
         clock: SystemClock::shared(),
         policy: Policy {
             // Whoever waits is served at once, and the snapshots are on the way of most tests.
-            pace: Pace { writes_per_minute: None, ..Pace::default() },
+            pace: JournalPace { writes_per_minute: None, ..JournalPace::default() },
             snapshot_entries: 5,
             ..Policy::default()
         },
@@ -178,7 +178,7 @@ async fn open(vault: Arc<Line>) -> Opened {
 pub async fn journal() -> (TempDir, Journal) {
     let dir = tempfile::tempdir().unwrap();
     let vault = Embedded::open(&dir.path().join("vault.db")).unwrap();
-    vault.notice(&tenant(), &Notice::default()).await.unwrap();
+    vault.notice(&tenant(), &TenantInfo::default()).await.unwrap();
     (dir, open(Line::to(Arc::new(vault))).await.journal)
 }
 
@@ -275,7 +275,7 @@ impl Vault for Line {
     async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
         self.vault.tenant(tenant).await
     }
-    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError> {
+    async fn notice(&self, tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError> {
         self.vault.notice(tenant, notice).await
     }
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
@@ -368,9 +368,10 @@ impl Vault for Line {
 /// The tenant's event log, which keeps all of a test's events.
 pub async fn log(world: &World, feed: Feed, clock: Arc<dyn Clock>) -> Arc<Log> {
     let hour = Duration::from_secs(3600);
-    let keep = Keep { events: 1000, bytes: usize::MAX, age: hour, live: 500, whole: hour, whole_bytes: usize::MAX };
+    let keep =
+        Retention { events: 1000, bytes: usize::MAX, age: hour, live: 500, whole: hour, whole_bytes: usize::MAX };
     let named = "trattoria".parse().unwrap();
-    let log = Log::open(named, world.store.clone(), feed, Shelf::default(), clock, keep, None).await;
+    let log = Log::open(named, world.store.clone(), feed, SegmentCache::default(), clock, keep, None).await;
     Arc::new(log.unwrap())
 }
 

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sessiond::{
-    api::{Caller, Denied},
+    api::{AuthError, Caller},
     clock::Clock as _,
     config::Firebase,
 };
@@ -24,7 +24,7 @@ async fn enter(issuer: &Issuer) -> Doorkeeper {
     House::new().enter_with(Some(firebase)).await
 }
 
-async fn denied(keeper: &Doorkeeper, token: &str) -> Option<Denied> {
+async fn denied(keeper: &Doorkeeper, token: &str) -> Option<AuthError> {
     keeper.auth.identify(token).await.err()
 }
 
@@ -77,7 +77,7 @@ async fn a_token_counts_only_when_everything_in_it_is_right() {
         if value.is_null() {
             claims.as_object_mut().unwrap().remove(*claim);
         }
-        assert_eq!(denied(&keeper, &signer.sign(&claims)).await, Some(Denied::Wrong), "{claim}: {value}");
+        assert_eq!(denied(&keeper, &signer.sign(&claims)).await, Some(AuthError::Wrong), "{claim}: {value}");
     }
 
     let headers = [
@@ -90,7 +90,7 @@ async fn a_token_counts_only_when_everything_in_it_is_right() {
         json!({ "alg": "RS256", "kid": "two" }),
     ];
     for header in &headers {
-        assert_eq!(denied(&keeper, &signer.sign_as(header, &good)).await, Some(Denied::Wrong), "{header}");
+        assert_eq!(denied(&keeper, &signer.sign_as(header, &good)).await, Some(AuthError::Wrong), "{header}");
     }
     let token = signer.sign(&good);
     let (signed, signature) = token.rsplit_once('.').unwrap();
@@ -98,7 +98,7 @@ async fn a_token_counts_only_when_everything_in_it_is_right() {
     let bent = format!("{}x.{signature}", &signed[..signed.len() - 1]);
     let long = signer.sign(&claims_for("ana", now, &json!("x".repeat(10_000))));
     for wrong in [&forged, &bent, &format!("{signed}."), &format!("{token}.x"), &long, "..", "a.b.c", "eyJ.é.x"] {
-        assert_eq!(denied(&keeper, wrong).await, Some(Denied::Wrong), "{wrong}");
+        assert_eq!(denied(&keeper, wrong).await, Some(AuthError::Wrong), "{wrong}");
     }
     assert_eq!(issuer.asked(), 1, "none of it made anybody ask again");
 }
@@ -111,14 +111,14 @@ async fn a_token_ends_with_its_hour() {
     let token = signer.sign(&claims("ana", Timestamp::now()));
     keeper.auth.identify(&token).await.unwrap();
     keeper.wait(Duration::from_secs(3600 + 60));
-    assert_eq!(denied(&keeper, &token).await, Some(Denied::Wrong));
+    assert_eq!(denied(&keeper, &token).await, Some(AuthError::Wrong));
 }
 
 #[tokio::test]
 async fn without_a_project_no_token_counts() {
     let keeper = House::new().enter().await;
     let token = Signer::new("one").sign(&claims("ana", Timestamp::now()));
-    assert_eq!(denied(&keeper, &token).await, Some(Denied::Wrong));
+    assert_eq!(denied(&keeper, &token).await, Some(AuthError::Wrong));
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn the_claim_or_else_the_record_says_whose_tenants() {
     keeper.wait(Duration::from_secs(61));
     assert_eq!(tenants(&keeper, &ana).await, ids(&["pizzeria"]));
     let rosa = signer.sign(&claims("rosa", now));
-    assert_eq!(denied(&keeper, &rosa).await, Some(Denied::Unavailable), "nobody can tell now");
+    assert_eq!(denied(&keeper, &rosa).await, Some(AuthError::Unavailable), "nobody can tell now");
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_new_key_counts_at_once_and_a_withdrawn_one_no_longer() {
     issuer.publish(&[&new]);
     keeper.wait(Duration::from_secs(61));
     keeper.auth.identify(&from(&new, &keeper)).await.unwrap();
-    assert_eq!(denied(&keeper, &from(&old, &keeper)).await, Some(Denied::Wrong));
+    assert_eq!(denied(&keeper, &from(&old, &keeper)).await, Some(AuthError::Wrong));
     assert_eq!(issuer.asked(), 2);
 }
 
@@ -195,7 +195,7 @@ async fn unknown_key_ids_make_nobody_ask_more_than_once_a_minute() {
         for n in 0..50 {
             let header = json!({ "alg": "RS256", "kid": format!("{minute}-{n}") });
             let token = signer.sign_as(&header, &claims("ana", keeper.clock.now()));
-            assert_eq!(denied(&keeper, &token).await, Some(Denied::Wrong));
+            assert_eq!(denied(&keeper, &token).await, Some(AuthError::Wrong));
         }
         assert_eq!(issuer.asked(), 1 + minute, "in minute {minute}");
         keeper.wait(Duration::from_secs(61));
@@ -209,16 +209,16 @@ async fn while_google_does_not_answer_known_keys_stay_good_for_a_while() {
     issuer.set_down(true);
     let keeper = enter(&issuer).await;
     let from = |signer: &Signer| signer.sign(&claims("ana", keeper.clock.now()));
-    assert_eq!(denied(&keeper, &from(&signer)).await, Some(Denied::Unavailable), "nothing to go by");
+    assert_eq!(denied(&keeper, &from(&signer)).await, Some(AuthError::Unavailable), "nothing to go by");
     issuer.set_down(false);
     keeper.wait(Duration::from_secs(6));
     keeper.auth.identify(&from(&signer)).await.unwrap();
     issuer.set_down(true);
     keeper.wait(Duration::from_secs(1200));
     keeper.auth.identify(&from(&signer)).await.unwrap();
-    assert_eq!(denied(&keeper, &from(&other)).await, Some(Denied::Unavailable));
+    assert_eq!(denied(&keeper, &from(&other)).await, Some(AuthError::Unavailable));
     keeper.wait(Duration::from_secs(3600));
-    assert_eq!(denied(&keeper, &from(&signer)).await, Some(Denied::Unavailable), "too old to be believed");
+    assert_eq!(denied(&keeper, &from(&signer)).await, Some(AuthError::Unavailable), "too old to be believed");
     let before = issuer.asked();
     for _ in 0..50 {
         denied(&keeper, &from(&signer)).await;

@@ -10,7 +10,7 @@ use sessiond::{
     tenant::{TenantId, TenantRecord},
     vault::{
         AppendError, Decision, DocumentKind, Footing, Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD,
-        Manifest, Notice, RecordText, Seq, SnapshotId, Vault, VaultError,
+        Manifest, RecordText, Seq, SnapshotId, TenantInfo, Vault, VaultError,
         access::{self, KeyHash},
         embedded::Embedded,
         firestore::Firestore,
@@ -248,7 +248,7 @@ async fn seqs(vault: &dyn Vault, id: &TenantId, first: u64) -> Vec<u64> {
 
 async fn an_append_lands_whole_or_not_at_all(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
-    vault.notice(&id, &Notice::default()).await.unwrap();
+    vault.notice(&id, &TenantInfo::default()).await.unwrap();
     scatter(&*vault, &id, &[document(2, "there")]).await;
     let decision = Decision { whatsapp_connected: Some(true), ..Decision::default() };
     let documents = [document(1, "x"), document(2, "y"), document(3, "z")];
@@ -270,7 +270,7 @@ async fn scatter(vault: &dyn Vault, id: &TenantId, documents: &[JournalDocument]
 
 async fn an_append_needs_the_document_before_it(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
-    vault.notice(&id, &Notice::default()).await.unwrap();
+    vault.notice(&id, &TenantInfo::default()).await.unwrap();
     let decision = Decision { whatsapp_connected: Some(true), ..Decision::default() };
     let is_gap = async |documents: &[JournalDocument], decision| {
         let result = vault.append(&id, None, documents, decision).await;
@@ -318,7 +318,7 @@ async fn a_journal_starts_over_in_one_commit(home: &dyn Home) {
     assert!(record(&*vault, &id).await.whatsapp_connected);
 
     // A decision leaves what it does not name; one that says nothing makes no record.
-    vault.notice(&id, &Notice { name: Some("Mario".into()), ..Notice::default() }).await.unwrap();
+    vault.notice(&id, &TenantInfo { name: Some("Mario".into()), ..TenantInfo::default() }).await.unwrap();
     vault.start_over(&id, &Footing::Nothing, &[takeover(12)], None, &dead).await.unwrap();
     let changed = record(&*vault, &id).await;
     assert_eq!((changed.whatsapp_connected, changed.phone_number), (false, Some("57".into())));
@@ -412,7 +412,7 @@ async fn an_append_without_a_decision_needs_no_record(home: &dyn Home) {
 
 async fn a_decision_needs_the_record(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
-    vault.notice(&id, &Notice::default()).await.unwrap();
+    vault.notice(&id, &TenantInfo::default()).await.unwrap();
     home.remove_record(&id);
     let decisions = [Decision { whatsapp_connected: Some(true), ..Decision::default() }, Decision::default()];
     for decision in &decisions {
@@ -426,7 +426,7 @@ async fn a_decision_needs_the_record(home: &dyn Home) {
 async fn a_decision_changes_what_it_names(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
     let config = json!({ "hours": { "open": "08:00", "days": [1, 2.5, true, null, { "x": "y" }] }, "emoji": "🍕" });
-    let notice = Notice {
+    let notice = TenantInfo {
         name: Some("Pizzería Ñandú".into()),
         status: Some("STARTING".into()),
         last_error: Some(Some("no answer".into())),
@@ -569,7 +569,7 @@ async fn tenants_do_not_see_each_other(home: &dyn Home) {
     for id in &ids {
         vault.append(id, None, &[document(1, id.as_str().to_owned())], None).await.unwrap();
         vault.put_chunk(id, &snapshot(1, "s"), 0, id.as_str().to_owned().into()).await.unwrap();
-        vault.notice(id, &Notice { status: Some(id.as_str().into()), ..Notice::default() }).await.unwrap();
+        vault.notice(id, &TenantInfo { status: Some(id.as_str().into()), ..TenantInfo::default() }).await.unwrap();
     }
     vault.remove_documents(&ids[0], &[Seq(1)]).await.unwrap();
     vault.remove_snapshot(&ids[0], &snapshot(1, "s")).await.unwrap();
@@ -717,7 +717,7 @@ async fn a_large_snapshot_comes_back(home: &dyn Home) {
 async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
     assert_eq!(vault.tenant(&id).await.unwrap(), None);
-    vault.notice(&id, &Notice::default()).await.unwrap();
+    vault.notice(&id, &TenantInfo::default()).await.unwrap();
     let fresh = record(&*vault, &id).await;
     assert_eq!((fresh.whatsapp_connected, &fresh.phone_number, fresh.name), (false, &None, None));
     assert_eq!(vault.restorable().await.unwrap().len(), 0);
@@ -728,7 +728,7 @@ async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
         connected_at: Some(Some(at(0))),
     };
     vault.append(&id, None, &[document(1, "x")], Some(&paired)).await.unwrap();
-    let notice = Notice {
+    let notice = TenantInfo {
         name: Some("n".into()),
         status: Some("s".into()),
         last_error: Some(Some("e".into())),
@@ -737,12 +737,12 @@ async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
         config: Some(json!({ "a": 1 })),
     };
     vault.notice(&id, &notice).await.unwrap();
-    let clearing = Notice {
+    let clearing = TenantInfo {
         last_error: Some(None),
         last_error_at: Some(None),
         deleted_at: Some(None),
         config: Some(json!(null)),
-        ..Notice::default()
+        ..TenantInfo::default()
     };
     vault.notice(&id, &clearing).await.unwrap();
     let expected = TenantRecord {
@@ -768,13 +768,13 @@ async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
 async fn a_tenant_without_a_record_is_remembered_by_its_journal(home: &dyn Home) {
     let vault = home.vault();
     assert_eq!(vault.remembered().await.unwrap(), Vec::<String>::new());
-    vault.notice(&tenant("recorded"), &Notice::default()).await.unwrap();
+    vault.notice(&tenant("recorded"), &TenantInfo::default()).await.unwrap();
     vault.append(&tenant("journaled"), None, &[document(1, "entry")], None).await.unwrap();
     let manifest = Manifest { id: SnapshotId { seq: Seq(1), attempt: "a".into() }, payload: Bytes::from_static(b"m") };
     vault.append(&tenant("kept"), None, &[document(1, "entry")], None).await.unwrap();
     vault.put_manifest(&tenant("kept"), &manifest, None).await.unwrap();
     vault.remove_documents(&tenant("kept"), &[Seq(1)]).await.unwrap();
-    vault.notice(&tenant("both"), &Notice::default()).await.unwrap();
+    vault.notice(&tenant("both"), &TenantInfo::default()).await.unwrap();
     vault.append(&tenant("both"), None, &[document(1, "entry")], None).await.unwrap();
     assert_eq!(vault.remembered().await.unwrap(), ["both", "journaled", "kept", "recorded"]);
     let listed: Vec<_> = vault.tenants().await.unwrap().into_iter().map(|(id, _)| id).collect();
@@ -794,7 +794,7 @@ async fn records_are_found_by_what_their_texts_begin_with(home: &dyn Home) {
         ("g", None, ""),
     ] {
         let id = tenant(name);
-        vault.notice(&id, &Notice { status: Some(status.into()), ..Notice::default() }).await.unwrap();
+        vault.notice(&id, &TenantInfo { status: Some(status.into()), ..TenantInfo::default() }).await.unwrap();
         if let Some(number) = number {
             vault.append(&id, None, &[document(1, "x")], Some(&paired(number))).await.unwrap();
         }
@@ -831,24 +831,24 @@ async fn a_notice_refuses_what_firestore_could_not_hold(home: &dyn Home) {
         json!({ "a": "x".repeat(256 * 1024) }),
     ];
     for config in refused {
-        is_refused(vault.notice(&id, &Notice { config: Some(config), ..Notice::default() }).await);
+        is_refused(vault.notice(&id, &TenantInfo { config: Some(config), ..TenantInfo::default() }).await);
     }
-    is_refused(vault.notice(&id, &Notice { name: Some("x".repeat(64 * 1024 + 1)), ..Notice::default() }).await);
+    is_refused(vault.notice(&id, &TenantInfo { name: Some("x".repeat(64 * 1024 + 1)), ..TenantInfo::default() }).await);
     assert_eq!(vault.tenant(&id).await.unwrap(), None);
 
     let taken = [deep(20), json!({}), json!({ "a": [1, { "b": [] }], "b.c/d `e`": i64::MIN, "f": 1e300 })];
     for config in taken {
-        vault.notice(&id, &Notice { config: Some(config.clone()), ..Notice::default() }).await.unwrap();
+        vault.notice(&id, &TenantInfo { config: Some(config.clone()), ..TenantInfo::default() }).await.unwrap();
         assert_eq!(record(&*vault, &id).await.config, config);
     }
 }
 
 async fn a_record_that_does_not_parse_is_an_error_of_its_own(home: &dyn Home) {
     let (vault, good) = (home.vault(), tenant("good"));
-    vault.notice(&good, &Notice::default()).await.unwrap();
+    vault.notice(&good, &TenantInfo::default()).await.unwrap();
     let connected = Decision { whatsapp_connected: Some(true), ..Decision::default() };
     vault.append(&good, None, &[document(1, "x")], Some(&connected)).await.unwrap();
-    vault.notice(&tenant("idle"), &Notice::default()).await.unwrap();
+    vault.notice(&tenant("idle"), &TenantInfo::default()).await.unwrap();
     home.spoil_records();
     for (list, expected) in [
         (vault.tenants().await.unwrap(), &["bad", "good", "idle", "sessions"][..]),
@@ -958,7 +958,7 @@ async fn the_check_value_is_made_once(home: &dyn Home) {
 
 async fn usage_counts_documents(home: &dyn Home) {
     let (vault, id) = (home.vault(), tenant("a"));
-    vault.notice(&id, &Notice { status: Some("x".into()), ..Notice::default() }).await.unwrap();
+    vault.notice(&id, &TenantInfo { status: Some("x".into()), ..TenantInfo::default() }).await.unwrap();
     let start = vault.usage();
     let decision = Decision { whatsapp_connected: Some(true), ..Decision::default() };
     vault.append(&id, None, &[document(1, "x"), document(2, "x")], Some(&decision)).await.unwrap();

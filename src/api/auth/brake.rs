@@ -33,11 +33,11 @@ const MOST_KNOWN: usize = 1000;
 pub struct Brake {
     per_address: Option<NonZeroU32>,
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Mutex<BrakeState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct BrakeState {
     by_address: Buckets<IpAddr>,
     all: Allowance,
     /// From where the admin key came lately.
@@ -47,7 +47,7 @@ struct State {
 impl Brake {
     pub fn new(per_address: Option<NonZeroU32>, clock: Arc<dyn Clock>) -> Self {
         let all = Allowance::new(clock.instant());
-        let state = State { by_address: Buckets::new(10_000), all, known: HashMap::new() };
+        let state = BrakeState { by_address: Buckets::new(10_000), all, known: HashMap::new() };
         Self { per_address, clock, state: Mutex::new(state) }
     }
 
@@ -87,7 +87,7 @@ impl Brake {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BrakeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,7 +16,7 @@ use rand::RngCore as _;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Caller, Denied, Valid};
+use super::{AuthError, Caller, Valid};
 use crate::{
     allowance::Allowance,
     clock::{Clock, Instant},
@@ -50,12 +50,12 @@ const LOOKUPS: u32 = 60;
 pub struct Keys {
     vault: Arc<dyn AccessVault>,
     clock: Arc<dyn Clock>,
-    known: Mutex<Known>,
+    known: Mutex<KeyTable>,
 }
 
 #[derive(Debug)]
-struct Known {
-    keys: HashMap<KeyHash, Entry>,
+struct KeyTable {
+    keys: HashMap<KeyHash, CachedKey>,
     /// Grows whenever something changes: what was read from the vault before is then too old to be taken over.
     generation: u64,
     cursor: Option<KeyCursor>,
@@ -66,7 +66,7 @@ struct Known {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct CachedKey {
     key: Arc<ApiKey>,
     /// Cancelled when the key opens less than it did.
     gone: CancellationToken,
@@ -76,7 +76,7 @@ struct Entry {
 impl Keys {
     pub fn new(vault: Arc<dyn AccessVault>, clock: Arc<dyn Clock>) -> Self {
         let now = clock.instant();
-        let known = Known {
+        let known = KeyTable {
             keys: HashMap::new(),
             generation: 0,
             cursor: None,
@@ -89,10 +89,10 @@ impl Keys {
     }
 
     /// Whose key this is.
-    pub async fn open(&self, key: &str) -> Result<Valid, Denied> {
+    pub async fn open(&self, key: &str) -> Result<Valid, AuthError> {
         let alphabet = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if key.len() != LENGTH || !key.starts_with(PREFIX) || !key.bytes().all(alphabet) {
-            return Err(Denied::Wrong);
+            return Err(AuthError::Wrong);
         }
         let hash = KeyHash::of(key);
         let now = self.clock.now();
@@ -108,7 +108,7 @@ impl Keys {
             };
             let found = self.vault.key(&hash).await.map_err(|error| {
                 warn!(%error, "a key cannot be looked up");
-                Denied::Unavailable
+                AuthError::Unavailable
             })?;
             let mut known = self.known();
             if known.generation != generation {
@@ -117,13 +117,13 @@ impl Keys {
             let Some(key) = found else {
                 let instant = self.clock.instant();
                 known.unknown.insert(hash, instant);
-                return Err(Denied::Wrong);
+                return Err(AuthError::Wrong);
             };
             known.set(key);
-            let entry = known.keys.get_mut(&hash).ok_or(Denied::Wrong)?;
+            let entry = known.keys.get_mut(&hash).ok_or(AuthError::Wrong)?;
             return entry.open(now);
         }
-        Err(Denied::Unavailable)
+        Err(AuthError::Unavailable)
     }
 
     /// All of them, the oldest first.
@@ -132,7 +132,7 @@ impl Keys {
             warn!(%error, "the list of keys may lack what another process changed");
         }
         let known = self.known();
-        let mut keys: Vec<_> = known.keys.values().map(Entry::as_used).collect();
+        let mut keys: Vec<_> = known.keys.values().map(CachedKey::as_used).collect();
         keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         keys
     }
@@ -239,7 +239,7 @@ impl Keys {
     }
 
     async fn write_uses(&self) {
-        let due: Vec<_> = self.known().keys.values().filter_map(Entry::use_to_write).collect();
+        let due: Vec<_> = self.known().keys.values().filter_map(CachedKey::use_to_write).collect();
         for (hash, at) in due {
             if let Err(error) = self.vault.key_used(&hash, at).await {
                 warn!(%error, "the last use of a key is not written");
@@ -264,7 +264,7 @@ impl Keys {
     pub async fn find(&self, id: &str) -> Result<Option<Arc<ApiKey>>, VaultError> {
         self.refresh().await?;
         let known = self.known();
-        Ok(known.keys.values().find(|entry| &*entry.key.id == id).map(Entry::as_used))
+        Ok(known.keys.values().find(|entry| &*entry.key.id == id).map(CachedKey::as_used))
     }
 
     fn generate(&self, id: Arc<str>, rights: Rights, active: bool) -> (ApiKey, Secret) {
@@ -276,12 +276,12 @@ impl Keys {
         (ApiKey { hash, id, rights, active, created_at, last_used_at: None }, secret)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KeyTable> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl KeyTable {
     fn set(&mut self, key: ApiKey) -> Arc<ApiKey> {
         self.generation += 1;
         self.unknown.remove(&key.hash);
@@ -295,7 +295,7 @@ impl Known {
                 entry.key = key.clone();
             }
             hash_map::Entry::Vacant(place) => {
-                place.insert(Entry { key: key.clone(), gone: CancellationToken::new(), used: None });
+                place.insert(CachedKey { key: key.clone(), gone: CancellationToken::new(), used: None });
             }
         }
         key
@@ -338,24 +338,24 @@ impl Known {
 
     /// Counts the lookup. One that was looked up a moment ago is wrong. Of one for which no lookup is left nobody knows that: another
     /// process may have made it since the last refresh.
-    fn may_look_up(&mut self, hash: &KeyHash, now: Instant) -> Result<(), Denied> {
+    fn may_look_up(&mut self, hash: &KeyHash, now: Instant) -> Result<(), AuthError> {
         if self.unknown.get(hash).is_some_and(|at| now.since(*at) < UNKNOWN) {
-            return Err(Denied::Wrong);
+            return Err(AuthError::Wrong);
         }
         if self.unknown.len() >= MOST_UNKNOWN {
             self.unknown.retain(|_, at| now.since(*at) < UNKNOWN);
         }
         if self.unknown.len() >= MOST_UNKNOWN || self.lookups.take(LOOKUPS, LOOKUPS, now).is_err() {
-            return Err(Denied::Unavailable);
+            return Err(AuthError::Unavailable);
         }
         Ok(())
     }
 }
 
-impl Entry {
-    fn open(&mut self, now: Timestamp) -> Result<Valid, Denied> {
+impl CachedKey {
+    fn open(&mut self, now: Timestamp) -> Result<Valid, AuthError> {
         if !self.key.active {
-            return Err(Denied::Wrong);
+            return Err(AuthError::Wrong);
         }
         self.used = Some(now);
         let caller = match &self.key.rights {

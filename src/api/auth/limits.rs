@@ -40,13 +40,13 @@ impl Subject {
 }
 
 #[derive(Debug)]
-pub struct Limits {
+pub struct RateLimiter {
     per_minute: config::Limits,
     buckets: Mutex<Buckets<(Action, Subject)>>,
     clock: Arc<dyn Clock>,
 }
 
-impl Limits {
+impl RateLimiter {
     pub fn new(per_minute: config::Limits, clock: Arc<dyn Clock>) -> Self {
         Self { per_minute, buckets: Mutex::new(Buckets::new(10_000)), clock }
     }

@@ -30,7 +30,7 @@ use tracing::warn;
 
 use self::{
     brake::Brake,
-    limits::{Limits, Subject},
+    limits::{RateLimiter, Subject},
     tokens::Tokens,
 };
 pub use self::{
@@ -64,7 +64,7 @@ pub enum Access {
 
 /// What the gate goes by.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct AuthSettings {
     pub admin_key: Secret,
     pub auth: config::Auth,
     pub limits: config::Limits,
@@ -82,12 +82,12 @@ pub struct Valid {
 
 /// Why nobody comes in with that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub enum AuthError {
     #[error("a key or a token is needed")]
     Missing,
     #[error("the key or token is not valid")]
     Wrong,
-    /// So many have come from there that it is told.
+    /// Too many wrong keys came from this address: the answer says so.
     #[error("too many wrong keys")]
     TooMany { wait: Duration },
     /// It may be good; nobody can tell now.
@@ -95,12 +95,12 @@ pub enum Denied {
     Unavailable,
 }
 
-impl From<Denied> for Problem {
-    fn from(denied: Denied) -> Self {
+impl From<AuthError> for Problem {
+    fn from(denied: AuthError) -> Self {
         match denied {
-            Denied::Missing | Denied::Wrong => Self::unauthorized(),
-            Denied::TooMany { wait } => Self::too_many(wait),
-            Denied::Unavailable => Self::unavailable("auth_unavailable", "Keys and tokens cannot be checked now"),
+            AuthError::Missing | AuthError::Wrong => Self::unauthorized(),
+            AuthError::TooMany { wait } => Self::too_many(wait),
+            AuthError::Unavailable => Self::unavailable("auth_unavailable", "Keys and tokens cannot be checked now"),
         }
     }
 }
@@ -112,22 +112,22 @@ pub struct Auth {
     admin: KeyHash,
     pub keys: Keys,
     tokens: Option<Tokens>,
-    limits: Limits,
+    limits: RateLimiter,
     brake: Brake,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    settings: AuthSettings,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Auth {
     /// Reads the keys, and from then on keeps them fresh. A vault that does not answer is asked again later.
-    pub async fn start(settings: Settings, vault: Arc<dyn AccessVault>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub async fn start(settings: AuthSettings, vault: Arc<dyn AccessVault>, clock: Arc<dyn Clock>) -> Arc<Self> {
         let auth = Arc::new(Self {
             admin: KeyHash::of(settings.admin_key.expose()),
             keys: Keys::new(vault.clone(), clock.clone()),
             tokens: settings.auth.firebase.as_ref().map(|firebase| Tokens::new(firebase, vault, clock.clone())),
-            limits: Limits::new(settings.limits.clone(), clock.clone()),
+            limits: RateLimiter::new(settings.limits.clone(), clock.clone()),
             brake: Brake::new(settings.limits.failures_per_address, clock.clone()),
             clock,
             settings,
@@ -170,7 +170,7 @@ impl Auth {
     }
 
     /// Who has this key or token.
-    pub async fn identify(&self, credential: &str) -> Result<Valid, Denied> {
+    pub async fn identify(&self, credential: &str) -> Result<Valid, AuthError> {
         // Both sides are hashes of the same length: neither content nor length tells in the time taken.
         if self.admin.0.ct_eq(&KeyHash::of(credential).0).into() {
             return Ok(Valid { caller: Caller::Admin, gone: CancellationToken::new(), expires_at: None });
@@ -183,7 +183,7 @@ impl Auth {
     }
 
     /// The same for one who knocks from there: guesses are counted, and slowed down.
-    pub async fn identify_from(&self, address: Option<IpAddr>, credential: &str) -> Result<Valid, Denied> {
+    pub async fn identify_from(&self, address: Option<IpAddr>, credential: &str) -> Result<Valid, AuthError> {
         let delay = self.brake.delay(address);
         let identified = self.identify(credential).await;
         let answer = match identified {
@@ -194,8 +194,8 @@ impl Auth {
                 Ok(valid)
             }
             // Counted before it is answered: who asks again meanwhile, or does not wait for it, wins nothing.
-            Err(Denied::Wrong) => {
-                Err(self.brake.failed(address).map_or_else(|wait| Denied::TooMany { wait }, |()| Denied::Wrong))
+            Err(AuthError::Wrong) => {
+                Err(self.brake.failed(address).map_or_else(|wait| AuthError::TooMany { wait }, |()| AuthError::Wrong))
             }
             Err(denied) => return Err(denied),
         };
@@ -206,8 +206,8 @@ impl Auth {
     }
 
     /// Who sends this request: by `X-Api-Key`, or else by Bearer.
-    async fn identify_request(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Denied> {
-        let credential = credential(headers).ok_or(Denied::Missing)?;
+    async fn identify_request(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, AuthError> {
+        let credential = credential(headers).ok_or(AuthError::Missing)?;
         Ok(self.identify_from(address, credential).await?.caller)
     }
 
@@ -253,7 +253,7 @@ pub async fn pass(
     }
     let caller = match app.auth.identify_request(address, request.headers()).await {
         // Not for a wrong key: whoever has one should hear that it does not work.
-        Err(Denied::Missing) if access == Access::Old && app.auth.legacy_open() => Caller::Anyone,
+        Err(AuthError::Missing) if access == Access::Old && app.auth.legacy_open() => Caller::Anyone,
         identified => identified?,
     };
     // The operator's own systems send for many.

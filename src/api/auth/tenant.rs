@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     super::{
         input::{Body, Path, Query},
-        openapi::{Operation, Place, Takes},
+        openapi::{Operation, ParameterIn, Takes},
         problem::{FieldError, Problem},
     },
     Caller, Scope,
@@ -41,7 +41,7 @@ impl Purpose for Controlling {
     const SCOPE: Scope = Scope::Control;
 }
 
-/// The tenant in `{session}`, for whom the caller may do that.
+/// The tenant in `{session}`, after the scope check for purpose `P`.
 pub struct For<P> {
     pub tenant: TenantId,
     /// For what may be shown to some and not to others.
@@ -69,7 +69,7 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
 
 impl<P: Purpose> Takes for For<P> {
     fn takes(operation: &mut Operation<'_>) {
-        operation.parameters::<Named>(Place::Path);
+        operation.parameters::<Named>(ParameterIn::Path);
         operation.needs(P::SCOPE);
     }
 }

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Tenant, form::JsonOrForm};
+use super::{OfTenant, form::JsonOrForm};
 use crate::{
     api::{
         App,
@@ -16,7 +16,7 @@ use crate::{
     },
     fleet::FleetError,
     message::Address,
-    session::{self, NotReached, RefusedCode, Session},
+    session::{self, CodeRequestError, ReachError, Session},
     tenant::TenantId,
 };
 
@@ -37,9 +37,9 @@ pub struct Connecting {
 
 pub async fn connect(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
+    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<OfTenant>>,
 ) -> Result<Json<Connecting>, Problem> {
-    let session = app.fleet.opened_to_connect(&tenant).await?;
+    let session = app.fleet.open_for_connect(&tenant).await?;
     if session.is_stopped() {
         session.may_log_in()?;
     }
@@ -51,9 +51,9 @@ pub async fn connect(
     };
     let status = match session.connect_until(QR_WAIT, settled).await {
         Ok(status) => status,
-        Err(NotReached::Stopped) => return Err(ended(&app, &session)),
-        Err(NotReached::Unreachable(reason)) => return Err(Problem::unreachable(reason)),
-        Err(NotReached::TimedOut) => return Err(Problem::timed_out("QR generation timeout")),
+        Err(ReachError::Stopped) => return Err(ended(&app, &session)),
+        Err(ReachError::Unreachable(reason)) => return Err(Problem::unreachable(reason)),
+        Err(ReachError::TimedOut) => return Err(Problem::timed_out("QR generation timeout")),
     };
     let (message, connected, method) = match status.state {
         session::State::Working => ("Ya estás conectado", Some(true), None),
@@ -94,8 +94,7 @@ fn stopped() -> Problem {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-#[schemars(rename = "BaileysQr")]
-pub enum Qr {
+pub enum BaileysQr {
     Code {
         /// What the picture is made of.
         qr: String,
@@ -118,18 +117,18 @@ pub enum Qr {
 
 pub async fn qr(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Query<Tenant>>,
-) -> Result<Json<Qr>, Problem> {
+    Asked { tenant, .. }: Asked<Controlling, Query<OfTenant>>,
+) -> Result<Json<BaileysQr>, Problem> {
     let status = still_looks(&app, &tenant).await?;
     let now = app.fleet.env().clock.now();
-    let none = |expired, message| Qr::None { qr: (), connected: false, expired, message };
+    let none = |expired, message| BaileysQr::None { qr: (), connected: false, expired, message };
     Ok(Json(match status {
         Some(status) if status.state == session::State::Working => {
-            Qr::Connected { connected: true, message: "Ya estás conectado" }
+            BaileysQr::Connected { connected: true, message: "Ya estás conectado" }
         }
         Some(session::Status { qr: Some(qr), .. }) if qr.expires_at > now => {
             let left = qr.expires_at.as_millisecond() - now.as_millisecond();
-            Qr::Code { qr: drawable(qr.code.expose()), connected: false, expires_in: left }
+            BaileysQr::Code { qr: drawable(qr.code.expose()), connected: false, expires_in: left }
         }
         Some(status) if status.state.is_ceremony() => none(None, PASSKEY),
         Some(session::Status { qr: Some(_), .. }) => none(Some(true), "QR expirado. Se generará uno nuevo."),
@@ -141,7 +140,7 @@ pub async fn qr(
 /// such tenant.
 pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<Option<session::Status>, Problem> {
     if app.fleet.current_status(tenant).await?.is_none() {
-        match app.fleet.known(tenant).await {
+        match app.fleet.open_known(tenant).await {
             Ok(_) | Err(FleetError::Unknown) => {}
             Err(error) => return Err(error.into()),
         }
@@ -164,8 +163,7 @@ fn drawable(code: &str) -> String {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "BaileysStatus")]
-pub struct Status {
+pub struct BaileysStatus {
     connected: bool,
     /// Digits; null while not connected.
     phone_number: Option<String>,
@@ -184,11 +182,11 @@ pub struct Status {
 
 pub async fn status(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
-) -> Result<Json<Status>, Problem> {
+    Asked { tenant, .. }: Asked<Reading, Query<OfTenant>>,
+) -> Result<Json<BaileysStatus>, Problem> {
     let status = app.fleet.current_status(&tenant).await?;
     let connected = status.as_ref().is_some_and(|status| status.state == session::State::Working);
-    Ok(Json(Status {
+    Ok(Json(BaileysStatus {
         connected,
         phone_number: status.as_ref().and_then(|status| status.phone_number.clone()).filter(|_| connected),
         expected_number: status.as_ref().and_then(|status| status.expected.clone()),
@@ -202,32 +200,31 @@ pub async fn status(
 
 /// What was asked for is done.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "BaileysSuccess")]
-pub struct Success {
+pub struct BaileysSuccess {
     success: bool,
     message: &'static str,
 }
 
 pub async fn disconnect(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
-) -> Result<Json<Success>, Problem> {
+    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<OfTenant>>,
+) -> Result<Json<BaileysSuccess>, Problem> {
     app.fleet.disconnect(&tenant).await?;
-    Ok(Json(Success { success: true, message: "Desconectado exitosamente" }))
+    Ok(Json(BaileysSuccess { success: true, message: "Desconectado exitosamente" }))
 }
 
 /// Gives up a pairing that was begun. Credentials that WhatsApp has not rejected stay: the connect page calls this whenever the
 /// session does not look connected, during a restore and a blink of the network too.
 pub async fn clean_session(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<Tenant>>,
-) -> Result<Json<Success>, Problem> {
+    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<OfTenant>>,
+) -> Result<Json<BaileysSuccess>, Problem> {
     // What another process has is that one's to clean.
     app.fleet.current_status(&tenant).await?;
     if let Some(session) = app.fleet.session(&tenant).filter(|session| !session.status().paired) {
         session.stop_pairing().await;
     }
-    Ok(Json(Success { success: true, message: "Sesión limpiada exitosamente" }))
+    Ok(Json(BaileysSuccess { success: true, message: "Sesión limpiada exitosamente" }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -257,28 +254,28 @@ pub async fn request_code(
     };
     match app.fleet.request_code(&tenant, number).await? {
         Ok(code) => Ok(Json(Code { code })),
-        Err(RefusedCode::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
+        Err(CodeRequestError::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
         // It may have ended by itself.
-        Err(RefusedCode::Stopped) => match app.fleet.session(&tenant) {
+        Err(CodeRequestError::Stopped) => match app.fleet.session(&tenant) {
             None => Err(app.fleet.refusal(&tenant).into()),
             Some(_) => Err(stopped()),
         },
-        Err(RefusedCode::Passkey) => Err(passkey()),
-        Err(RefusedCode::OtherAccount(number)) => Err(Problem::conflict(
+        Err(CodeRequestError::Passkey) => Err(passkey()),
+        Err(CodeRequestError::OtherAccount(number)) => Err(Problem::conflict(
             "other_account",
             "The session belongs to another number",
             format!("{number} alone may be linked; PUT /api/sessions/{tenant}/account/change allows another once"),
         )),
-        Err(RefusedCode::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
-        Err(RefusedCode::Unreachable(reason)) => Err(Problem::unreachable(reason)),
-        Err(RefusedCode::Number(expected)) => Err(no_number(expected)),
-        Err(RefusedCode::TooMany { wait }) => Err(Problem::too_many(wait)),
-        Err(refused @ RefusedCode::Outstanding(_)) => Err(Problem::conflict(
+        Err(CodeRequestError::NotConnected) => Err(Problem::timed_out("WhatsApp did not offer a pairing")),
+        Err(CodeRequestError::Unreachable(reason)) => Err(Problem::unreachable(reason)),
+        Err(CodeRequestError::Number(expected)) => Err(no_number(expected)),
+        Err(CodeRequestError::TooMany { wait }) => Err(Problem::too_many(wait)),
+        Err(refused @ CodeRequestError::Outstanding(_)) => Err(Problem::conflict(
             "code_outstanding",
             "A code was given already",
             format!("{refused}: type that one into the phone, or ask again then"),
         )),
-        Err(RefusedCode::WhatsApp(reason)) => {
+        Err(CodeRequestError::WhatsApp(reason)) => {
             Err(Problem::conflict("refused", "WhatsApp gives no code", reason.clone()).saying(&reason))
         }
     }

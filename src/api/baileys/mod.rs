@@ -22,14 +22,13 @@ use crate::tenant::{InvalidTenantId, TenantId};
 
 /// What a request needs that is about a tenant and says nothing else.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "OfTenant")]
-pub struct Tenant {
+pub struct OfTenant {
     #[serde(rename = "tenantId")]
     #[schemars(with = "TenantId")]
     tenant_id: Option<String>,
 }
 
-impl Names for Tenant {
+impl Names for OfTenant {
     fn tenant(&self) -> Option<&str> {
         self.tenant_id.as_deref()
     }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Tenant, misnamed};
+use super::{OfTenant, misnamed};
 use crate::{
     api::{
         App,
@@ -17,7 +17,7 @@ use crate::{
     },
     message::{
         EventId,
-        history::{self, Chat},
+        history::{self, ChatSummary},
     },
     session,
     tenant::{InvalidTenantId, TenantId},
@@ -107,7 +107,7 @@ pub async fn conversations(
         None => Vec::new(),
     };
     let links = &app.fleet.env().media.links;
-    let form = |chat: Chat| Conversation {
+    let form = |chat: ChatSummary| Conversation {
         phone: old_form::phone(&chat.id),
         timestamp: chat.last.message.timestamp * 1000,
         id: chat.id,
@@ -151,8 +151,13 @@ pub async fn messages(
         _ => first,
     };
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    let query =
-        history::Query { chat: Some(chat), before: page.before, limit, text: page.search, ..history::Query::default() };
+    let query = history::MessageQuery {
+        chat: Some(chat),
+        before: page.before,
+        limit,
+        text: page.search,
+        ..history::MessageQuery::default()
+    };
     let tail = move |count| format!(r#"],"count":{count},"chatId":{},"limit":{limit}}}"#, json!(chat_id));
     let frame = Frame { head: r#"{"messages":["#.into(), tail: Box::new(tail) };
     let Some(session) = session else { return Ok(Streamed::empty(frame)) };
@@ -161,24 +166,23 @@ pub async fn messages(
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "BaileysProfile")]
 #[serde(untagged, rename_all_fields = "camelCase")]
-pub enum Profile {
+pub enum BaileysProfile {
     Connected { connected: bool, phone_number: Option<String>, name: Option<String>, profile_pic: () },
     NotConnected { connected: bool, message: &'static str },
 }
 
 pub async fn profile(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
-) -> Result<Json<Profile>, Problem> {
+    Asked { tenant, .. }: Asked<Reading, Query<OfTenant>>,
+) -> Result<Json<BaileysProfile>, Problem> {
     let status = app.fleet.current_status(&tenant).await?;
     let working = status.filter(|status| status.state == session::State::Working);
     Ok(Json(match working {
         Some(session::Status { phone_number, push_name: name, .. }) => {
-            Profile::Connected { connected: true, phone_number, name, profile_pic: () }
+            BaileysProfile::Connected { connected: true, phone_number, name, profile_pic: () }
         }
-        None => Profile::NotConnected { connected: false, message: "No hay conexión activa" },
+        None => BaileysProfile::NotConnected { connected: false, message: "No hay conexión activa" },
     }))
 }
 
@@ -217,7 +221,7 @@ impl Count {
 
 pub async fn stats(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Reading, Query<Tenant>>,
+    Asked { tenant, .. }: Asked<Reading, Query<OfTenant>>,
 ) -> Result<Json<Stats>, Problem> {
     let Some(session) = app.fleet.serving(&tenant).await? else {
         return Ok(Json(Stats::NotThere { error: "Tenant not initialized" }));

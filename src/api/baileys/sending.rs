@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Tenant, form::JsonOrForm, misnamed};
+use super::{OfTenant, form::JsonOrForm, misnamed};
 use crate::{
     api::{
         App,
@@ -25,7 +25,7 @@ use crate::{
 
 /// What both forms have beside their words.
 #[derive(Deserialize, JsonSchema)]
-pub struct Addressed {
+pub struct BaileysAddressed {
     #[serde(rename = "tenantId")]
     #[schemars(with = "TenantId")]
     tenant_id: Option<String>,
@@ -50,7 +50,7 @@ pub struct Addressed {
 #[derive(Deserialize, JsonSchema)]
 pub struct SendText {
     #[serde(flatten)]
-    to: Addressed,
+    to: BaileysAddressed,
     #[schemars(required, length(min = 1), example = "Su pedido está listo")]
     text: Option<String>,
 }
@@ -58,7 +58,7 @@ pub struct SendText {
 #[derive(Deserialize, JsonSchema)]
 pub struct SendMessage {
     #[serde(flatten)]
-    to: Addressed,
+    to: BaileysAddressed,
     #[schemars(required, length(min = 1), example = "Su pedido está listo")]
     message: Option<String>,
 }
@@ -67,7 +67,7 @@ pub struct SendMessage {
 trait Words: Names {
     const FIELD: &str;
     const MISSING: &str;
-    fn parts(&self) -> (&Addressed, Option<&str>);
+    fn parts(&self) -> (&BaileysAddressed, Option<&str>);
 
     /// What is missing, all together.
     fn flaws(&self) -> Problem {
@@ -95,7 +95,7 @@ macro_rules! words {
             const FIELD: &str = stringify!($field);
             const MISSING: &str = $missing;
 
-            fn parts(&self) -> (&Addressed, Option<&str>) {
+            fn parts(&self) -> (&BaileysAddressed, Option<&str>) {
                 (&self.to, self.$field.as_deref())
             }
         }
@@ -107,8 +107,7 @@ words!(SendMessage message: "tenantId, to y message son requeridos");
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "BaileysSent")]
-pub struct Sent {
+pub struct BaileysSent {
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'static str>,
@@ -121,32 +120,32 @@ pub async fn send(
     State(app): State<App>,
     key: IdempotencyKey,
     Asked { tenant, asked: JsonOrForm(send), .. }: Asked<Sending, JsonOrForm<SendText>>,
-) -> Result<Json<Sent>, Problem> {
+) -> Result<Json<BaileysSent>, Problem> {
     let has_file = send.to.media_url.as_ref().is_some_and(|url| !url.is_empty());
     let sent = if has_file {
         send_media(&app, &tenant, send, &key).await?
     } else {
         send_words(&app, &tenant, &send, &key).await?
     };
-    Ok(Json(Sent { success: true, message: None, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
+    Ok(Json(BaileysSent { success: true, message: None, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
 }
 
 pub async fn send_message(
     State(app): State<App>,
     key: IdempotencyKey,
     Asked { tenant, asked: JsonOrForm(send), .. }: Asked<Sending, JsonOrForm<SendMessage>>,
-) -> Result<Json<Sent>, Problem> {
+) -> Result<Json<BaileysSent>, Problem> {
     let sent = send_words(&app, &tenant, &send, &key).await;
     let sent = sent.map_err(|problem| problem.saying_of_connection("No hay conexión activa de WhatsApp"))?;
     let message = Some("Mensaje enviado exitosamente");
-    Ok(Json(Sent { success: true, message, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
+    Ok(Json(BaileysSent { success: true, message, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
 }
 
 async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &IdempotencyKey) -> Result<Message, Problem> {
     fn given(text: Option<&str>) -> Option<&str> {
         text.filter(|text| !text.is_empty())
     }
-    let (Addressed { to, kind, media_url, ttl, humanize, .. }, text) = send.parts();
+    let (BaileysAddressed { to, kind, media_url, ttl, humanize, .. }, text) = send.parts();
     let (Some(to), Some(text)) = (given(to.as_deref()), given(text)) else { return Err(send.flaws()) };
     // The old service sent the words and let the rest go: better to say so than to call half a message a success.
     let is_text = given(kind.as_deref()).is_none_or(|kind| kind == "text");
@@ -172,7 +171,7 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
     let wrong = |field: &'static str, message: &str| {
         Problem::invalid(SendText::MISSING, vec![FieldError { field: field.into(), message: message.into() }])
     };
-    let SendText { to: Addressed { to, kind, media_url, caption, ttl, humanize, .. }, text } = send;
+    let SendText { to: BaileysAddressed { to, kind, media_url, caption, ttl, humanize, .. }, text } = send;
     let to = given(to).ok_or_else(|| wrong("to", "is required"))?;
     let kind = match given(kind).as_deref() {
         None | Some("text" | "media") => AttachmentKind::Any,
@@ -204,7 +203,7 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
 #[derive(Deserialize, JsonSchema)]
 pub struct TestMessage {
     #[serde(flatten)]
-    tenant: Tenant,
+    tenant: OfTenant,
     /// The customer who would have written it; nobody is written to.
     #[allow(dead_code, reason = "the old pages send it")]
     from: Option<String>,
@@ -239,7 +238,7 @@ pub async fn test_message(
         let field = FieldError { field: "message".into(), message: "is required".into() };
         Problem::invalid("tenantId y message son requeridos", vec![field])
     })?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let replies = app.bots.try_out(&session, &text, None).await?.replies;
     let response = (!replies.is_empty()).then(|| replies.join("\n\n"));
     Ok(Json(TestAnswer { success: true, message: "Mensaje procesado", response }))

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use self::{folder::UploadFolder, order::ImportOrder, request::ImportRequest};
 use super::{App, problem::Problem};
 use crate::{
-    fleet::{FleetError, RefusedMoveIn},
+    fleet::{FleetError, MoveInError},
     import::{
         self, CounterMargin, Finality, ImportError, ImportLimits, ImportOutcome, ImportReport, Occupancy,
         RefusedImport, SettledTenant,
@@ -96,11 +96,11 @@ async fn settle(
     }
 }
 
-impl From<RefusedMoveIn> for Problem {
-    fn from(refused: RefusedMoveIn) -> Self {
+impl From<MoveInError> for Problem {
+    fn from(refused: MoveInError) -> Self {
         match refused {
-            RefusedMoveIn::Import(refused) => refused.into(),
-            RefusedMoveIn::Fleet(error) => error.into(),
+            MoveInError::Import(refused) => refused.into(),
+            MoveInError::Fleet(error) => error.into(),
         }
     }
 }

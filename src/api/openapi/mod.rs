@@ -8,5 +8,5 @@ mod schemas;
 
 pub use self::{
     document::{document, operation_statuses},
-    operation::{Described, Gives, Operation, Place, Takes},
+    operation::{Described, Gives, Operation, ParameterIn, Takes},
 };

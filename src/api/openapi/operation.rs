@@ -35,7 +35,7 @@ pub trait Described<T> {
 
 /// Where a parameter stands.
 #[derive(Debug, Clone, Copy)]
-pub enum Place {
+pub enum ParameterIn {
     Path,
     Query,
 }
@@ -57,7 +57,7 @@ impl<'a> Operation<'a> {
     }
 
     /// The fields of `T`, each a parameter.
-    pub fn parameters<T: JsonSchema>(&mut self, place: Place) {
+    pub fn parameters<T: JsonSchema>(&mut self, place: ParameterIn) {
         self.parameters.extend(self.schemas.parameters::<T>(place));
     }
 

@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::operation::Place;
+use super::operation::ParameterIn;
 
 pub struct Schemas {
     requests: SchemaGenerator,
@@ -35,16 +35,16 @@ impl Schemas {
     }
 
     /// The fields of an object, each as a parameter.
-    pub fn parameters<T: JsonSchema>(&mut self, place: Place) -> Vec<Value> {
+    pub fn parameters<T: JsonSchema>(&mut self, place: ParameterIn) -> Vec<Value> {
         let object = self.inline.subschema_for::<T>().to_value();
         let required = object["required"].as_array().cloned().unwrap_or_default();
         let fields = object["properties"].as_object().cloned().unwrap_or_default();
         let parameter = |(name, mut schema): (String, Value)| {
-            let required = matches!(place, Place::Path) || required.contains(&json!(name));
+            let required = matches!(place, ParameterIn::Path) || required.contains(&json!(name));
             let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
             let place = match place {
-                Place::Path => "path",
-                Place::Query => "query",
+                ParameterIn::Path => "path",
+                ParameterIn::Query => "query",
             };
             let mut parameter = json!({ "name": name, "in": place, "required": required, "schema": present(schema) });
             if let Some(description) = description {

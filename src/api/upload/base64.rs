@@ -11,7 +11,7 @@ use base64::{
 use super::{disk, flaw, write};
 use crate::{
     api::problem::Problem,
-    message::media::{Pen, Spooled},
+    message::media::{SpoolWriter, Spooled},
 };
 
 static ENGINE: GeneralPurpose = GeneralPurpose::new(
@@ -20,7 +20,7 @@ static ENGINE: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// From base64, in whichever form programs write it: with or without padding, broken into lines, as a `data:` URL.
-pub async fn decode(text: &str, mut pen: Pen, field: &'static str) -> Result<Spooled, Problem> {
+pub async fn decode(text: &str, mut pen: SpoolWriter, field: &'static str) -> Result<Spooled, Problem> {
     let mut decoder = decoder(text, field)?;
     let mut piece = vec![0; 64 * 1024];
     loop {

@@ -3,8 +3,8 @@
 use multer::{Field, Multipart};
 use tokio::time::timeout;
 
-use super::{Form, Given, MAX_REST, Permit, SILENCE, disk, flaw, given, unfinished, write};
-use crate::{api::problem::Problem, message::media::Spool, session::RefusedSend};
+use super::{Given, MAX_REST, Permit, SILENCE, UploadForm, disk, flaw, given, unfinished, write};
+use crate::{api::problem::Problem, message::media::Spool, session::AcceptError};
 
 /// For each part of a form. (A status may name 5,000 people, each in a part of some 20 bytes.)
 const PART: u64 = 16;
@@ -14,8 +14,8 @@ pub(super) async fn read_form(
     spool: &Spool,
     max_sent: u64,
     permit: Permit<'_>,
-) -> Result<Form, Problem> {
-    let mut form = Form::default();
+) -> Result<UploadForm, Problem> {
+    let mut form = UploadForm::default();
     // All parts beside the file, and a little for each: many small ones are no less.
     let mut rest = 0;
     while let Some(mut part) =
@@ -83,7 +83,7 @@ async fn next(part: &mut Field<'_>) -> Result<Option<axum::body::Bytes>, Problem
 fn malformed(error: multer::Error) -> Problem {
     match error {
         multer::Error::StreamSizeExceeded { limit } | multer::Error::FieldSizeExceeded { limit, .. } => {
-            RefusedSend::TooLarge(limit.saturating_sub(MAX_REST)).into()
+            AcceptError::TooLarge(limit.saturating_sub(MAX_REST)).into()
         }
         _ => Problem::invalid("the form is not well-formed multipart/form-data", Vec::new()),
     }

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::json;
 
-use super::{Form, Given, Permit, base64::decode, disk, flaw, given};
+use super::{Given, Permit, UploadForm, base64::decode, disk, flaw, given};
 use crate::{
     api::problem::{FieldError, Problem},
     message::media::Spool,
@@ -79,11 +79,11 @@ pub(super) struct StatusJson<'a> {
 }
 
 /// A body, and the file in it.
-pub(super) type Parts<'a> = (Form, Option<JsonFile<'a>>);
+pub(super) type Parts<'a> = (UploadForm, Option<JsonFile<'a>>);
 
 impl<'a> From<Json<'a>> for Parts<'a> {
     fn from(json: Json<'a>) -> Self {
-        let form = Form {
+        let form = UploadForm {
             session: json.session,
             chat_id: json.chat_id,
             id: json.id,
@@ -95,7 +95,7 @@ impl<'a> From<Json<'a>> for Parts<'a> {
             mentions: json.mentions,
             as_note: json.as_note.unwrap_or(false),
             convert: json.convert.unwrap_or(false),
-            ..Form::default()
+            ..UploadForm::default()
         };
         (form, json.file)
     }
@@ -103,13 +103,13 @@ impl<'a> From<Json<'a>> for Parts<'a> {
 
 impl<'a> From<StatusJson<'a>> for Parts<'a> {
     fn from(json: StatusJson<'a>) -> Self {
-        let form = Form {
+        let form = UploadForm {
             id: json.id,
             contacts: json.contacts,
             caption: json.caption,
             background_color: json.background_color,
             convert: json.convert.unwrap_or(false),
-            ..Form::default()
+            ..UploadForm::default()
         };
         (form, json.file)
     }
@@ -134,7 +134,7 @@ pub(super) async fn read_json<'a, J: Deserialize<'a> + Into<Parts<'a>>>(
     spool: &Spool,
     most: u64,
     permit: Permit<'_>,
-) -> Result<Form, Problem> {
+) -> Result<UploadForm, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let mut track = serde_path_to_error::Track::new();
     let parsed = object::<J, _>(serde_path_to_error::Deserializer::new(&mut json, &mut track));

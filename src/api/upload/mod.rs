@@ -27,7 +27,7 @@ pub use self::base64::{decode, decode_small};
 use self::{
     form::read_form,
     json::{Json, StatusJson, read_json},
-    turns::Turns,
+    turns::UploadTurns,
 };
 use super::{
     App,
@@ -36,8 +36,8 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
-    message::media::{Pen, Spool, Spooled},
-    session::RefusedSend,
+    message::media::{Spool, SpoolWriter, Spooled},
+    session::AcceptError,
     tenant::{InvalidTenantId, TenantId},
 };
 
@@ -51,29 +51,29 @@ const MAX_REST: u64 = super::BODY_LIMIT as u64;
 static INLINE: Semaphore = Semaphore::const_new(4);
 
 /// Requests with files that come in at the same time, each with a file on the disk: of all callers, and of one.
-static COMING: Turns = Turns::new(64, 8);
+static COMING: UploadTurns = UploadTurns::new(64, 8);
 
 /// Nothing comes.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// For a body to come whole.
-const PATIENCE: Duration = Duration::from_secs(600);
+const BODY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A request with a file, of somebody who may send for the tenant that it names.
-pub struct Incoming {
+pub struct IncomingFile {
     pub tenant: TenantId,
-    pub form: Form,
+    pub form: UploadForm,
 }
 
 /// A request with the file of a status, of somebody who may send for the tenant in its path.
 pub struct IncomingStatus {
     pub tenant: TenantId,
-    pub form: Form,
+    pub form: UploadForm,
 }
 
 /// What a request says, however it was written.
 #[derive(Debug, Default)]
-pub struct Form {
+pub struct UploadForm {
     session: Option<String>,
     pub chat_id: Option<String>,
     pub id: Option<String>,
@@ -112,7 +112,7 @@ enum Shape {
     Status,
 }
 
-impl FromRequest<App> for Incoming {
+impl FromRequest<App> for IncomingFile {
     type Rejection = Problem;
 
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
@@ -128,7 +128,7 @@ impl FromRequest<App> for Incoming {
     }
 }
 
-impl Takes for Incoming {
+impl Takes for IncomingFile {
     fn takes(operation: &mut Operation<'_>) {
         operation.needs(Scope::Send);
         operation.takes_json::<Json<'static>>();
@@ -176,11 +176,17 @@ impl Takes for IncomingStatus {
 }
 
 /// All of a request, in its turn.
-async fn come(request: Request, app: &App, caller: &Caller, shape: Shape, permit: Permit<'_>) -> Result<Form, Problem> {
+async fn come(
+    request: Request,
+    app: &App,
+    caller: &Caller,
+    shape: Shape,
+    permit: Permit<'_>,
+) -> Result<UploadForm, Problem> {
     let _turn = COMING.take(caller).ok_or_else(busy)?;
     let media = &app.fleet.env().media;
     let reading = read(request, &media.spool, media.settings.max_sent, shape, permit);
-    timeout(PATIENCE, reading).await.map_err(|_| unfinished())?
+    timeout(BODY_TIMEOUT, reading).await.map_err(|_| unfinished())?
 }
 
 /// Whether it may be sent for a session: asked as soon as that is known, before a file is decoded or written.
@@ -192,7 +198,7 @@ async fn read(
     max_sent: u64,
     shape: Shape,
     permit: Permit<'_>,
-) -> Result<Form, Problem> {
+) -> Result<UploadForm, Problem> {
     let kind = text_of(request.headers(), header::CONTENT_TYPE).to_owned();
     if let Ok(boundary) = multer::parse_boundary(&kind) {
         let stream = request.into_body().into_data_stream();
@@ -215,7 +221,7 @@ async fn read(
     }
 }
 
-async fn whole(body: Body, mut pen: Pen, most: u64) -> Result<Spooled, Problem> {
+async fn whole(body: Body, mut pen: SpoolWriter, most: u64) -> Result<Spooled, Problem> {
     let mut stream = body.into_data_stream();
     while let Some(chunk) = timeout(SILENCE, stream.next()).await.map_err(|_| unfinished())? {
         let chunk = chunk.map_err(|_| unfinished())?;
@@ -224,9 +230,9 @@ async fn whole(body: Body, mut pen: Pen, most: u64) -> Result<Spooled, Problem> 
     pen.finish().await.map_err(disk)
 }
 
-async fn write(pen: &mut Pen, chunk: &[u8]) -> Result<(), Problem> {
+async fn write(pen: &mut SpoolWriter, chunk: &[u8]) -> Result<(), Problem> {
     let written = pen.write(chunk).await.map_err(disk)?;
-    written.map_err(|too_large| RefusedSend::TooLarge(too_large.0).into())
+    written.map_err(|too_large| AcceptError::TooLarge(too_large.0).into())
 }
 
 fn given(text: Option<String>) -> Option<String> {
@@ -243,7 +249,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 pub fn disk(error: io::Error) -> Problem {
     warn!(%error, "a file cannot be written");
-    RefusedSend::Disk.into()
+    AcceptError::Disk.into()
 }
 
 fn unfinished() -> Problem {

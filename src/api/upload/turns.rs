@@ -1,4 +1,4 @@
-//! Who has how many requests coming in: so that one who sends slowly does not keep the others out.
+//! Limits concurrent uploads, in all and per caller: a slow sender must not keep the others out.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::api::auth::Caller;
 
-pub(super) struct Turns {
+pub(super) struct UploadTurns {
     taken: Mutex<BTreeMap<String, usize>>,
     all: usize,
     each: usize,
@@ -15,11 +15,11 @@ pub(super) struct Turns {
 
 /// Given back when it is dropped.
 pub(super) struct Turn<'a> {
-    turns: &'a Turns,
+    turns: &'a UploadTurns,
     who: String,
 }
 
-impl Turns {
+impl UploadTurns {
     pub const fn new(all: usize, each: usize) -> Self {
         Self { taken: Mutex::new(BTreeMap::new()), all, each }
     }
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn nobody_takes_all_turns() {
         use std::{collections::BTreeSet, sync::Arc};
-        let turns = Turns::new(4, 2);
+        let turns = UploadTurns::new(4, 2);
         let user = |uid: &str| Caller::User { uid: uid.into(), tenants: Arc::<BTreeSet<_>>::default() };
         let mut first: Vec<_> = (0..3).map(|_| turns.take(&user("ana"))).collect();
         assert!(first.pop().unwrap().is_none());

@@ -33,6 +33,6 @@ pub async fn reject(
 ) -> Result<Created<Success>, Problem> {
     let from = chat(&app, &tenant, "from", call.from.as_deref().unwrap_or_default()).await?;
     let id = call.id.ok_or_else(|| flaw("id", "is required"))?;
-    app.fleet.known(&tenant).await?.reject_call(&id, &from).await?;
+    app.fleet.open_known(&tenant).await?.reject_call(&id, &from).await?;
     Ok(Created(Success::YES))
 }

@@ -1,4 +1,5 @@
-//! What WAHA's API has and nobody can do here: each is answered with 501 and the reason, once the caller may do it at all.
+//! WAHA's routes that this daemon does not support: each answers 501 with the reason, after the caller's scope was
+//! checked.
 
 use std::convert::Infallible;
 

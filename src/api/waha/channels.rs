@@ -20,7 +20,7 @@ use crate::waha::{
 };
 
 #[derive(Deserialize, JsonSchema)]
-pub struct Wanted {
+pub struct ChannelListQuery {
     /// Those in which the tenant is this.
     role: Option<Role>,
 }
@@ -29,16 +29,15 @@ pub struct Wanted {
 pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<ChannelListQuery>,
 ) -> Result<Json<Vec<Channel>>, Problem> {
-    let channels = app.fleet.known(&tenant).await?.channels().await?;
+    let channels = app.fleet.open_known(&tenant).await?.channels().await?;
     let channels = channels.into_iter().map(Channel::from);
     Ok(Json(channels.filter(|channel| wanted.role.is_none_or(|role| role == channel.role)).collect()))
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "NewChannel")]
-pub struct New {
+pub struct NewChannel {
     #[schemars(required, length(min = 1, max = 100), example = &"Trattoria")]
     name: Option<String>,
     #[schemars(length(max = 2048))]
@@ -49,10 +48,10 @@ pub struct New {
 pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(new): Body<New>,
+    Body(new): Body<NewChannel>,
 ) -> Result<Created<Channel>, Problem> {
     let name = new.name.ok_or_else(|| flaw("name", "is required"))?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     Ok(Created(session.create_channel(&name, new.description.as_deref()).await?.into()))
 }
 
@@ -68,7 +67,7 @@ pub async fn one(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChannelPath>,
 ) -> Result<Json<Channel>, Problem> {
-    Ok(Json(app.fleet.known(&tenant).await?.channel(&named.id).await?.into()))
+    Ok(Json(app.fleet.open_known(&tenant).await?.channel(&named.id).await?.into()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -89,7 +88,7 @@ pub async fn posts(
     if !(1..=100).contains(&limit) {
         return Err(flaw("limit", "from 1 to 100"));
     }
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let me = own_jid(&session);
     let view = View { me: &me, source: Source::App, delivery: None, failure: None, media_url: None };
     let posts = session.posts(&named.id, limit).await?.into_iter().map(|post| ChannelMessage {
@@ -106,7 +105,7 @@ pub async fn delete(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChannelPath>,
 ) -> Result<Json<Success>, Problem> {
-    app.fleet.known(&tenant).await?.delete_channel(&named.id).await?;
+    app.fleet.open_known(&tenant).await?.delete_channel(&named.id).await?;
     Ok(Json(Success::YES))
 }
 

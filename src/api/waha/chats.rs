@@ -45,7 +45,7 @@ pub struct MessagePath {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "WAChat")]
-pub struct Chat {
+pub struct WahaChat {
     id: String,
     /// What the other one calls himself.
     name: Option<String>,
@@ -82,15 +82,15 @@ pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(wanted): Query<ChatList>,
-) -> Result<Json<Vec<Chat>>, Problem> {
-    let form = |session: &Session, chat: &history::Chat| Chat {
+) -> Result<Json<Vec<WahaChat>>, Problem> {
+    let form = |session: &Session, chat: &history::ChatSummary| WahaChat {
         id: waha::chat_id(&chat.id),
         name: chat.name.clone(),
         conversation_timestamp: chat.last.message.timestamp,
         ephemeral_expiration: chat.timer,
         last_message: listed(session, &chat.last),
     };
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let chats = wanted.read(&session, &HashSet::new()).await?;
     Ok(Json(chats.iter().map(|chat| form(&session, chat)).collect()))
 }
@@ -112,13 +112,13 @@ async fn overviews(
     wanted: &ChatList,
     ids: &HashSet<String>,
 ) -> Result<Vec<Overview>, Problem> {
-    let session = app.fleet.known(tenant).await?;
+    let session = app.fleet.open_known(tenant).await?;
     let chats = wanted.read(&session, ids).await?;
     Ok(chats.iter().map(|chat| Overview::new(&session, chat)).collect())
 }
 
 impl Overview {
-    fn new(session: &Session, chat: &history::Chat) -> Self {
+    fn new(session: &Session, chat: &history::ChatSummary) -> Self {
         Self {
             id: waha::chat_id(&chat.id),
             name: chat.name.clone().unwrap_or_default(),
@@ -185,7 +185,7 @@ async fn read(
         "all" => None,
         one => Some(chat(app, tenant, "chatId", one).await?),
     };
-    let session = app.fleet.known(tenant).await?;
+    let session = app.fleet.open_known(tenant).await?;
     let query = wanted.query(chat)?;
     let form = {
         let session = session.clone();
@@ -202,10 +202,10 @@ pub async fn message(
 ) -> Result<Json<waha::Message>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let id = bare_id(&named.message_id);
-    let session = app.fleet.known(&tenant).await?;
-    let query = history::Query { chat: Some(chat), id: Some(id), limit: 1, ..history::Query::default() };
+    let session = app.fleet.open_known(&tenant).await?;
+    let query = history::MessageQuery { chat: Some(chat), id: Some(id), limit: 1, ..history::MessageQuery::default() };
     let entries = session.messages(&query).await.map_err(Problem::unreadable)?;
-    let entry = entries.first().ok_or_else(|| Problem::from(crate::session::RefusedSend::UnknownMessage))?;
+    let entry = entries.first().ok_or_else(|| Problem::from(crate::session::AcceptError::UnknownMessage))?;
     Ok(Json(listed(&session, entry)))
 }
 
@@ -228,7 +228,7 @@ pub async fn edit(
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
     let mentions = mentions(&app, &tenant, body.mentions).await?;
-    let target = target(&app.fleet.known(&tenant).await?, &chat, &named.message_id).await?;
+    let target = target(&app.fleet.open_known(&tenant).await?, &chat, &named.message_id).await?;
     let request = SendRequest {
         to: chat,
         draft: Draft::Edit { target, text, mentions },
@@ -249,7 +249,7 @@ pub async fn revoke(
     key: IdempotencyKey,
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    let target = target(&app.fleet.known(&tenant).await?, &chat, &named.message_id).await?;
+    let target = target(&app.fleet.open_known(&tenant).await?, &chat, &named.message_id).await?;
     let request = SendRequest {
         to: chat,
         draft: Draft::Revoke { target },
@@ -301,7 +301,7 @@ async fn set_pinned(
     seconds: Option<u32>,
 ) -> Result<Created<Success>, Problem> {
     let chat = chat(app, tenant, "chatId", &named.chat_id).await?;
-    let target = target(&app.fleet.known(tenant).await?, &chat, &named.message_id).await?;
+    let target = target(&app.fleet.open_known(tenant).await?, &chat, &named.message_id).await?;
     let request = SendRequest {
         to: chat,
         draft: Draft::Pin { target, seconds },
@@ -328,7 +328,7 @@ pub async fn read_messages(
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Read>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let read = session.mark_read(&chat, &[]).await?;
     let ids: Vec<String> = read.iter().map(|message| waha::message_id(message).to_string()).collect();
     Ok(Created(Read { ids }))
@@ -354,7 +354,7 @@ pub async fn picture(
     Path(named): Path<ChatPath>,
 ) -> Result<Json<PictureUrl>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    Ok(Json(PictureUrl::new(app.fleet.known(&tenant).await?.picture(&chat).await?)))
+    Ok(Json(PictureUrl::new(app.fleet.open_known(&tenant).await?.picture(&chat).await?)))
 }
 
 /// `POST /api/{session}/chats/{chatId}/archive`
@@ -364,7 +364,7 @@ pub async fn archive(
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    app.fleet.known(&tenant).await?.archive(&chat, true).await?;
+    app.fleet.open_known(&tenant).await?.archive(&chat, true).await?;
     Ok(Created(Success::YES))
 }
 
@@ -375,7 +375,7 @@ pub async fn unarchive(
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    app.fleet.known(&tenant).await?.archive(&chat, false).await?;
+    app.fleet.open_known(&tenant).await?.archive(&chat, false).await?;
     Ok(Created(Success::YES))
 }
 
@@ -386,7 +386,7 @@ pub async fn unread(
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    app.fleet.known(&tenant).await?.mark_unread(&chat).await?;
+    app.fleet.open_known(&tenant).await?.mark_unread(&chat).await?;
     Ok(Created(Success::YES))
 }
 
@@ -397,7 +397,7 @@ pub async fn delete(
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    app.fleet.known(&tenant).await?.delete_chat(&chat).await?;
+    app.fleet.open_known(&tenant).await?.delete_chat(&chat).await?;
     Ok(Json(Success::YES))
 }
 
@@ -408,6 +408,6 @@ pub async fn clear(
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    app.fleet.known(&tenant).await?.clear_chat(&chat).await?;
+    app.fleet.open_known(&tenant).await?.clear_chat(&chat).await?;
     Ok(Json(Success::YES))
 }

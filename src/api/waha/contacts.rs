@@ -43,7 +43,7 @@ pub enum SortBy {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Wanted {
+pub struct ContactListQuery {
     #[schemars(with = "TenantId")]
     session: Option<String>,
     #[schemars(required, example = "573009998877@c.us")]
@@ -58,9 +58,9 @@ pub struct Number {
     phone: Option<String>,
 }
 
-in_session!(List: session, Wanted: session, Number: session, Blocked: session);
+in_session!(List: session, ContactListQuery: session, Number: session, Blocked: session);
 
-impl Wanted {
+impl ContactListQuery {
     async fn id(&self, app: &App, tenant: &TenantId) -> Result<String, Problem> {
         chat(app, tenant, "contactId", self.contact_id.as_deref().unwrap_or_default()).await
     }
@@ -71,7 +71,7 @@ pub async fn all(
     State(app): State<App>,
     Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<List>>,
 ) -> Result<Json<Vec<person::Contact>>, Problem> {
-    let mut people = app.fleet.known(&tenant).await?.people().await?;
+    let mut people = app.fleet.open_known(&tenant).await?.people().await?;
     let name = |person: &Person| person.saved.as_ref().map_or(String::new(), |saved| saved.name.to_lowercase());
     if let Some(SortBy::Name) = wanted.sort_by {
         people.sort_by_key(name);
@@ -83,10 +83,10 @@ pub async fn all(
 /// `GET /api/contacts`
 pub async fn one(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<person::Contact>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
-    Ok(Json((&app.fleet.known(&tenant).await?.person(&id).await?).into()))
+    Ok(Json((&app.fleet.open_known(&tenant).await?.person(&id).await?).into()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -102,7 +102,7 @@ pub async fn in_session(
     Path(named): Path<ContactPath>,
 ) -> Result<Json<person::Contact>, Problem> {
     let id = chat(&app, &tenant, "id", &named.id).await?;
-    Ok(Json((&app.fleet.known(&tenant).await?.person(&id).await?).into()))
+    Ok(Json((&app.fleet.open_known(&tenant).await?.person(&id).await?).into()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -122,7 +122,7 @@ pub async fn save(
     Body(name): Body<Name>,
 ) -> Result<Json<Success>, Problem> {
     let id = chat(&app, &tenant, "chatId", &named.id).await?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let (first, last) = (name.first_name.unwrap_or_default(), name.last_name.unwrap_or_default());
     if !(1..=100).contains(&first.chars().count()) {
         return Err(flaw("firstName", "from 1 to 100 characters"));
@@ -137,7 +137,7 @@ pub async fn exists(
     Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Number>>,
 ) -> Result<Json<person::Existence>, Problem> {
     let phone = chat(&app, &tenant, "phone", wanted.phone.as_deref().unwrap_or_default()).await?;
-    Ok(Json(app.fleet.known(&tenant).await?.account(&phone).await?.into()))
+    Ok(Json(app.fleet.open_known(&tenant).await?.account(&phone).await?.into()))
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -150,10 +150,10 @@ pub struct About {
 /// `GET /api/contacts/about`
 pub async fn about(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<About>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
-    Ok(Json(About { about: app.fleet.known(&tenant).await?.about(&id).await? }))
+    Ok(Json(About { about: app.fleet.open_known(&tenant).await?.about(&id).await? }))
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -167,10 +167,10 @@ pub struct Picture {
 /// `GET /api/contacts/profile-picture`
 pub async fn picture(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Wanted>>,
+    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<Picture>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
-    Ok(Json(Picture { url: app.fleet.known(&tenant).await?.picture(&id).await? }))
+    Ok(Json(Picture { url: app.fleet.open_known(&tenant).await?.picture(&id).await? }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -201,7 +201,7 @@ pub async fn unblock(
 
 async fn set_blocked(app: &App, tenant: &TenantId, body: &Blocked, blocked: bool) -> Result<Created<Success>, Problem> {
     let id = chat(app, tenant, "contactId", body.contact_id.as_deref().unwrap_or_default()).await?;
-    app.fleet.known(tenant).await?.block(&id, blocked).await?;
+    app.fleet.open_known(tenant).await?.block(&id, blocked).await?;
     Ok(Created(Success::YES))
 }
 
@@ -217,13 +217,13 @@ pub async fn lids(
     For { tenant, .. }: For<Reading>,
     Query(wanted): Query<LidPage>,
 ) -> Result<Json<Vec<person::Names>>, Problem> {
-    let names = app.fleet.known(&tenant).await?.all_names().await?;
+    let names = app.fleet.open_known(&tenant).await?.all_names().await?;
     Ok(Json(page::cut(names, None, wanted.limit, wanted.offset).iter().map(Into::into).collect()))
 }
 
 /// `GET /api/{session}/lids/count`
 pub async fn count_lids(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Count>, Problem> {
-    Ok(Json(Count::of(&app.fleet.known(&tenant).await?.all_names().await?)))
+    Ok(Json(Count::of(&app.fleet.open_known(&tenant).await?.all_names().await?)))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -243,7 +243,7 @@ pub async fn number_of_lid(
     if !lid.ends_with("@lid") {
         return Err(flaw("lid", "expected a LID like 123456789@lid"));
     }
-    let names = app.fleet.known(&tenant).await?.names(&lid).await?;
+    let names = app.fleet.open_known(&tenant).await?.names(&lid).await?;
     Ok(Json(names.as_ref().map_or_else(|| person::Names { lid: Some(lid), pn: None }, Into::into)))
 }
 
@@ -264,6 +264,6 @@ pub async fn lid_of_number(
     if !number.ends_with("@s.whatsapp.net") {
         return Err(flaw("phoneNumber", "expected a phone number"));
     }
-    let names = app.fleet.known(&tenant).await?.names(&number).await?;
+    let names = app.fleet.open_known(&tenant).await?.names(&number).await?;
     Ok(Json(names.as_ref().map_or_else(|| person::Names { lid: None, pn: Some(chat_id(&number)) }, Into::into)))
 }

@@ -8,7 +8,7 @@ use super::{
         answer::Created,
         input::IdempotencyKey,
         problem::Problem,
-        upload::{Form, Given, Incoming},
+        upload::{Given, IncomingFile, UploadForm},
     },
     bare_id, flaw, humanize, mentions, recipient, ttl,
 };
@@ -17,7 +17,7 @@ use crate::{
         Delivery, Draft, Mentions, Message, SendRequest,
         media::{Attachment, AttachmentKind, Origin, sniff},
     },
-    session::Source,
+    session::FileSource,
     tenant::TenantId,
     waha::{self, View},
 };
@@ -25,31 +25,36 @@ use crate::{
 type Sent = Result<Created<waha::Message>, Problem>;
 
 /// `POST /api/sendImage`
-pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Image).await
 }
 
 /// `POST /api/sendFile`
-pub async fn file(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn file(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Document).await
 }
 
 /// `POST /api/sendVoice`
-pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Voice).await
 }
 
 /// `POST /api/sendVideo`
-pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Video).await
 }
 
 /// `POST /api/sendSticker`
-pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: Incoming) -> Sent {
+pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
     send(&app, &key, incoming, AttachmentKind::Sticker).await
 }
 
-async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, mut form }: Incoming, kind: AttachmentKind) -> Sent {
+async fn send(
+    app: &App,
+    key: &IdempotencyKey,
+    IncomingFile { tenant, mut form }: IncomingFile,
+    kind: AttachmentKind,
+) -> Sent {
     let chat_id = form.chat_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let to = recipient(app, &tenant, chat_id).await?;
     let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
@@ -66,7 +71,11 @@ async fn send(app: &App, key: &IdempotencyKey, Incoming { tenant, mut form }: In
 }
 
 /// The file of a request, as what it is to be sent.
-pub(super) fn attachment(app: &App, form: Form, kind: AttachmentKind) -> Result<(Attachment, Source), Problem> {
+pub(super) fn attachment(
+    app: &App,
+    form: UploadForm,
+    kind: AttachmentKind,
+) -> Result<(Attachment, FileSource), Problem> {
     needs_no_ffmpeg(kind, &form)?;
     let given = form.file.ok_or_else(|| flaw("file", "a url, data in base64, or a part of a form is required"))?;
     let (origin, source) = source(app, given, "file.url")?;
@@ -78,18 +87,18 @@ pub(super) fn attachment(app: &App, form: Form, kind: AttachmentKind) -> Result<
 }
 
 /// A file as it is given, and as it is told from another one under the same key.
-pub fn source(app: &App, given: Given, field: &'static str) -> Result<(Origin, Source), Problem> {
+pub fn source(app: &App, given: Given, field: &'static str) -> Result<(Origin, FileSource), Problem> {
     match given {
         Given::Url(url) => {
             let checked = app.fleet.env().files_from.check(&url).map_err(|refusal| flaw(field, refusal.to_string()))?;
-            Ok((Origin::Url(url), Source::At(checked)))
+            Ok((Origin::Url(url), FileSource::At(checked)))
         }
-        Given::Bytes(file) => Ok((Origin::Bytes(hex::encode(file.sha256)), Source::Here(file))),
+        Given::Bytes(file) => Ok((Origin::Bytes(hex::encode(file.sha256)), FileSource::Here(file))),
     }
 }
 
 /// What is asked to be converted, and is not yet what WhatsApp plays.
-fn needs_no_ffmpeg(kind: AttachmentKind, form: &Form) -> Result<(), Problem> {
+fn needs_no_ffmpeg(kind: AttachmentKind, form: &UploadForm) -> Result<(), Problem> {
     let wanted: &[&str] = match kind {
         AttachmentKind::Voice => &["audio/ogg"],
         AttachmentKind::Video | AttachmentKind::VideoNote => &["video/mp4"],

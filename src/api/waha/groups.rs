@@ -23,7 +23,7 @@ use crate::{
     message::phone,
     session::{
         Session,
-        groups::{Change, Setting, Settings},
+        groups::{GroupSetting, GroupSettings, MemberChange},
     },
     tenant::TenantId,
     waha::group::{Changed, Group, JoinRequest, Joined, Participant as Member},
@@ -45,7 +45,7 @@ impl GroupPath {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Wanted {
+pub struct GroupListQuery {
     limit: Option<usize>,
     offset: Option<usize>,
     sort_by: Option<SortBy>,
@@ -66,9 +66,9 @@ pub enum SortBy {
 pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<GroupListQuery>,
 ) -> Result<Json<Vec<Group>>, Problem> {
-    let mut groups = app.fleet.known(&tenant).await?.groups().await?;
+    let mut groups = app.fleet.open_known(&tenant).await?.groups().await?;
     if let Some(SortBy::Subject) = wanted.sort_by {
         groups.sort_by_key(|group| group.subject.to_lowercase());
     }
@@ -81,18 +81,17 @@ pub async fn list(
 
 /// `GET /api/{session}/groups/count`
 pub async fn count(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Count>, Problem> {
-    Ok(Json(Count::of(&app.fleet.known(&tenant).await?.groups().await?)))
+    Ok(Json(Count::of(&app.fleet.open_known(&tenant).await?.groups().await?)))
 }
 
 /// `POST /api/{session}/groups/refresh`: nothing is kept that could be old.
 pub async fn refresh(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Created<Success>, Problem> {
-    app.fleet.known(&tenant).await?.groups().await?;
+    app.fleet.open_known(&tenant).await?.groups().await?;
     Ok(Created(Success::YES))
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "NewGroup")]
-pub struct New {
+pub struct NewGroup {
     #[schemars(required, length(min = 1, max = 100), example = &"Cocina")]
     name: Option<String>,
     #[schemars(required, length(max = 1023))]
@@ -110,11 +109,11 @@ pub struct Participant {
 pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(new): Body<New>,
+    Body(new): Body<NewGroup>,
 ) -> Result<Created<Group>, Problem> {
     let members = new.participants.ok_or_else(|| flaw("participants", "is required"))?;
     let members = people(&app, &tenant, Some(members)).await?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let group = session.create_group(&new.name.unwrap_or_default(), &members).await?;
     Ok(Created(group.into()))
 }
@@ -125,7 +124,7 @@ pub async fn one(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<Group>, Problem> {
-    Ok(Json(app.fleet.known(&tenant).await?.group(&named.jid()).await?.into()))
+    Ok(Json(app.fleet.open_known(&tenant).await?.group(&named.jid()).await?.into()))
 }
 
 /// `POST /api/{session}/groups/{id}/leave`
@@ -134,7 +133,7 @@ pub async fn leave(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
 ) -> Result<Created<Success>, Problem> {
-    app.fleet.known(&tenant).await?.leave_group(&named.jid()).await?;
+    app.fleet.open_known(&tenant).await?.leave_group(&named.jid()).await?;
     Ok(Created(Success::YES))
 }
 
@@ -153,7 +152,7 @@ pub async fn join_info(
     Query(invitation): Query<Invitation>,
 ) -> Result<Json<Group>, Problem> {
     let code = invitation.code.unwrap_or_default();
-    Ok(Json(app.fleet.known(&tenant).await?.invited_to(&code).await?.into()))
+    Ok(Json(app.fleet.open_known(&tenant).await?.invited_to(&code).await?.into()))
 }
 
 /// `POST /api/{session}/groups/join`
@@ -163,7 +162,7 @@ pub async fn join(
     Body(invitation): Body<Invitation>,
 ) -> Result<Created<Joined>, Problem> {
     let code = invitation.code.unwrap_or_default();
-    Ok(Created(app.fleet.known(&tenant).await?.join_group(&code).await?.into()))
+    Ok(Created(app.fleet.open_known(&tenant).await?.join_group(&code).await?.into()))
 }
 
 /// `GET /api/{session}/groups/{id}/invite-code`
@@ -172,7 +171,7 @@ pub async fn invite_code(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<String>, Problem> {
-    Ok(Json(app.fleet.known(&tenant).await?.invite_code(&named.jid(), false).await?))
+    Ok(Json(app.fleet.open_known(&tenant).await?.invite_code(&named.jid(), false).await?))
 }
 
 /// `POST /api/{session}/groups/{id}/invite-code/revoke`
@@ -181,7 +180,7 @@ pub async fn renew_invite_code(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
 ) -> Result<Created<String>, Problem> {
-    Ok(Created(app.fleet.known(&tenant).await?.invite_code(&named.jid(), true).await?))
+    Ok(Created(app.fleet.open_known(&tenant).await?.invite_code(&named.jid(), true).await?))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -207,7 +206,7 @@ pub async fn set_subject(
     Body(texts): Body<NewSubject>,
 ) -> Result<Json<Success>, Problem> {
     let subject = texts.subject.ok_or_else(|| flaw("subject", "is required"))?;
-    app.fleet.known(&tenant).await?.set_group_subject(&named.jid(), &subject).await?;
+    app.fleet.open_known(&tenant).await?.set_group_subject(&named.jid(), &subject).await?;
     Ok(Json(Success::YES))
 }
 
@@ -219,7 +218,7 @@ pub async fn set_description(
     Body(texts): Body<NewDescription>,
 ) -> Result<Json<Success>, Problem> {
     let description = texts.description.ok_or_else(|| flaw("description", "is required; empty takes it away"))?;
-    app.fleet.known(&tenant).await?.set_group_description(&named.jid(), &description).await?;
+    app.fleet.open_known(&tenant).await?.set_group_description(&named.jid(), &description).await?;
     Ok(Json(Success::YES))
 }
 
@@ -229,7 +228,7 @@ pub async fn picture(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<PictureUrl>, Problem> {
-    Ok(Json(PictureUrl::new(app.fleet.known(&tenant).await?.group_picture(&named.jid()).await?)))
+    Ok(Json(PictureUrl::new(app.fleet.open_known(&tenant).await?.group_picture(&named.jid()).await?)))
 }
 
 /// `PUT /api/{session}/groups/{id}/picture`
@@ -239,7 +238,7 @@ pub async fn set_picture(
     Path(named): Path<GroupPath>,
     Body(body): Body<Picture>,
 ) -> Result<Json<Success>, Problem> {
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     session.set_group_picture(&named.jid(), picture::small(&app, &session, body.file, MAX_PICTURE).await?).await?;
     Ok(Json(Success::YES))
 }
@@ -250,7 +249,7 @@ pub async fn remove_picture(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<Success>, Problem> {
-    app.fleet.known(&tenant).await?.remove_group_picture(&named.jid()).await?;
+    app.fleet.open_known(&tenant).await?.remove_group_picture(&named.jid()).await?;
     Ok(Json(Success::YES))
 }
 
@@ -270,7 +269,7 @@ macro_rules! setting {
             For { tenant, .. }: For<Reading>,
             Path(named): Path<GroupPath>,
         ) -> Result<Json<$form>, Problem> {
-            let of: fn(Settings) -> bool = $of;
+            let of: fn(GroupSettings) -> bool = $of;
             Ok(Json($form { on: of(app.fleet.known(&tenant).await?.group(&named.jid()).await?.settings) }))
         }
 
@@ -295,7 +294,7 @@ setting!(
     "adminsOnly",
     "info-admin-only",
     |settings| settings.info_by_admins,
-    Setting::InfoByAdmins
+    GroupSetting::InfoByAdmins
 );
 setting!(
     messages_by_admins,
@@ -305,7 +304,7 @@ setting!(
     "adminsOnly",
     "messages-admin-only",
     |settings| settings.messages_by_admins,
-    Setting::MessagesByAdmins
+    GroupSetting::MessagesByAdmins
 );
 setting!(
     members_add,
@@ -315,7 +314,7 @@ setting!(
     "membersCanAddNewMember",
     "member-add-mode",
     |settings| settings.members_add,
-    Setting::MembersAdd
+    GroupSetting::MembersAdd
 );
 setting!(
     history,
@@ -325,7 +324,7 @@ setting!(
     "membersCanShareHistory",
     "member-share-history-mode",
     |settings| settings.members_share_history,
-    Setting::MembersShareHistory
+    GroupSetting::MembersShareHistory
 );
 setting!(
     approval,
@@ -335,7 +334,7 @@ setting!(
     "newMembersApprovalRequired",
     "membership-approval",
     |settings| settings.approval,
-    Setting::Approval
+    GroupSetting::Approval
 );
 
 /// `GET /api/{session}/groups/{id}/participants` and `…/participants/v2`
@@ -344,7 +343,7 @@ pub async fn members(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<Vec<Member>>, Problem> {
-    let group = app.fleet.known(&tenant).await?.group(&named.jid()).await?;
+    let group = app.fleet.open_known(&tenant).await?.group(&named.jid()).await?;
     Ok(Json(group.members.iter().map(Member::from).collect()))
 }
 
@@ -371,17 +370,17 @@ macro_rules! change {
     };
 }
 
-change!(add, "participants/add", Change::Add);
-change!(remove, "participants/remove", Change::Remove);
-change!(promote, "admin/promote", Change::Promote);
-change!(demote, "admin/demote", Change::Demote);
-change!(approve, "participants/join-requests/approve", Change::Approve);
-change!(reject, "participants/join-requests/reject", Change::Reject);
+change!(add, "participants/add", MemberChange::Add);
+change!(remove, "participants/remove", MemberChange::Remove);
+change!(promote, "admin/promote", MemberChange::Promote);
+change!(demote, "admin/demote", MemberChange::Demote);
+change!(approve, "participants/join-requests/approve", MemberChange::Approve);
+change!(reject, "participants/join-requests/reject", MemberChange::Reject);
 
 async fn changed(
     session: &Session,
     named: &GroupPath,
-    change: Change,
+    change: MemberChange,
     who: &[String],
 ) -> Result<Created<Vec<Changed>>, Problem> {
     let changed = session.change_group(&named.jid(), change, who).await?;
@@ -394,7 +393,7 @@ pub async fn join_requests(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<Vec<JoinRequest>>, Problem> {
-    let requests = app.fleet.known(&tenant).await?.join_requests(&named.jid()).await?;
+    let requests = app.fleet.open_known(&tenant).await?.join_requests(&named.jid()).await?;
     Ok(Json(requests.iter().map(JoinRequest::from).collect()))
 }
 

@@ -20,14 +20,13 @@ use crate::waha::{self, label::Label};
 
 /// `GET /api/{session}/labels`
 pub async fn list(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Label>>, Problem> {
-    let labels = app.fleet.known(&tenant).await?.labels().await?;
+    let labels = app.fleet.open_known(&tenant).await?.labels().await?;
     Ok(Json(labels.iter().map(Label::from).collect()))
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "NewLabel")]
-pub struct New {
+pub struct NewLabel {
     #[schemars(required, length(min = 1, max = 100), example = "Cliente nuevo")]
     name: Option<String>,
     /// WhatsApp's number of it.
@@ -38,7 +37,7 @@ pub struct New {
     color_hex: Option<String>,
 }
 
-impl New {
+impl NewLabel {
     fn name(&self) -> Result<&str, Problem> {
         self.name.as_deref().ok_or_else(|| flaw("name", "is required"))
     }
@@ -59,10 +58,10 @@ impl New {
 pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(new): Body<New>,
+    Body(new): Body<NewLabel>,
 ) -> Result<Created<Label>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
-    let made = app.fleet.known(&tenant).await?.create_label(name, color).await?;
+    let made = app.fleet.open_known(&tenant).await?.create_label(name, color).await?;
     Ok(Created((&made).into()))
 }
 
@@ -78,10 +77,10 @@ pub async fn change(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<LabelPath>,
-    Body(new): Body<New>,
+    Body(new): Body<NewLabel>,
 ) -> Result<Json<Label>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
-    let changed = app.fleet.known(&tenant).await?.change_label(&named.label_id, name, color).await?;
+    let changed = app.fleet.open_known(&tenant).await?.change_label(&named.label_id, name, color).await?;
     Ok(Json((&changed).into()))
 }
 
@@ -91,7 +90,7 @@ pub async fn delete(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<LabelPath>,
 ) -> Result<Json<Success>, Problem> {
-    app.fleet.known(&tenant).await?.delete_label(&named.label_id).await?;
+    app.fleet.open_known(&tenant).await?.delete_label(&named.label_id).await?;
     Ok(Json(Success::YES))
 }
 
@@ -102,21 +101,20 @@ pub async fn of_chat(
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Vec<Label>>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    let labels = app.fleet.known(&tenant).await?.labels_of(&chat).await?;
+    let labels = app.fleet.open_known(&tenant).await?.labels_of(&chat).await?;
     Ok(Json(labels.iter().map(Label::from).collect()))
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "ChatLabels")]
-pub struct Wanted {
+pub struct ChatLabels {
     /// These and no others.
     #[schemars(required)]
-    labels: Option<Vec<Named>>,
+    labels: Option<Vec<LabelIdPath>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "LabelId")]
-pub struct Named {
+pub struct LabelIdPath {
     #[schemars(example = "1")]
     id: String,
 }
@@ -126,12 +124,12 @@ pub async fn label_chat(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ChatPath>,
-    Body(wanted): Body<Wanted>,
+    Body(wanted): Body<ChatLabels>,
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let wanted = wanted.labels.ok_or_else(|| flaw("labels", "is required; empty takes all away"))?;
     let wanted: Vec<String> = wanted.into_iter().map(|label| label.id).collect();
-    app.fleet.known(&tenant).await?.label_chat(&chat, &wanted).await?;
+    app.fleet.open_known(&tenant).await?.label_chat(&chat, &wanted).await?;
     Ok(Json(Success::YES))
 }
 
@@ -147,6 +145,6 @@ pub async fn chats(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<LabelPath>,
 ) -> Result<Json<Vec<Labelled>>, Problem> {
-    let chats = app.fleet.known(&tenant).await?.chats_of_label(&named.label_id).await?;
+    let chats = app.fleet.open_known(&tenant).await?.chats_of_label(&named.label_id).await?;
     Ok(Json(chats.iter().map(|chat| Labelled { id: waha::chat_id(chat) }).collect()))
 }

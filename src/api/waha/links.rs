@@ -13,7 +13,7 @@ use super::{
     },
     flaw,
     picture::File,
-    sending::{Addressed, For, Sent, send_with},
+    sending::{For, SendAddressed, Sent, send_with},
 };
 use crate::message::{Draft, LinkPreview};
 
@@ -24,7 +24,7 @@ use crate::message::{Draft, LinkPreview};
 #[schemars(rename = "MessageLinkCustomPreviewRequest", extend("required" = ["session", "chatId", "text", "preview"]))]
 pub struct Custom {
     #[serde(flatten)]
-    to: Addressed,
+    to: SendAddressed,
     /// Has the preview's `url` in it.
     #[schemars(required, length(min = 1), example = "La carta: https://example.com/menu")]
     text: Option<String>,
@@ -32,12 +32,11 @@ pub struct Custom {
     /// take it, it is shown small.
     link_preview_high_quality: Option<bool>,
     #[serde(default, deserialize_with = "object")]
-    preview: Option<Shown>,
+    preview: Option<LinkPreviewData>,
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "LinkPreviewData")]
-pub struct Shown {
+pub struct LinkPreviewData {
     #[schemars(required, length(min = 1, max = 2048), example = "https://example.com/menu")]
     url: Option<String>,
     #[schemars(required, length(min = 1, max = 1024), example = "La Trattoria")]
@@ -54,7 +53,7 @@ pub struct Shown {
 #[schemars(rename = "MessageLinkPreviewRequest")]
 pub struct Titled {
     #[serde(flatten)]
-    to: Addressed,
+    to: SendAddressed,
     #[schemars(required, length(min = 1, max = 2048), example = "https://example.com/menu")]
     url: Option<String>,
     #[schemars(required, length(min = 1, max = 1024), example = "La Trattoria")]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     super::{
         auth::Names,
-        openapi::{Operation, Place, Takes},
+        openapi::{Operation, ParameterIn, Takes},
         problem::Problem,
         stream,
     },
@@ -87,10 +87,10 @@ pub struct MessageList {
 
 impl MessageList {
     /// The query, for one chat or for all.
-    pub fn query(&self, chat: Option<String>) -> Result<history::Query, Problem> {
+    pub fn query(&self, chat: Option<String>) -> Result<history::MessageQuery, Problem> {
         let expected = || flaw("filter.ack", "expected -1 to 4, or ERROR, PENDING, SERVER, DEVICE, READ, PLAYED");
         let delivery = self.ack.as_deref().map(|ack| delivery(ack).ok_or_else(expected));
-        Ok(history::Query {
+        Ok(history::MessageQuery {
             chat,
             offset: self.offset.unwrap_or(0).min(MAX_OFFSET),
             limit: self.limit.unwrap_or(PAGE).min(MAX_PAGE),
@@ -99,7 +99,7 @@ impl MessageList {
             from_me: self.from_me,
             delivery: delivery.transpose()?,
             oldest_first: self.sort_order == SortOrder::Asc,
-            ..history::Query::default()
+            ..history::MessageQuery::default()
         })
     }
 }
@@ -143,7 +143,7 @@ pub struct ChatList {
 
 impl ChatList {
     /// Reads these chats; all, if there are none.
-    pub async fn read(&self, session: &Session, ids: &HashSet<String>) -> Result<Vec<history::Chat>, Problem> {
+    pub async fn read(&self, session: &Session, ids: &HashSet<String>) -> Result<Vec<history::ChatSummary>, Problem> {
         let (offset, limit) = (self.offset.unwrap_or(0), self.limit.unwrap_or(PAGE).min(MAX_PAGE));
         let read = async |offset, limit| {
             let chats = match ids.is_empty() {
@@ -200,7 +200,7 @@ struct IdsParameter {
 
 impl Takes for Ids {
     fn takes(operation: &mut Operation<'_>) {
-        operation.parameters::<IdsParameter>(Place::Query);
+        operation.parameters::<IdsParameter>(ParameterIn::Query);
         operation.may_fail(&[400, 422]);
     }
 }

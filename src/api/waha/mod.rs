@@ -44,10 +44,10 @@ use super::{
 };
 use crate::{
     message::{
-        Delivery, Humanize, Mentions, Message, Target,
-        history::{self, Entry},
+        Delivery, Humanize, Mentions, Message, MessageTarget,
+        history::{self, HistoryEntry},
     },
-    session::{self, RefusedSend, Session},
+    session::{self, AcceptError, Session},
     tenant::TenantId,
     waha::{self, MessageId, Source, View},
 };
@@ -97,7 +97,7 @@ pub(super) fn humanize(asked: Option<bool>) -> Option<Humanize> {
 pub(super) async fn chat(app: &App, tenant: &TenantId, field: &'static str, text: &str) -> Result<String, Problem> {
     match readings(app, tenant, field, text).await?.as_slice() {
         [one] => Ok(one.clone()),
-        several => Ok(app.fleet.known(tenant).await?.which(field, several).await?),
+        several => Ok(app.fleet.open_known(tenant).await?.which(field, several).await?),
     }
 }
 
@@ -134,15 +134,15 @@ async fn conversations<C: FromIterator<String>>(
 }
 
 /// A message of a chat, as WAHA's clients name it: by an id that says who wrote it, or by WhatsApp's own, which is looked up there.
-async fn target(session: &Session, chat: &str, text: &str) -> Result<Target, Problem> {
+async fn target(session: &Session, chat: &str, text: &str) -> Result<MessageTarget, Problem> {
     let named = message_id("messageId", text);
     let id = match named {
         Ok(id) => id,
         Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             let (chat, id) = (Some(chat.to_owned()), Some(text.to_owned()));
-            let query = history::Query { chat, id, limit: 1, ..history::Query::default() };
+            let query = history::MessageQuery { chat, id, limit: 1, ..history::MessageQuery::default() };
             let found = session.messages(&query).await?;
-            waha::message_id(&found.first().ok_or(RefusedSend::UnknownMessage)?.message)
+            waha::message_id(&found.first().ok_or(AcceptError::UnknownMessage)?.message)
         }
         Err(flaw) => return Err(flaw),
     };
@@ -178,7 +178,7 @@ fn accepted(message: &Message) -> waha::Message {
 }
 
 /// A message from the history.
-fn listed(session: &Session, entry: &Entry) -> waha::Message {
+fn listed(session: &Session, entry: &HistoryEntry) -> waha::Message {
     let me = own_jid(session);
     let source = if entry.is_ours { Source::Api } else { Source::App };
     let url = session.file_url(&entry.message);

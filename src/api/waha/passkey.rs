@@ -23,7 +23,7 @@ use super::{
     Success,
 };
 use crate::{
-    session::{Assertion, Challenge, RefusedPasskey, Session},
+    session::{Assertion, Challenge, PasskeyStepError, Session},
     tenant::TenantId,
 };
 
@@ -72,7 +72,7 @@ pub async fn confirm(
 async fn session(app: &App, tenant: &TenantId) -> Result<Session, Problem> {
     match app.fleet.serving(tenant).await? {
         Some(session) => Ok(session),
-        None if app.fleet.record(tenant).await?.is_some() => Err(RefusedPasskey::NotAsked.into()),
+        None if app.fleet.record(tenant).await?.is_some() => Err(PasskeyStepError::NotAsked.into()),
         None => Err(Problem::unknown_tenant()),
     }
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     message::media::Origin,
     outbound::{OutboundError, Request},
-    session::{Session, Source},
+    session::{FileSource, Session},
 };
 
 /// One pixel, as an example.
@@ -46,7 +46,7 @@ pub async fn small(app: &App, session: &Session, file: Option<File>, limit: usiz
 
 impl File {
     /// Where its bytes are, decoded if they are here; `fields`: what `url` and `data` are called. `None`: there is neither.
-    pub async fn open(self, app: &App, fields: [&'static str; 2]) -> Result<Option<(Origin, Source)>, Problem> {
+    pub async fn open(self, app: &App, fields: [&'static str; 2]) -> Result<Option<(Origin, FileSource)>, Problem> {
         let [url_field, data_field] = fields;
         let given = match (self.url.filter(|url| !url.is_empty()), self.data.filter(|data| !data.is_empty())) {
             (Some(_), Some(_)) => return Err(flaw(data_field, "either url or data")),

@@ -17,14 +17,13 @@ use super::{
     flaw,
 };
 use crate::{
-    session::Mood,
+    session::PresenceState,
     waha::person::{Presence, Presences},
 };
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "NewPresence")]
-pub struct New {
+pub struct NewPresence {
     #[schemars(required, example = &"online")]
     presence: Option<Presence>,
     /// For typing, recording and paused.
@@ -35,13 +34,13 @@ pub struct New {
 pub async fn set(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
-    Body(new): Body<New>,
+    Body(new): Body<NewPresence>,
 ) -> Result<Created<Success>, Problem> {
     let mood = new.presence.ok_or_else(|| flaw("presence", "is required"))?.into();
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     match mood {
-        Mood::Online | Mood::Offline => session.show_online(mood == Mood::Online).await?,
-        Mood::Typing | Mood::Recording | Mood::Paused => {
+        PresenceState::Online | PresenceState::Offline => session.show_online(mood == PresenceState::Online).await?,
+        PresenceState::Typing | PresenceState::Recording | PresenceState::Paused => {
             let chat = chat(&app, &tenant, "chatId", new.chat_id.as_deref().unwrap_or_default()).await?;
             session.show_mood(&chat, mood).await?;
         }
@@ -51,7 +50,7 @@ pub async fn set(
 
 /// `GET /api/{session}/presence`: of all chats that were asked for.
 pub async fn all(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Presences>>, Problem> {
-    let presences = app.fleet.known(&tenant).await?.presences();
+    let presences = app.fleet.open_known(&tenant).await?.presences();
     Ok(Json(presences.iter().map(|(chat, shown)| Presences::new(chat, shown)).collect()))
 }
 
@@ -62,7 +61,7 @@ pub async fn one(
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Presences>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    let (chat, shown) = app.fleet.known(&tenant).await?.presence(&chat).await?;
+    let (chat, shown) = app.fleet.open_known(&tenant).await?.presence(&chat).await?;
     Ok(Json(Presences::new(&chat, &shown)))
 }
 
@@ -73,6 +72,6 @@ pub async fn subscribe(
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
-    app.fleet.known(&tenant).await?.follow_presence(&chat).await?;
+    app.fleet.open_known(&tenant).await?.follow_presence(&chat).await?;
     Ok(Created(Success::YES))
 }

@@ -21,7 +21,7 @@ pub const MAX_PICTURE: usize = 1024 * 1024;
 
 /// `GET /api/{session}/profile`
 pub async fn show(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<person::Profile>, Problem> {
-    Ok(Json(app.fleet.known(&tenant).await?.profile().await?.into()))
+    Ok(Json(app.fleet.open_known(&tenant).await?.profile().await?.into()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -38,7 +38,7 @@ pub async fn set_name(
     Body(body): Body<Name>,
 ) -> Result<Json<Success>, Problem> {
     let name = body.name.ok_or_else(|| flaw("name", "is required"))?;
-    app.fleet.known(&tenant).await?.set_name(&name).await?;
+    app.fleet.open_known(&tenant).await?.set_name(&name).await?;
     Ok(Json(Success::YES))
 }
 
@@ -57,7 +57,7 @@ pub async fn set_about(
     Body(body): Body<About>,
 ) -> Result<Json<Success>, Problem> {
     let about = body.status.ok_or_else(|| flaw("status", "is required"))?;
-    app.fleet.known(&tenant).await?.set_about(&about).await?;
+    app.fleet.open_known(&tenant).await?.set_about(&about).await?;
     Ok(Json(Success::YES))
 }
 
@@ -75,7 +75,7 @@ pub async fn set_picture(
     For { tenant, .. }: For<Controlling>,
     Body(body): Body<Picture>,
 ) -> Result<Json<Success>, Problem> {
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     session.set_picture(picture::small(&app, &session, body.file, MAX_PICTURE).await?).await?;
     Ok(Json(Success::YES))
 }
@@ -85,6 +85,6 @@ pub async fn remove_picture(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
 ) -> Result<Json<Success>, Problem> {
-    app.fleet.known(&tenant).await?.remove_picture().await?;
+    app.fleet.open_known(&tenant).await?.remove_picture().await?;
     Ok(Json(Success::YES))
 }

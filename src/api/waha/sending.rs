@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Mentions, Poll, SendRequest, card},
-    session::{self, Source},
+    session::{self, FileSource},
     tenant::TenantId,
     waha,
 };
@@ -32,8 +32,7 @@ pub(super) type For<T> = Asked<Sending, Body<T>>;
 
 /// To whom, and in answer to what.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "SendAddressed")]
-pub struct Addressed {
+pub struct SendAddressed {
     #[schemars(with = "TenantId")]
     pub(super) session: Option<String>,
     #[serde(rename = "chatId")]
@@ -56,17 +55,16 @@ pub struct Addressed {
 
 /// A text. Nothing is fetched for it: a link in it has a preview only when it is sent with one, see `/api/send/link-custom-preview`.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "SendTextRequest")]
-pub struct Text {
+pub struct SendTextRequest {
     #[serde(flatten)]
-    to: Addressed,
+    to: SendAddressed,
     #[schemars(required, length(min = 1), example = "Su pedido está listo")]
     text: Option<String>,
     /// Chat ids of people, whom the text names as `@number`; `all`: all of a group, named as `@all`.
     mentions: Option<Vec<String>>,
 }
 
-in_session!(Addressed: session, Text: to.session, Place: to.session, People: to.session, NewPoll: to.session, Vote: to.session);
+in_session!(SendAddressed: session, SendTextRequest: to.session, SendLocation: to.session, SendContacts: to.session, NewPoll: to.session, SendPollVote: to.session);
 in_session!(Chosen: session);
 in_session!(Reaction: session, Sign: session, Forward: to.session, Star: session, QueryText: session);
 
@@ -74,7 +72,7 @@ in_session!(Reaction: session, Sign: session, Forward: to.session, Star: session
 pub async fn text(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<Text>,
+    Asked { tenant, asked: Body(body), .. }: For<SendTextRequest>,
 ) -> Sent {
     let mentions = mentions(&app, &tenant, body.mentions).await?;
     let draft = Draft::Text { text: body.text.unwrap_or_default(), mentions };
@@ -83,10 +81,9 @@ pub async fn text(
 
 /// A place on the map.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "SendLocation")]
-pub struct Place {
+pub struct SendLocation {
     #[serde(flatten)]
-    to: Addressed,
+    to: SendAddressed,
     #[schemars(required, range(min = -90, max = 90), example = 4.711)]
     latitude: Option<f64>,
     #[schemars(required, range(min = -180, max = 180), example = -74.0721)]
@@ -98,7 +95,7 @@ pub struct Place {
 pub async fn location(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<Place>,
+    Asked { tenant, asked: Body(body), .. }: For<SendLocation>,
 ) -> Sent {
     let place = Location {
         latitude: body.latitude.ok_or_else(|| flaw("latitude", "is required"))?,
@@ -111,19 +108,17 @@ pub async fn location(
 
 /// Contact cards.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "SendContacts")]
-pub struct People {
+pub struct SendContacts {
     #[serde(flatten)]
-    to: Addressed,
+    to: SendAddressed,
     #[schemars(required, length(min = 1, max = 100))]
-    contacts: Option<Vec<Person>>,
+    contacts: Option<Vec<ContactCard>>,
 }
 
 /// A card as it is, or what one is made of.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "ContactCard")]
-pub struct Person {
+pub struct ContactCard {
     #[schemars(example = "Ana Gómez")]
     full_name: Option<String>,
     organization: Option<String>,
@@ -138,7 +133,7 @@ pub struct Person {
 pub async fn contacts(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<People>,
+    Asked { tenant, asked: Body(body), .. }: For<SendContacts>,
 ) -> Sent {
     let country = app.fleet.country(&tenant);
     let mut contacts = Vec::new();
@@ -149,7 +144,7 @@ pub async fn contacts(
 }
 
 /// A card as it is given, or one made from its fields. `country`: where a number without a country code is dialed.
-async fn contact_of(person: Person, country: CountryId) -> Result<Contact, Problem> {
+async fn contact_of(person: ContactCard, country: CountryId) -> Result<Contact, Problem> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     if let Some(vcard) = given(person.vcard) {
         return Ok(Contact { name: card::name(&vcard), vcard });
@@ -179,7 +174,7 @@ async fn contact_of(person: Person, country: CountryId) -> Result<Contact, Probl
 #[schemars(rename = "SendPoll")]
 pub struct NewPoll {
     #[serde(flatten)]
-    to: Addressed,
+    to: SendAddressed,
     #[schemars(required)]
     poll: Option<PollForm>,
 }
@@ -213,10 +208,10 @@ pub async fn poll(
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "SendPollVote", description = "A vote in a poll.")]
-pub struct Vote {
+#[schemars(description = "A vote in a poll.")]
+pub struct SendPollVote {
     #[serde(flatten)]
-    to: Addressed,
+    to: SendAddressed,
     /// The id of the poll's message.
     #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     poll_message_id: Option<String>,
@@ -237,7 +232,7 @@ pub enum OneOrSeveral {
 pub async fn vote(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<Vote>,
+    Asked { tenant, asked: Body(body), .. }: For<SendPollVote>,
 ) -> Sent {
     let poll = body.poll_message_id.ok_or_else(|| flaw("pollMessageId", "is required"))?;
     let options = body.votes.unwrap_or_default().into_iter().flat_map(|vote| match vote {
@@ -269,7 +264,7 @@ pub async fn reaction(
 ) -> Result<Json<waha::Message>, Problem> {
     let about = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let target = session.target(&about.chat, &about.id, about.from_me, about.participant.as_deref());
     let request = SendRequest {
         to: about.chat,
@@ -285,7 +280,7 @@ pub async fn reaction(
 }
 
 /// A kind of message that linked devices cannot write.
-pub async fn cannot(_: For<Addressed>) -> Result<Infallible, Problem> {
+pub async fn cannot(_: For<SendAddressed>) -> Result<Infallible, Problem> {
     Err(Problem::not_implemented("buttons and lists are for WhatsApp's business API"))
 }
 
@@ -318,7 +313,7 @@ pub async fn choose(
 ) -> Sent {
     let draft =
         Draft::Choice { id: body.button.unwrap_or_default(), text: body.selected_display_text.unwrap_or_default() };
-    let to = Addressed {
+    let to = SendAddressed {
         session: None,
         chat_id: body.chat_id,
         id: None,
@@ -348,7 +343,7 @@ pub async fn seen(State(app): State<App>, Asked { tenant, asked: Body(sign), .. 
     let chat = chat(&app, &tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let ids = sign.message_ids.unwrap_or_default().into_iter().chain(sign.message_id);
     let ids: Vec<String> = ids.map(|id| bare_id(&id)).collect();
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     session.mark_read(&chat, &ids).await?;
     Ok(Done)
 }
@@ -371,12 +366,12 @@ pub async fn not_typing(
 
 async fn show_typing(app: &App, tenant: &TenantId, sign: &Sign, typing: bool) -> Result<Done, Problem> {
     let chat = chat(app, tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
-    let session = app.fleet.known(tenant).await?;
+    let session = app.fleet.open_known(tenant).await?;
     session.show_typing(&chat, typing).await?;
     Ok(Done)
 }
 
-async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: Addressed, draft: Draft) -> Sent {
+async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: SendAddressed, draft: Draft) -> Sent {
     send_with(app, tenant, key, to, draft, None).await
 }
 
@@ -385,9 +380,9 @@ pub(super) async fn send_with(
     app: &App,
     tenant: &TenantId,
     key: &IdempotencyKey,
-    to: Addressed,
+    to: SendAddressed,
     draft: Draft,
-    source: Option<Source>,
+    source: Option<FileSource>,
 ) -> Sent {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {
@@ -411,7 +406,7 @@ pub(super) async fn send_with(
 #[schemars(rename = "ForwardMessage")]
 pub struct Forward {
     #[serde(flatten)]
-    to: Addressed,
+    to: SendAddressed,
     #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: Option<String>,
 }
@@ -449,7 +444,7 @@ pub async fn star(
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", body.chat_id.as_deref().unwrap_or_default()).await?;
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
-    let session = app.fleet.known(&tenant).await?;
+    let session = app.fleet.open_known(&tenant).await?;
     let target = target(&session, &chat, &body.message_id.unwrap_or_default()).await?;
     session.star(&chat, &target, starred).await?;
     Ok(Json(Success::YES))
@@ -506,7 +501,7 @@ pub async fn happening(
         place: form.location.and_then(|place| place.name).unwrap_or_default(),
         extra_guests: form.extra_guests_allowed.unwrap_or(false),
     };
-    let to = Addressed {
+    let to = SendAddressed {
         session: None,
         chat_id: body.chat_id,
         id: None,
@@ -534,7 +529,7 @@ pub async fn text_by_query(
     key: IdempotencyKey,
     Asked { tenant, asked: Query(query), .. }: Asked<Sending, Query<QueryText>>,
 ) -> Sent {
-    let to = Addressed {
+    let to = SendAddressed {
         session: None,
         chat_id: query.phone,
         id: None,
@@ -558,5 +553,5 @@ pub async fn new_message_id(
     State(app): State<App>,
     auth::For { tenant, .. }: auth::For<Sending>,
 ) -> Result<Json<NewId>, Problem> {
-    Ok(Json(NewId { id: app.fleet.known(&tenant).await?.new_message_id() }))
+    Ok(Json(NewId { id: app.fleet.open_known(&tenant).await?.new_message_id() }))
 }

@@ -38,14 +38,14 @@ use crate::{
     store::StoreError,
     tenant::{InvalidTenantId, TenantId},
     waha::Me,
-    webhook::{Form, WebhookError},
+    webhook::{SessionConfig, WebhookError},
 };
 
 /// `GET /api/sessions`: those that the caller may see.
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<SessionListQuery>,
 ) -> Result<Json<Vec<Info>>, Problem> {
     let all = wanted.all.as_deref() == Some("true");
     let records = match wanted.open.as_deref() {
@@ -78,7 +78,7 @@ pub async fn list(
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub struct Wanted {
+pub struct SessionListQuery {
     /// `true`: also those that never paired.
     all: Option<String>,
     /// Beyond WAHA; `true`: only those that are open in this process, without a look into the directory, which costs the vault a read
@@ -112,8 +112,7 @@ impl JsonSchema for Configuration {
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "NewSession")]
-pub struct New {
+pub struct NewSession {
     /// Left out: one is made up.
     #[schemars(with = "Option<TenantId>", example = &"gelateria")]
     #[serde(default, deserialize_with = "given_name")]
@@ -158,7 +157,7 @@ fn given_name<'de, D: Deserializer<'de>>(field: D) -> Result<NewName, D::Error> 
     Ok(Option::<String>::deserialize(field)?.map_or_else(NewName::default, NewName))
 }
 
-impl Names for New {
+impl Names for NewSession {
     fn tenant(&self) -> Option<&str> {
         Some(&self.name.0)
     }
@@ -175,8 +174,8 @@ fn misnamed(error: Option<InvalidTenantId>) -> Problem {
 /// `POST /api/sessions`: an existing one is not changed.
 pub async fn create(
     State(app): State<App>,
-    Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<New>>,
-) -> Result<Created<Brief>, Problem> {
+    Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<NewSession>>,
+) -> Result<Created<SessionBrief>, Problem> {
     if is_known(&app, &tenant).await? {
         return Err(Problem::session_exists(&tenant));
     }
@@ -203,12 +202,12 @@ async fn make(
     config: Option<Configuration>,
     display_name: Option<DisplayName>,
     start: bool,
-) -> Result<Created<Brief>, Problem> {
+) -> Result<Created<SessionBrief>, Problem> {
     let fleet = app.fleet.clone();
     let making = async move {
         // One that may not be started is not changed either.
         let session =
-            if start { app.fleet.opened_to_connect(&tenant).await? } else { app.fleet.opened(&tenant).await? };
+            if start { app.fleet.open_for_connect(&tenant).await? } else { app.fleet.open_or_create(&tenant).await? };
         if start && session.is_stopped() {
             session.may_log_in()?;
         }
@@ -240,15 +239,14 @@ async fn begun(session: &Session) -> Status {
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "SessionToStart")]
-pub struct ToStart {
+pub struct SessionToStart {
     #[schemars(with = "TenantId")]
     name: Option<String>,
     /// Webhooks, metadata, country, and what WAHA has there besides. Left out: as it is.
     config: Option<Configuration>,
 }
 
-impl Names for ToStart {
+impl Names for SessionToStart {
     fn tenant(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -261,8 +259,8 @@ impl Names for ToStart {
 /// `POST /api/sessions/start`: makes the session if there is none, else changes it.
 pub async fn start_named(
     State(app): State<App>,
-    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<ToStart>>,
-) -> Result<Created<Brief>, Problem> {
+    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<SessionToStart>>,
+) -> Result<Created<SessionBrief>, Problem> {
     if !is_known(&app, &tenant).await? {
         check_new(&app, named.config.as_ref())?;
     }
@@ -281,8 +279,7 @@ pub async fn one(State(app): State<App>, For { tenant, caller, .. }: For<Reading
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "SessionChange")]
-pub struct Change {
+pub struct SessionChange {
     /// Webhooks, metadata, country, and what WAHA has there besides: all of it is replaced. Left out: it stays.
     config: Option<Configuration>,
     /// Beyond WAHA: how people call it. Left out: it stays.
@@ -294,9 +291,9 @@ pub struct Change {
 pub async fn change(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(change): Body<Change>,
-) -> Result<Json<Brief>, Problem> {
-    let session = app.fleet.known(&tenant).await?;
+    Body(change): Body<SessionChange>,
+) -> Result<Json<SessionBrief>, Problem> {
+    let session = app.fleet.open_known(&tenant).await?;
     if let Some(config) = change.config.filter(|config| !config.0.is_null()) {
         configure(&app, &session, config).await??;
     }
@@ -342,8 +339,11 @@ pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Res
 }
 
 /// `POST /api/sessions/{session}/start`
-pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
-    let session = app.fleet.reclaimed(&tenant).await?;
+pub async fn start(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Created<SessionBrief>, Problem> {
+    let session = app.fleet.open_or_reclaim(&tenant).await?;
     if session.is_stopped() {
         session.may_log_in()?;
     }
@@ -352,10 +352,13 @@ pub async fn start(State(app): State<App>, For { tenant, .. }: For<Controlling>)
 }
 
 /// `POST /api/sessions/{session}/restart`: a new connection with the same credentials.
-pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
-    let session = app.fleet.reclaimed(&tenant).await?;
+pub async fn restart(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Created<SessionBrief>, Problem> {
+    let session = app.fleet.open_or_reclaim(&tenant).await?;
     session.may_log_in()?;
-    let session = app.fleet.opened_to_connect(&tenant).await?;
+    let session = app.fleet.open_for_connect(&tenant).await?;
     // One that is connected, or waits before its next dial, is only told to dial: to tell it to connect would count as one login more.
     if session.is_stopped() || !session.status().paired {
         session.connect().await;
@@ -365,23 +368,29 @@ pub async fn restart(State(app): State<App>, For { tenant, .. }: For<Controlling
 }
 
 /// `POST /api/sessions/{session}/logout`: unlinks at WhatsApp.
-pub async fn logout(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
+pub async fn logout(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Created<SessionBrief>, Problem> {
     end(&app, &tenant).await
 }
 
-async fn end(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> {
-    let session = app.fleet.known(tenant).await?;
+async fn end(app: &App, tenant: &TenantId) -> Result<Created<SessionBrief>, Problem> {
+    let session = app.fleet.open_known(tenant).await?;
     app.fleet.disconnect(tenant).await?;
     Ok(Created(brief(app, tenant, &session.status()).await?))
 }
 
 /// `POST /api/sessions/{session}/stop`: stays linked, and away until it is started.
-pub async fn stop(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Created<Brief>, Problem> {
+pub async fn stop(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Created<SessionBrief>, Problem> {
     leave(&app, &tenant).await
 }
 
-async fn leave(app: &App, tenant: &TenantId) -> Result<Created<Brief>, Problem> {
-    let session = app.fleet.known(tenant).await?;
+async fn leave(app: &App, tenant: &TenantId) -> Result<Created<SessionBrief>, Problem> {
+    let session = app.fleet.open_known(tenant).await?;
     session.stop().await?;
     Ok(Created(brief(app, tenant, &session.status()).await?))
 }
@@ -394,7 +403,7 @@ pub async fn delete(
     State(app): State<App>,
     For { tenant, caller, .. }: For<Controlling>,
 ) -> Result<Json<Success>, Problem> {
-    let session = match app.fleet.known(&tenant).await {
+    let session = match app.fleet.open_known(&tenant).await {
         Err(FleetError::Unknown) => return Ok(Json(Success::YES)),
         known => known?,
     };
@@ -419,15 +428,14 @@ pub async fn delete(
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "NamedSession")]
-pub struct Named {
+pub struct NamedSession {
     #[schemars(with = "TenantId")]
     name: Option<String>,
     /// Of a stop: unlink as well.
     logout: Option<bool>,
 }
 
-impl Names for Named {
+impl Names for NamedSession {
     fn tenant(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -440,16 +448,16 @@ impl Names for Named {
 /// `POST /api/sessions/stop`
 pub async fn stop_named(
     State(app): State<App>,
-    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<Named>>,
-) -> Result<Created<Brief>, Problem> {
+    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<NamedSession>>,
+) -> Result<Created<SessionBrief>, Problem> {
     if named.logout == Some(true) { end(&app, &tenant).await } else { leave(&app, &tenant).await }
 }
 
 /// `POST /api/sessions/logout`
 pub async fn logout_named(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Body<Named>>,
-) -> Result<Created<Brief>, Problem> {
+    Asked { tenant, .. }: Asked<Controlling, Body<NamedSession>>,
+) -> Result<Created<SessionBrief>, Problem> {
     end(&app, &tenant).await
 }
 
@@ -466,7 +474,7 @@ pub struct TimelockForm {
 
 /// `GET /api/sessions/{session}/timelock`
 pub async fn timelock(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<TimelockForm>, Problem> {
-    let Timelock { kind, active, ends } = app.fleet.known(&tenant).await?.timelock().await?;
+    let Timelock { kind, active, ends } = app.fleet.open_known(&tenant).await?.timelock().await?;
     Ok(Json(TimelockForm { enforcement_type: kind, is_active: active, time_enforcement_ends: ends }))
 }
 
@@ -489,7 +497,7 @@ pub struct CappingForm {
 /// `GET /api/sessions/{session}/capping`
 pub async fn capping(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<CappingForm>, Problem> {
     let Capping { status, total, used, begins, ends, meta_verified, one_time } =
-        app.fleet.known(&tenant).await?.capping().await?;
+        app.fleet.open_known(&tenant).await?.capping().await?;
     Ok(Json(CappingForm {
         capping_status: status,
         total_quota: total,
@@ -508,7 +516,7 @@ pub struct QrFormat {
 }
 
 /// What a phone scans.
-pub enum Qr {
+pub enum QrPicture {
     Raw(String),
     Base64(Vec<u8>),
     Png(Vec<u8>),
@@ -529,7 +537,7 @@ enum QrForm {
     },
 }
 
-impl IntoResponse for Qr {
+impl IntoResponse for QrPicture {
     fn into_response(self) -> Response {
         let fresh = [(header::CACHE_CONTROL, "no-store")];
         match self {
@@ -542,7 +550,7 @@ impl IntoResponse for Qr {
     }
 }
 
-impl Gives for Qr {
+impl Gives for QrPicture {
     fn gives(operation: &mut Operation<'_>) {
         operation.gives_json::<QrForm>(StatusCode::OK);
         operation.gives_body(StatusCode::OK, "image/png", json_schema!({ "type": "string", "format": "binary" }));
@@ -555,18 +563,18 @@ pub async fn qr(
     For { tenant, .. }: For<Controlling>,
     Query(form): Query<QrFormat>,
     headers: HeaderMap,
-) -> Result<Qr, Problem> {
+) -> Result<QrPicture, Problem> {
     still_looks(&app, &tenant).await?;
     let now = app.fleet.env().clock.now();
     let qr = status(&app, &tenant).await?.and_then(|status| status.qr).filter(|qr| qr.expires_at > now);
     let no_code = || Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again");
     let qr = qr.ok_or_else(no_code)?;
     if form.format.as_deref() == Some("raw") {
-        return Ok(Qr::Raw(qr.code.expose().to_owned()));
+        return Ok(QrPicture::Raw(qr.code.expose().to_owned()));
     }
     let png = super::super::qr::png(qr.code.expose()).ok_or_else(no_code)?;
     let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    Ok(if accepts.contains("application/json") { Qr::Base64(png) } else { Qr::Png(png) })
+    Ok(if accepts.contains("application/json") { QrPicture::Base64(png) } else { QrPicture::Png(png) })
 }
 
 /// `None`: the directory knows the tenant, and it is not open in this process.
@@ -583,10 +591,10 @@ async fn status(app: &App, tenant: &TenantId) -> Result<Option<Status>, Problem>
 /// A session as its changes are answered.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Session")]
-pub struct Brief {
+pub struct SessionBrief {
     name: TenantId,
     status: SessionState,
-    config: Shown,
+    config: ShownSettings,
     me: Option<Me>,
     engine: Engine,
 }
@@ -603,9 +611,9 @@ const ENGINE: Engine = Engine { engine: "NOWEB" };
 /// A session's settings.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "SessionSettings")]
-pub struct Shown {
+pub struct ShownSettings {
     #[serde(flatten)]
-    form: Form,
+    form: SessionConfig,
     /// Beyond WAHA: where phone numbers without a country code are dialed, by two letters (ISO 3166).
     country: String,
 }
@@ -619,7 +627,7 @@ pub struct Info {
     status: SessionState,
     /// As it may be changed and written back; secrets masked. Left out: it is not known in this process, or the caller may not change it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    config: Option<Shown>,
+    config: Option<ShownSettings>,
     me: Option<Me>,
     engine: Engine,
     presence: Nothing,
@@ -687,13 +695,13 @@ pub struct Timestamps {
     activity: i64,
 }
 
-async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<Brief, Problem> {
+async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<SessionBrief, Problem> {
     let config = shown(app, tenant, app.webhooks.show(tenant).await?);
-    Ok(Brief { name: tenant.clone(), status: status.state, config, me: Me::of(status), engine: ENGINE })
+    Ok(SessionBrief { name: tenant.clone(), status: status.state, config, me: Me::of(status), engine: ENGINE })
 }
 
-fn shown(app: &App, tenant: &TenantId, form: Form) -> Shown {
-    Shown { form, country: format!("{:?}", app.fleet.country(tenant)) }
+fn shown(app: &App, tenant: &TenantId, form: SessionConfig) -> ShownSettings {
+    ShownSettings { form, country: format!("{:?}", app.fleet.country(tenant)) }
 }
 
 async fn info(app: &App, caller: &Caller, tenant: &TenantId, status: Option<&Status>) -> Info {

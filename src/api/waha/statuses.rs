@@ -19,7 +19,7 @@ use crate::{
     message::{
         Draft, Flaw, SendRequest,
         media::AttachmentKind,
-        status::{Colour, Font, STATUS_CHAT, Shown, Status},
+        status::{Colour, Font, STATUS_CHAT, StatusContent, StatusPost},
     },
     tenant::TenantId,
     waha,
@@ -56,7 +56,7 @@ pub async fn text(
     key: IdempotencyKey,
     Body(body): Body<TextStatus>,
 ) -> Sent {
-    let shown = Shown::Text {
+    let shown = StatusContent::Text {
         text: body.text.unwrap_or_default(),
         background: colour(body.background_color.as_deref())?,
         font: Font::new(body.font.unwrap_or(0.0)).map_err(wrong)?,
@@ -97,7 +97,7 @@ pub async fn delete(
     key: IdempotencyKey,
     Body(body): Body<Gone>,
 ) -> Sent {
-    let shown = Shown::Nothing { id: bare_id(&body.id.unwrap_or_default()) };
+    let shown = StatusContent::Nothing { id: bare_id(&body.id.unwrap_or_default()) };
     let request = request(&app, &tenant, shown, body.contacts, None).await?;
     post(&app, &tenant, &key, request).await
 }
@@ -114,7 +114,7 @@ async fn file(
     };
     let (contacts, id) = (form.contacts.take(), form.id.take());
     let (attachment, source) = files::attachment(app, form, kind)?;
-    let request = request(app, &tenant, Shown::File { attachment, background }, contacts, id).await?;
+    let request = request(app, &tenant, StatusContent::File { attachment, background }, contacts, id).await?;
     let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
     Ok(Created(files::accepted(app, &tenant, &message)))
 }
@@ -127,7 +127,7 @@ async fn post(app: &App, tenant: &TenantId, key: &IdempotencyKey, request: SendR
 async fn request(
     app: &App,
     tenant: &TenantId,
-    shown: Shown,
+    shown: StatusContent,
     contacts: Option<Vec<String>>,
     id: Option<String>,
 ) -> Result<SendRequest, Problem> {
@@ -142,7 +142,7 @@ async fn request(
     };
     Ok(SendRequest {
         to: STATUS_CHAT.into(),
-        draft: Draft::Status(Status { shown, audience }),
+        draft: Draft::Status(StatusPost { shown, audience }),
         answers: None,
         id: id.filter(|id| !id.is_empty()),
         ttl: None,

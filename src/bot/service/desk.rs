@@ -29,7 +29,7 @@ use super::{
     hearing::HeardEvent,
     records::{self, BotPlace, OrderRecord, Versioned},
     restaurant,
-    turn::{self, Cause, ChatTurn, DecidedTurn, Reopening, TurnName, Undecided},
+    turn::{self, Cause, ChatTurn, DecideError, DecidedTurn, Reopening, TurnName},
 };
 use crate::{
     bot::{
@@ -38,8 +38,8 @@ use crate::{
         restaurant::{RestaurantSettings, Unavailability},
     },
     crash,
-    journal::{ChangeNo, Closed},
-    message::{EventId, NotAccepted, Notice},
+    journal::{ChangeNo, JournalClosedError},
+    message::{EventId, FeedItem, OutboxError},
     pacing::PacingSettings,
     session::Session,
     store::{Batch, StoreError},
@@ -90,7 +90,7 @@ pub struct BotDesk {
     /// Chats in which the engine broke, or whose record does not parse.
     broken: HashSet<String>,
     /// What the vault has not confirmed yet.
-    unconfirmed: FuturesUnordered<BoxFuture<'static, Result<(), Closed>>>,
+    unconfirmed: FuturesUnordered<BoxFuture<'static, Result<(), JournalClosedError>>>,
     /// The last change of an order, for those who show orders elsewhere.
     order_changes: watch::Sender<ChangeNo>,
     trim_at: Instant,
@@ -209,7 +209,7 @@ impl BotDesk {
         self.load().await?;
         let stop = self.session.stopping();
         let clock = self.shared.clock.clone();
-        let mut feed: Option<broadcast::Receiver<Notice>> = None;
+        let mut feed: Option<broadcast::Receiver<FeedItem>> = None;
         loop {
             if !self.is_on() {
                 feed = None;
@@ -230,7 +230,7 @@ impl BotDesk {
                 },
                 Some(confirmed) = self.unconfirmed.next() => confirmed?,
                 notice = hear(&mut feed) => match notice {
-                    Ok(Notice::Event(_) | Notice::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
+                    Ok(FeedItem::Event(_) | FeedItem::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
                     Ok(_) => {}
                     Err(RecvError::Closed) => break,
                 },
@@ -272,18 +272,18 @@ impl BotDesk {
             };
             match self.decide(&chat, cause).await {
                 Ok(_) => {}
-                Err(Undecided::NotNow(events)) => {
+                Err(DecideError::NotNow(events)) => {
                     events.into_iter().for_each(|event| self.gathering.push(&chat, event));
                     return Ok(Some(BREATH));
                 }
-                Err(Undecided::Store(error)) => return Err(error),
+                Err(DecideError::Store(error)) => return Err(error),
             }
         }
         Ok(Some(Duration::ZERO))
     }
 
     /// Takes a turn and writes it.
-    async fn decide(&mut self, chat: &str, cause: Cause) -> Result<(Option<OrderRecord>, ChangeNo), Undecided> {
+    async fn decide(&mut self, chat: &str, cause: Cause) -> Result<(Option<OrderRecord>, ChangeNo), DecideError> {
         let restaurant = self.restaurant().await?;
         let (session, clock) = (self.session.clone(), self.shared.clock.clone());
         let place = self.place_now();
@@ -295,14 +295,14 @@ impl BotDesk {
             crash::point("bot_stepped");
             match session.decide(std::mem::take(&mut decided.decision)).await {
                 Ok(change) => break (decided, change),
-                Err(NotAccepted::KeyReused) if name == TurnName::OfEvent => {
+                Err(OutboxError::KeyReused) if name == TurnName::OfEvent => {
                     error!("a reply of the bot has the id of another one: it is said under a new id. A bug");
                     name = TurnName::Fresh;
                 }
-                Err(NotAccepted::KeyReused | NotAccepted::Full) => return Err(StoreError::Interrupted.into()),
-                Err(NotAccepted::OnItsWay) => reopening = Reopening::Refused,
-                Err(NotAccepted::Store(error)) => return Err(error.into()),
-                Err(NotAccepted::Unconfirmed(closed)) => return Err(StoreError::from(closed).into()),
+                Err(OutboxError::KeyReused | OutboxError::Full) => return Err(StoreError::Interrupted.into()),
+                Err(OutboxError::OnItsWay) => reopening = Reopening::Refused,
+                Err(OutboxError::Store(error)) => return Err(error.into()),
+                Err(OutboxError::Unconfirmed(closed)) => return Err(StoreError::from(closed).into()),
             }
         };
         let DecidedTurn { chat: kept_as, wake_at, broke, mended, moved, has_orders, .. } = decided;
@@ -428,7 +428,7 @@ fn listens(settings: &Versioned<RestaurantSettings>) -> bool {
 }
 
 /// What is published; nothing while nobody listens.
-async fn hear(feed: &mut Option<broadcast::Receiver<Notice>>) -> Result<Notice, RecvError> {
+async fn hear(feed: &mut Option<broadcast::Receiver<FeedItem>>) -> Result<FeedItem, RecvError> {
     match feed {
         Some(feed) => feed.recv().await,
         None => std::future::pending().await,

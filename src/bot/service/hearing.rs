@@ -117,7 +117,7 @@ fn said(message: &Message) -> Option<Heard> {
             let name = name.collect::<Vec<_>>().join(", ");
             Utterance::Location { latitude: place.latitude, longitude: place.longitude, name }
         }
-        Content::Unknown { text, .. } | Content::Order(crate::message::Order { text, .. })
+        Content::Unknown { text, .. } | Content::Order(crate::message::CatalogOrder { text, .. })
             if !text.trim().is_empty() =>
         {
             Utterance::Text(text.clone())
@@ -142,7 +142,7 @@ mod tests {
     use ulid::Ulid;
 
     use super::*;
-    use crate::message::{Addressed, Media, Target};
+    use crate::message::{Addressed, Media, MessageTarget};
 
     const CHAT: &str = "573001112233@s.whatsapp.net";
     const NOW: i64 = 1_800_000_000;
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(says(Content::Video(media("dos de estas"))), said(Utterance::Text("dos de estas".into())));
         assert_eq!(says(Content::Image(media(" "))), said(Utterance::Picture));
         assert_eq!(says(Content::Document(media(" "))), said(Utterance::Document));
-        let target = |from_me| Target { id: "B".into(), from_me, sender: CHAT.into() };
+        let target = |from_me| MessageTarget { id: "B".into(), from_me, sender: CHAT.into() };
         let edit = |from_me| Content::Edit { target: target(from_me), content: Box::new(Content::plain("tres")) };
         assert_eq!(says(edit(false)), Some(Heard::Edited { id: "B".into(), text: "tres".into() }));
         assert_eq!(says(edit(true)), None, "nobody edits another's message");
@@ -219,7 +219,7 @@ mod tests {
             let message = Message { from_me: true, ..message(CHAT, content) };
             heard(EventId(Ulid(7)), &EventBody::Sent { message }, OLDEST).map(|heard| heard.what)
         };
-        let target = Target { id: "B".into(), from_me: false, sender: CHAT.into() };
+        let target = MessageTarget { id: "B".into(), from_me: false, sender: CHAT.into() };
         assert_eq!(sent(Content::Reaction { target, emoji: "👍".into() }), None);
         let text = Some("ya le averiguo".to_owned());
         assert_eq!(sent(Content::plain("ya le averiguo")), Some(Heard::OwnerWrote { text }));

@@ -41,8 +41,8 @@ use super::{
     restaurant::RestaurantSettings,
 };
 use crate::{
-    clock::Clock, config, fleet::Attendant, journal::ChangeNo, message::Feed, session::Session, store::StoreError,
-    tenant::TenantId,
+    clock::Clock, config, fleet::SessionObserver, journal::ChangeNo, message::Feed, session::Session,
+    store::StoreError, tenant::TenantId,
 };
 
 /// How long the vault may take for what somebody changes.
@@ -270,7 +270,7 @@ impl Bots {
     }
 }
 
-impl Attendant for Bots {
+impl SessionObserver for Bots {
     fn opened(&self, session: &Session) {
         let (commands, received) = mpsc::channel(8);
         let mut desks = self.desks();

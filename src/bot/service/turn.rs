@@ -20,8 +20,8 @@ use crate::{
     },
     clock::Clock,
     crash,
-    message::{Decision, EventBody, EventId, Humanize, OrderChange},
-    session::{RefusedSend, Session},
+    message::{BotDecision, EventBody, EventId, Humanize, OrderChange},
+    session::{AcceptError, Session},
     store::{Store, StoreError},
 };
 
@@ -80,7 +80,7 @@ pub enum Reopening {
 
 /// What a turn has decided, before it is written.
 pub struct DecidedTurn {
-    pub decision: Decision,
+    pub decision: BotDecision,
     /// The name under which the chat is kept.
     pub chat: String,
     pub wake_at: Option<Timestamp>,
@@ -94,13 +94,13 @@ pub struct DecidedTurn {
 }
 
 /// Why a turn is not decided.
-pub enum Undecided {
+pub enum DecideError {
     /// The vault or the line is gone, just now: these are to be tried again.
     NotNow(Vec<HeardEvent>),
     Store(StoreError),
 }
 
-impl From<StoreError> for Undecided {
+impl From<StoreError> for DecideError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
@@ -118,7 +118,7 @@ pub struct ChatTurn<'a> {
     restaurant: &'a Arc<Restaurant>,
     /// Of the chat, the one that it has now first.
     names: Vec<String>,
-    decision: Decision,
+    decision: BotDecision,
     name: TurnName,
     reopening: Reopening,
     /// Texts to say, and of each, that it is no answer but news of an order.
@@ -136,7 +136,7 @@ impl<'a> ChatTurn<'a> {
         cause: Cause,
         name: TurnName,
         reopening: Reopening,
-    ) -> Result<DecidedTurn, Undecided> {
+    ) -> Result<DecidedTurn, DecideError> {
         let names = session.store().names(chat).await?;
         let (decision, replies, orders) = Default::default();
         let turn = Self { session, clock, restaurant, names, decision, name, reopening, replies, orders };
@@ -147,7 +147,7 @@ impl<'a> ChatTurn<'a> {
         self.session.store()
     }
 
-    async fn run(mut self, cause: Cause) -> Result<DecidedTurn, Undecided> {
+    async fn run(mut self, cause: Cause) -> Result<DecidedTurn, DecideError> {
         let StoredChat { mut record, unreadable, former } = records::conversation(self.store(), &self.names).await?;
         let is_broken = unreadable.is_some() || record.broken.is_some();
         let mended = is_broken && matches!(cause, Cause::GivenBack);
@@ -387,7 +387,7 @@ impl<'a> ChatTurn<'a> {
     }
 
     /// Makes messages of the replies. Their ids are made from what the turn answers: the same turn says the same messages.
-    async fn say(&mut self, record: &mut ConversationRecord, retry: Retry) -> Result<(), Undecided> {
+    async fn say(&mut self, record: &mut ConversationRecord, retry: Retry) -> Result<(), DecideError> {
         let Retry { events, key, must_speak } = retry;
         for (n, (text, is_notice)) in std::mem::take(&mut self.replies).into_iter().enumerate() {
             let key = format!("bot/{}/{key}/{n}", self.names[0]);
@@ -400,11 +400,11 @@ impl<'a> ChatTurn<'a> {
                     }
                     self.decision.messages.push(reply);
                 }
-                Err(RefusedSend::NotConnected) if !must_speak => {
+                Err(AcceptError::NotConnected) if !must_speak => {
                     warn!("the tenant is not linked: a customer is not told of the order");
                 }
-                Err(RefusedSend::VaultDown | RefusedSend::NotConnected | RefusedSend::Ended(_)) => {
-                    return Err(Undecided::NotNow(events));
+                Err(AcceptError::VaultDown | AcceptError::NotConnected | AcceptError::Ended(_)) => {
+                    return Err(DecideError::NotNow(events));
                 }
                 Err(error) => error!(%error, "a reply of the bot cannot be sent"),
             }

@@ -30,7 +30,7 @@ pub struct Keeper {
     quota: Quota,
     /// The counts begin with what is there.
     counted: OnceCell<()>,
-    making_room: Turns,
+    making_room: RoomMakers,
     /// Of the folder's disk; clouds have none.
     reserve: Option<DiskReserve>,
     pub spool: Spool,
@@ -40,13 +40,13 @@ pub struct Keeper {
 
 /// A file that is here.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct StoredFile {
     meta: ObjectMeta,
 }
 
 /// The place where files are kept does not do what it should.
 #[derive(Debug, thiserror::Error)]
-pub enum Unkept {
+pub enum MediaStoreError {
     #[error("the store of files: {0}")]
     Store(#[from] object_store::Error),
     #[error("the local disk: {0}")]
@@ -66,7 +66,7 @@ impl Keeper {
             config::MediaHome::Folder(folder) => Some(DiskReserve::new(folder.clone(), settings.reserve)),
             _ => None,
         };
-        let (quota, counted, making_room) = (Quota::default(), OnceCell::new(), Turns::default());
+        let (quota, counted, making_room) = (Quota::default(), OnceCell::new(), RoomMakers::default());
         Self { store, prefix, quota, counted, making_room, reserve, spool, links, settings }
     }
 
@@ -81,18 +81,23 @@ impl Keeper {
     }
 
     /// The file, when it is here.
-    pub async fn find(&self, tenant: &TenantId, name: &FileName) -> Result<Option<Kept>, Unkept> {
+    pub async fn find(&self, tenant: &TenantId, name: &FileName) -> Result<Option<StoredFile>, MediaStoreError> {
         match self.store.head(&self.path(tenant, name)).await {
-            Ok(meta) => Ok(Some(Kept { meta })),
+            Ok(meta) => Ok(Some(StoredFile { meta })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Keeps a file; it is there whole or not at all. The tenant's oldest files go where it is too much.
-    pub async fn keep(&self, tenant: &TenantId, name: &FileName, file: &Spooled) -> Result<Kept, Unkept> {
+    pub async fn keep(
+        &self,
+        tenant: &TenantId,
+        name: &FileName,
+        file: &Spooled,
+    ) -> Result<StoredFile, MediaStoreError> {
         if file.size > self.settings.keep_bytes.min(self.settings.keep_bytes_of_all) {
-            return Err(Unkept::TooLarge);
+            return Err(MediaStoreError::TooLarge);
         }
         if let Err(error) = self.counted.get_or_try_init(|| self.count()).await {
             // A cloud may let us write and not list. What is kept from now on counts all the same.
@@ -108,7 +113,7 @@ impl Keeper {
         Ok(kept)
     }
 
-    async fn count(&self) -> Result<(), Unkept> {
+    async fn count(&self) -> Result<(), MediaStoreError> {
         for (tenant, place) in self.tenants().await? {
             let sizes = self.files(&place).map_ok(|file| file.size);
             match sizes.try_fold(0, |sum, size| async move { Ok(sum + size) }).await {
@@ -119,7 +124,7 @@ impl Keeper {
         Ok(())
     }
 
-    async fn make_room(&self, tenant: &TenantId) -> Result<(), Unkept> {
+    async fn make_room(&self, tenant: &TenantId) -> Result<(), MediaStoreError> {
         let excess = |tenant| self.quota.excess(tenant, self.settings.keep_bytes, self.settings.keep_bytes_of_all);
         while let Some(Excess { tenant: of, .. }) = excess(tenant) {
             let _turn = self.making_room.take(&of).await;
@@ -153,7 +158,7 @@ impl Keeper {
         self.quota.set(tenant, bytes);
     }
 
-    async fn put(&self, tenant: &TenantId, name: &FileName, file: &Spooled) -> Result<Kept, Unkept> {
+    async fn put(&self, tenant: &TenantId, name: &FileName, file: &Spooled) -> Result<StoredFile, MediaStoreError> {
         let path = self.path(tenant, name);
         if file.size <= PIECE as u64 {
             let whole = file.read(0, PIECE).await?;
@@ -171,11 +176,11 @@ impl Keeper {
             }
             pieces.finish().await?;
         }
-        Ok(Kept { meta: self.store.head(&path).await? })
+        Ok(StoredFile { meta: self.store.head(&path).await? })
     }
 
     /// What the file is, by its first bytes.
-    pub async fn kind(&self, kept: &Kept) -> Result<Option<&'static str>, Unkept> {
+    pub async fn kind(&self, kept: &StoredFile) -> Result<Option<&'static str>, MediaStoreError> {
         if kept.size() == 0 {
             return Ok(None);
         }
@@ -186,9 +191,9 @@ impl Keeper {
     /// Its bytes, as they come.
     pub async fn read(
         &self,
-        kept: &Kept,
+        kept: &StoredFile,
         range: Range<u64>,
-    ) -> Result<BoxStream<'static, object_store::Result<Bytes>>, Unkept> {
+    ) -> Result<BoxStream<'static, object_store::Result<Bytes>>, MediaStoreError> {
         if range.is_empty() {
             return Ok(Box::pin(futures::stream::empty()));
         }
@@ -197,7 +202,7 @@ impl Keeper {
     }
 
     /// Tenants who have files, each with where they are.
-    pub(super) async fn tenants(&self) -> Result<Vec<(TenantId, Path)>, Unkept> {
+    pub(super) async fn tenants(&self) -> Result<Vec<(TenantId, Path)>, MediaStoreError> {
         let listed = self.store.list_with_delimiter(Some(&self.prefix)).await?;
         let tenant = |path: Path| Some((path.filename()?.parse().ok()?, path));
         Ok(listed.common_prefixes.into_iter().filter_map(tenant).collect())
@@ -207,7 +212,7 @@ impl Keeper {
         self.store.list(Some(of))
     }
 
-    pub(super) async fn delete(&self, path: &Path) -> Result<(), Unkept> {
+    pub(super) async fn delete(&self, path: &Path) -> Result<(), MediaStoreError> {
         match self.store.delete(path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -215,7 +220,7 @@ impl Keeper {
     }
 
     /// Deletes all files of a tenant.
-    pub async fn forget(&self, tenant: &TenantId) -> Result<(), Unkept> {
+    pub async fn forget(&self, tenant: &TenantId) -> Result<(), MediaStoreError> {
         let files: Vec<ObjectMeta> = self.files(&self.folder(tenant)).try_collect().await?;
         for file in files {
             self.delete(&file.location).await?;
@@ -260,9 +265,9 @@ impl Drop for Coming<'_> {
 
 /// One at a time makes room for a tenant; a slow look at the files of one holds up no other.
 #[derive(Default)]
-struct Turns(Mutex<HashMap<TenantId, Weak<tokio::sync::Mutex<()>>>>);
+struct RoomMakers(Mutex<HashMap<TenantId, Weak<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl RoomMakers {
     async fn take(&self, tenant: &TenantId) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -275,7 +280,7 @@ impl Turns {
     }
 }
 
-impl Kept {
+impl StoredFile {
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.meta.size

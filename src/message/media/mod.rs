@@ -22,13 +22,13 @@ pub mod title;
 
 pub use self::{
     attachment::{Attachment, AttachmentKind, Fit, Origin},
-    keeper::{Keeper, Kept, Unkept},
+    keeper::{Keeper, MediaStoreError, StoredFile},
     kind::{HEAD, is_shown, sniff},
     name::{FileName, InvalidFileName, Links},
     place::open as open_place,
     reserve::{DiskReserve, DiskSpace, Disks},
     sound::seconds,
-    spool::{Pen, STEP as SPOOL_STEP, Spool, Spooled, TooLarge, Unfetched},
-    sweep::{Sweeper, Witness},
+    spool::{STEP as SPOOL_STEP, Spool, SpoolWriter, Spooled, TooLarge, UrlFetchError},
+    sweep::{MessageLookup, Sweeper},
     thumbnail::{Preview, portrait, preview},
 };

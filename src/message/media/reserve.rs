@@ -14,10 +14,10 @@ use tracing::{info, warn};
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct DiskReserve(Arc<Inner>);
+pub struct DiskReserve(Arc<ReserveFields>);
 
 #[derive(Debug)]
-struct Inner {
+struct ReserveFields {
     /// On the disk that is looked at.
     folder: PathBuf,
     bytes: u64,
@@ -36,7 +36,7 @@ pub enum DiskSpace {
 
 impl DiskReserve {
     pub fn new(folder: PathBuf, bytes: u64) -> Self {
-        Self(Arc::new(Inner { folder, bytes, is_low: AtomicBool::new(false) }))
+        Self(Arc::new(ReserveFields { folder, bytes, is_low: AtomicBool::new(false) }))
     }
 
     /// Bytes that may still be written by who is not the superuser.

@@ -41,7 +41,7 @@ pub struct Spooled {
 pub struct TooLarge(pub u64);
 
 /// Writes a file as its pieces come.
-pub struct Pen {
+pub struct SpoolWriter {
     file: tokio::fs::File,
     size: u64,
     limit: u64,
@@ -52,7 +52,7 @@ pub struct Pen {
 
 /// Why a URL's file is not here.
 #[derive(Debug, thiserror::Error)]
-pub enum Unfetched {
+pub enum UrlFetchError {
     #[error(transparent)]
     Outbound(#[from] OutboundError),
     #[error("the answer has the status {0}")]
@@ -90,10 +90,10 @@ impl Spool {
     }
 
     /// A new file, to be written in pieces, of at most `limit` bytes.
-    pub fn pen(&self, limit: u64) -> io::Result<Pen> {
+    pub fn pen(&self, limit: u64) -> io::Result<SpoolWriter> {
         let file = tokio::fs::File::from_std(self.file()?);
         let reserve = self.reserve.clone();
-        Ok(Pen { file, size: 0, limit, hash: Sha256::new(), head: Vec::new(), reserve })
+        Ok(SpoolWriter { file, size: 0, limit, hash: Sha256::new(), head: Vec::new(), reserve })
     }
 
     /// Fetches what a stranger's URL names; and the name that the file has there.
@@ -102,20 +102,20 @@ impl Spool {
         outbound: &Outbound,
         url: reqwest::Url,
         limit: u64,
-    ) -> Result<(Spooled, Option<String>), Unfetched> {
+    ) -> Result<(Spooled, Option<String>), UrlFetchError> {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut answer = match outbound.send(Request::get(url.clone()), most).await {
             Err(OutboundError::TooLarge(_)) => return Err(TooLarge(limit).into()),
             answer => answer?,
         };
         if !answer.status.is_success() {
-            return Err(Unfetched::Status(answer.status.as_u16()));
+            return Err(UrlFetchError::Status(answer.status.as_u16()));
         }
         let named = title::of_answer(&answer.headers, &url);
         let mut pen = self.pen(limit)?;
         while let Some(chunk) = answer.chunk().await.map_err(|error| match error {
             OutboundError::TooLarge(_) => TooLarge(limit).into(),
-            error => Unfetched::from(error),
+            error => UrlFetchError::from(error),
         })? {
             pen.write(&chunk).await??;
         }
@@ -123,7 +123,7 @@ impl Spool {
     }
 }
 
-impl Pen {
+impl SpoolWriter {
     /// The inner error: it is too large, and no more is taken.
     pub async fn write(&mut self, chunk: &[u8]) -> io::Result<Result<(), TooLarge>> {
         let before = self.size;

@@ -11,7 +11,7 @@ use object_store::{ObjectMeta, path::Path};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{FileName, Keeper, Unkept};
+use super::{FileName, Keeper, MediaStoreError};
 use crate::{clock::Clock, tenant::TenantId};
 
 /// A file is kept shortly before its message is.
@@ -19,14 +19,14 @@ const NEW: Duration = Duration::from_secs(600);
 
 /// Who knows which messages there are.
 #[async_trait]
-pub trait Witness: Send + Sync + 'static {
+pub trait MessageLookup: Send + Sync + 'static {
     /// Whether there is the message whose file it is; `None` when nobody can tell now.
     async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool>;
 }
 
 pub struct Sweeper {
     pub keeper: Arc<Keeper>,
-    pub witness: Arc<dyn Witness>,
+    pub witness: Arc<dyn MessageLookup>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -50,7 +50,7 @@ impl Sweeper {
     }
 
     /// How many were removed. What fails of one tenant holds up no other.
-    pub async fn pass(&self) -> Result<u64, Unkept> {
+    pub async fn pass(&self) -> Result<u64, MediaStoreError> {
         let mut removed = 0;
         for (tenant, place) in self.keeper.tenants().await? {
             match self.tenant(&tenant, &place).await {
@@ -61,7 +61,7 @@ impl Sweeper {
         Ok(removed)
     }
 
-    async fn tenant(&self, tenant: &TenantId, place: &Path) -> Result<u64, Unkept> {
+    async fn tenant(&self, tenant: &TenantId, place: &Path) -> Result<u64, MediaStoreError> {
         let settings = &self.keeper.settings;
         let mut files: Vec<ObjectMeta> = self.keeper.files(place).try_collect().await?;
         files.sort_by_key(|file| std::cmp::Reverse(file.last_modified));
@@ -137,7 +137,7 @@ mod tests {
     struct Archive(Mutex<HashSet<FileName>>);
 
     #[async_trait]
-    impl Witness for Archive {
+    impl MessageLookup for Archive {
         async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool> {
             (tenant.as_str() == "trattoria").then(|| self.0.lock().unwrap().contains(name))
         }

@@ -13,7 +13,7 @@ use crate::{humanize::Timing, journal::ChangeNo, pacing::Parcel};
 
 /// A message that still has to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingMessage {
     pub id: Arc<str>,
     /// The conversation in whose order it goes: a jid, by one of its names.
     pub chat: Arc<str>,
@@ -32,7 +32,7 @@ pub struct Waiting {
 
 /// How much waits, and since when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Backlogged {
+pub struct BacklogSize {
     pub messages: usize,
     /// When the oldest was accepted, milliseconds since 1970; `None`: nothing waits.
     pub oldest_ms: Option<u64>,
@@ -41,7 +41,7 @@ pub struct Backlogged {
 /// By chat, each in the order of acceptance.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    chats: HashMap<Arc<str>, BTreeMap<Ulid, Waiting>>,
+    chats: HashMap<Arc<str>, BTreeMap<Ulid, WaitingMessage>>,
     places: HashMap<Arc<str>, (Arc<str>, Ulid)>,
     expiries: BTreeSet<(i64, Ulid, Arc<str>)>,
     /// Messages that somebody is just sending.
@@ -83,7 +83,7 @@ impl Backlog {
         self.last = self.last.max(order);
     }
 
-    pub fn add(&mut self, order: Ulid, waiting: Waiting) {
+    pub fn add(&mut self, order: Ulid, waiting: WaitingMessage) {
         self.know(order);
         let (id, chat) = (waiting.id.clone(), waiting.chat.clone());
         let lane = self.chats.entry(chat.clone()).or_default();
@@ -130,7 +130,7 @@ impl Backlog {
     }
 
     /// Takes out what a bot said in a chat that has these names, and what nobody is sending now.
-    pub fn withdraw(&mut self, names: &[String]) -> Vec<(Ulid, Waiting)> {
+    pub fn withdraw(&mut self, names: &[String]) -> Vec<(Ulid, WaitingMessage)> {
         let lanes = names.iter().filter_map(|name| self.chats.get(name.as_str()));
         let waiting = lanes.flatten().filter(|(_, waiting)| waiting.from_bot && !self.begun.contains(&waiting.id));
         let withdrawn: Vec<_> = waiting.map(|(order, waiting)| (*order, waiting.clone())).collect();
@@ -139,7 +139,7 @@ impl Backlog {
     }
 
     /// Takes out these. `None`: one of them is gone or is just being sent, and all stay.
-    pub fn withdraw_all(&mut self, ids: &[String]) -> Option<Vec<(Ulid, Waiting)>> {
+    pub fn withdraw_all(&mut self, ids: &[String]) -> Option<Vec<(Ulid, WaitingMessage)>> {
         let find = |id: &String| {
             let (chat, order) = self.places.get(id.as_str())?;
             let waiting = self.chats.get(chat)?.get(order)?;
@@ -150,7 +150,7 @@ impl Backlog {
         Some(withdrawn)
     }
 
-    fn take_out(&mut self, withdrawn: &[(Ulid, Waiting)]) {
+    fn take_out(&mut self, withdrawn: &[(Ulid, WaitingMessage)]) {
         for (_, waiting) in withdrawn {
             self.remove(&waiting.id);
             if !self.withdrawn.contains(&waiting.chat) {
@@ -166,7 +166,7 @@ impl Backlog {
 
     /// A bot's message waits for its time in the chat, and nobody is sending it.
     pub fn is_replying(&self, chat: &str) -> bool {
-        let waits = |waiting: &Waiting| waiting.from_bot && waiting.timing.due_at_ms != 0;
+        let waits = |waiting: &WaitingMessage| waiting.from_bot && waiting.timing.due_at_ms != 0;
         let mut lane = self.chats.get(chat).into_iter().flat_map(BTreeMap::values);
         lane.any(|waiting| waits(waiting) && !self.begun.contains(&waiting.id))
     }
@@ -201,7 +201,7 @@ impl Backlog {
         let lane = self.chats.entry(into.clone()).or_default();
         for (order, waiting) in moved {
             self.places.insert(waiting.id.clone(), (into.clone(), order));
-            lane.insert(order, Waiting { chat: into.clone(), ..waiting });
+            lane.insert(order, WaitingMessage { chat: into.clone(), ..waiting });
         }
         self.fresh.retain(|chat| *chat != from);
         self.joined.push((from, into));
@@ -217,7 +217,7 @@ impl Backlog {
         std::mem::take(&mut self.joined)
     }
 
-    pub fn get(&self, id: &str) -> Option<&Waiting> {
+    pub fn get(&self, id: &str) -> Option<&WaitingMessage> {
         let (chat, order) = self.places.get(id)?;
         self.chats.get(chat)?.get(order)
     }
@@ -228,7 +228,7 @@ impl Backlog {
     }
 
     /// Whatever a chat waits for whose next message is such a one, it is looked at anew.
-    pub fn look_anew(&mut self, is_meant: impl Fn(&Waiting) -> bool) {
+    pub fn look_anew(&mut self, is_meant: impl Fn(&WaitingMessage) -> bool) {
         for (chat, lane) in &self.chats {
             if lane.values().next().is_some_and(&is_meant) && !self.withdrawn.contains(chat) {
                 self.withdrawn.push(chat.clone());
@@ -237,13 +237,13 @@ impl Backlog {
     }
 
     /// A place has the time of its acceptance in it.
-    pub fn backlogged(&self) -> Backlogged {
+    pub fn backlogged(&self) -> BacklogSize {
         let firsts = self.chats.values().filter_map(|lane| lane.keys().next());
-        Backlogged { messages: self.places.len(), oldest_ms: firsts.min().map(Ulid::timestamp_ms) }
+        BacklogSize { messages: self.places.len(), oldest_ms: firsts.min().map(Ulid::timestamp_ms) }
     }
 
     /// The message of a chat that goes next.
-    pub fn head(&self, chat: &str) -> Option<&Waiting> {
+    pub fn head(&self, chat: &str) -> Option<&WaitingMessage> {
         self.chats.get(chat)?.values().next()
     }
 
@@ -256,7 +256,7 @@ impl Backlog {
     }
 
     /// What expires first, of all that are not `busy`.
-    pub fn first_to_expire(&self, busy: impl Fn(&Waiting) -> bool) -> Option<&Waiting> {
+    pub fn first_to_expire(&self, busy: impl Fn(&WaitingMessage) -> bool) -> Option<&WaitingMessage> {
         let mut by_time = self.expiries.iter().filter_map(|(_, _, id)| self.get(id));
         by_time.find(|waiting| !busy(waiting))
     }
@@ -268,8 +268,8 @@ mod tests {
 
     use super::*;
 
-    fn waiting(id: &str, chat: &str) -> Waiting {
-        Waiting {
+    fn waiting(id: &str, chat: &str) -> WaitingMessage {
+        WaitingMessage {
             id: id.into(),
             chat: chat.into(),
             expires_at_ms: 0,
@@ -287,7 +287,7 @@ mod tests {
         let has_room = |backlog: &Backlog| [11, 21, 31].map(|limit| backlog.has_room(1, limit));
         assert!(backlog.has_room(100, 1), "one that is larger than all of it never goes");
         for (order, id, chat) in [(1, "a", "lid"), (2, "b", "number")] {
-            backlog.add(Ulid(order), Waiting { from_bot: true, ..waiting(id, chat) });
+            backlog.add(Ulid(order), WaitingMessage { from_bot: true, ..waiting(id, chat) });
         }
         assert_eq!(has_room(&backlog), [false, true, true]);
         backlog.join("number", "lid");
@@ -319,12 +319,13 @@ mod tests {
     fn what_is_being_sent_is_not_withdrawn() {
         let mut backlog = Backlog::default();
         for (order, id, from_bot) in [(1, "a", true), (2, "b", false), (3, "c", true)] {
-            backlog.add(Ulid(order), Waiting { from_bot, ..waiting(id, "lid") });
+            backlog.add(Ulid(order), WaitingMessage { from_bot, ..waiting(id, "lid") });
         }
         assert!(backlog.begin("a") && !backlog.begin("elsewhere"));
         let names = ["number".to_owned(), "lid".to_owned()];
-        let ids =
-            |withdrawn: Vec<(Ulid, Waiting)>| withdrawn.iter().map(|(_, it)| it.id.to_string()).collect::<Vec<_>>();
+        let ids = |withdrawn: Vec<(Ulid, WaitingMessage)>| {
+            withdrawn.iter().map(|(_, it)| it.id.to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(ids(backlog.withdraw(&names)), ["c"]);
         assert!(!backlog.begin("c"), "it is sent all the same");
         backlog.end("a");
@@ -336,7 +337,7 @@ mod tests {
     fn all_are_withdrawn_or_none() {
         let mut backlog = Backlog::default();
         for (order, id) in [(1, "a"), (2, "b")] {
-            backlog.add(Ulid(order), Waiting { from_bot: true, ..waiting(id, "lid") });
+            backlog.add(Ulid(order), WaitingMessage { from_bot: true, ..waiting(id, "lid") });
         }
         let ids = ["a".to_owned(), "b".to_owned()];
         backlog.begin("a");
@@ -352,9 +353,9 @@ mod tests {
     fn a_reply_that_waits_for_its_time_is_being_written() {
         let mut backlog = Backlog::default();
         let timing = Timing { due_at_ms: 9, ..Timing::default() };
-        backlog.add(Ulid(1), Waiting { timing, ..waiting("a", "owners") });
-        backlog.add(Ulid(2), Waiting { from_bot: true, ..waiting("b", "at_once") });
-        backlog.add(Ulid(3), Waiting { from_bot: true, timing, ..waiting("c", "typed") });
+        backlog.add(Ulid(1), WaitingMessage { timing, ..waiting("a", "owners") });
+        backlog.add(Ulid(2), WaitingMessage { from_bot: true, ..waiting("b", "at_once") });
+        backlog.add(Ulid(3), WaitingMessage { from_bot: true, timing, ..waiting("c", "typed") });
         let typed = |backlog: &Backlog| ["owners", "at_once", "typed"].map(|chat| backlog.is_replying(chat));
         assert_eq!(typed(&backlog), [false, false, true]);
         backlog.begin("c");
@@ -419,7 +420,7 @@ mod tests {
     fn what_is_on_its_way_does_not_expire() {
         let mut backlog = Backlog::default();
         for (order, id, expires_at_ms) in [(1, "a", 9), (2, "b", 5), (3, "c", 7)] {
-            backlog.add(Ulid(order), Waiting { expires_at_ms, ..waiting(id, id) });
+            backlog.add(Ulid(order), WaitingMessage { expires_at_ms, ..waiting(id, id) });
         }
         let first = |busy: &str| backlog.first_to_expire(|it| &*it.id == busy).map(|it| it.id.to_string());
         assert_eq!((first(""), first("b")), (Some("b".into()), Some("c".into())));

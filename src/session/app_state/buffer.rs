@@ -1,5 +1,5 @@
-//! From WhatsApp's settings to the tenant's records of them. A first sync tells thousands at once, inside the library's dispatch, which
-//! must not be held up: they are collected here and written in batches.
+//! Buffers app-state updates (contacts, labels) and writes them in batches: a first sync delivers thousands inside the
+//! library's dispatch, which must not block.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,7 @@ use tracing::warn;
 use whatsapp_rust::types::events::{ContactUpdate, LabelAssociationUpdate, LabelEditUpdate};
 
 use crate::{
-    message::synced::{self, Entry, Label, Update},
+    message::synced::{self, AddressBookEntry, Label, SyncedUpdate},
     session::Inner,
 };
 
@@ -23,15 +23,15 @@ const BATCH: usize = 500;
 
 /// What was told and is not written yet, in order.
 #[derive(Debug, Default)]
-pub(in crate::session) struct Collected {
-    updates: Mutex<VecDeque<(Update, bool)>>,
+pub(in crate::session) struct AppStateBuffer {
+    updates: Mutex<VecDeque<(SyncedUpdate, bool)>>,
     /// Held from looking at them to having written them.
     writing: tokio::sync::Mutex<()>,
     pub more: Notify,
 }
 
-impl Collected {
-    fn add(&self, update: Update, of_full_sync: bool) {
+impl AppStateBuffer {
+    fn add(&self, update: SyncedUpdate, of_full_sync: bool) {
         let mut updates = self.updates();
         if updates.len() < COLLECTED {
             updates.push_back((update, !of_full_sync));
@@ -45,31 +45,31 @@ impl Collected {
         // By the phone number where WhatsApp tells it, as conversations are.
         let number = action.pn_jid.as_deref().filter(|_| update.jid.is_lid()).map(str::to_owned);
         let id = number.unwrap_or_else(|| update.jid.to_non_ad_string());
-        let entry = Entry {
+        let entry = AddressBookEntry {
             name: action.full_name.clone().unwrap_or_default(),
             short: action.first_name.clone().unwrap_or_default(),
         };
-        self.add(Update::Person { id, entry }, update.from_full_sync);
+        self.add(SyncedUpdate::Person { id, entry }, update.from_full_sync);
     }
 
     pub fn heard_label(&self, update: &LabelEditUpdate) {
         let (id, action) = (update.label_id.clone(), &update.action);
         let change = if action.deleted.unwrap_or(false) {
-            Update::LabelGone { id }
+            SyncedUpdate::LabelGone { id }
         } else {
             let (name, color) = (action.name.clone().unwrap_or_default(), action.color.unwrap_or_default());
-            Update::Label(Label { id, name, color })
+            SyncedUpdate::Label(Label { id, name, color })
         };
         self.add(change, update.from_full_sync);
     }
 
     pub fn heard_labelled(&self, update: &LabelAssociationUpdate) {
         let (label, chat) = (update.label_id.clone(), update.chat_jid.to_non_ad_string());
-        let change = Update::Labelled { label, chat, on: update.action.labeled.unwrap_or(false) };
+        let change = SyncedUpdate::Labelled { label, chat, on: update.action.labeled.unwrap_or(false) };
         self.add(change, update.from_full_sync);
     }
 
-    fn updates(&self) -> MutexGuard<'_, VecDeque<(Update, bool)>> {
+    fn updates(&self) -> MutexGuard<'_, VecDeque<(SyncedUpdate, bool)>> {
         self.updates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -88,7 +88,7 @@ impl Collected {
     }
 
     /// What is written next; stays until it is.
-    fn next(&self) -> Option<Vec<(Update, bool)>> {
+    fn next(&self) -> Option<Vec<(SyncedUpdate, bool)>> {
         let batch: Vec<_> = self.updates().iter().take(BATCH).cloned().collect();
         (!batch.is_empty()).then_some(batch)
     }
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn what_was_not_written_stays() {
-        let collected = Collected::default();
-        let all: Vec<_> = (0..2 * BATCH + 7).map(|n| (Update::LabelGone { id: n.to_string() }, false)).collect();
+        let collected = AppStateBuffer::default();
+        let all: Vec<_> = (0..2 * BATCH + 7).map(|n| (SyncedUpdate::LabelGone { id: n.to_string() }, false)).collect();
         all.iter().for_each(|(update, _)| collected.add(update.clone(), true));
         let mut written = Vec::new();
         while let Some(batch) = collected.next() {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_rust::wacore::runtime::{AbortHandle, Runtime};
 
 /// The library's limit for a first sync. Nothing else in it sleeps for exactly that long.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIBRARY_SYNC_TIMEOUT: Duration = Duration::from_secs(180);
 
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
@@ -35,7 +35,11 @@ pub struct FirstSync {
 
 impl FirstSync {
     pub fn new(has_keys: bool) -> Self {
-        Self { limits: (LIMIT, LONGEST), has_keys: watch::Sender::new(has_keys), reconnects: AtomicU32::new(0) }
+        Self {
+            limits: (LIBRARY_SYNC_TIMEOUT, LONGEST),
+            has_keys: watch::Sender::new(has_keys),
+            reconnects: AtomicU32::new(0),
+        }
     }
 
     pub fn keys_came(&self) {
@@ -80,7 +84,7 @@ impl<R: Runtime> Runtime for PatientRuntime<R> {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        if duration != LIMIT {
+        if duration != LIBRARY_SYNC_TIMEOUT {
             return self.runtime.sleep(duration);
         }
         let (first_sync, over) = (self.first_sync.clone(), self.over.clone());
@@ -120,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn a_phone_that_shares_no_keys_costs_no_connection() {
         let runtime = runtime(false, SHORT);
-        let mut limit = runtime.sleep(LIMIT);
+        let mut limit = runtime.sleep(LIBRARY_SYNC_TIMEOUT);
         assert!(timeout(20 * SHORT, &mut limit).await.is_err(), "the library connects anew");
         runtime.first_sync.keys_came();
         timeout(LONG, limit).await.expect("the keys are of no use on this connection");
@@ -131,7 +135,7 @@ mod tests {
         let runtime = runtime(true, 8 * SHORT);
         for times in [1, 2, 4, 8, 8] {
             let began = Instant::now();
-            timeout(LONG, runtime.sleep(LIMIT)).await.expect("it is tried again");
+            timeout(LONG, runtime.sleep(LIBRARY_SYNC_TIMEOUT)).await.expect("it is tried again");
             assert!(began.elapsed() >= times * SHORT, "after {:?}", began.elapsed());
         }
         runtime.first_sync.done();
@@ -141,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_sleeps_in_a_client_that_has_ended() {
         let runtime = runtime(false, SHORT);
-        let limit = tokio::spawn(runtime.sleep(LIMIT));
+        let limit = tokio::spawn(runtime.sleep(LIBRARY_SYNC_TIMEOUT));
         runtime.over.cancel();
         timeout(LONG, limit).await.expect("the client is held").unwrap();
         timeout(LONG, runtime.sleep(SHORT)).await.expect("all other sleeps are as long as they were");

@@ -1,6 +1,6 @@
-//! Settings that the library did not fetch. Told of a change while it is reading the same collection, it leaves it at that, although
-//! what it reads may be from before the change, and nothing tells it again (whatsapp-rust 0.7.0, `sync_collections_batched`; only
-//! [`AppStateSyncFailed`] says so). Here they are fetched once that reading is over.
+//! Refetches app-state collections that the library skips: a change that arrives while its collection is being read is
+//! not fetched again (whatsapp-rust 0.7.0, `sync_collections_batched`; only [`AppStateSyncFailed`] reports it). Waits
+//! until that read is over.
 //!
 //! So are all of them for a device that has a name and no keys: it came from another gateway with credentials alone. The library makes its
 //! first sync for devices without a name only, and waits with the login until the phone has shared the keys; here the phone is asked behind
@@ -23,7 +23,7 @@ use whatsapp_rust::{
 
 /// Names of collections that are to be fetched: there are five. Each with how often it was skipped.
 #[derive(Debug, Default)]
-pub(in crate::session) struct Skipped {
+pub(in crate::session) struct SkippedCollections {
     names: Mutex<BTreeMap<&'static str, u64>>,
     more: Notify,
     /// What was fetched could not be read.
@@ -38,7 +38,7 @@ const COLLECTIONS: [WAPatchName; 5] = [
     WAPatchName::RegularLow,
 ];
 
-impl Skipped {
+impl SkippedCollections {
     /// Of a device with a name and without keys.
     pub fn without_keys() -> Self {
         let skipped = Self { lacks_keys: AtomicBool::new(true), ..Self::default() };
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn without_keys_all_is_fetched_and_once_more_when_they_come() {
-        let skipped = Skipped::without_keys();
+        let skipped = SkippedCollections::without_keys();
         for _ in 0..2 {
             let names = skipped.names().clone();
             assert_eq!(names.len(), 5);
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_skipped_while_it_is_fetched_is_fetched_again() {
-        let skipped = Skipped::default();
+        let skipped = SkippedCollections::default();
         let name = WAPatchName::CriticalBlock.as_str();
         skipped.names().insert(name, 1);
         *skipped.names().entry(name).or_default() += 1;

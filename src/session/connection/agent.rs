@@ -10,13 +10,13 @@ use ureq::{
 };
 use whatsapp_rust::http::{HttpClient, UreqHttpClient};
 
-use super::web::WhatsAppOnly;
+use super::web::WhatsAppHostsOnly;
 
 /// Without a byte, in either direction.
-const SILENCE: Duration = Duration::from_secs(20);
+const HTTP_SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// For one exchange, however steadily its bytes drip.
-const WHOLE: Duration = Duration::from_secs(600);
+const HTTP_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `authority`: certificates (PEM) that are trusted in place of the public ones. `proxy`: its URL; without one, the environment's.
 pub fn http_client(authority: Option<&str>, proxy: Option<&str>) -> anyhow::Result<Arc<dyn HttpClient>> {
@@ -55,12 +55,12 @@ pub fn http_client(authority: Option<&str>, proxy: Option<&str>) -> anyhow::Resu
     let agent = ureq::Agent::config_builder()
         .tls_config(tls)
         .proxy(proxy)
-        .timeout_resolve(Some(SILENCE))
-        .timeout_connect(Some(SILENCE))
-        .timeout_recv_response(Some(2 * SILENCE))
-        .timeout_per_read(Some(SILENCE))
-        .timeout_per_write(Some(SILENCE))
-        .timeout_global(Some(WHOLE))
+        .timeout_resolve(Some(HTTP_SILENCE_TIMEOUT))
+        .timeout_connect(Some(HTTP_SILENCE_TIMEOUT))
+        .timeout_recv_response(Some(2 * HTTP_SILENCE_TIMEOUT))
+        .timeout_per_read(Some(HTTP_SILENCE_TIMEOUT))
+        .timeout_per_write(Some(HTTP_SILENCE_TIMEOUT))
+        .timeout_global(Some(HTTP_EXCHANGE_TIMEOUT))
         // WhatsApp's media hosts send nobody elsewhere.
         .max_redirects(0)
         .input_buffer_size(16 * 1024)
@@ -70,5 +70,5 @@ pub fn http_client(authority: Option<&str>, proxy: Option<&str>) -> anyhow::Resu
         .build()
         .new_agent();
     let client = UreqHttpClient::with_agent(agent);
-    Ok(Arc::new(WhatsAppOnly(client)))
+    Ok(Arc::new(WhatsAppHostsOnly(client)))
 }

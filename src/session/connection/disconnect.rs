@@ -1,4 +1,4 @@
-//! What WhatsApp says of a session, and what follows from it: the one table of that. Pure.
+//! The table from disconnect reason to next step. Pure.
 
 use std::{fmt, time::Duration};
 
@@ -6,7 +6,7 @@ use crate::telemetry::metrics::label::ConnectionEnd;
 
 /// Why a connection ended, or why there was none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signal {
+pub enum DisconnectReason {
     /// `<failure reason=…>` 401, 403, 406; stream error 401, 516; a conflict that is not a replacement.
     LoggedOut { code: i32 },
     /// We unlinked the device ourselves; `told` whether WhatsApp knows.
@@ -51,7 +51,7 @@ pub enum Signal {
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum ReconnectPlan {
     /// The credentials are dead: wipe them (an entry first) and tell the dashboard that a scan is needed.
     Wipe,
     /// Dial again, with backoff.
@@ -73,7 +73,7 @@ pub enum Next {
 }
 
 /// For people.
-impl fmt::Display for Signal {
+impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LoggedOut { code } => write!(f, "WhatsApp logged this device out ({code})"),
@@ -108,7 +108,7 @@ impl fmt::Display for Signal {
     }
 }
 
-impl Signal {
+impl DisconnectReason {
     /// What it counts as.
     pub fn counted_as(&self) -> ConnectionEnd {
         match self {
@@ -137,33 +137,33 @@ impl Signal {
 
     /// The table. Sources: the library's `handle_connect_failure` and `handle_stream_error`, which say of each code whether
     /// WhatsApp Web logs out or connects again.
-    pub fn next(&self) -> Next {
+    pub fn next(&self) -> ReconnectPlan {
         match self {
             // The phone removed the device, or WhatsApp did: the keys open nothing any more.
-            Self::LoggedOut { .. } => Next::Wipe,
-            Self::Unlinked { .. } => Next::Wipe,
+            Self::LoggedOut { .. } => ReconnectPlan::Wipe,
+            Self::Unlinked { .. } => ReconnectPlan::Wipe,
             // The credentials are good; the question is whose they are.
-            Self::Replaced => Next::AskOwner,
-            Self::Banned { until } => Next::WaitFor(*until),
-            Self::Outdated => Next::Update,
+            Self::Replaced => ReconnectPlan::AskOwner,
+            Self::Banned { until } => ReconnectPlan::WaitFor(*until),
+            Self::Outdated => ReconnectPlan::Update,
             // It would say so again at once, and being insistent makes it worse.
-            Self::Refused { .. } => Next::RetrySlowly,
+            Self::Refused { .. } => ReconnectPlan::RetrySlowly,
             // WhatsApp restarts the stream. The restart after a pairing is the library's own, and does not get here.
-            Self::Unwell { code: 515 } => Next::ReconnectNow,
-            Self::Unwell { .. } => Next::Reconnect,
-            Self::Dropped | Self::Unanswered | Self::Unreachable(_) => Next::Reconnect,
+            Self::Unwell { code: 515 } => ReconnectPlan::ReconnectNow,
+            Self::Unwell { .. } => ReconnectPlan::Reconnect,
+            Self::Dropped | Self::Unanswered | Self::Unreachable(_) => ReconnectPlan::Reconnect,
             // Pings are answered all the same; what was kept back comes with a new login.
-            Self::Quiet => Next::ReconnectNow,
+            Self::Quiet => ReconnectPlan::ReconnectNow,
             // What was lost was not acknowledged, and is said again at the next login.
-            Self::Garbled => Next::ReconnectNow,
-            Self::QrExhausted | Self::PairingFailed | Self::GivenUp => Next::NewQr,
+            Self::Garbled => ReconnectPlan::ReconnectNow,
+            Self::QrExhausted | Self::PairingFailed | Self::GivenUp => ReconnectPlan::NewQr,
             // Who scanned it has seen it.
-            Self::OtherAccount { .. } => Next::NewQr,
+            Self::OtherAccount { .. } => ReconnectPlan::NewQr,
             // A challenge is answered once.
-            Self::PasskeyExpired | Self::PasskeyFailed(_) => Next::NewQr,
+            Self::PasskeyExpired | Self::PasskeyFailed(_) => ReconnectPlan::NewQr,
             // There is no next dial before somebody asks for one.
-            Self::Stopped => Next::ReconnectNow,
-            Self::NoDescriptor => Next::AwaitDescriptor,
+            Self::Stopped => ReconnectPlan::ReconnectNow,
+            Self::NoDescriptor => ReconnectPlan::AwaitDescriptor,
         }
     }
 }
@@ -182,27 +182,27 @@ mod tests {
     #[test]
     fn only_a_logout_costs_the_credentials() {
         let survivors = [
-            Signal::Replaced,
-            Signal::Banned { until: Duration::from_secs(9) },
-            Signal::Outdated,
-            Signal::Refused { code: 418 },
-            Signal::Unwell { code: 503 },
-            Signal::Unwell { code: 429 },
-            Signal::Dropped,
-            Signal::Unanswered,
-            Signal::Unreachable("refused".into()),
-            Signal::Garbled,
-            Signal::Quiet,
-            Signal::QrExhausted,
-            Signal::PairingFailed,
-            Signal::PasskeyExpired,
-            Signal::PasskeyFailed("401".into()),
-            Signal::GivenUp,
-            Signal::NoDescriptor,
+            DisconnectReason::Replaced,
+            DisconnectReason::Banned { until: Duration::from_secs(9) },
+            DisconnectReason::Outdated,
+            DisconnectReason::Refused { code: 418 },
+            DisconnectReason::Unwell { code: 503 },
+            DisconnectReason::Unwell { code: 429 },
+            DisconnectReason::Dropped,
+            DisconnectReason::Unanswered,
+            DisconnectReason::Unreachable("refused".into()),
+            DisconnectReason::Garbled,
+            DisconnectReason::Quiet,
+            DisconnectReason::QrExhausted,
+            DisconnectReason::PairingFailed,
+            DisconnectReason::PasskeyExpired,
+            DisconnectReason::PasskeyFailed("401".into()),
+            DisconnectReason::GivenUp,
+            DisconnectReason::NoDescriptor,
         ];
-        assert!(survivors.iter().all(|signal| signal.next() != Next::Wipe));
-        assert_eq!(Signal::LoggedOut { code: 401 }.next(), Next::Wipe);
-        assert_eq!(Signal::Unlinked { told: false }.next(), Next::Wipe);
+        assert!(survivors.iter().all(|signal| signal.next() != ReconnectPlan::Wipe));
+        assert_eq!(DisconnectReason::LoggedOut { code: 401 }.next(), ReconnectPlan::Wipe);
+        assert_eq!(DisconnectReason::Unlinked { told: false }.next(), ReconnectPlan::Wipe);
     }
 
     #[test]

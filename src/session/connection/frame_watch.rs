@@ -22,7 +22,7 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 tokio::task_local! {
     /// Of the task that reads frames.
-    static READING: Arc<FrameWatch>;
+    static FRAME_TASK: Arc<FrameWatch>;
 }
 
 /// The frames of one client.
@@ -38,7 +38,7 @@ pub struct FrameWatch {
 impl FrameWatch {
     /// Runs the task that reads the frames.
     pub async fn over<T>(self: Arc<Self>, reading: impl Future<Output = T>) -> T {
-        READING.scope(self, reading).await
+        FRAME_TASK.scope(self, reading).await
     }
 
     /// Returns when another frame did not open; how many in a row.
@@ -59,7 +59,7 @@ impl FrameWatch {
 
 /// A stanza is there: called where the library shows it, and only by the task that reads frames.
 pub fn opened() {
-    let _ = READING.try_with(|watch| watch.opened.store(true, Ordering::Relaxed));
+    let _ = FRAME_TASK.try_with(|watch| watch.opened.store(true, Ordering::Relaxed));
 }
 
 /// The runtime of a client that is watched; all else is `0`'s to do.
@@ -88,7 +88,7 @@ impl<R: Runtime> Runtime for WatchedRuntime<R> {
     }
 
     fn yield_frequency(&self) -> u32 {
-        let _ = READING.try_with(|watch| watch.frame_is_read());
+        let _ = FRAME_TASK.try_with(|watch| watch.frame_is_read());
         self.0.yield_frequency()
     }
 }

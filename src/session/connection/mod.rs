@@ -1,5 +1,5 @@
 //! One connection to WhatsApp, from the dial to its end: one client of the library over the session's store. Says in a
-//! [`Signal`] how it ended; what follows is the supervisor's to decide.
+//! [`DisconnectReason`] how it ended; what follows is the supervisor's to decide.
 
 pub(super) mod agent;
 pub(super) mod disconnect;
@@ -49,32 +49,32 @@ use whatsapp_rust::{
 };
 
 use self::{
-    disconnect::Signal,
+    disconnect::DisconnectReason,
     drain::{Drain, Look},
     frame_watch::{FrameWatch, WatchedRuntime},
     stream_error::StreamError,
     supervisor::{Stop, Supervisor},
     transport::Dialer,
     version::Version,
-    web::InMemory,
+    web::BoundedBody,
     wire_gate::WireGate,
 };
 use super::{
-    Inner, Wish,
+    Inner, SessionCommand,
     app_state::first_sync::PatientRuntime,
     guarded,
     inbound::{
-        hook::{Ears, Hook},
-        message_secrets::Secrets,
+        hook::{DurabilityHook, EventBridge},
+        message_secrets::StoredMessageSecrets,
         recorder,
     },
     pairing::{
         code,
-        qr_rotation::{PairingRuntime, Rotation},
+        qr_rotation::{PairingRuntime, QrRotation},
     },
     state::{Qr, State},
 };
-use crate::{config::Secret, crash, message::Notice, telemetry::metrics};
+use crate::{config::Secret, crash, message::FeedItem, telemetry::metrics};
 
 /// How long the library may take to end a connection before it is aborted.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -100,7 +100,7 @@ const HELLOS: u32 = 2;
 /// After so long a login is called slow: where it is asked why the session does not work. It no longer takes another's turn.
 const SLOW_LOGIN: Duration = Duration::from_secs(5);
 
-/// How long WhatsApp may take to show that a stream goes on of which it reported an error.
+/// After a stream error that may be harmless, how long WhatsApp has to answer a ping.
 const PROOF_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// A frame that does not open costs the connection once in this time. One that comes again with each login cannot be read at all.
@@ -120,8 +120,8 @@ const MIN_TICK: Duration = Duration::from_millis(500);
 const MAX_TICK: Duration = Duration::from_secs(5);
 
 /// How a connection ended.
-pub struct Ended {
-    pub signal: Signal,
+pub struct ConnectionOutcome {
+    pub signal: DisconnectReason,
     /// It was logged in for a while, or a message was confirmed on it.
     pub was_stable: bool,
 }
@@ -160,7 +160,7 @@ pub struct Connection<'a> {
     /// For the login.
     deadline: Instant,
     /// Why it will end, as far as WhatsApp has said.
-    signal: Option<Signal>,
+    signal: Option<DisconnectReason>,
 }
 
 /// Whether the connection goes on, or why not. `Break(None)`: it is over, and nothing forbids the next.
@@ -170,7 +170,10 @@ const OVER: Flow = ControlFlow::Break(None);
 
 impl<'a> Connection<'a> {
     /// Dials, and holds the connection until it ends or must.
-    pub async fn hold(supervisor: &'a mut Supervisor, wishes: &mut mpsc::Receiver<Wish>) -> Result<Ended, Stop> {
+    pub async fn run(
+        supervisor: &'a mut Supervisor,
+        commands: &mut mpsc::Receiver<SessionCommand>,
+    ) -> Result<ConnectionOutcome, Stop> {
         let session = supervisor.session.clone();
         let paired = session.status.borrow().paired;
         session.set_status(|status| {
@@ -183,11 +186,11 @@ impl<'a> Connection<'a> {
             status.qr = None;
         });
         let Ok(place) = session.env.lines.clone().try_acquire_owned() else {
-            return Ok(Ended { signal: Signal::NoDescriptor, was_stable: false });
+            return Ok(ConnectionOutcome { signal: DisconnectReason::NoDescriptor, was_stable: false });
         };
-        let turn = match supervisor.await_turn(paired, wishes).await? {
+        let turn = match supervisor.await_turn(paired, commands).await? {
             Ok(turn) => turn,
-            Err(signal) => return Ok(Ended { signal, was_stable: false }),
+            Err(signal) => return Ok(ConnectionOutcome { signal, was_stable: false }),
         };
         let forgets = supervisor.unanswered_hellos >= HELLOS;
         let version = session.env.versions.current().await;
@@ -196,7 +199,7 @@ impl<'a> Connection<'a> {
             Ok(client) => client,
             Err(error) => {
                 error!(error = format!("{error:#}"), "no client");
-                return Ok(Ended { signal: Signal::Dropped, was_stable: false });
+                return Ok(ConnectionOutcome { signal: DisconnectReason::Dropped, was_stable: false });
             }
         };
         let began = Instant::now();
@@ -224,19 +227,25 @@ impl<'a> Connection<'a> {
             deadline: began + LOGIN_TIMEOUT,
             signal: None,
         };
-        connection.serve([pushed, kept], wishes).await
+        connection.serve([pushed, kept], commands).await
     }
 
     async fn serve(
         mut self,
         [pushed, kept]: [watch::Sender<Instant>; 2],
-        wishes: &mut mpsc::Receiver<Wish>,
-    ) -> Result<Ended, Stop> {
+        commands: &mut mpsc::Receiver<SessionCommand>,
+    ) -> Result<ConnectionOutcome, Stop> {
         let session = self.session.clone();
         let (control, mut news) = mpsc::channel(256);
         let (records, recorded) = mpsc::channel(4096);
-        let ears =
-            Arc::new(Ears { control, records, pushed, kept, rotation: Rotation::default(), session: session.clone() });
+        let ears = Arc::new(EventBridge {
+            control,
+            records,
+            pushed,
+            kept,
+            rotation: QrRotation::default(),
+            session: session.clone(),
+        });
         let subscription = self.client.subscribe_handler(ears);
         session.store.begin_connection();
         // What was not acknowledged comes again with the login that is ahead.
@@ -269,19 +278,19 @@ impl<'a> Connection<'a> {
                     }
                     // What it said last may still be in the channel.
                     while let Ok(event) = news.try_recv() {
-                        self.hear(&event);
+                        self.apply_event(&event);
                     }
                     OVER
                 }
-                Some(event) = news.recv() => self.follow(&event),
-                Some(wish) = wishes.recv() => self.grant(wish).await,
-                () = tick => self.look_at_the_clock(),
+                Some(event) = news.recv() => self.on_event(&event),
+                Some(command) = commands.recv() => self.on_command(command).await,
+                () = tick => self.check_deadlines(),
                 answered = &mut answer => {
                     self.is_answered |= answered;
                     ControlFlow::Continue(())
                 }
                 lost = frames.lost() => self.lost_frame(lost),
-                alive = proof(&mut self.proof) => self.learn_whether_it_lives(alive),
+                alive = proof(&mut self.proof) => self.on_liveness(alive),
                 never = &mut fetching => match never {},
                 never = &mut asking => match never {},
                 never = &mut easing => match never {},
@@ -316,8 +325,8 @@ impl<'a> Connection<'a> {
         self.supervisor.is_unproven |= !self.was_paired && self.connected_at.is_none() && self.client.pn().is_some();
         let refused = session.refused_scan.take();
         let signal = refused.or(self.signal.take()).unwrap_or_else(|| match session.line.trouble() {
-            Some(trouble) => Signal::Unreachable(trouble),
-            None => Signal::Dropped,
+            Some(trouble) => DisconnectReason::Unreachable(trouble),
+            None => DisconnectReason::Dropped,
         });
         drop(self);
         // The ears are gone with the subscription: the recorder writes what it still has and ends.
@@ -326,7 +335,7 @@ impl<'a> Connection<'a> {
         }
         match stop {
             Some(stop) => Err(stop),
-            None => Ok(Ended { signal, was_stable }),
+            None => Ok(ConnectionOutcome { signal, was_stable }),
         }
     }
 
@@ -335,7 +344,7 @@ impl<'a> Connection<'a> {
         if working { (self.supervisor.quiet_limit / 4).clamp(MIN_TICK, MAX_TICK) } else { MIN_TICK }
     }
 
-    fn follow(&mut self, event: &Event) -> Flow {
+    fn on_event(&mut self, event: &Event) -> Flow {
         match event {
             Event::Connected(_) => {
                 self.turn = None;
@@ -353,8 +362,8 @@ impl<'a> Connection<'a> {
         }
         // The library would connect again by itself, and still be in the ceremony that ended with the connection.
         let lost = matches!(event, Event::Disconnected(_)) && self.session.status.borrow().state.is_ceremony();
-        self.hear(event);
-        if lost || matches!(self.signal, Some(Signal::PasskeyFailed(_))) {
+        self.apply_event(event);
+        if lost || matches!(self.signal, Some(DisconnectReason::PasskeyFailed(_))) {
             return OVER;
         }
         if let Event::OfflineSyncCompleted(done) = event {
@@ -375,7 +384,7 @@ impl<'a> Connection<'a> {
     /// All that WhatsApp kept has come.
     fn drained(&mut self) {
         self.supervisor.silent_logins = 0;
-        self.learn();
+        self.adapt_quiet_limit();
         self.session.ready.send_replace(Some(self.client.clone()));
     }
 
@@ -396,7 +405,7 @@ impl<'a> Connection<'a> {
             // The socket may stay open for as long as it likes.
             StreamError::Code(code) => {
                 warn!(code, "WhatsApp ends the stream");
-                self.signal = Some(Signal::Unwell { code });
+                self.signal = Some(DisconnectReason::Unwell { code });
                 return OVER;
             }
             StreamError::Doubtful => {
@@ -410,7 +419,7 @@ impl<'a> Connection<'a> {
         ControlFlow::Continue(())
     }
 
-    fn learn_whether_it_lives(&mut self, alive: bool) -> Flow {
+    fn on_liveness(&mut self, alive: bool) -> Flow {
         self.proof = None;
         if alive {
             return ControlFlow::Continue(());
@@ -425,7 +434,7 @@ impl<'a> Connection<'a> {
         warn!(in_a_row, again, "a frame from WhatsApp could not be read");
         if !again {
             self.supervisor.garbled_at = Some(Instant::now());
-            self.signal = Some(Signal::Garbled);
+            self.signal = Some(DisconnectReason::Garbled);
             return OVER;
         }
         // Its successors open: it is lost for good, and the session lives. They do not: it is deaf.
@@ -441,41 +450,41 @@ impl<'a> Connection<'a> {
         }
     }
 
-    async fn grant(&mut self, wish: Wish) -> Flow {
-        match wish {
-            Wish::Connect => self.supervisor.wants_to_pair(),
-            Wish::KeepPairing => self.supervisor.keep_pairing(),
-            Wish::StopPairing => {
+    async fn on_command(&mut self, command: SessionCommand) -> Flow {
+        match command {
+            SessionCommand::Connect => self.supervisor.wants_to_pair(),
+            SessionCommand::KeepPairing => self.supervisor.keep_pairing(),
+            SessionCommand::StopPairing => {
                 self.supervisor.give_up_pairing();
                 let state = self.session.status.borrow().state;
                 if state == State::ScanQrCode || state.is_ceremony() {
-                    self.signal = Some(Signal::GivenUp);
+                    self.signal = Some(DisconnectReason::GivenUp);
                     return OVER;
                 }
             }
-            Wish::EndCeremony(why) => {
+            SessionCommand::EndCeremony(why) => {
                 if self.session.status.borrow().state.is_ceremony() {
                     // Somebody is there: they see the next QR code.
                     self.supervisor.wants_to_pair();
-                    self.signal = Some(Signal::PasskeyFailed(why));
+                    self.signal = Some(DisconnectReason::PasskeyFailed(why));
                     return OVER;
                 }
             }
             // Why is in the session's hands, see the end of `serve`.
-            Wish::RefuseScan => return OVER,
-            Wish::Stop => {
-                self.signal = Some(Signal::Stopped);
+            SessionCommand::RefuseScan => return OVER,
+            SessionCommand::Stop => {
+                self.signal = Some(DisconnectReason::Stopped);
                 return OVER;
             }
-            Wish::DialNow { patience } => {
+            SessionCommand::DialNow { patience } => {
                 let silent = self.session.status.borrow().state == State::Starting && !self.client.is_logged_in();
                 if silent && self.began.elapsed() > patience {
                     warn!("WhatsApp does not answer the login: dialing anew");
-                    self.signal = Some(Signal::Unanswered);
+                    self.signal = Some(DisconnectReason::Unanswered);
                     return OVER;
                 }
             }
-            Wish::Unlink(done) => {
+            SessionCommand::Unlink(done) => {
                 self.supervisor.wants_to_unlink(done);
             }
         }
@@ -493,21 +502,21 @@ impl<'a> Connection<'a> {
             Some(device) if paired && self.client.is_logged_in() => {
                 self.client.enable_auto_reconnect.store(false, Ordering::Relaxed);
                 match timeout(FAREWELL, self.client.execute(RemoveCompanionDeviceSpec::new(&device))).await {
-                    Ok(Ok(())) => Some(Signal::Unlinked { told: true }),
+                    Ok(Ok(())) => Some(DisconnectReason::Unlinked { told: true }),
                     failed => {
                         warn!(?failed, "WhatsApp did not confirm the unlinking");
-                        Some(Signal::Dropped)
+                        Some(DisconnectReason::Dropped)
                     }
                 }
             }
-            _ if !paired => Some(Signal::Unlinked { told: true }),
-            _ if self.supervisor.is_tired_of_unlinking() => Some(Signal::Unlinked { told: false }),
+            _ if !paired => Some(DisconnectReason::Unlinked { told: true }),
+            _ if self.supervisor.is_tired_of_unlinking() => Some(DisconnectReason::Unlinked { told: false }),
             _ => return ControlFlow::Continue(()),
         };
         OVER
     }
 
-    fn look_at_the_clock(&mut self) -> Flow {
+    fn check_deadlines(&mut self) -> Flow {
         if self.session.journal.outage() {
             self.last_outage = Instant::now();
         }
@@ -519,24 +528,26 @@ impl<'a> Connection<'a> {
         if waits && logged_in_for > SILENT_QUEUE_TIMEOUT && self.is_silent() && !self.session.journal.outage() {
             warn!("WhatsApp does not begin to deliver after the login: connecting anew");
             self.supervisor.silent_logins += 1;
-            self.signal = Some(Signal::Unanswered);
+            self.signal = Some(DisconnectReason::Unanswered);
             return OVER;
         }
         match state {
             State::Starting if self.client.is_logged_in() => self.await_first_sync(logged_in_for),
             State::Starting if Instant::now() > self.deadline => {
                 warn!("WhatsApp does not finish the login");
-                self.signal = Some(self.session.line.trouble().map_or(Signal::Unanswered, Signal::Unreachable));
+                self.signal = Some(
+                    self.session.line.trouble().map_or(DisconnectReason::Unanswered, DisconnectReason::Unreachable),
+                );
                 return OVER;
             }
             State::Starting if self.began.elapsed() > SLOW_LOGIN && self.session.line.is_up() => {
                 self.turn = None;
                 if !self.is_answered && self.session.line.made_at().is_some_and(|at| at.elapsed() > HELLO_TIMEOUT) {
                     warn!("WhatsApp does not answer the hello");
-                    self.signal = Some(Signal::Unanswered);
+                    self.signal = Some(DisconnectReason::Unanswered);
                     return OVER;
                 }
-                self.session.set_status(|status| status.reason = Signal::Unanswered.to_string());
+                self.session.set_status(|status| status.reason = DisconnectReason::Unanswered.to_string());
             }
             State::Working if waits => return self.look_at_the_queue(),
             // Messages that wait for the vault are not quiet; and without it there is no new login.
@@ -545,14 +556,14 @@ impl<'a> Connection<'a> {
                 if self.last_sign().elapsed() > limit {
                     debug!(quiet.s = limit.as_secs(), "quiet: is it deaf?");
                     self.supervisor.testing = true;
-                    self.signal = Some(Signal::Quiet);
+                    self.signal = Some(DisconnectReason::Quiet);
                     return OVER;
                 }
             }
             State::ScanQrCode if !self.supervisor.is_pairing() => return OVER,
             State::PasskeyRequired | State::PasskeyConfirmationRequired if self.session.ceremony_expired() => {
                 warn!("nobody finished the passkey ceremony in time");
-                self.signal = Some(Signal::PasskeyExpired);
+                self.signal = Some(DisconnectReason::PasskeyExpired);
                 return OVER;
             }
             _ => {}
@@ -572,7 +583,7 @@ impl<'a> Connection<'a> {
             Look::Stands if self.supervisor.silent_logins < MAX_SILENT_LOGINS => {
                 warn!("WhatsApp has more of its offline queue, and is not asked for it any more: connecting anew");
                 self.supervisor.silent_logins += 1;
-                self.signal = Some(Signal::Quiet);
+                self.signal = Some(DisconnectReason::Quiet);
                 return OVER;
             }
             Look::Stands => {}
@@ -594,7 +605,7 @@ impl<'a> Connection<'a> {
     }
 
     /// What an event says of the session; and why the connection will end, if it says that.
-    fn hear(&mut self, event: &Event) {
+    fn apply_event(&mut self, event: &Event) {
         let session = &self.session;
         let signal = match event {
             Event::PairingQrCode(qr) => {
@@ -602,19 +613,19 @@ impl<'a> Connection<'a> {
                 let expires_at = session.env.clock.now() + qr.timeout;
                 session.set_status(|status| {
                     status.state = State::ScanQrCode;
-                    status.reason = match &self.supervisor.setback {
+                    status.reason = match &self.supervisor.last_pairing_error {
                         Some(setback) => format!("{setback}; scan again"),
                         None => "waiting for a scan".into(),
                     };
                     status.qr = Some(Qr { code: code.clone(), expires_at });
                     status.trouble = None;
                 });
-                session.env.feed.publish(&session.tenant, Notice::Qr(code));
+                session.env.feed.publish(&session.tenant, FeedItem::Qr(code));
                 None
             }
             Event::PairingCode(_) => {
                 self.has_code = true;
-                self.supervisor.setback = None;
+                self.supervisor.last_pairing_error = None;
                 session.set_status(|status| {
                     if status.state == State::ScanQrCode {
                         status.reason = "waiting for a scan".into();
@@ -625,14 +636,14 @@ impl<'a> Connection<'a> {
             // Without a code that counts it is the answer to whoever asked for one, who has it.
             Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) if !std::mem::take(&mut self.has_code) => None,
             Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) | Event::QrScannedWithoutMultidevice(_) => {
-                if let Some(words) = code::setback(event) {
-                    warn!(words, "the pairing does not come about");
+                if let Some(words) = code::pairing_error(event) {
+                    warn!(words, "pairing failed");
                     session.set_status(|status| {
                         if status.state == State::ScanQrCode {
                             status.reason = format!("{words}; ask for another code, or scan");
                         }
                     });
-                    self.supervisor.setback = Some(words);
+                    self.supervisor.last_pairing_error = Some(words);
                 }
                 None
             }
@@ -644,13 +655,13 @@ impl<'a> Connection<'a> {
                 None
             }
             Event::PairPasskeyRequest(asked) => {
-                session.begin_ceremony(&asked.request_options_json).err().map(Signal::PasskeyFailed)
+                session.begin_ceremony(&asked.request_options_json).err().map(DisconnectReason::PasskeyFailed)
             }
             Event::PairPasskeyConfirmation(agreed) => {
                 session.compare_codes(agreed);
                 None
             }
-            Event::PairPasskeyError(error) => Some(Signal::PasskeyFailed(error.error.clone())),
+            Event::PairPasskeyError(error) => Some(DisconnectReason::PasskeyFailed(error.error.clone())),
             Event::PairSuccess(pairing) => {
                 crash::point("paired");
                 metrics::paired();
@@ -666,7 +677,7 @@ impl<'a> Connection<'a> {
             }
             Event::PairError(error) => {
                 warn!(error = error.error, "the pairing failed");
-                Some(Signal::PairingFailed)
+                Some(DisconnectReason::PairingFailed)
             }
             Event::Connected(_) => {
                 session.first_sync.done();
@@ -678,22 +689,22 @@ impl<'a> Connection<'a> {
                 session.set_status(|status| status.push_name = name);
                 None
             }
-            Event::PairingQrCodesExhausted(_) => Some(Signal::QrExhausted),
-            Event::LoggedOut(out) => Some(Signal::LoggedOut { code: code_of(&out.reason) }),
-            Event::StreamReplaced(_) => Some(Signal::Replaced),
+            Event::PairingQrCodesExhausted(_) => Some(DisconnectReason::QrExhausted),
+            Event::LoggedOut(out) => Some(DisconnectReason::LoggedOut { code: code_of(&out.reason) }),
+            Event::StreamReplaced(_) => Some(DisconnectReason::Replaced),
             Event::TemporaryBan(ban) => {
-                Some(Signal::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
+                Some(DisconnectReason::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
             }
             Event::ClientOutdated(_) => {
                 session.env.versions.outdated(self.version);
-                Some(Signal::Outdated)
+                Some(DisconnectReason::Outdated)
             }
             Event::ConnectFailure(failure)
                 if failure.reason.should_reconnect() || is_passing(code_of(&failure.reason)) =>
             {
-                Some(Signal::Unwell { code: code_of(&failure.reason) })
+                Some(DisconnectReason::Unwell { code: code_of(&failure.reason) })
             }
-            Event::ConnectFailure(failure) => Some(Signal::Refused { code: code_of(&failure.reason) }),
+            Event::ConnectFailure(failure) => Some(DisconnectReason::Refused { code: code_of(&failure.reason) }),
             Event::Disconnected(gone) => {
                 debug!(reason = %gone.reason, "the socket ended");
                 None
@@ -703,15 +714,16 @@ impl<'a> Connection<'a> {
         self.signal = signal.or(self.signal.take());
     }
 
-    /// WhatsApp has said nothing at all of its offline queue: it may have refused to leave the passive mode, of which the library only
-    /// warns (`client/node_io.rs`), and delivers nothing then. Only so many logins in a row are given up for that.
+    /// WhatsApp has not mentioned its offline queue: it may have refused to leave passive mode, and then delivers
+    /// nothing. The library only logs that (`client/node_io.rs`). Only [`MAX_SILENT_LOGINS`] logins in a row are given
+    /// up for it.
     fn is_silent(&self) -> bool {
         let is_silent = !self.drain.has_begun() && *self.last_push.borrow() <= self.began;
         is_silent && self.supervisor.silent_logins < MAX_SILENT_LOGINS
     }
 
     /// A login that was made because of quiet is over its offline queue: was anything kept back?
-    fn learn(&mut self) {
+    fn adapt_quiet_limit(&mut self) {
         if !std::mem::take(&mut self.supervisor.testing) {
             return;
         }
@@ -744,7 +756,7 @@ impl<'a> Connection<'a> {
         });
         session.pairing_mark.clear();
         self.supervisor.pairing_until = None;
-        self.supervisor.setback = None;
+        self.supervisor.last_pairing_error = None;
         self.supervisor.is_unproven = false;
         let client = self.client.clone();
         session.tasks.spawn({
@@ -755,22 +767,23 @@ impl<'a> Connection<'a> {
 }
 
 impl Supervisor {
-    /// The right to dial; or why there is no need to any more, which whoever waits for it in a long line is not kept waiting to hear.
+    /// Waits for a permit to dial. Returns early with the reason if there is no need to dial any more: the line may be
+    /// long, and its caller must not wait for it.
     async fn await_turn(
         &mut self,
         paired: bool,
-        wishes: &mut mpsc::Receiver<Wish>,
-    ) -> Result<Result<OwnedSemaphorePermit, Signal>, Stop> {
+        commands: &mut mpsc::Receiver<SessionCommand>,
+    ) -> Result<Result<OwnedSemaphorePermit, DisconnectReason>, Stop> {
         let session = self.session.clone();
         let mut turn = pin!(session.env.dialing.clone().acquire_owned());
         loop {
             let over = match () {
                 // Without credentials there is nothing to unlink at WhatsApp.
-                () if self.is_unlinking() && !paired => Some(Signal::Unlinked { told: true }),
-                () if self.is_tired_of_unlinking() => Some(Signal::Unlinked { told: false }),
+                () if self.is_unlinking() && !paired => Some(DisconnectReason::Unlinked { told: true }),
+                () if self.is_tired_of_unlinking() => Some(DisconnectReason::Unlinked { told: false }),
                 () if self.is_unlinking() => None,
-                () if session.is_stopped() => Some(Signal::Stopped),
-                () if !paired && !self.is_pairing() => Some(Signal::GivenUp),
+                () if session.is_stopped() => Some(DisconnectReason::Stopped),
+                () if !paired && !self.is_pairing() => Some(DisconnectReason::GivenUp),
                 () => None,
             };
             if let Some(over) = over {
@@ -782,13 +795,14 @@ impl Supervisor {
                 () = session.stop.cancelled() => return Err(Stop::Asked),
                 turn = &mut turn => return turn.map(Ok).map_err(|_| Stop::Asked),
                 () = sleep_until(ends.unwrap_or_else(Instant::now)), if ends.is_some() => {}
-                Some(wish) = wishes.recv() => self.note(wish),
+                Some(command) = commands.recv() => self.note_command(command),
             }
         }
     }
 }
 
-/// `over`: cancelled when it is not used any more. `forgets`: what a hello needs that says what the device knows of WhatsApp.
+/// `over`: cancelled when the client is no longer used. `forgets`: drop the stored certificate and edge route, so that
+/// the hello does not depend on them.
 async fn client(
     session: &Inner,
     version: Version,
@@ -807,7 +821,7 @@ async fn client(
     if !paired {
         persistence.process_command(DeviceCommand::SetDeviceProps(props)).await;
     }
-    let hook = Hook {
+    let hook = DurabilityHook {
         inbox: session.inbox.clone(),
         outbox: session.outbox.clone(),
         store: session.store.clone(),
@@ -815,7 +829,7 @@ async fn client(
         late: session.late.clone(),
         unknown_devices: session.unknown_devices.clone(),
     };
-    let secrets = Secrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
+    let secrets = StoredMessageSecrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
     let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
     let gate = Arc::new(WireGate::new(session.store.clone()));
     let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone(), gate.clone());
@@ -829,7 +843,7 @@ async fn client(
         .with_runtime_arc(runtime)
         .with_persistence_manager(persistence)
         .with_transport_factory(dialer)
-        .with_http_client_arc(Arc::new(InMemory(env.http_of(&session.tenant).clone())))
+        .with_http_client_arc(Arc::new(BoundedBody(env.http_of(&session.tenant).clone())))
         .with_version_override(version)
         .with_inbound_durability_hook(hook)
         .with_cache_config(caches)

@@ -10,8 +10,8 @@ use tracing::debug;
 
 use crate::session::Inner;
 
-/// The line is read again when nothing was heard for so long of what has come.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long reading may pause without progress before it resumes.
+const CROWDED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// As long as the connection lasts.
 pub(in crate::session) async fn ease(session: Arc<Inner>) -> Infallible {
@@ -20,7 +20,7 @@ pub(in crate::session) async fn ease(session: Arc<Inner>) -> Infallible {
         arrivals.until_crowded().await;
         debug!("more comes than is kept: reading pauses");
         session.line.pause();
-        arrivals.until_eased(PATIENCE).await;
+        arrivals.until_eased(CROWDED_TIMEOUT).await;
         session.line.go_on();
     }
 }

@@ -9,18 +9,19 @@ use crate::session::{
     state::{State, Status},
 };
 
-/// A blink of the network is waited for, and so is a login that is slow; without a line to WhatsApp nobody waits longer.
+/// How long to wait for a connection before an unreachable WhatsApp is reported. Covers a short network failure and a
+/// slow login.
 const REACH_LIMIT: Duration = Duration::from_secs(8);
 
 /// Between two looks after that.
-const LOOK: Duration = Duration::from_millis(500);
+const REACH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A session stops between a pairing that was given up and the next; one that stays stopped was told to.
-const BETWEEN: Duration = Duration::from_secs(10);
+const BETWEEN_PAIRINGS_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a session is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotReached {
+pub enum ReachError {
     /// Another request stopped it meanwhile, or it ended by itself.
     Stopped,
     /// There is no way to WhatsApp now: why. It goes on trying.
@@ -31,21 +32,21 @@ pub enum NotReached {
 
 impl Session {
     /// Connects, and waits until it is as `wanted`.
-    pub async fn connect_until(&self, limit: Duration, wanted: impl Fn(&Status) -> bool) -> Result<Status, NotReached> {
+    pub async fn connect_until(&self, limit: Duration, wanted: impl Fn(&Status) -> bool) -> Result<Status, ReachError> {
         let began = Instant::now();
         let mut settled = pin!(self.settle(wanted));
         loop {
             let elapsed = began.elapsed();
             if elapsed >= limit {
-                return Err(NotReached::TimedOut);
+                return Err(ReachError::TimedOut);
             }
-            let look = if elapsed < REACH_LIMIT { REACH_LIMIT - elapsed } else { LOOK };
+            let look = if elapsed < REACH_LIMIT { REACH_LIMIT - elapsed } else { REACH_LOOK_INTERVAL };
             match timeout(look.min(limit - elapsed), &mut settled).await {
-                Ok(settled) => return settled.ok_or(NotReached::Stopped),
+                Ok(settled) => return settled.ok_or(ReachError::Stopped),
                 Err(_) if began.elapsed() < REACH_LIMIT => {}
                 Err(_) => {
                     if let Some(reason) = self.unreached() {
-                        return Err(NotReached::Unreachable(reason));
+                        return Err(ReachError::Unreachable(reason));
                     }
                 }
             }
@@ -70,7 +71,7 @@ impl Session {
         self.connect().await;
         loop {
             let begun = status.wait_for(|status| status.state != State::Stopped || self.end().is_some());
-            timeout(BETWEEN, begun).await.ok()?.ok()?;
+            timeout(BETWEEN_PAIRINGS_LIMIT, begun).await.ok()?.ok()?;
             if self.end().is_some() {
                 return None;
             }

@@ -20,9 +20,9 @@ use tokio::{
 
 /// For one reader and one writer: each direction wakes the one that waited last.
 #[derive(Clone)]
-pub struct Socket(Arc<Shared>);
+pub struct Socket(Arc<SharedStream>);
 
-struct Shared {
+struct SharedStream {
     stream: TcpStream,
     /// Nothing is read, until it is cut or hears again.
     is_deaf: AtomicBool,
@@ -31,7 +31,7 @@ struct Shared {
 
 impl Socket {
     pub fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(Shared { stream, is_deaf: AtomicBool::new(false), reader: AtomicWaker::new() }))
+        Self(Arc::new(SharedStream { stream, is_deaf: AtomicBool::new(false), reader: AtomicWaker::new() }))
     }
 
     /// Shuts it below TLS, at once. Fails only when the peer was first.

@@ -1,4 +1,4 @@
-//! What a `<stream:error>` says of the stream. Pure.
+//! Classifies `<stream:error>` stanzas. Pure.
 //!
 //! The library ends the connection by itself where the device was removed or replaced, and in a pairing. To the other errors it answers
 //! with an event, or with nothing, and waits for WhatsApp to close the socket (whatsapp-rust 0.7, `handle_stream_error`).

@@ -1,6 +1,6 @@
 //! The supervisor: keeps one session connected. One connection is one client of the library over the same store; its own
 //! reconnect is off (but for the restart within a pairing, which it alone can carry over). What WhatsApp says is turned into
-//! a [`Signal`], and the table in [`crate::session::connection::disconnect`] says what follows.
+//! a [`DisconnectReason`], and the table in [`crate::session::connection::disconnect`] says what follows.
 
 use std::{
     pin::pin,
@@ -16,11 +16,11 @@ use tracing::{error, info, warn};
 
 use super::{
     Connection,
-    disconnect::{Next, Signal, backoff},
+    disconnect::{DisconnectReason, ReconnectPlan, backoff},
 };
 use crate::{
-    journal::{ChangeNo, Closed, SnapshotError},
-    session::{End, Inner, STAYS_AWAY, Wish, env::jitter, requests::pace::Ask, state::State},
+    journal::{ChangeNo, JournalClosedError, SnapshotError},
+    session::{End, Inner, STAYS_AWAY, SessionCommand, env::jitter, requests::pace::RequestKind, state::State},
     telemetry::metrics::{self, label::ConnectionEnd},
     vault::Decision,
 };
@@ -41,7 +41,7 @@ const MIN_PAUSE: Duration = Duration::from_secs(1);
 const VAULT_PAUSE: Duration = Duration::from_secs(5);
 const WIPE_PAUSE: Duration = Duration::from_secs(300);
 
-type Unlinked = oneshot::Sender<Result<(), Closed>>;
+type Unlinked = oneshot::Sender<Result<(), JournalClosedError>>;
 
 pub struct Supervisor {
     pub(in crate::session) session: Arc<Inner>,
@@ -55,8 +55,8 @@ pub struct Supervisor {
     pub(in crate::session) is_unproven: bool,
     /// Nobody scanned in time: whoever still looks is offered another code.
     has_lapsed: bool,
-    /// Why there is no pairing yet although somebody tried, for whoever tries again.
-    pub(in crate::session) setback: Option<String>,
+    /// Why the last pairing attempt failed; shown at the next attempt.
+    pub(in crate::session) last_pairing_error: Option<String>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
     pub(in crate::session) quiet_limit: Duration,
     /// This connection is such a test.
@@ -69,13 +69,13 @@ pub struct Supervisor {
     pub(in crate::session) garbled_at: Option<Instant>,
     /// How the last connection ended.
     last_end: Option<ConnectionEnd>,
-    /// Until when WhatsApp is tried, and who waits for the wipe, once somebody wants the device unlinked.
+    /// Set while an unlink is wanted: the deadline for telling WhatsApp, and the callers that wait for the wipe.
     unlinking: Option<(Instant, Vec<Unlinked>)>,
 }
 
 /// A wait before the next dial, by what cuts it short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pause {
+enum DialPause {
     /// A heartbeat, or somebody who wants a connection.
     Short,
     /// Only somebody: to be insistent makes it worse.
@@ -84,7 +84,7 @@ enum Pause {
     Fixed,
 }
 
-/// What a wish does to such a wait.
+/// What a command does to such a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ends {
     No,
@@ -98,7 +98,7 @@ pub enum Stop {
     /// The process is stopping.
     Asked,
     /// The journal closed: the tenant is another's, or its record is gone.
-    Closed(Closed),
+    Closed(JournalClosedError),
 }
 
 impl Supervisor {
@@ -112,7 +112,7 @@ impl Supervisor {
             pairing_until: None,
             is_unproven: was_pairing && paired,
             has_lapsed: was_pairing && !paired,
-            setback: None,
+            last_pairing_error: None,
             quiet_limit,
             testing: false,
             unanswered_hellos: 0,
@@ -133,10 +133,10 @@ impl Supervisor {
         supervisor
     }
 
-    pub async fn run(mut self, mut wishes: mpsc::Receiver<Wish>) {
+    pub async fn run(mut self, mut commands: mpsc::Receiver<SessionCommand>) {
         crate::crash::pause("supervisor").await;
         let stop = loop {
-            match self.turn(&mut wishes).await {
+            match self.run_once(&mut commands).await {
                 Ok(()) => {}
                 Err(stop) => break stop,
             }
@@ -145,7 +145,7 @@ impl Supervisor {
         session.ready.send_replace(None);
         session.client.send_replace(None);
         match stop {
-            Stop::Closed(Closed::Stopped) if !session.stop.is_cancelled() => session.end(End::Crashed),
+            Stop::Closed(JournalClosedError::Stopped) if !session.stop.is_cancelled() => session.end(End::Crashed),
             Stop::Closed(closed) => End::of(closed).into_iter().for_each(|end| session.end(end)),
             Stop::Asked => {}
         }
@@ -158,10 +158,10 @@ impl Supervisor {
     }
 
     /// Waits for a reason to connect, connects, and sees what follows.
-    async fn turn(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+    async fn run_once(&mut self, commands: &mut mpsc::Receiver<SessionCommand>) -> Result<(), Stop> {
         let paired = self.session.status.borrow().paired;
         if self.is_tired_of_unlinking() {
-            return self.unlinked(&Signal::Unlinked { told: false }, wishes).await;
+            return self.unlinked(&DisconnectReason::Unlinked { told: false }, commands).await;
         }
         if self.session.is_stopped() && !self.is_unlinking() {
             self.give_up_pairing();
@@ -172,11 +172,11 @@ impl Supervisor {
                 status.state = State::Stopped;
                 status.qr = None;
             });
-            return self.idle(wishes).await;
+            return self.idle(commands).await;
         }
         if !paired && !self.is_pairing() {
             self.has_lapsed |= self.pairing_until.take().is_some();
-            let reason = self.setback.take().unwrap_or_else(|| "the QR code was not scanned".into());
+            let reason = self.last_pairing_error.take().unwrap_or_else(|| "the QR code was not scanned".into());
             self.session.set_status(|status| {
                 if status.state != State::Stopped {
                     status.state = State::Stopped;
@@ -184,10 +184,10 @@ impl Supervisor {
                 }
                 status.qr = None;
             });
-            return self.idle(wishes).await;
+            return self.idle(commands).await;
         }
         self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);
-        let ended = Connection::hold(self, wishes).await?;
+        let ended = Connection::run(self, commands).await?;
         metrics::disconnected(*self.last_end.insert(ended.signal.counted_as()));
         self.session.ready.send_replace(None);
         self.session.client.send_replace(None);
@@ -195,8 +195,8 @@ impl Supervisor {
             self.failures = 0;
         }
         let next = ended.signal.next();
-        info!(signal = ?ended.signal, next = ?next, failures = self.failures, "the connection ended");
-        self.follow(next, &ended.signal, wishes).await
+        info!(reason = %ended.signal, next = ?next, failures = self.failures, "the connection ended");
+        self.carry_out(next, &ended.signal, commands).await
     }
 
     /// Someone wants to pair: for so long QR codes are shown.
@@ -253,80 +253,95 @@ impl Supervisor {
     }
 
     /// Not paired and nobody asks: waits for someone who does.
-    async fn idle(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+    async fn idle(&mut self, commands: &mut mpsc::Receiver<SessionCommand>) -> Result<(), Stop> {
         let session = self.session.clone();
         tokio::select! {
             closed = session.journal.closed() => Err(Stop::Closed(closed)),
             () = session.stop.cancelled() => Err(Stop::Asked),
-            wish = wishes.recv() => match wish {
-                Some(wish) => self.grant(wish, wishes).await,
+            command = commands.recv() => match command {
+                Some(command) => self.on_command(command, commands).await,
                 None => Err(Stop::Asked),
             },
         }
     }
 
-    /// A wish while there is no connection.
-    async fn grant(&mut self, wish: Wish, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
-        match wish {
-            Wish::Connect => {
-                self.setback = None;
+    /// A command while there is no connection.
+    async fn on_command(
+        &mut self,
+        command: SessionCommand,
+        commands: &mut mpsc::Receiver<SessionCommand>,
+    ) -> Result<(), Stop> {
+        match command {
+            SessionCommand::Connect => {
+                self.last_pairing_error = None;
                 self.wants_to_pair();
             }
-            Wish::KeepPairing => self.keep_pairing(),
-            Wish::StopPairing => self.give_up_pairing(),
-            Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
+            SessionCommand::KeepPairing => self.keep_pairing(),
+            SessionCommand::StopPairing => self.give_up_pairing(),
+            SessionCommand::DialNow { .. }
+            | SessionCommand::Stop
+            | SessionCommand::EndCeremony(_)
+            | SessionCommand::RefuseScan => {}
             // What was never linked needs no connection to be unlinked.
-            Wish::Unlink(done) => {
+            SessionCommand::Unlink(done) => {
                 let paired = self.session.status.borrow().paired;
                 self.wants_to_unlink(done);
                 if !paired {
-                    self.unlinked(&Signal::Unlinked { told: true }, wishes).await?;
+                    self.unlinked(&DisconnectReason::Unlinked { told: true }, commands).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn follow(&mut self, next: Next, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+    async fn carry_out(
+        &mut self,
+        next: ReconnectPlan,
+        signal: &DisconnectReason,
+        commands: &mut mpsc::Receiver<SessionCommand>,
+    ) -> Result<(), Stop> {
         let env = self.session.env.clone();
         let settings = &env.settings;
-        let mut slowly = next == Next::RetrySlowly;
+        let mut slowly = next == ReconnectPlan::RetrySlowly;
         let wait = match next {
-            Next::Wipe => return self.unlinked(signal, wishes).await,
-            Next::ReconnectNow => return Ok(()),
-            Next::NewQr => {
+            ReconnectPlan::Wipe => return self.unlinked(signal, commands).await,
+            ReconnectPlan::ReconnectNow => return Ok(()),
+            ReconnectPlan::NewQr => {
                 let told = matches!(
                     signal,
-                    Signal::PasskeyExpired | Signal::PasskeyFailed(_) | Signal::GivenUp | Signal::OtherAccount { .. }
+                    DisconnectReason::PasskeyExpired
+                        | DisconnectReason::PasskeyFailed(_)
+                        | DisconnectReason::GivenUp
+                        | DisconnectReason::OtherAccount { .. }
                 );
-                self.setback = told.then(|| signal.to_string());
+                self.last_pairing_error = told.then(|| signal.to_string());
                 return Ok(());
             }
-            Next::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
-            Next::Update => {
+            ReconnectPlan::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
+            ReconnectPlan::Update => {
                 error!("WhatsApp calls this version outdated");
                 backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter())
             }
-            Next::WaitFor(ban) => {
+            ReconnectPlan::WaitFor(ban) => {
                 error!(ban.s = ban.as_secs(), "WhatsApp banned this number for a while");
                 self.session.set_status(|status| {
                     status.state = State::Failed;
                     status.reason = format!("banned by WhatsApp for {} s", ban.as_secs());
                 });
-                return self.pause(ban, Pause::Fixed, wishes).await;
+                return self.pause(ban, DialPause::Fixed, commands).await;
             }
-            Next::RetrySlowly => {
+            ReconnectPlan::RetrySlowly => {
                 error!(?signal, "WhatsApp refuses the connection");
                 settings.backoff_max
             }
-            Next::AwaitDescriptor => {
+            ReconnectPlan::AwaitDescriptor => {
                 error!("no file descriptor for another line");
                 settings.backoff_max.mul_f64(1.0 - jitter() / 2.0)
             }
-            Next::AskOwner => {
+            ReconnectPlan::AskOwner => {
                 // Fenced: the journal closes, and the pause ends by it.
                 let session = self.session.clone();
-                let owner = self.meanwhile(wishes, session.journal.confirm()).await?;
+                let owner = self.meanwhile(commands, session.journal.confirm()).await?;
                 let again = self.replaced_at.replace(Instant::now()).is_some_and(|at| at.elapsed() < FIGHT);
                 slowly = again;
                 if again {
@@ -343,17 +358,22 @@ impl Supervisor {
         self.failures = self.failures.saturating_add(1);
         let reason = signal.to_string();
         self.session.set_status(|status| {
-            let fails = matches!(next, Next::RetrySlowly | Next::AwaitDescriptor);
+            let fails = matches!(next, ReconnectPlan::RetrySlowly | ReconnectPlan::AwaitDescriptor);
             status.state = if fails { State::Failed } else { State::Starting };
             status.trouble = Some(reason.clone());
             status.reason = reason;
             status.qr = None;
         });
-        self.pause(wait, if slowly { Pause::Slow } else { Pause::Short }, wishes).await
+        self.pause(wait, if slowly { DialPause::Slow } else { DialPause::Short }, commands).await
     }
 
     /// Waits before the next dial.
-    async fn pause(&mut self, wait: Duration, kind: Pause, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+    async fn pause(
+        &mut self,
+        wait: Duration,
+        kind: DialPause,
+        commands: &mut mpsc::Receiver<SessionCommand>,
+    ) -> Result<(), Stop> {
         let session = self.session.clone();
         // Somebody may have wished it while the vault was asked.
         if session.is_stopped() && !self.is_unlinking() {
@@ -367,10 +387,10 @@ impl Supervisor {
                 closed = session.journal.closed() => return Err(Stop::Closed(closed)),
                 () = session.stop.cancelled() => return Err(Stop::Asked),
                 () = sleep_until(until_then) => return Ok(()),
-                wish = wishes.recv() => {
-                    let Some(wish) = wish else { return Err(Stop::Asked) };
-                    let ends = self.ends_pause(&wish, kind);
-                    self.grant(wish, wishes).await?;
+                command = commands.recv() => {
+                    let Some(command) = command else { return Err(Stop::Asked) };
+                    let ends = self.ends_pause(&command, kind);
+                    self.on_command(command, commands).await?;
                     match ends {
                         Ends::No => {}
                         Ends::AtOnce => return Ok(()),
@@ -381,42 +401,54 @@ impl Supervisor {
         }
     }
 
-    /// Whether a wish cuts the wait before the next dial short. A page asks as often as it likes, and WhatsApp does not tell its logins from an
-    /// attack: only so many are made because somebody asks.
-    fn ends_pause(&self, wish: &Wish, kind: Pause) -> Ends {
+    /// Whether a command shortens the wait before the next dial. Pages may ask as often as they like, but WhatsApp
+    /// takes many logins for an attack: so logins on request are limited.
+    fn ends_pause(&self, command: &SessionCommand, kind: DialPause) -> Ends {
         let paired = self.session.status.borrow().paired;
-        match wish {
-            Wish::Unlink(_) | Wish::Stop => Ends::AtOnce,
+        match command {
+            SessionCommand::Unlink(_) | SessionCommand::Stop => Ends::AtOnce,
             // There is no next dial.
-            Wish::StopPairing if !paired => Ends::AtOnce,
-            Wish::DialNow { patience } => match kind {
-                Pause::Short => Ends::AtOnce,
+            SessionCommand::StopPairing if !paired => Ends::AtOnce,
+            SessionCommand::DialNow { patience } => match kind {
+                DialPause::Short => Ends::AtOnce,
                 // Somebody asked, and it was counted; a heartbeat has patience.
-                Pause::Slow if patience.is_zero() => Ends::AtOnce,
-                Pause::Slow | Pause::Fixed => Ends::No,
+                DialPause::Slow if patience.is_zero() => Ends::AtOnce,
+                DialPause::Slow | DialPause::Fixed => Ends::No,
             },
-            Wish::Connect if kind != Pause::Fixed && self.session.pace.take(Ask::Login).is_ok() => Ends::Soon,
-            Wish::Connect | Wish::KeepPairing | Wish::StopPairing | Wish::EndCeremony(_) | Wish::RefuseScan => Ends::No,
+            SessionCommand::Connect
+                if kind != DialPause::Fixed && self.session.pace.take(RequestKind::Login).is_ok() =>
+            {
+                Ends::Soon
+            }
+            SessionCommand::Connect
+            | SessionCommand::KeepPairing
+            | SessionCommand::StopPairing
+            | SessionCommand::EndCeremony(_)
+            | SessionCommand::RefuseScan => Ends::No,
         }
     }
 
-    /// The device is unlinked, by whom `signal` says: wipes, and answers who waited for it.
-    async fn unlinked(&mut self, signal: &Signal, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+    /// Wipes the credentials of an unlinked device and answers the callers that wait for it. `signal`: who unlinked it.
+    async fn unlinked(
+        &mut self,
+        signal: &DisconnectReason,
+        commands: &mut mpsc::Receiver<SessionCommand>,
+    ) -> Result<(), Stop> {
         let was_pairing = self.pairing_until.take().is_some() && std::mem::take(&mut self.is_unproven);
         // Wanted, and WhatsApp's answer to it was lost: then the next login is refused.
-        let rejected = matches!(signal, Signal::LoggedOut { .. }) && !self.is_unlinking();
+        let rejected = matches!(signal, DisconnectReason::LoggedOut { .. }) && !self.is_unlinking();
         // Whoever scanned is there, and sees the next QR code.
         let pairs_again = rejected && was_pairing;
         let reason = match signal {
-            Signal::LoggedOut { code } if pairs_again => format!("WhatsApp refused the pairing ({code})"),
-            Signal::LoggedOut { .. } if rejected => "WhatsApp logged this device out: scan again".to_owned(),
-            Signal::LoggedOut { .. } => Signal::Unlinked { told: true }.to_string(),
+            DisconnectReason::LoggedOut { code } if pairs_again => format!("WhatsApp refused the pairing ({code})"),
+            DisconnectReason::LoggedOut { .. } if rejected => "WhatsApp logged this device out: scan again".to_owned(),
+            DisconnectReason::LoggedOut { .. } => DisconnectReason::Unlinked { told: true }.to_string(),
             signal => signal.to_string(),
         };
-        let wiped = self.wipe(&reason, rejected && !pairs_again, wishes).await;
+        let wiped = self.wipe(&reason, rejected && !pairs_again, commands).await;
         if pairs_again && wiped.is_ok() {
             self.wants_to_pair();
-            self.setback = Some(reason);
+            self.last_pairing_error = Some(reason);
         } else {
             self.session.pairing_mark.clear();
         }
@@ -424,7 +456,7 @@ impl Supervisor {
             Ok(()) => Ok(()),
             Err(Stop::Closed(closed)) => Err(closed.clone()),
             // The next login is refused, and shows it.
-            Err(Stop::Asked) => Err(Closed::Stopped),
+            Err(Stop::Asked) => Err(JournalClosedError::Stopped),
         };
         self.session.unlinking.store(false, Ordering::Release);
         for waits in self.unlinking.take().into_iter().flat_map(|(_, waits)| waits) {
@@ -434,11 +466,16 @@ impl Supervisor {
     }
 
     /// The credentials are dead, or unwanted: tries until the vault knows that they are gone, or the session ends.
-    async fn wipe(&mut self, reason: &str, rejected: bool, wishes: &mut mpsc::Receiver<Wish>) -> Result<(), Stop> {
+    async fn wipe(
+        &mut self,
+        reason: &str,
+        rejected: bool,
+        commands: &mut mpsc::Receiver<SessionCommand>,
+    ) -> Result<(), Stop> {
         let session = self.session.clone();
         let mut failures = 0;
         let wiped = loop {
-            let error = match self.meanwhile(wishes, session.record_wipe()).await? {
+            let error = match self.meanwhile(commands, session.record_wipe()).await? {
                 Ok(change) => break change,
                 Err(error) => error,
             };
@@ -455,9 +492,9 @@ impl Supervisor {
             };
             let wait = backoff(failures, MIN_PAUSE, longest, jitter());
             failures = failures.saturating_add(1);
-            self.meanwhile(wishes, sleep(wait)).await?;
+            self.meanwhile(commands, sleep(wait)).await?;
         };
-        self.meanwhile(wishes, session.store.wait(wiped)).await?.map_err(Stop::Closed)?;
+        self.meanwhile(commands, session.store.wait(wiped)).await?.map_err(Stop::Closed)?;
         session.first_sync.keys_wiped();
         // The mark went with the credentials.
         session.exported.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -474,10 +511,10 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Waits for `work`, until the session ends. Whoever wishes something is not kept waiting for it.
+    /// Runs `work` to its end while commands are still noted; stops early if the session ends.
     async fn meanwhile<T>(
         &mut self,
-        wishes: &mut mpsc::Receiver<Wish>,
+        commands: &mut mpsc::Receiver<SessionCommand>,
         work: impl Future<Output = T>,
     ) -> Result<T, Stop> {
         let session = self.session.clone();
@@ -487,19 +524,22 @@ impl Supervisor {
                 done = &mut work => return Ok(done),
                 closed = session.journal.closed() => return Err(Stop::Closed(closed)),
                 () = session.stop.cancelled() => return Err(Stop::Asked),
-                Some(wish) = wishes.recv() => self.note(wish),
+                Some(command) = commands.recv() => self.note_command(command),
             }
         }
     }
 
-    /// A wish that changes what comes next, and nothing now.
-    pub(super) fn note(&mut self, wish: Wish) {
-        match wish {
-            Wish::Unlink(done) => self.wants_to_unlink(done),
-            Wish::Connect => self.wants_to_pair(),
-            Wish::KeepPairing => self.keep_pairing(),
-            Wish::StopPairing => self.give_up_pairing(),
-            Wish::DialNow { .. } | Wish::Stop | Wish::EndCeremony(_) | Wish::RefuseScan => {}
+    /// A command that changes what comes next, and nothing now.
+    pub(super) fn note_command(&mut self, command: SessionCommand) {
+        match command {
+            SessionCommand::Unlink(done) => self.wants_to_unlink(done),
+            SessionCommand::Connect => self.wants_to_pair(),
+            SessionCommand::KeepPairing => self.keep_pairing(),
+            SessionCommand::StopPairing => self.give_up_pairing(),
+            SessionCommand::DialNow { .. }
+            | SessionCommand::Stop
+            | SessionCommand::EndCeremony(_)
+            | SessionCommand::RefuseScan => {}
         }
     }
 }

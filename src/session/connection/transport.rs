@@ -71,28 +71,28 @@ impl Endpoint {
 pub struct Dialer {
     endpoint: Endpoint,
     journal: Journal,
-    current: Arc<Current>,
+    current: Arc<CurrentLine>,
     gate: Arc<WireGate>,
 }
 
 /// The line that is up, for cutting it.
 #[derive(Default)]
-pub struct Current(Mutex<Latest>);
+pub struct CurrentLine(Mutex<LineState>);
 
 #[derive(Default)]
-struct Latest {
-    line: Weak<Line>,
+struct LineState {
+    line: Weak<WhatsAppLine>,
     made_at: Option<Instant>,
     /// Since when one is being dialed.
     dialing_since: Option<Instant>,
-    /// Why there was none when one was dialed last.
+    /// The error of the last dial, if it failed.
     trouble: Option<String>,
     /// There will be no other.
     shut: bool,
 }
 
 /// A line is being dialed, for as long as it lives: the library may drop a dial.
-struct Dialing<'a>(&'a Current);
+struct Dialing<'a>(&'a CurrentLine);
 
 impl Dialing<'_> {
     fn end(self, trouble: Option<String>) {
@@ -106,7 +106,7 @@ impl Drop for Dialing<'_> {
     }
 }
 
-impl Current {
+impl CurrentLine {
     /// Whether there is a line that was not cut.
     pub fn is_up(&self) -> bool {
         let line = self.latest().line.upgrade();
@@ -170,7 +170,7 @@ impl Current {
         }
     }
 
-    fn renew(&self, line: &Arc<Line>) -> anyhow::Result<()> {
+    fn renew(&self, line: &Arc<WhatsAppLine>) -> anyhow::Result<()> {
         let mut latest = self.latest();
         if latest.shut {
             line.cut();
@@ -181,13 +181,13 @@ impl Current {
         Ok(())
     }
 
-    fn latest(&self) -> MutexGuard<'_, Latest> {
+    fn latest(&self) -> MutexGuard<'_, LineState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Dialer {
-    pub fn new(endpoint: Endpoint, journal: Journal, current: Arc<Current>, gate: Arc<WireGate>) -> Self {
+    pub fn new(endpoint: Endpoint, journal: Journal, current: Arc<CurrentLine>, gate: Arc<WireGate>) -> Self {
         Self { endpoint, journal, current, gate }
     }
 
@@ -241,20 +241,20 @@ impl Dialer {
             .connect_on(stream)
             .await?;
         let (inner, events) = from_websocket(websocket);
-        let line = Arc::new(Line { inner, socket, cut: AtomicBool::new(false), gate: self.gate.clone() });
+        let line = Arc::new(WhatsAppLine { inner, socket, cut: AtomicBool::new(false), gate: self.gate.clone() });
         self.current.renew(&line)?;
         Ok((line, events))
     }
 }
 
-struct Line {
+struct WhatsAppLine {
     inner: Arc<dyn Transport>,
     socket: Socket,
     cut: AtomicBool,
     gate: Arc<WireGate>,
 }
 
-impl Line {
+impl WhatsAppLine {
     fn cut(&self) {
         self.cut.store(true, Ordering::Release);
         self.socket.cut();
@@ -262,7 +262,7 @@ impl Line {
 }
 
 #[async_trait]
-impl Transport for Line {
+impl Transport for WhatsAppLine {
     async fn send(&self, data: Bytes) -> anyhow::Result<()> {
         if self.cut.load(Ordering::Acquire) {
             bail!("the line was cut");
@@ -293,7 +293,7 @@ mod tests {
     /// Else it would be said that nobody answers where WhatsApp is.
     #[test]
     fn a_dial_that_is_dropped_is_not_dialed_any_more() {
-        let current = Current::default();
+        let current = CurrentLine::default();
         let dialing = current.dial();
         assert!(current.dialing_for().is_some());
         drop(dialing);

@@ -1,6 +1,6 @@
 //! Which version of WhatsApp Web the sessions claim: fetched once a process, and again when WhatsApp calls it outdated.
 //!
-//! One task fetches, for all. Promises: nobody waits for WhatsApp's web host longer than [`Limits::wait`] after the first who needed
+//! One task fetches, for all. Promises: nobody waits for WhatsApp's web host longer than [`FetchLimits::wait`] after the first who needed
 //! the version; after that, and while the host fails, all claim the last version that is known, or the one that is built in.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -20,7 +20,7 @@ const BUILT_IN: Version = (2, 3000, 1_026_131_876);
 
 /// How long a web host is waited for.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct FetchLimits {
     /// By sessions that need a version. A host that answers does so within a fraction of it.
     wait: Duration,
     /// By the fetch.
@@ -29,20 +29,20 @@ struct Limits {
     again: Duration,
 }
 
-const LIMITS: Limits =
-    Limits { wait: Duration::from_secs(2), fetch: Duration::from_secs(60), again: Duration::from_secs(60) };
+const LIMITS: FetchLimits =
+    FetchLimits { wait: Duration::from_secs(2), fetch: Duration::from_secs(60), again: Duration::from_secs(60) };
 
 pub type Version = (u32, u32, u32);
 
 pub struct Versions {
     fixed: Option<Version>,
-    limits: Limits,
-    known: watch::Sender<Known>,
+    limits: FetchLimits,
+    known: watch::Sender<ClaimedVersion>,
     /// Somebody needs a version that has to be fetched.
     needed: Notify,
 }
 
-struct Known {
+struct ClaimedVersion {
     version: Version,
     /// WhatsApp has named it, and has not called it outdated.
     is_current: bool,
@@ -52,7 +52,7 @@ struct Known {
     until: Option<Instant>,
 }
 
-impl Known {
+impl ClaimedVersion {
     fn is_settled(&self) -> bool {
         self.is_current || self.until.is_none_or(|until| until <= Instant::now())
     }
@@ -61,7 +61,7 @@ impl Known {
 impl Versions {
     /// `fixed`: never asks.
     pub fn new(fixed: Option<Version>) -> Self {
-        let known = Known { version: BUILT_IN, is_current: false, outdated: None, until: None };
+        let known = ClaimedVersion { version: BUILT_IN, is_current: false, outdated: None, until: None };
         Self { fixed, limits: LIMITS, known: watch::Sender::new(known), needed: Notify::new() }
     }
 
@@ -80,7 +80,7 @@ impl Versions {
             is_first
         });
         let until = known.borrow().until.unwrap_or_else(Instant::now);
-        let _ = timeout_at(until, known.wait_for(Known::is_settled)).await;
+        let _ = timeout_at(until, known.wait_for(ClaimedVersion::is_settled)).await;
         known.borrow().version
     }
 
@@ -99,7 +99,7 @@ impl Versions {
     pub async fn keep(&self, http: &Arc<dyn HttpClient>) -> Infallible {
         loop {
             self.needed.notified().await;
-            let Limits { fetch: limit, again, .. } = self.limits;
+            let FetchLimits { fetch: limit, again, .. } = self.limits;
             let fetched = timeout(limit, fetch(http)).await;
             let fetched = fetched.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {limit:?}")));
             let outdated = self.known.borrow().outdated;
@@ -109,7 +109,7 @@ impl Versions {
             }) {
                 Ok(version) => {
                     info!(version = ?version, "claiming WhatsApp Web's current version");
-                    self.known.send_replace(Known { version, is_current: true, outdated: None, until: None });
+                    self.known.send_replace(ClaimedVersion { version, is_current: true, outdated: None, until: None });
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
@@ -168,17 +168,17 @@ mod tests {
         host: Arc<WebHost>,
     }
 
-    const SHORT: Limits = Limits {
+    const SHORT: FetchLimits = FetchLimits {
         wait: Duration::from_millis(300),
         fetch: Duration::from_millis(600),
         again: Duration::from_millis(100),
     };
 
     /// For a host that is silent for good.
-    const PATIENT: Limits = Limits { fetch: Duration::from_secs(600), ..SHORT };
+    const PATIENT: FetchLimits = FetchLimits { fetch: Duration::from_secs(600), ..SHORT };
 
     impl World {
-        fn new(limits: Limits) -> Self {
+        fn new(limits: FetchLimits) -> Self {
             let versions = Arc::new(Versions { limits, ..Versions::new(None) });
             let host = Arc::new(WebHost::default());
             let (kept, http) = (versions.clone(), host.clone() as Arc<dyn HttpClient>);
@@ -245,7 +245,7 @@ mod tests {
     /// WhatsApp calls a version outdated that its web host still names.
     #[tokio::test]
     async fn a_host_that_names_the_outdated_version_is_not_asked_without_end() {
-        let world = World::new(Limits { again: Duration::from_secs(600), ..SHORT });
+        let world = World::new(FetchLimits { again: Duration::from_secs(600), ..SHORT });
         world.answers(Some(7));
         world.claim(1).await;
         for _ in 0..20 {

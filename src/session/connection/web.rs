@@ -1,4 +1,4 @@
-//! Where requests to WhatsApp's web servers may lead, and how much they bring.
+//! Limits the library's web requests: to WhatsApp's hosts, and to a bounded body.
 //!
 //! The library writes the path of a file behind the name of a host of WhatsApp's, and fetches what comes of it: paths of messages are
 //! checked before ([`crate::session::files`]), but that of a history, which the tenant's phone names, the library takes as it is. A path like
@@ -17,9 +17,9 @@ const IN_MEMORY: u64 = 32 * 1024 * 1024;
 const DOMAINS: [&str; 3] = ["whatsapp.net", "whatsapp.com", "fbcdn.net"];
 
 /// Leads to WhatsApp's servers only; in a build for the loopback network, to loopback addresses only.
-pub struct WhatsAppOnly<H>(pub H);
+pub struct WhatsAppHostsOnly<H>(pub H);
 
-impl<H> WhatsAppOnly<H> {
+impl<H> WhatsAppHostsOnly<H> {
     fn check(request: &HttpRequest) -> anyhow::Result<()> {
         check(&request.url, cfg!(feature = "loopback"))
     }
@@ -41,7 +41,7 @@ fn check(url: &str, loopback: bool) -> anyhow::Result<()> {
 }
 
 #[async_trait]
-impl<H: HttpClient> HttpClient for WhatsAppOnly<H> {
+impl<H: HttpClient> HttpClient for WhatsAppHostsOnly<H> {
     async fn execute(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
         Self::check(&request)?;
         self.0.execute(request).await
@@ -68,10 +68,10 @@ impl<H: HttpClient> HttpClient for WhatsAppOnly<H> {
 
 /// For the library, which takes what it downloads by itself into memory, however long it is: what is longer is cut, and then is not
 /// what it should be.
-pub struct InMemory(pub Arc<dyn HttpClient>);
+pub struct BoundedBody(pub Arc<dyn HttpClient>);
 
 #[async_trait]
-impl HttpClient for InMemory {
+impl HttpClient for BoundedBody {
     async fn execute(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
         self.0.execute(request).await
     }

@@ -20,70 +20,75 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Cause, NoFile,
-    reference::{Reference, is_path},
+    Cause, FileError,
+    reference::{FileReference, is_path},
 };
 use crate::{
     message::media::{DiskReserve, FileName, HEAD, SPOOL_STEP, Spooled},
-    session::{Inner, requests::pace::Ask},
+    session::{Inner, requests::pace::RequestKind},
 };
 
 /// The library decrypts in pieces of 16 bytes.
 const BUFFER: usize = 64 * 1024;
 
 /// What a fetch from the hosts brought.
-enum Fetched {
+enum HostAnswer {
     File(Spooled),
     /// The hosts have no such file any more.
     Rejected,
 }
 
-pub async fn download(session: &Inner, name: &FileName, reference: Reference, cause: Cause) -> Result<Spooled, NoFile> {
-    let Reference { mut params, from_me } = reference;
-    let client = session.ready.borrow().clone().ok_or(NoFile::Offline)?;
+pub async fn download(
+    session: &Inner,
+    name: &FileName,
+    reference: FileReference,
+    cause: Cause,
+) -> Result<Spooled, FileError> {
+    let FileReference { mut params, from_me } = reference;
+    let client = session.ready.borrow().clone().ok_or(FileError::Offline)?;
     if cause == Cause::Asked {
-        session.pace.take(Ask::Fetch).map_err(|wait| NoFile::TooMany { wait })?;
+        session.pace.take(RequestKind::Fetch).map_err(|wait| FileError::TooMany { wait })?;
     }
-    if let Fetched::File(file) = from_hosts(session, &client, &params).await? {
+    if let HostAnswer::File(file) = from_hosts(session, &client, &params).await? {
         return Ok(file);
     }
     if !session.files.may_ask(name, &session.pace)? {
-        return Err(NoFile::Gone);
+        return Err(FileError::Gone);
     }
-    params.direct_path = ask_the_phone(&client, name, &params, from_me).await.ok_or(NoFile::Gone)?;
+    params.direct_path = ask_the_phone(&client, name, &params, from_me).await.ok_or(FileError::Gone)?;
     match from_hosts(session, &client, &params).await? {
-        Fetched::File(file) => Ok(file),
-        Fetched::Rejected => Err(NoFile::Gone),
+        HostAnswer::File(file) => Ok(file),
+        HostAnswer::Rejected => Err(FileError::Gone),
     }
 }
 
-async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadParams) -> Result<Fetched, NoFile> {
+async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadParams) -> Result<HostAnswer, FileError> {
     let max = session.env.media.settings.max_received;
     if params.file_length > max {
-        return Err(NoFile::TooLarge(max));
+        return Err(FileError::TooLarge(max));
     }
     let _common = session.env.fetching.acquire().await;
     let hosts = client.refresh_media_conn(false).await.map_err(|error| {
         debug!(%error, "WhatsApp names no media hosts");
-        NoFile::Offline
+        FileError::Offline
     })?;
     // A path is enough to download with; our token is for uploads, and no business of whoever wrote the path.
     let route = MediaRoute::from(&hosts).without_auth();
     let downloader = MediaDownloader::new(session.env.http_of(&session.tenant).clone(), Arc::new(TokioRuntime), route);
-    let file = session.env.media.spool.file().map_err(|_| NoFile::Storage)?;
+    let file = session.env.media.spool.file().map_err(|_| FileError::Storage)?;
     let over = Arc::new(AtomicBool::new(false));
     let limit = if params.file_length == 0 { max } else { params.file_length };
     let reserve = session.env.media.spool.reserve().clone();
     let sink = Sink::new(file, limit, over.clone(), session.stop.clone(), reserve);
     let sink = match downloader.download_to_writer(params, BufWriter::with_capacity(BUFFER, sink)).await {
-        Ok(sink) => sink.into_inner().map_err(|_| NoFile::Storage)?,
-        Err(MediaDownloadError::ReferenceRejected(_)) => return Ok(Fetched::Rejected),
-        Err(_) if over.load(Ordering::Acquire) && params.file_length == 0 => return Err(NoFile::TooLarge(max)),
-        Err(_) if over.load(Ordering::Acquire) => return Err(NoFile::Damaged),
-        Err(_) if session.env.media.spool.reserve().allow(0).is_err() => return Err(NoFile::Storage),
+        Ok(sink) => sink.into_inner().map_err(|_| FileError::Storage)?,
+        Err(MediaDownloadError::ReferenceRejected(_)) => return Ok(HostAnswer::Rejected),
+        Err(_) if over.load(Ordering::Acquire) && params.file_length == 0 => return Err(FileError::TooLarge(max)),
+        Err(_) if over.load(Ordering::Acquire) => return Err(FileError::Damaged),
+        Err(_) if session.env.media.spool.reserve().allow(0).is_err() => return Err(FileError::Storage),
         Err(error) => {
             debug!(error = error.to_string(), "WhatsApp's hosts did not give a file");
-            return Err(NoFile::Hosts);
+            return Err(FileError::Hosts);
         }
     };
     let size_fits = params.file_length == 0 || params.file_length == sink.size;
@@ -91,9 +96,9 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
     // The library has checked the file's authentication code, if it is encrypted, but not what it is.
     let is_it = params.file_sha256.is_empty() || params.file_sha256 == sha256;
     if !size_fits || !is_it {
-        return Err(NoFile::Damaged);
+        return Err(FileError::Damaged);
     }
-    Ok(Fetched::File(Spooled::new(sink.file, sink.size, sha256, sink.head)))
+    Ok(HostAnswer::File(Spooled::new(sink.file, sink.size, sha256, sink.head)))
 }
 
 /// Where the phone has put the file; `None`: it has not, for whatever reason.

@@ -13,9 +13,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Cause, NoFile};
+use super::{Cause, FileError};
 use crate::{
-    message::{Event, EventBody, Notice, media::FileName},
+    message::{Event, EventBody, FeedItem, media::FileName},
     session::Inner,
 };
 
@@ -40,13 +40,13 @@ pub async fn eager(session: Arc<Inner>) {
     let mut waiting: VecDeque<Wanted> = VecDeque::new();
     let mut later: BTreeMap<(Instant, u64), Wanted> = BTreeMap::new();
     let mut number = 0;
-    let mut flying: JoinSet<(Wanted, Option<NoFile>)> = JoinSet::new();
+    let mut flying: JoinSet<(Wanted, Option<FileError>)> = JoinSet::new();
     loop {
         let next = later.first_key_value().map(|((at, _), _)| *at);
         tokio::select! {
             () = session.stop.cancelled() => return,
             notice = feed.recv() => match notice {
-                Ok(Notice::Event(event)) => waiting.extend(file_of(&event).map(|name| (name, 0))),
+                Ok(FeedItem::Event(event)) => waiting.extend(file_of(&event).map(|name| (name, 0))),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },

@@ -43,7 +43,7 @@ pub(super) struct UrlTurn<'a> {
 
 /// There was no place in time.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoPlace;
+pub(super) struct UrlPlaceError;
 
 impl UrlPlaces {
     /// As many files come at the same time, and as many slow ones.
@@ -64,21 +64,21 @@ impl UrlTurns {
         }
     }
 
-    /// Fetches when it is this one's turn; waits at most `patience` for that. The turn lasts until the file is out of the way: else files
-    /// would pile up on the disk before they are sent.
+    /// Runs `fetching` in this tenant's turn, after at most `patience` of waiting. The turn lasts until the caller has
+    /// sent the file: otherwise files would pile up on the disk.
     pub async fn fetch<T>(
         &self,
         places: &UrlPlaces,
         patience: Duration,
         fetching: impl Future<Output = T>,
-    ) -> Result<(T, UrlTurn<'_>), NoPlace> {
+    ) -> Result<(T, UrlTurn<'_>), UrlPlaceError> {
         let until = Instant::now() + patience;
         let turn = async {
             let own = self.each.acquire().await;
             let alone = if self.was_slow.load(Ordering::Relaxed) { Some(self.alone.acquire().await) } else { None };
             (own, alone, places.quick.acquire().await)
         };
-        let (own, _alone, quick) = timeout_at(until, turn).await.map_err(|_| NoPlace)?;
+        let (own, _alone, quick) = timeout_at(until, turn).await.map_err(|_| UrlPlaceError)?;
         let began = Instant::now();
         let mut fetching = pin!(fetching);
         let fetched = match timeout(self.slow_after, &mut fetching).await {

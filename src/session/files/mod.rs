@@ -32,23 +32,23 @@ use self::from_url::UrlTurns;
 pub use self::{
     eager::eager,
     from_url::UrlPlaces,
-    upload::{Pictured, Source, Uploaded},
+    upload::{FileSource, Pictured, Uploaded},
 };
 use super::{
     Inner, Session,
-    requests::pace::{Ask, Pace},
+    requests::pace::{RequestKind, RequestPace},
 };
 use crate::{
     message::{
         Message,
-        media::{FileName, Kept, Unkept},
+        media::{FileName, MediaStoreError, StoredFile},
     },
     store::StoreError,
     telemetry::metrics::{self, label::FetchOutcome},
 };
 
 /// How long somebody who asks for a file waits for it; it goes on being fetched.
-const PATIENCE: Duration = Duration::from_secs(40);
+const FILE_WAIT_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Files that may be waited for at the same time, of one tenant.
 const MAX_FLIGHTS: usize = 64;
@@ -64,7 +64,7 @@ const REMEMBERED: usize = 256;
 
 /// Why there is no file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoFile {
+pub enum FileError {
     #[error("there is no such file")]
     Unknown,
     #[error("the session is not connected to WhatsApp")]
@@ -87,7 +87,7 @@ pub enum NoFile {
     TooMany { wait: Duration },
 }
 
-impl NoFile {
+impl FileError {
     /// Whether it may be otherwise soon.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Offline | Self::Hosts | Self::Storage | Self::Slow | Self::TooMany { .. })
@@ -113,15 +113,15 @@ impl NoFile {
     }
 }
 
-impl From<StoreError> for NoFile {
+impl From<StoreError> for FileError {
     fn from(error: StoreError) -> Self {
         warn!(%error, "a message cannot be looked up");
         Self::Storage
     }
 }
 
-impl From<Unkept> for NoFile {
-    fn from(error: Unkept) -> Self {
+impl From<MediaStoreError> for FileError {
+    fn from(error: MediaStoreError) -> Self {
         warn!(%error, "files cannot be kept");
         Self::Storage
     }
@@ -136,13 +136,13 @@ enum Cause {
     Asked,
 }
 
-type Flight = Shared<BoxFuture<'static, Result<Kept, NoFile>>>;
+type SharedFetch = Shared<BoxFuture<'static, Result<StoredFile, FileError>>>;
 
 /// One session's files.
 pub struct Files {
-    flights: Mutex<HashMap<FileName, Flight>>,
+    flights: Mutex<HashMap<FileName, SharedFetch>>,
     /// Why it did not come, and when that was.
-    failures: Mutex<Memory<FileName, (NoFile, Instant)>>,
+    failures: Mutex<Memory<FileName, (FileError, Instant)>>,
     /// When the phone was asked.
     asked: Mutex<Memory<FileName, Instant>>,
     /// Held while a file is kept; for writing, while the tenant becomes another account.
@@ -169,18 +169,18 @@ impl Files {
     }
 
     /// Whether the phone may be asked to send this file again; it counts as asked. An error: it was asked for too many.
-    fn may_ask(&self, name: &FileName, pace: &Pace) -> Result<bool, NoFile> {
+    fn may_ask(&self, name: &FileName, pace: &RequestPace) -> Result<bool, FileError> {
         let mut asked = lock(&self.asked);
         if asked.get(name).is_some_and(|at| at.elapsed() <= ASK_AGAIN) {
             return Ok(false);
         }
-        pace.take(Ask::Reupload).map_err(|wait| NoFile::TooMany { wait })?;
+        pace.take(RequestKind::Reupload).map_err(|wait| FileError::TooMany { wait })?;
         asked.put(name.clone(), Instant::now());
         Ok(true)
     }
 
     /// Why a file does not come, where that was found out a moment ago.
-    fn known_failure(&self, name: &FileName) -> Option<NoFile> {
+    fn known_failure(&self, name: &FileName) -> Option<FileError> {
         let failures = lock(&self.failures);
         let (failure, since) = failures.get(name)?;
         (failure.is_final() && since.elapsed() < FINAL).then(|| failure.clone())
@@ -189,7 +189,7 @@ impl Files {
 
 impl Session {
     /// The file of a message, fetched when it is not here.
-    pub async fn file(&self, name: &FileName) -> Result<Kept, NoFile> {
+    pub async fn file(&self, name: &FileName) -> Result<StoredFile, FileError> {
         if let Some(kept) = self.0.env.media.find(&self.0.tenant, name).await? {
             return Ok(kept);
         }
@@ -197,7 +197,7 @@ impl Session {
             return Err(failure);
         }
         let flight = self.0.fly(name, Cause::Asked)?;
-        timeout(PATIENCE, flight).await.unwrap_or(Err(NoFile::Slow))
+        timeout(FILE_WAIT_TIMEOUT, flight).await.unwrap_or(Err(FileError::Slow))
     }
 
     /// Where the file of a message is served; `None` when it has none.
@@ -206,7 +206,7 @@ impl Session {
     }
 
     /// Why the file of a message could not be fetched, when it was tried last.
-    pub fn file_failure(&self, message: &Message) -> Option<NoFile> {
+    pub fn file_failure(&self, message: &Message) -> Option<FileError> {
         lock(&self.0.files.failures).get(&FileName::of(message)?).map(|(failure, _)| failure.clone())
     }
 
@@ -224,26 +224,26 @@ impl Session {
 
 impl Inner {
     /// The fetching of a file: one, however many wait for it.
-    fn fly(self: &Arc<Self>, name: &FileName, cause: Cause) -> Result<Flight, NoFile> {
+    fn fly(self: &Arc<Self>, name: &FileName, cause: Cause) -> Result<SharedFetch, FileError> {
         if self.stop.is_cancelled() {
-            return Err(NoFile::Offline);
+            return Err(FileError::Offline);
         }
         let mut flights = lock(&self.files.flights);
         if let Some(flight) = flights.get(name) {
             return Ok(flight.clone());
         }
         if flights.len() >= MAX_FLIGHTS {
-            return Err(NoFile::Slow);
+            return Err(FileError::Slow);
         }
         let (landed, landing) = oneshot::channel();
-        let flight = landing.map(|landed| landed.unwrap_or(Err(NoFile::Offline))).boxed().shared();
+        let flight = landing.map(|landed| landed.unwrap_or(Err(FileError::Offline))).boxed().shared();
         flights.insert(name.clone(), flight.clone());
         let (session, name) = (self.clone(), name.clone());
         // Not the asker's: who goes away does not end it for the others.
         self.tasks.spawn(
             async move {
                 let fetched = tokio::select! {
-                    () = session.stop.cancelled() => Err(NoFile::Offline),
+                    () = session.stop.cancelled() => Err(FileError::Offline),
                     fetched = fetch(&session, &name, cause) => fetched,
                 };
                 session.note(&name, &fetched);
@@ -265,12 +265,12 @@ impl Inner {
         forgetting
     }
 
-    fn note(&self, name: &FileName, fetched: &Result<Kept, NoFile>) {
+    fn note(&self, name: &FileName, fetched: &Result<StoredFile, FileError>) {
         let mut failures = lock(&self.files.failures);
         match fetched {
             Ok(_) => failures.remove(name),
             // It says nothing of the file.
-            Err(NoFile::TooMany { .. }) => {}
+            Err(FileError::TooMany { .. }) => {}
             Err(error) => {
                 debug!(message.id = name.id(), %error, "a file was not fetched");
                 failures.put(name.clone(), (error.clone(), Instant::now()));
@@ -279,13 +279,13 @@ impl Inner {
     }
 }
 
-async fn fetch(session: &Arc<Inner>, name: &FileName, cause: Cause) -> Result<Kept, NoFile> {
+async fn fetch(session: &Arc<Inner>, name: &FileName, cause: Cause) -> Result<StoredFile, FileError> {
     let env = &session.env;
     // It may have come while this one waited for its turn.
     if let Some(kept) = env.media.find(&session.tenant, name).await? {
         return Ok(kept);
     }
-    let reference = reference::find(session, name).await?.ok_or(NoFile::Unknown)?;
+    let reference = reference::find(session, name).await?.ok_or(FileError::Unknown)?;
     // First the tenant's own turn, then the common one: so a tenant has at most its share of those. The common one is taken for what comes from
     // the hosts, not while a phone is asked, which may be off.
     let _own = session.files.slots.acquire().await;
@@ -298,7 +298,7 @@ async fn fetch(session: &Arc<Inner>, name: &FileName, cause: Cause) -> Result<Ke
     let file = file?;
     let _keeping = session.files.keeping.read().await;
     // The tenant may be another account's by now, whom this file is no business of.
-    reference::find(session, name).await?.ok_or(NoFile::Unknown)?;
+    reference::find(session, name).await?.ok_or(FileError::Unknown)?;
     Ok(env.media.keep(&session.tenant, name, &file).await?)
 }
 

@@ -19,19 +19,19 @@ use crate::{
 const MAX_PATH: usize = 2048;
 
 /// A file at WhatsApp.
-pub struct Reference {
+pub struct FileReference {
     pub params: DownloadParams,
     /// Whether we wrote the message.
     pub from_me: bool,
 }
 
 /// `None`: there is no such message, or nothing in it can be fetched.
-pub async fn find(session: &Inner, name: &FileName) -> Result<Option<Reference>, StoreError> {
+pub async fn find(session: &Inner, name: &FileName) -> Result<Option<FileReference>, StoreError> {
     let Some((body, from_outbox)) = body(session, name).await? else { return Ok(None) };
     let Ok(message) = codec::message_decode(&body) else { return Ok(None) };
     let me = session.status.borrow().phone_number.clone();
     let by_me = me.is_some_and(|me| name.sender().split(['@', ':']).next() == Some(me.as_str()));
-    Ok(of(&message).map(|params| Reference { params, from_me: from_outbox || by_me }))
+    Ok(of(&message).map(|params| FileReference { params, from_me: from_outbox || by_me }))
 }
 
 /// The message, whole or what of it says of its file; and whether it was sent from here.

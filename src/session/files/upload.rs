@@ -14,31 +14,31 @@ use whatsapp_rust::{
     wacore::upload::{UploadSource, encrypt_media_streaming},
 };
 
-use super::from_url::{NoPlace, UrlTurn};
+use super::from_url::{UrlPlaceError, UrlTurn};
 use crate::{
     message::{
         Flaw,
-        media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, Unfetched, title},
+        media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, UrlFetchError, title},
     },
     session::{
-        Refused, Session,
-        send::{accept::RefusedSend, judgement::is_passing},
+        RequestError, Session,
+        send::{accept::AcceptError, judgement::is_passing},
     },
     telemetry::metrics,
 };
 
 /// How long a login that is under way is waited for.
-const LOGIN: Duration = Duration::from_secs(10);
+const UPLOAD_LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long others may be waited for that send files too.
-const TURN: Duration = Duration::from_secs(30);
+const UPLOAD_TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long WhatsApp's hosts may take for a file.
-const PATIENCE: Duration = Duration::from_secs(180);
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Where a file to be sent is.
 #[derive(Debug)]
-pub enum Source {
+pub enum FileSource {
     Here(Spooled),
     /// Checked already, as far as that can be without a connection.
     At(reqwest::Url),
@@ -65,7 +65,7 @@ pub struct Pictured {
 
 impl Session {
     /// Makes a picture small; a large one goes to WhatsApp too. Where WhatsApp's hosts do not take it, the small one must do.
-    pub(in crate::session) async fn depict(&self, source: Source, large: bool) -> Result<Pictured, RefusedSend> {
+    pub(in crate::session) async fn depict(&self, source: FileSource, large: bool) -> Result<Pictured, AcceptError> {
         let limit = AttachmentKind::Image.limit(self.0.env.media.settings.max_sent);
         let (file, _, url_turn) = self.spooled(source, limit).await?;
         let _turns = self.turns().await?;
@@ -81,9 +81,9 @@ impl Session {
     pub(in crate::session) async fn upload(
         &self,
         attachment: &Attachment,
-        source: Source,
+        source: FileSource,
         name: Option<FileName>,
-    ) -> Result<Uploaded, RefusedSend> {
+    ) -> Result<Uploaded, AcceptError> {
         let limit = attachment.kind.limit(self.0.env.media.settings.max_sent);
         let (file, fetched_as, url_turn) = self.spooled(source, limit).await?;
         let _turns = self.turns().await?;
@@ -92,7 +92,7 @@ impl Session {
         let fit = Attachment { file_name: file_name.clone(), ..attachment.clone() }.fit(&file.head)?;
         let limit = fit.kind.limit(limit);
         if file.size > limit {
-            return Err(RefusedSend::TooLarge(limit));
+            return Err(AcceptError::TooLarge(limit));
         }
         if file.size == 0 {
             return Err(Flaw { field: "file", expected: "must not be empty".into() }.into());
@@ -112,30 +112,30 @@ impl Session {
     }
 
     /// First the tenant's own turn, then the common one: each holds a thread, and threads are for all.
-    async fn turns(&self) -> Result<impl Sized + '_, RefusedSend> {
+    async fn turns(&self) -> Result<impl Sized + '_, AcceptError> {
         let turns = async { (self.0.files.sends.acquire().await, self.0.env.uploading.acquire().await) };
-        timeout(TURN, turns).await.map_err(|_| RefusedSend::Busy)
+        timeout(UPLOAD_TURN_TIMEOUT, turns).await.map_err(|_| AcceptError::Busy)
     }
 
     /// Fetches something small by a URL that the tenant names, when it is its turn among those.
-    pub async fn in_url_turn<T>(&self, fetching: impl Future<Output = T>) -> Result<T, RefusedSend> {
-        let fetched = self.0.files.urls.fetch(&self.0.env.url_places, TURN, fetching).await;
-        fetched.map(|(fetched, _)| fetched).map_err(|NoPlace| RefusedSend::Busy)
+    pub async fn in_url_turn<T>(&self, fetching: impl Future<Output = T>) -> Result<T, AcceptError> {
+        let fetched = self.0.files.urls.fetch(&self.0.env.url_places, UPLOAD_TURN_TIMEOUT, fetching).await;
+        fetched.map(|(fetched, _)| fetched).map_err(|UrlPlaceError| AcceptError::Busy)
     }
 
     /// The file, and the name that it has where it was fetched.
     async fn spooled(
         &self,
-        source: Source,
+        source: FileSource,
         limit: u64,
-    ) -> Result<(Spooled, Option<String>, Option<UrlTurn<'_>>), RefusedSend> {
+    ) -> Result<(Spooled, Option<String>, Option<UrlTurn<'_>>), AcceptError> {
         let env = &self.0.env;
         match source {
-            Source::Here(file) => Ok((file, None, None)),
-            Source::At(url) => {
+            FileSource::Here(file) => Ok((file, None, None)),
+            FileSource::At(url) => {
                 let fetching = env.media.spool.fetch(&env.files_from, url, limit);
-                let fetched = self.0.files.urls.fetch(&env.url_places, TURN, fetching).await;
-                let (fetched, turn) = fetched.map_err(|NoPlace| RefusedSend::Busy)?;
+                let fetched = self.0.files.urls.fetch(&env.url_places, UPLOAD_TURN_TIMEOUT, fetching).await;
+                let (fetched, turn) = fetched.map_err(|UrlPlaceError| AcceptError::Busy)?;
                 fetched.map(|(file, name)| (file, name, Some(turn))).map_err(refused)
             }
         }
@@ -155,9 +155,9 @@ impl Session {
         tokio::task::spawn_blocking(move || media::preview(&file)).await.ok().flatten()
     }
 
-    async fn to_whatsapp(&self, kind: MediaType, file: &Spooled) -> Result<UploadResponse, RefusedSend> {
-        let ready = timeout(LOGIN, self.0.ready_client()).await.ok().flatten();
-        let client = ready.ok_or_else(|| self.unready(RefusedSend::Unasked(Refused::Unreachable)))?;
+    async fn to_whatsapp(&self, kind: MediaType, file: &Spooled) -> Result<UploadResponse, AcceptError> {
+        let ready = timeout(UPLOAD_LOGIN_TIMEOUT, self.0.ready_client()).await.ok().flatten();
+        let client = ready.ok_or_else(|| self.not_ready_error(AcceptError::Unasked(RequestError::Unreachable)))?;
         let (spool, plain) = (self.0.env.media.spool.clone(), file.clone());
         let sealing = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             // As large as the file itself.
@@ -171,10 +171,10 @@ impl Session {
         });
         let disk = |error: anyhow::Error| {
             warn!(tenant = %self.0.tenant, error = format!("{error:#}"), "a file could not be encrypted");
-            RefusedSend::Disk
+            AcceptError::Disk
         };
         let (sealed, info) = sealing.await.map_err(|error| disk(error.into()))?.map_err(disk)?;
-        match timeout(PATIENCE, client.upload_stream(sealed, info, kind)).await {
+        match timeout(UPLOAD_TIMEOUT, client.upload_stream(sealed, info, kind)).await {
             Ok(Ok(uploaded)) => {
                 metrics::media_sent(file.size);
                 Ok(uploaded)
@@ -184,11 +184,11 @@ impl Session {
                 let cause: &(dyn std::error::Error + 'static) = error.as_ref();
                 // Where the hosts are is asked of WhatsApp itself, whose no is one.
                 match cause.server_rejection().filter(|no| !is_passing(no.code)) {
-                    Some(no) => Err(RefusedSend::RefusedFile(no.code)),
-                    None => Err(RefusedSend::MediaDown),
+                    Some(no) => Err(AcceptError::RefusedFile(no.code)),
+                    None => Err(AcceptError::MediaDown),
                 }
             }
-            Err(_) => Err(RefusedSend::MediaDown),
+            Err(_) => Err(AcceptError::MediaDown),
         }
     }
 
@@ -201,14 +201,14 @@ impl Session {
     }
 }
 
-fn refused(unfetched: Unfetched) -> RefusedSend {
+fn refused(unfetched: UrlFetchError) -> AcceptError {
     match unfetched {
-        Unfetched::TooLarge(media::TooLarge(limit)) => RefusedSend::TooLarge(limit),
-        Unfetched::Disk(error) => {
+        UrlFetchError::TooLarge(media::TooLarge(limit)) => AcceptError::TooLarge(limit),
+        UrlFetchError::Disk(error) => {
             warn!(%error, "a file cannot be written");
-            RefusedSend::Disk
+            AcceptError::Disk
         }
-        unfetched => RefusedSend::Unfetched(unfetched.to_string()),
+        unfetched => AcceptError::Unfetched(unfetched.to_string()),
     }
 }
 

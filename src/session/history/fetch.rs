@@ -23,9 +23,9 @@ use crate::{
     message::{
         Message,
         cleared::{self, Cleared},
-        past::{self, Known, Limits},
+        past::{self, BackfillLimits, KnownHistory},
     },
-    session::{Inner, Refused, Session, requests::pace::Ask, send::courier},
+    session::{Inner, RequestError, Session, requests::pace::RequestKind, send::courier},
     store::StoreError,
 };
 
@@ -37,13 +37,13 @@ const MAX_INFLATED: usize = 16 * 1024 * 1024;
 const ANSWERS: usize = 2;
 
 /// How long who comes too soon should wait.
-const PAUSE: Duration = Duration::from_secs(5);
+const BUSY_PHONE_WAIT: Duration = Duration::from_secs(5);
 
 /// Why there is no past.
 #[derive(Debug, thiserror::Error)]
-pub enum NoPast {
+pub enum HistoryError {
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] RequestError),
     /// The phone is asked for what is older than a message, and there is none.
     #[error("no message of the chat is known")]
     NothingKnown,
@@ -57,7 +57,7 @@ pub enum NoPast {
     VaultDown,
 }
 
-impl From<StoreError> for NoPast {
+impl From<StoreError> for HistoryError {
     fn from(error: StoreError) -> Self {
         Self::Refused(error.into())
     }
@@ -65,7 +65,7 @@ impl From<StoreError> for NoPast {
 
 /// What came of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fetched {
+pub struct FetchedHistory {
     /// Messages that were not known, and are kept.
     pub messages: usize,
     /// The phone has nothing older; `None`: it did not say.
@@ -75,19 +75,19 @@ pub struct Fetched {
 }
 
 /// An answer of the phone; `None`: it was too large.
-type Answer = Option<LazyHistorySync>;
+type PhoneAnswer = Option<LazyHistorySync>;
 
 /// A session's questions to its phone.
 #[derive(Default)]
-pub(in crate::session) struct Questions {
+pub(in crate::session) struct PhoneRequests {
     /// Held while the phone is asked.
     asking: tokio::sync::Mutex<()>,
-    waiting: Mutex<Option<mpsc::Sender<Answer>>>,
+    waiting: Mutex<Option<mpsc::Sender<PhoneAnswer>>>,
     /// Held from looking at what is cleared to having written what was told.
     writing: tokio::sync::Mutex<()>,
 }
 
-impl Questions {
+impl PhoneRequests {
     /// Of the library's dispatch, which must not be held up.
     pub fn heard(&self, sync: &LazyHistorySync) {
         if sync.sync_type() != HistorySyncType::ON_DEMAND as i32 {
@@ -107,11 +107,11 @@ impl Questions {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<mpsc::Sender<Answer>>> {
+    fn waiting(&self) -> MutexGuard<'_, Option<mpsc::Sender<PhoneAnswer>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn listen(&self) -> (Listening<'_>, mpsc::Receiver<Answer>) {
+    fn listen(&self) -> (Listening<'_>, mpsc::Receiver<PhoneAnswer>) {
         let (answers, heard) = mpsc::channel(ANSWERS);
         *self.waiting() = Some(answers);
         (Listening(self), heard)
@@ -119,7 +119,7 @@ impl Questions {
 }
 
 /// Ends with whoever waits, also when he goes away.
-struct Listening<'a>(&'a Questions);
+struct Listening<'a>(&'a PhoneRequests);
 
 impl Drop for Listening<'_> {
     fn drop(&mut self) {
@@ -137,19 +137,19 @@ struct Question {
 
 impl Session {
     /// Asks the phone for at most `count` messages of a chat that are older than those that are known. Returns when what came is durable.
-    pub async fn fetch_past(&self, chat: &str, count: u16) -> Result<Fetched, NoPast> {
+    pub async fn fetch_past(&self, chat: &str, count: u16) -> Result<FetchedHistory, HistoryError> {
         let inner = &self.0;
-        let busy = NoPast::Busy { wait: PAUSE };
+        let busy = HistoryError::Busy { wait: BUSY_PHONE_WAIT };
         let Ok(_asking) = inner.questions.asking.try_lock() else { return Err(busy) };
         let Ok(_turn) = inner.env.asking_phones.try_acquire() else { return Err(busy) };
         let client = self.connected()?;
         let named = self.conversation(chat).await?.swap_remove(0);
         let chat = &named.to_string();
         let cleared = cleared::read(&inner.store).await?;
-        let known = Known::read(&inner.log, chat, &cleared).await?;
-        let oldest = known.oldest.ok_or(NoPast::NothingKnown)?;
+        let known = KnownHistory::read(&inner.log, chat, &cleared).await?;
+        let oldest = known.oldest.ok_or(HistoryError::NothingKnown)?;
         let addressed = oldest.addressed.chat.parse::<Jid>().map_or_else(|_| named.clone(), |jid| jid.to_non_ad());
-        inner.pace.take(Ask::Past).map_err(|wait| NoPast::Busy { wait })?;
+        inner.pace.take(RequestKind::Past).map_err(|wait| HistoryError::Busy { wait })?;
         let question = Question { chat: named, addressed, oldest, count };
         let page = inner.ask_phone(&client, &question).await?;
         inner.keep(&client, &question, page).await
@@ -157,12 +157,12 @@ impl Session {
 }
 
 impl Inner {
-    async fn ask_phone(&self, client: &Arc<Client>, question: &Question) -> Result<parse::Page, NoPast> {
+    async fn ask_phone(&self, client: &Arc<Client>, question: &Question) -> Result<parse::HistoryPage, HistoryError> {
         let (_listening, mut answers) = self.questions.listen();
         let deadline = Instant::now() + self.env.messages.history.patience;
         // A request is a message as every other, to the phone.
         if !matches!(timeout_at(deadline, courier::prepare(self, client)).await, Ok(Ok(()))) {
-            return Err(NoPast::VaultDown);
+            return Err(HistoryError::VaultDown);
         }
         let Question { addressed, oldest, count, .. } = question;
         let (from_me, at) = (oldest.from_me, oldest.timestamp.saturating_mul(1000));
@@ -171,33 +171,38 @@ impl Inner {
             Ok(Ok(request)) => request,
             failed => {
                 debug!(?failed, "the phone was not asked");
-                return Err(NoPast::Refused(Refused::Unreachable));
+                return Err(HistoryError::Refused(RequestError::Unreachable));
             }
         };
         let names = self.names_of(&question.chat).await?;
         let ids: Vec<_> = std::iter::once(&question.addressed).chain(&names).map(Jid::to_string).collect();
         loop {
             let answer = match timeout_at(deadline, answers.recv()).await {
-                Ok(Some(answer)) => answer.ok_or(NoPast::Unreadable)?,
-                _ => return Err(NoPast::Silent),
+                Ok(Some(answer)) => answer.ok_or(HistoryError::Unreadable)?,
+                _ => return Err(HistoryError::Silent),
             };
             let is_it = answer.peer_data_request_session_id() == Some(request.as_str());
             let (ids, most) = (ids.clone(), (usize::from(question.count), MAX_INFLATED as u64));
             let read = move || parse::page(answer.compressed_bytes(), &ids, most);
-            let read = tokio::task::spawn_blocking(read).await.map_err(|_| NoPast::Unreadable)?;
+            let read = tokio::task::spawn_blocking(read).await.map_err(|_| HistoryError::Unreadable)?;
             match read {
                 Ok(Some(page)) => return Ok(page),
-                Ok(None) if is_it => return Ok(parse::Page::default()),
+                Ok(None) if is_it => return Ok(parse::HistoryPage::default()),
                 Ok(None) => debug!("the phone tells of another chat, which nobody asked for any more"),
                 Err(error) => {
                     warn!(%error, "the phone's answer cannot be read");
-                    return Err(NoPast::Unreadable);
+                    return Err(HistoryError::Unreadable);
                 }
             }
         }
     }
 
-    async fn keep(&self, client: &Client, question: &Question, page: parse::Page) -> Result<Fetched, NoPast> {
+    async fn keep(
+        &self,
+        client: &Client,
+        question: &Question,
+        page: parse::HistoryPage,
+    ) -> Result<FetchedHistory, HistoryError> {
         let me: Vec<Jid> = [client.pn(), client.lid()].into_iter().flatten().map(|jid| jid.to_non_ad()).collect();
         let mut numbers = HashMap::new();
         for lid in page.lids() {
@@ -206,19 +211,20 @@ impl Inner {
             }
         }
         let complete = page.complete;
-        let chat = parse::Chat { addressed: &question.addressed, named: &question.chat, me: &me, numbers: &numbers };
+        let chat =
+            parse::AskedChat { addressed: &question.addressed, named: &question.chat, me: &me, numbers: &numbers };
         let mut told = page.messages(&chat);
         let _writing = self.questions.writing.lock().await;
         // It may have been cleared meanwhile, and more may have come.
         let cleared = cleared::read(&self.store).await?;
         let name = question.chat.to_string();
-        let mut known = Known::read(&self.log, &name, &cleared).await?;
+        let mut known = KnownHistory::read(&self.log, &name, &cleared).await?;
         told.retain(|told| is_wanted(told, &question.oldest, &cleared) && known.learn(&told.message));
         let history = &self.env.messages.history;
-        let limits = Limits { chat: history.per_chat, tenant: history.per_tenant };
+        let limits = BackfillLimits { chat: history.per_chat, tenant: history.per_tenant };
         let kept = timeout(history.patience, past::keep(&self.store, &told, limits));
-        let kept = kept.await.map_err(|_| NoPast::VaultDown)??;
-        Ok(Fetched { messages: kept.new, complete, full: kept.full })
+        let kept = kept.await.map_err(|_| HistoryError::VaultDown)??;
+        Ok(FetchedHistory { messages: kept.new, complete, full: kept.full })
     }
 
     /// Hides what was said in a chat until now, and what the phone told of it.
@@ -233,7 +239,7 @@ impl Inner {
 }
 
 /// What the phone was asked for, and is not of the time before the chat was cleared.
-fn is_wanted(told: &past::Told, oldest: &Message, cleared: &Cleared) -> bool {
+fn is_wanted(told: &past::BackfilledMessage, oldest: &Message, cleared: &Cleared) -> bool {
     let is_shown = cleared.get(&told.message.chat).is_none_or(|last| told.event() > *last);
     is_shown && told.message.chat == oldest.chat && told.message.timestamp <= oldest.timestamp
 }

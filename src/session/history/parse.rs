@@ -22,7 +22,7 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    message::{Content, past::Told, timer::Timer},
+    message::{Content, past::BackfilledMessage, timer::Timer},
     session::{files::reference, inbound::translate},
 };
 
@@ -34,35 +34,35 @@ const MAX_TIMERS: usize = 4096;
 
 /// Why what a phone told cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum HistoryParseError {
     #[error(transparent)]
     Blob(#[from] HistorySyncError),
     #[error(transparent)]
-    Protobuf(#[from] Malformed),
+    Protobuf(#[from] ProtobufError),
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the protobuf is malformed")]
-pub struct Malformed;
+pub struct ProtobufError;
 
 /// A piece of a chat's past, newest first.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct HistoryPage {
     /// The chat's jids.
     ids: Vec<String>,
     /// The phone has nothing older; `None`: it does not say.
     pub complete: Option<bool>,
-    lines: Vec<Line>,
+    lines: Vec<HistoryLine>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct HistoryLine {
     info: wa::WebMessageInfo,
     order: Option<u64>,
 }
 
 /// The chat that is asked about.
-pub struct Chat<'a> {
+pub struct AskedChat<'a> {
     /// As WhatsApp addresses it.
     pub addressed: &'a Jid,
     /// As [`crate::message::Message::chat`] has it.
@@ -74,10 +74,10 @@ pub struct Chat<'a> {
 }
 
 /// The page of a chat that has one of these jids; `None`: there is nothing of it. `most`: messages and inflated bytes.
-pub fn page(blob: &[u8], chat: &[String], most: (usize, u64)) -> Result<Option<Page>, Unreadable> {
+pub fn page(blob: &[u8], chat: &[String], most: (usize, u64)) -> Result<Option<HistoryPage>, HistoryParseError> {
     let mut stream = HistorySyncStream::new(blob, most.1);
     while let Some(bytes) = stream.next_conversation_bytes()? {
-        let page = Page::read(bytes, most.0)?;
+        let page = HistoryPage::read(bytes, most.0)?;
         if page.ids.iter().any(|id| chat.contains(id)) {
             return Ok(Some(page));
         }
@@ -86,7 +86,7 @@ pub fn page(blob: &[u8], chat: &[String], most: (usize, u64)) -> Result<Option<P
 }
 
 /// After how long messages disappear in the chats of a history, by the chat's number where the phone says it. `most`: inflated bytes.
-pub fn timers(blob: &[u8], most: u64, now: i64) -> Result<Vec<(String, Timer)>, Unreadable> {
+pub fn timers(blob: &[u8], most: u64, now: i64) -> Result<Vec<(String, Timer)>, HistoryParseError> {
     let mut stream = HistorySyncStream::new(blob, most);
     let mut timers = Vec::new();
     while let Some(bytes) = stream.next_conversation_bytes()?
@@ -98,7 +98,7 @@ pub fn timers(blob: &[u8], most: u64, now: i64) -> Result<Vec<(String, Timer)>, 
 }
 
 /// The same of the bytes of a `Conversation`.
-fn timer(mut bytes: &[u8], now: i64) -> Result<Option<(String, Timer)>, Malformed> {
+fn timer(mut bytes: &[u8], now: i64) -> Result<Option<(String, Timer)>, ProtobufError> {
     let (mut chat, mut seconds, mut since) = (None, 0, 0);
     while let Some((tag, field)) = next(&mut bytes)? {
         match (tag, field) {
@@ -116,16 +116,16 @@ fn timer(mut bytes: &[u8], now: i64) -> Result<Option<(String, Timer)>, Malforme
     Ok(chat.zip(timer))
 }
 
-impl Page {
+impl HistoryPage {
     /// The bytes of a `Conversation`; of its messages the first `most`.
-    fn read(mut bytes: &[u8], most: usize) -> Result<Self, Malformed> {
+    fn read(mut bytes: &[u8], most: usize) -> Result<Self, ProtobufError> {
         // The other values say that there is more.
         const NO_MORE: u64 = EndOfHistoryTransferType::COMPLETE_AND_NO_MORE_MESSAGE_REMAIN_ON_PRIMARY as u64;
         let mut page = Self::default();
         while let Some((tag, field)) = next(&mut bytes)? {
             match (tag, field) {
                 (1 | 39 | 42, Field::Bytes(id)) => page.ids.extend(std::str::from_utf8(id).ok().map(str::to_owned)),
-                (2, Field::Bytes(line)) if page.lines.len() < most => page.lines.extend(Line::read(line)?),
+                (2, Field::Bytes(line)) if page.lines.len() < most => page.lines.extend(HistoryLine::read(line)?),
                 (11, Field::Number(end)) => page.complete = Some(end == NO_MORE),
                 _ => {}
             }
@@ -135,19 +135,19 @@ impl Page {
 
     /// LIDs of members who wrote something.
     pub fn lids(&self) -> HashSet<Jid> {
-        self.lines.iter().filter_map(Line::author).filter(Jid::is_lid).collect()
+        self.lines.iter().filter_map(HistoryLine::author).filter(Jid::is_lid).collect()
     }
 
-    /// What stands on its own: not what only changes another message, or is the protocol's own.
-    pub fn messages(self, chat: &Chat<'_>) -> Vec<Told> {
+    /// The messages that can be shown alone: no reactions, votes, edits, revocations or protocol messages.
+    pub fn messages(self, chat: &AskedChat<'_>) -> Vec<BackfilledMessage> {
         let lines = self.lines.into_iter().zip((0..).map(|place: u64| 0xffff_ffff - place));
         lines.filter_map(|(line, place)| line.message(&self.ids, chat, place)).collect()
     }
 }
 
-impl Line {
+impl HistoryLine {
     /// The bytes of a `HistorySyncMsg`; `None`: there is no message in it that can be read.
-    fn read(mut bytes: &[u8]) -> Result<Option<Self>, Malformed> {
+    fn read(mut bytes: &[u8]) -> Result<Option<Self>, ProtobufError> {
         let (mut info, mut order) = (None, None);
         while let Some((tag, field)) = next(&mut bytes)? {
             match (tag, field) {
@@ -168,7 +168,7 @@ impl Line {
         named?.parse::<Jid>().ok().map(|jid| jid.to_non_ad())
     }
 
-    fn message(mut self, ids: &[String], chat: &Chat<'_>, place: u64) -> Option<Told> {
+    fn message(mut self, ids: &[String], chat: &AskedChat<'_>, place: u64) -> Option<BackfilledMessage> {
         let author = self.author();
         let key = self.info.key.take()?;
         let id = key.id.filter(|id| !id.is_empty())?;
@@ -211,7 +211,7 @@ impl Line {
         if let Some(quoted) = &mut message.quoted {
             forget_thumbnail(&mut quoted.content);
         }
-        Some(Told { message, order: self.order.unwrap_or(place), file })
+        Some(BackfilledMessage { message, order: self.order.unwrap_or(place), file })
     }
 }
 
@@ -245,22 +245,22 @@ enum Field<'a> {
 }
 
 /// The next field of a protobuf, by its tag; `None` at its end.
-fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, Malformed> {
+fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, ProtobufError> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let (tag, kind) = encoding::decode_key(bytes).map_err(|_| Malformed)?;
+    let (tag, kind) = encoding::decode_key(bytes).map_err(|_| ProtobufError)?;
     let field = match kind {
-        WireType::Varint => Field::Number(encoding::decode_varint(bytes).map_err(|_| Malformed)?),
+        WireType::Varint => Field::Number(encoding::decode_varint(bytes).map_err(|_| ProtobufError)?),
         WireType::LengthDelimited => {
-            let length = encoding::decode_varint(bytes).map_err(|_| Malformed)?;
+            let length = encoding::decode_varint(bytes).map_err(|_| ProtobufError)?;
             let split = usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length));
-            let (field, rest) = split.ok_or(Malformed)?;
+            let (field, rest) = split.ok_or(ProtobufError)?;
             *bytes = rest;
             Field::Bytes(field)
         }
         kind => {
-            encoding::skip_field(kind, tag, bytes, DecodeContext::default()).map_err(|_| Malformed)?;
+            encoding::skip_field(kind, tag, bytes, DecodeContext::default()).map_err(|_| ProtobufError)?;
             Field::Other
         }
     };
@@ -269,12 +269,13 @@ fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, Field<'a>)>, Malformed>
 
 /// Bytes as a phone's, compressed or not, for fuzzing.
 #[cfg(feature = "loopback")]
-pub(in crate::session) fn read_anything(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<Told> {
+pub(in crate::session) fn read_anything(bytes: &[u8], chat: &str, named: &str, most: usize) -> Vec<BackfilledMessage> {
     let _ = page(bytes, &[chat.to_owned()], (most, 1 << 20));
-    let Ok(page) = Page::read(bytes, most) else { return Vec::new() };
+    let Ok(page) = HistoryPage::read(bytes, most) else { return Vec::new() };
     let lids = page.lids();
     let numbers = lids.into_iter().map(|lid| (lid, Jid::pn("573005554433"))).collect();
     let jid = |text: &str| text.parse::<Jid>().expect("a jid");
-    let chat = Chat { addressed: &jid(chat), named: &jid(named), me: &[Jid::pn("573001112233")], numbers: &numbers };
+    let chat =
+        AskedChat { addressed: &jid(chat), named: &jid(named), me: &[Jid::pn("573001112233")], numbers: &numbers };
     page.messages(&chat)
 }

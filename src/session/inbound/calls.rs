@@ -1,7 +1,7 @@
 //! Calls, which this daemon cannot take: it tells of them, and can decline them.
 //!
-//! How a call ends is told once, and only of one whose beginning was: WhatsApp tells it of the calls that the tenant makes as well.
-//! The library decides nothing here, since it is built without voice: all that WhatsApp says of a call comes as it is.
+//! Reports the end of a call once, and only if its start was reported: WhatsApp also reports calls that the tenant
+//! makes. The library is built without voice and filters nothing, so every stanza about a call arrives here.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use whatsapp_rust::{
 
 use crate::{
     message::{Call, CallStage, EventBody},
-    session::{Inner, Refused, Session, requests, requests::pace::Ask},
+    session::{Inner, RequestError, Session, requests, requests::pace::RequestKind},
 };
 
 /// Calls that a session remembers.
@@ -23,24 +23,24 @@ const REMEMBERED: usize = 32;
 
 /// Calls that came: a refusal must name whoever began the call as WhatsApp did.
 #[derive(Debug, Default)]
-pub(in crate::session) struct Calls(Mutex<Heard>);
+pub(in crate::session) struct Calls(Mutex<CallLog>);
 
 #[derive(Debug, Default)]
-struct Heard {
-    known: VecDeque<Known>,
+struct CallLog {
+    known: VecDeque<KnownCall>,
     /// Of which only the end was heard: the library tells of each call's stanzas in no certain order.
-    ended: VecDeque<End>,
+    ended: VecDeque<CallEnd>,
 }
 
 #[derive(Debug, Clone)]
-struct End {
+struct CallEnd {
     id: String,
     stage: CallStage,
     timestamp: i64,
 }
 
 #[derive(Debug, Clone)]
-struct Known {
+struct KnownCall {
     from: Jid,
     creator: Jid,
     /// As it was told last.
@@ -48,12 +48,12 @@ struct Known {
 }
 
 impl Calls {
-    fn heard(&self) -> std::sync::MutexGuard<'_, Heard> {
+    fn heard(&self) -> std::sync::MutexGuard<'_, CallLog> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is to be told of a call that came: nothing of one that is known.
-    fn begin(&self, new: Known) -> Vec<Call> {
+    fn begin(&self, new: KnownCall) -> Vec<Call> {
         let mut heard = self.heard();
         if heard.known.iter().any(|known| known.call.id == new.call.id) {
             return Vec::new();
@@ -68,7 +68,7 @@ impl Calls {
     }
 
     /// `None`: nobody was told that it rings, or it does not any more.
-    fn end(&self, end: End) -> Option<Call> {
+    fn end(&self, end: CallEnd) -> Option<Call> {
         let mut heard = self.heard();
         match heard.known.iter_mut().find(|known| known.call.id == end.id) {
             Some(known) => known.ends(&end),
@@ -79,13 +79,13 @@ impl Calls {
         }
     }
 
-    fn find(&self, id: &str) -> Option<Known> {
+    fn find(&self, id: &str) -> Option<KnownCall> {
         self.heard().known.iter().find(|known| known.call.id == id).cloned()
     }
 }
 
-impl Known {
-    fn ends(&mut self, end: &End) -> Option<Call> {
+impl KnownCall {
+    fn ends(&mut self, end: &CallEnd) -> Option<Call> {
         (self.call.stage == CallStage::Ringing).then(|| {
             (self.call.stage, self.call.timestamp) = (end.stage, end.timestamp);
             self.call.clone()
@@ -124,44 +124,45 @@ impl Inner {
             CallAction::OfferNotice { is_video, is_group, .. } => (&None, *is_video, *is_group),
             action => {
                 let id = action.call_id().to_owned();
-                let call = end(action).and_then(|stage| self.calls.end(End { id, stage, timestamp }));
+                let call = end(action).and_then(|stage| self.calls.end(CallEnd { id, stage, timestamp }));
                 return self.tell_calls(call).await;
             }
         };
-        let from = self.named(number.as_ref().unwrap_or(&heard.from)).await;
+        let from = self.display_name_of(number.as_ref().unwrap_or(&heard.from)).await;
         let call = Call { id: action.call_id().to_owned(), from, stage: CallStage::Ringing, video, group, timestamp };
-        let known = Known { from: heard.from.clone(), creator: action.call_creator().clone(), call };
+        let known = KnownCall { from: heard.from.clone(), creator: action.call_creator().clone(), call };
         self.tell_calls(self.calls.begin(known)).await;
     }
 
     /// It rang while nobody was connected.
     pub(in crate::session) async fn missed_call(&self, missed: &MissedCall) {
-        let (from, timestamp) = (self.named(&missed.from).await, missed.timestamp.timestamp());
+        let (from, timestamp) = (self.display_name_of(&missed.from).await, missed.timestamp.timestamp());
         let (video, group) = (false, false);
         let call = Call { id: missed.call_id.clone(), from, stage: CallStage::Missed, video, group, timestamp };
-        let known = Known { from: missed.from.clone(), creator: missed.from.clone(), call };
+        let known = KnownCall { from: missed.from.clone(), creator: missed.from.clone(), call };
         self.tell_calls(self.calls.begin(known)).await;
     }
 
     async fn tell_calls(&self, calls: impl IntoIterator<Item = Call>) {
         for call in calls {
-            self.happened(EventBody::Call { call }).await;
+            self.publish_event(EventBody::Call { call }).await;
         }
     }
 }
 
 impl Session {
     /// Declines a call. One that is not known here may have come before a restart.
-    pub async fn reject_call(&self, id: &str, from: &str) -> Result<(), Refused> {
+    pub async fn reject_call(&self, id: &str, from: &str) -> Result<(), RequestError> {
         let from = requests::person("from", from)?;
         if !(1..=128).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(Refused::Input { field: "id", expected: "expected a call's id" });
+            return Err(RequestError::Input { field: "id", expected: "expected a call's id" });
         }
         let (from, creator) =
             self.0.calls.find(id).map_or_else(|| (from.clone(), from), |known| (known.from, known.creator));
-        self.ask(Ask::Change, |client| async move { client.voip().reject_call(id, &from, &creator).await }).await?;
+        self.ask(RequestKind::Change, |client| async move { client.voip().reject_call(id, &from, &creator).await })
+            .await?;
         let timestamp = self.0.env.clock.now().as_second();
-        let end = End { id: id.to_owned(), stage: CallStage::Rejected, timestamp };
+        let end = CallEnd { id: id.to_owned(), stage: CallStage::Rejected, timestamp };
         self.0.tell_calls(self.0.calls.end(end)).await;
         Ok(())
     }

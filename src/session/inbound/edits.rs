@@ -17,13 +17,13 @@ use whatsapp_rust::{
 
 use super::content;
 use crate::{
-    message::{Content, Draft, Flaw, Inbox, Message, Outbox, Target, history},
-    session::{RefusedSend, Session},
+    message::{Content, Draft, Flaw, Inbox, Message, MessageTarget, Outbox, history},
+    session::{AcceptError, Session},
 };
 
 /// A message that the tenant may edit.
 pub struct Editable {
-    pub target: Target,
+    pub target: MessageTarget,
     pub original: wa::Message,
     /// WhatsApp takes edits of it for so long from now on; `None`: it is not sent yet.
     pub left: Option<Duration>,
@@ -36,38 +36,38 @@ impl Session {
         names: &[Jid],
         draft: &Draft,
         now: Timestamp,
-    ) -> Result<Option<Editable>, RefusedSend> {
+    ) -> Result<Option<Editable>, AcceptError> {
         let Draft::Edit { target, .. } = draft else { return Ok(None) };
         let Some(chat) = names.first().filter(|chat| chat.server != Server::Newsletter) else { return Ok(None) };
         let window = self.0.env.messages.edit_window;
         let Some((body, sent_at_ms)) = self.own_message(names, &target.id).await? else {
             // Its events are kept for longer than the message is whole.
-            let query = history::Query {
+            let query = history::MessageQuery {
                 chat: Some(chat.to_string()),
                 id: Some(target.id.clone()),
                 limit: 1,
-                ..history::Query::default()
+                ..history::MessageQuery::default()
             };
-            let known = self.messages(&query).await.map_err(|error| self.unreadable(&error))?;
+            let known = self.messages(&query).await.map_err(|error| self.lookup_error(&error))?;
             let is_own = known.first().is_some_and(|entry| entry.message.from_me);
-            return Err(if is_own { RefusedSend::EditTooLate(window) } else { RefusedSend::UnknownMessage });
+            return Err(if is_own { AcceptError::EditTooLate(window) } else { AcceptError::UnknownMessage });
         };
         let left = match sent_at_ms {
-            Some(sent) => Some(left(sent, now, window).ok_or(RefusedSend::EditTooLate(window))?),
+            Some(sent) => Some(left(sent, now, window).ok_or(AcceptError::EditTooLate(window))?),
             None => None,
         };
-        let original = codec::message_decode(&body).map_err(|_| RefusedSend::UnknownMessage)?;
+        let original = codec::message_decode(&body).map_err(|_| AcceptError::UnknownMessage)?;
         Ok(Some(Editable { target: target.clone(), original, left }))
     }
 
     /// A message that the tenant wrote, here or on its phone, and since when WhatsApp has it.
-    async fn own_message(&self, names: &[Jid], id: &str) -> Result<Option<(bytes::Bytes, Option<i64>)>, RefusedSend> {
+    async fn own_message(&self, names: &[Jid], id: &str) -> Result<Option<(bytes::Bytes, Option<i64>)>, AcceptError> {
         if let Some(accepted) = self.accepted(id).await? {
             let is_here = !accepted.body.is_empty() && names.iter().any(|name| name.to_string() == accepted.chat);
             return Ok(is_here.then_some((accepted.body, accepted.sent_at_ms)));
         }
         for name in names {
-            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.unreadable(&error))?;
+            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.lookup_error(&error))?;
             if let Some(found) = found.filter(|found| found.from_me) {
                 return Ok(Some((found.body, Some(found.timestamp_ms))));
             }

@@ -1,5 +1,4 @@
-//! What WhatsApp tells the members of a group, as our events have it. What it says of a group's communities, of invitations and of what
-//! else no dashboard shows is left out.
+//! Turns WhatsApp's group notifications into our events. Leaves out what no dashboard shows: communities, invitations.
 
 use whatsapp_rust::{
     GroupMetadata, Jid,
@@ -13,7 +12,7 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    message::{EventBody, Group, GroupChange, Member, Move, Rank, Setting},
+    message::{EventBody, Group, GroupChange, GroupSetting, Member, Move, Rank},
     session::requests::groups::Modes,
 };
 
@@ -40,12 +39,12 @@ fn changes(action: &Action, me: &[Jid]) -> Vec<GroupChange> {
         Action::Delete { .. } => vec![GroupChange::Gone],
         Action::Subject { subject, .. } => vec![GroupChange::Subject(subject.clone())],
         Action::Description { description, .. } => vec![GroupChange::Description(description.clone())],
-        Action::Locked { .. } => set(Setting::InfoByAdmins(true)),
-        Action::Unlocked => set(Setting::InfoByAdmins(false)),
-        Action::Announce => set(Setting::MessagesByAdmins(true)),
-        Action::NotAnnounce => set(Setting::MessagesByAdmins(false)),
-        Action::MemberAddMode { mode } => set(Setting::MembersAdd(mode == "all_member_add")),
-        Action::MembershipApprovalMode { enabled } => set(Setting::Approval(*enabled)),
+        Action::Locked { .. } => set(GroupSetting::InfoByAdmins(true)),
+        Action::Unlocked => set(GroupSetting::InfoByAdmins(false)),
+        Action::Announce => set(GroupSetting::MessagesByAdmins(true)),
+        Action::NotAnnounce => set(GroupSetting::MessagesByAdmins(false)),
+        Action::MemberAddMode { mode } => set(GroupSetting::MembersAdd(mode == "all_member_add")),
+        Action::MembershipApprovalMode { enabled } => set(GroupSetting::Approval(*enabled)),
         Action::CreatedMembershipRequests { request_method, requests, .. } => {
             let by = Some(request_method.as_str().to_owned());
             let asks = |who: &GroupParticipantInfo| GroupChange::Asks {

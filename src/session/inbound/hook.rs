@@ -1,5 +1,5 @@
-//! What the library tells us: messages through the durability hook, everything else through its event bus. Hands it on; decides
-//! nothing.
+//! The two inputs from the library: messages through the durability hook, everything else through its event bus.
+//! Forwards, decides nothing.
 //!
 //! The hook stands between decryption and the ack: WhatsApp is answered only when it returned `Ok`, that is when the messages
 //! are durable. The event bus calls inline and must not be held up: both of its channels are bounded; when one is full the line
@@ -33,16 +33,16 @@ use whatsapp_rust::{
 use super::{bare, edits, poll_votes, timers, translate, unknown_devices::UnknownDevices};
 use crate::{
     crash,
-    message::{Inbox, Incoming, Notice, Outbox},
-    session::{Inner, connection::frame_watch, pairing::qr_rotation::Rotation},
+    message::{FeedItem, Inbox, Incoming, Outbox},
+    session::{Inner, connection::frame_watch, pairing::qr_rotation::QrRotation},
     store::Store,
     telemetry::metrics,
 };
 
 /// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const HOOK_VAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub struct Hook {
+pub struct DurabilityHook {
     pub inbox: Arc<Inbox>,
     pub outbox: Arc<Outbox>,
     pub store: Arc<Store>,
@@ -54,7 +54,7 @@ pub struct Hook {
 }
 
 #[async_trait]
-impl InboundDurabilityHook for Hook {
+impl InboundDurabilityHook for DurabilityHook {
     async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
         crash::point("decrypted");
         // Here, and not when the library writes down that both names are one person's: it does so behind, when the first answers may go.
@@ -62,11 +62,11 @@ impl InboundDurabilityHook for Hook {
             self.outbox.join(&lid.to_non_ad_string(), &number.to_non_ad_string());
         }
         let incoming = read(&client, &self.inbox, &self.outbox, batch).await;
-        let durable = match tokio::time::timeout(PATIENCE, self.inbox.receive(&incoming)).await {
+        let durable = match tokio::time::timeout(HOOK_VAULT_TIMEOUT, self.inbox.receive(&incoming)).await {
             Ok(received) => received.map_err(anyhow::Error::from),
             Err(_) => {
                 self.late.notify_one();
-                Err(anyhow::anyhow!("the vault did not take the messages within {PATIENCE:?}"))
+                Err(anyhow::anyhow!("the vault did not take the messages within {HOOK_VAULT_TIMEOUT:?}"))
             }
         };
         if durable.is_err() {
@@ -100,7 +100,7 @@ impl Inner {
     pub(in crate::session) async fn publish_late(self: Arc<Self>) -> Infallible {
         loop {
             self.late.notified().await;
-            if self.log.settle(self.journal.recorded()).await.is_err() {
+            if self.log.wait_and_publish(self.journal.recorded()).await.is_err() {
                 // The journal is closed, and ends the connection.
                 return pending().await;
             }
@@ -127,7 +127,7 @@ pub async fn read<'a>(
 }
 
 /// The session's ears on the library's event bus.
-pub struct Ears {
+pub struct EventBridge {
     /// What concerns the connection.
     pub control: mpsc::Sender<Arc<Event>>,
     /// What concerns messages.
@@ -136,11 +136,11 @@ pub struct Ears {
     pub pushed: watch::Sender<Instant>,
     /// When the last stanza came that it had kept.
     pub kept: watch::Sender<Instant>,
-    pub rotation: Rotation,
+    pub rotation: QrRotation,
     pub session: Arc<Inner>,
 }
 
-impl Ears {
+impl EventBridge {
     const CONTROL: &[EventKind] = &[
         EventKind::Connected,
         EventKind::Disconnected,
@@ -230,12 +230,12 @@ impl Ears {
 
     fn shows(&self, chat: Option<String>) {
         if let Some(chat) = chat {
-            self.session.env.feed.publish(&self.session.tenant, Notice::Presence(chat));
+            self.session.env.feed.publish(&self.session.tenant, FeedItem::Presence(chat));
         }
     }
 }
 
-impl EventHandler for Ears {
+impl EventHandler for EventBridge {
     fn handle_event(&self, event: Arc<Event>) {
         if let Event::HistorySync(sync) = &*event {
             // What nobody has asked for says how the phone's chats are set.
@@ -291,7 +291,7 @@ enum Concern {
     Messages,
 }
 
-impl Ears {
+impl EventBridge {
     /// A login is answered with the time.
     fn learn_time(&self, stanza: &NodeRef<'_>) {
         let says = (&*stanza.tag == "success").then(|| stanza.get_attr("t")).flatten();
@@ -301,7 +301,7 @@ impl Ears {
         }
     }
 
-    /// Whom a stanza is for of which the library has no event to tell.
+    /// The receiver of a stanza for which the library has no event.
     fn concern(&self, stanza: &NodeRef<'_>) -> Option<Concern> {
         let me = || self.session.client.borrow().as_ref().and_then(|client| client.pn());
         match &*stanza.tag {

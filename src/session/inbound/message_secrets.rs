@@ -9,13 +9,13 @@ use whatsapp_rust::{OriginalMessageResolver, waproto::codec};
 
 use crate::message::{Inbox, Outbox};
 
-pub struct Secrets {
+pub struct StoredMessageSecrets {
     pub inbox: Arc<Inbox>,
     pub outbox: Arc<Outbox>,
 }
 
 #[async_trait]
-impl OriginalMessageResolver for Secrets {
+impl OriginalMessageResolver for StoredMessageSecrets {
     async fn resolve_msg_secret(&self, chat: &str, _sender: &str, id: &str) -> Option<[u8; 32]> {
         let sent = self.outbox.body(id).await.ok().flatten();
         let body: Bytes = match sent {

@@ -1,5 +1,5 @@
-//! What a vote in a poll chose. WhatsApp sends the digests of the chosen options, sealed with the poll's secret, so the poll must
-//! be here: one that the tenant sent is in the outbox, one that came in is in the inbox.
+//! Decrypts poll votes. A vote holds digests of the chosen options, encrypted with the poll's secret, so the poll
+//! itself is needed: from the outbox if the tenant sent it, else from the inbox.
 
 use bytes::Bytes;
 use tracing::debug;

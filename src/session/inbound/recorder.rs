@@ -59,7 +59,9 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                     let source = &receipt.source;
                     let has_many = source.chat.server == Server::Group || source.chat.is_status_broadcast();
                     let by = match has_many {
-                        true => Some(session.named(source.sender_alt.as_ref().unwrap_or(&source.sender)).await),
+                        true => {
+                            Some(session.display_name_of(source.sender_alt.as_ref().unwrap_or(&source.sender)).await)
+                        }
                         false => None,
                     };
                     for id in &receipt.message_ids {
@@ -72,7 +74,7 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 if !lost.is_unavailable {
                     session.recoveries.add_unread(lost.info.clone());
                 }
-                unkept.push(Unkept { messages: vec![translate::undecryptable(&lost.info)], bare: None });
+                unkept.push(QueuedMessages { messages: vec![translate::undecryptable(&lost.info)], bare: None });
             }
             // The hook has had the others: these come from outside its reach.
             Event::Messages(batch) => {
@@ -89,14 +91,14 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 let mended = hook::read(&client, &session.inbox, &session.outbox, &answers).await;
                 let messages: Vec<_> = messages.into_iter().chain(mended).collect();
                 if !messages.is_empty() {
-                    unkept.push(Unkept { messages, bare: None });
+                    unkept.push(QueuedMessages { messages, bare: None });
                 }
             }
             Event::RawNode(stanza) => {
                 if let Some(found) = bare::read(&client, stanza.get()) {
                     learn_names(&session, &found).await;
                     let messages = bare::placeholder(&found);
-                    unkept.push(Unkept { messages, bare: Some((event, found)) });
+                    unkept.push(QueuedMessages { messages, bare: Some((event, found)) });
                 }
             }
             Event::IncomingCall(call) => session.heard_call(call).await,
@@ -106,16 +108,16 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 let me: Vec<_> = [client.pn(), client.lid()].into_iter().flatten().collect();
                 for event in group_changes::events(update, &me) {
                     session.subjects.hear(&event);
-                    session.happened(event).await;
+                    session.publish_event(event).await;
                 }
             }
             Event::HistorySync(history) => {
                 timers::hear_of_history(&session.store, history, session.env.clock.now().as_second()).await;
             }
             Event::ArchiveUpdate(update) => {
-                let (chat, timestamp) = (session.named(&update.jid).await, update.timestamp.timestamp());
+                let (chat, timestamp) = (session.display_name_of(&update.jid).await, update.timestamp.timestamp());
                 let archived = update.action.archived.unwrap_or(false);
-                session.happened(EventBody::Archive { chat, archived, timestamp }).await;
+                session.publish_event(EventBody::Archive { chat, archived, timestamp }).await;
             }
             _ => {}
         }
@@ -147,14 +149,14 @@ fn answer_of_phone(session: &Inner, message: &InboundMessage) -> Vec<InboundMess
 }
 
 /// Messages that are not in the vault yet.
-struct Unkept {
+struct QueuedMessages {
     messages: Vec<Incoming>,
     /// The stanza of a bare one, to be answered when it is kept.
     bare: Option<(Arc<Event>, MessageInfo)>,
 }
 
 /// Returns when all of them are durable, and the bare ones answered.
-async fn keep(session: Arc<Inner>, client: Arc<Client>, unkept: Vec<Unkept>) {
+async fn keep(session: Arc<Inner>, client: Arc<Client>, unkept: Vec<QueuedMessages>) {
     let messages: Vec<_> = unkept.iter().flat_map(|one| &one.messages).cloned().collect();
     // Without any the inbox would wait for whatever else is on its way to the vault.
     let kept = if messages.is_empty() { Ok(()) } else { session.inbox.receive(&messages).await };

@@ -196,7 +196,12 @@ impl Inner {
                 continue;
             };
             let id = &lost.info.id;
-            warn!(message.id = id, tries = lost.tries + 1, error = format!("{error:#}"), "the phone was not asked");
+            warn!(
+                message.id = id,
+                tries = lost.tries + 1,
+                error = format!("{error:#}"),
+                "placeholder resend request to the phone failed"
+            );
             if lost.tries + 1 < TRIES {
                 lock(&recoveries.asked).retain(|asked| !Arc::ptr_eq(asked, &lost.info));
                 recoveries.wait(Lost { tries: lost.tries + 1, ..lost });

@@ -62,7 +62,7 @@ pub async fn hear_of_history(store: &Store, history: &LazyHistorySync, now: i64)
 
 async fn note(store: &Store, chat: &str, timer: Timer) {
     if let Err(error) = timer::learn(store, chat, timer).await {
-        warn!(%error, "after how long a chat's messages disappear was not noted");
+        warn!(%error, "disappearing-message timer was not stored");
     }
 }
 

@@ -12,7 +12,7 @@ use whatsapp_rust::{
 
 use super::content::{self, Parties};
 use crate::{
-    message::{Addressed, Content, Incoming, Message, Quoted, Target},
+    message::{Addressed, Content, Incoming, Message, MessageTarget, Quoted},
     session::files::reference,
 };
 
@@ -82,7 +82,8 @@ fn commented(info: &MessageInfo, parties: &Parties<'_>) -> Option<Quoted> {
 /// In channels an edit comes under the id of the post that it changes. (The library hands on no deletion: there is nothing in it.)
 fn edit(inbound: &InboundMessage, parties: &Parties<'_>) -> Option<Incoming> {
     let info = &inbound.info;
-    let target = Target { id: info.id.to_string(), from_me: false, sender: info.source.sender.to_non_ad_string() };
+    let target =
+        MessageTarget { id: info.id.to_string(), from_me: false, sender: info.source.sender.to_non_ad_string() };
     if !matches!(info.edit, EditAttribute::AdminEdit | EditAttribute::MessageEdit) {
         return None;
     }
@@ -149,7 +150,7 @@ fn alternate(source: &MessageSource) -> Option<&Jid> {
     }
 }
 
-/// The LID and the number of whom a conversation is with, where the message says both.
+/// The LID and the number of the other party, if the message names both.
 pub fn both_names(source: &MessageSource) -> Option<(&Jid, &Jid)> {
     match (&source.chat, alternate(source)?) {
         (lid, number) if lid.is_lid() && number.is_pn() => Some((lid, number)),

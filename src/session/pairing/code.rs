@@ -10,8 +10,8 @@ use whatsapp_rust::{
 };
 
 use crate::session::{
-    NotReached, Session,
-    requests::{ANSWER, pace::Ask},
+    ReachError, Session,
+    requests::{WHATSAPP_ANSWER_TIMEOUT, pace::RequestKind},
     state::{State, Status},
 };
 
@@ -23,7 +23,7 @@ const THROTTLED: Duration = Duration::from_secs(60);
 
 /// Why there is no pairing code.
 #[derive(Debug, thiserror::Error)]
-pub enum RefusedCode {
+pub enum CodeRequestError {
     #[error("the session is paired already")]
     Paired,
     #[error("WhatsApp did not offer a pairing")]
@@ -53,7 +53,7 @@ pub enum RefusedCode {
     WhatsApp(String),
 }
 
-impl From<PairError> for RefusedCode {
+impl From<PairError> for CodeRequestError {
     fn from(error: PairError) -> Self {
         match &error {
             PairError::PairCode(PairCodeError::CodeAlreadyOutstanding { remaining }) => {
@@ -85,7 +85,7 @@ impl From<PairError> for RefusedCode {
 }
 
 /// Why nothing comes of a code that was given, or of a scan, in words; `None`: the event does not say that.
-pub fn setback(event: &Event) -> Option<String> {
+pub fn pairing_error(event: &Event) -> Option<String> {
     Some(match event {
         Event::PairingCodeError(error) => match &error.rejection {
             Some(rejection) => format!("WhatsApp refused the code that was typed ({})", rejection.code()),
@@ -101,34 +101,34 @@ pub fn setback(event: &Event) -> Option<String> {
 
 impl Session {
     /// A code to type into the phone, as the other way to pair. `phone`: digits with the country code.
-    pub async fn request_code(&self, phone: &str) -> Result<String, RefusedCode> {
+    pub async fn request_code(&self, phone: &str) -> Result<String, CodeRequestError> {
         if self.status().paired {
-            return Err(RefusedCode::Paired);
+            return Err(CodeRequestError::Paired);
         }
         // WhatsApp shows the code on the phone of that number: it is no stranger's.
         if let Some(own) = self.status().expected
             && own != phone
             && !matches!(self.account_change().await, Ok(Some(_)))
         {
-            return Err(RefusedCode::OtherAccount(own));
+            return Err(CodeRequestError::OtherAccount(own));
         }
-        self.0.pace.take(Ask::Code).map_err(|wait| RefusedCode::TooMany { wait })?;
+        self.0.pace.take(RequestKind::Code).map_err(|wait| CodeRequestError::TooMany { wait })?;
         // The library can ask only on a connection that was offered QR codes.
         let settled =
             |status: &Status| matches!(status.state, State::ScanQrCode | State::Working) || status.state.is_ceremony();
         match self.connect_until(CODE_WAIT, settled).await {
-            Ok(status) if status.paired => return Err(RefusedCode::Paired),
-            Ok(status) if status.state.is_ceremony() => return Err(RefusedCode::Passkey),
+            Ok(status) if status.paired => return Err(CodeRequestError::Paired),
+            Ok(status) if status.state.is_ceremony() => return Err(CodeRequestError::Passkey),
             Ok(_) => {}
-            Err(NotReached::Stopped) => return Err(RefusedCode::Stopped),
-            Err(NotReached::Unreachable(reason)) => return Err(RefusedCode::Unreachable(reason)),
-            Err(NotReached::TimedOut) => return Err(RefusedCode::NotConnected),
+            Err(ReachError::Stopped) => return Err(CodeRequestError::Stopped),
+            Err(ReachError::Unreachable(reason)) => return Err(CodeRequestError::Unreachable(reason)),
+            Err(ReachError::TimedOut) => return Err(CodeRequestError::NotConnected),
         }
-        let client = self.0.client.borrow().clone().ok_or(RefusedCode::NotConnected)?;
+        let client = self.0.client.borrow().clone().ok_or(CodeRequestError::NotConnected)?;
         let options = PairCodeOptions { phone_number: phone.to_owned(), ..Default::default() };
-        match timeout(ANSWER, client.pair_with_code(options)).await {
+        match timeout(WHATSAPP_ANSWER_TIMEOUT, client.pair_with_code(options)).await {
             Ok(code) => Ok(code?),
-            Err(_) => Err(RefusedCode::NotConnected),
+            Err(_) => Err(CodeRequestError::NotConnected),
         }
     }
 }
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    fn refused(code: u16, backoff: Option<u32>) -> RefusedCode {
+    fn refused(code: u16, backoff: Option<u32>) -> CodeRequestError {
         let text = String::new();
         PairError::RequestFailed(IqError::ServerError { code, text, error_type: None, backoff }).into()
     }
@@ -158,11 +158,12 @@ mod tests {
             assert!(said.contains(words) && said.contains(&code.to_string()), "{code}: {said}");
         }
         for (backoff, seconds) in [(Some(7), 7), (None, THROTTLED.as_secs())] {
-            let RefusedCode::TooMany { wait } = refused(429, backoff) else { panic!("429 is a matter of time") };
+            let CodeRequestError::TooMany { wait } = refused(429, backoff) else { panic!("429 is a matter of time") };
             assert_eq!(wait.as_secs(), seconds);
         }
         let remaining = Duration::from_secs(90);
-        let outstanding = RefusedCode::from(PairError::PairCode(PairCodeError::CodeAlreadyOutstanding { remaining }));
+        let outstanding =
+            CodeRequestError::from(PairError::PairCode(PairCodeError::CodeAlreadyOutstanding { remaining }));
         assert_eq!(outstanding.to_string(), "a code was given already, and is good for 90 s more");
     }
 }

@@ -13,7 +13,7 @@ use tracing::{Instrument as _, error, info, warn};
 
 use crate::{
     message::{EventBody, FormerConversations},
-    session::{Inner, Session, Wish, connection::disconnect::Signal},
+    session::{Inner, Session, SessionCommand, connection::disconnect::DisconnectReason},
     store::{ACCOUNT_CHANGE, Batch, OwnAccount, Store, StoreError, key, space},
 };
 
@@ -31,16 +31,16 @@ pub struct AccountChange {
     pub until: Timestamp,
 }
 
-/// The scan that ended the connection, until that is told.
+/// A refused scan, kept until the connection's end is reported.
 #[derive(Debug, Default)]
-pub struct RefusedScan(Mutex<Option<Signal>>);
+pub struct RefusedScan(Mutex<Option<DisconnectReason>>);
 
 impl RefusedScan {
-    fn put(&self, signal: Signal) {
+    fn put(&self, signal: DisconnectReason) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(signal);
     }
 
-    pub fn take(&self) -> Option<Signal> {
+    pub fn take(&self) -> Option<DisconnectReason> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -112,14 +112,14 @@ impl Inner {
         Ok(change.filter(|change| change.until > self.env.clock.now()))
     }
 
-    /// See [`crate::store::Hooks::pairing`]. It may be the account that the tenant was before it was deleted.
+    /// See [`crate::store::StoreCallbacks::pairing`]. It may be the account that the tenant was before it was deleted.
     pub(in crate::session) async fn open_conversations_to(&self, account: &OwnAccount) {
         if let Err(error) = self.log.open_to(account).await {
-            warn!(%error, "what was said to this account before shows after the next start");
+            warn!(%error, "former conversations could not be reopened: they show after the next start");
         }
     }
 
-    /// See [`crate::store::Hooks::another_account`].
+    /// See [`crate::store::StoreCallbacks::another_account`].
     pub(in crate::session) async fn admit_account(&self, scanned: &OwnAccount) -> bool {
         let expected = match self.change_account(scanned).await {
             Ok(None) => return true,
@@ -164,7 +164,7 @@ impl Inner {
     }
 
     async fn refuse(&self, expected: String, scanned: &OwnAccount) {
-        let signal = Signal::OtherAccount { expected: hint(&expected), scanned: hint(&scanned.number) };
+        let signal = DisconnectReason::OtherAccount { expected: hint(&expected), scanned: hint(&scanned.number) };
         warn!(reason = %signal, "a scan is refused");
         self.refused_scan.put(signal);
         let client = self.client.borrow().clone();
@@ -174,8 +174,8 @@ impl Inner {
         }
         self.line.cut();
         // Full: then the end of the line says it.
-        let _ = self.wishes.try_send(Wish::RefuseScan);
-        self.happened(EventBody::AccountRefused { expected, scanned: scanned.number.clone() }).await;
+        let _ = self.commands.try_send(SessionCommand::RefuseScan);
+        self.publish_event(EventBody::AccountRefused { expected, scanned: scanned.number.clone() }).await;
     }
 }
 

@@ -26,11 +26,11 @@ use whatsapp_rust::{
 
 use crate::{
     config::Secret,
-    session::{Inner, Session, Status, Wish, requests::ANSWER, state::State},
+    session::{Inner, Session, SessionCommand, Status, requests::WHATSAPP_ANSWER_TIMEOUT, state::State},
 };
 
 /// WhatsApp gives ten minutes; what it says may be less.
-const LIMIT: Duration = Duration::from_secs(600);
+const CEREMONY_LIMIT: Duration = Duration::from_secs(600);
 
 /// More than any challenge has.
 const MOST_BYTES: usize = 16 * 1024;
@@ -104,13 +104,13 @@ impl Assertion {
 /// A ceremony that is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ceremony {
-    pub step: Step,
+    pub step: CeremonyStep,
     pub expires_at: Timestamp,
 }
 
 /// What it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum CeremonyStep {
     /// A passkey, to sign this.
     Challenged(Arc<Challenge>),
     /// The phone: WhatsApp has what the passkey signed, or is being sent it.
@@ -121,7 +121,7 @@ pub enum Step {
     Confirmed(Secret),
 }
 
-impl Step {
+impl CeremonyStep {
     fn state(&self) -> State {
         match self {
             Self::Challenged(_) | Self::Signed => State::PasskeyRequired,
@@ -141,7 +141,7 @@ impl Step {
 
 /// Why a step of the ceremony is not made.
 #[derive(Debug, thiserror::Error)]
-pub enum RefusedPasskey {
+pub enum PasskeyStepError {
     /// There is no ceremony, or its time is over.
     #[error("WhatsApp asks for no passkey now")]
     NotAsked,
@@ -177,7 +177,7 @@ impl Challenge {
             Some(Value::Object(extensions)) => Some(extensions),
             _ => None,
         };
-        let time = read.timeout_ms.map_or(LIMIT, Duration::from_millis).min(LIMIT);
+        let time = read.timeout_ms.map_or(CEREMONY_LIMIT, Duration::from_millis).min(CEREMONY_LIMIT);
         let challenge = Self {
             challenge: BASE64URL.encode(&read.challenge),
             timeout: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
@@ -194,7 +194,7 @@ impl Challenge {
     }
 
     /// Whether the assertion is for this challenge, as far as that can be told without the account's public key.
-    fn check(&self, assertion: &Assertion) -> Result<(), RefusedPasskey> {
+    fn check(&self, assertion: &Assertion) -> Result<(), PasskeyStepError> {
         #[derive(Deserialize)]
         struct ClientData {
             r#type: String,
@@ -202,7 +202,7 @@ impl Challenge {
         }
 
         const CLIENT_DATA: &str = "response.clientDataJSON";
-        let wrong = |field, expected| Err(RefusedPasskey::Wrong { field, expected });
+        let wrong = |field, expected| Err(PasskeyStepError::Wrong { field, expected });
         let Ok(read) = serde_json::from_slice::<ClientData>(&assertion.client_data) else {
             return wrong(CLIENT_DATA, "expected WebAuthn's client data");
         };
@@ -226,49 +226,49 @@ impl Challenge {
 
 impl Session {
     /// What a passkey must sign now.
-    pub fn passkey_challenge(&self) -> Result<Challenge, RefusedPasskey> {
+    pub fn passkey_challenge(&self) -> Result<Challenge, PasskeyStepError> {
         let (step, left) = self.0.ceremony()?;
         match step {
-            Step::Challenged(challenge) => Ok(Challenge { timeout: left, ..(*challenge).clone() }),
-            Step::Signed => Err(RefusedPasskey::NotNow(SENT_ALREADY)),
-            Step::Coded(_) | Step::Confirmed(_) => Err(RefusedPasskey::NotNow(CODED_ALREADY)),
+            CeremonyStep::Challenged(challenge) => Ok(Challenge { timeout: left, ..(*challenge).clone() }),
+            CeremonyStep::Signed => Err(PasskeyStepError::NotNow(SENT_ALREADY)),
+            CeremonyStep::Coded(_) | CeremonyStep::Confirmed(_) => Err(PasskeyStepError::NotNow(CODED_ALREADY)),
         }
     }
 
     /// Sends WhatsApp what the passkey signed. A refusal of WhatsApp's ends the ceremony; a new QR code is shown.
-    pub async fn answer_passkey(&self, assertion: Assertion) -> Result<(), RefusedPasskey> {
+    pub async fn answer_passkey(&self, assertion: Assertion) -> Result<(), PasskeyStepError> {
         let session = self.0.clone();
         // On its own: who asked may hang up, and the library must not stop halfway.
         let answering = self.0.tasks.spawn(async move {
             session.advance(|step| match step {
-                Step::Challenged(challenge) => challenge.check(&assertion).map(|()| Step::Signed),
-                Step::Signed => Err(RefusedPasskey::NotNow(SENT_ALREADY)),
-                Step::Coded(_) | Step::Confirmed(_) => Err(RefusedPasskey::NotNow(CODED_ALREADY)),
+                CeremonyStep::Challenged(challenge) => challenge.check(&assertion).map(|()| CeremonyStep::Signed),
+                CeremonyStep::Signed => Err(PasskeyStepError::NotNow(SENT_ALREADY)),
+                CeremonyStep::Coded(_) | CeremonyStep::Confirmed(_) => Err(PasskeyStepError::NotNow(CODED_ALREADY)),
             })?;
             session.send(async |client| client.send_passkey_response(assertion.packed()).await).await
         });
-        answering.await.unwrap_or(Err(RefusedPasskey::Lost))
+        answering.await.unwrap_or(Err(PasskeyStepError::Lost))
     }
 
     /// The code that the owner compares with the phone's.
-    pub fn passkey_code(&self) -> Result<Secret, RefusedPasskey> {
+    pub fn passkey_code(&self) -> Result<Secret, PasskeyStepError> {
         match self.0.ceremony()?.0 {
-            Step::Coded(code) | Step::Confirmed(code) => Ok(code),
-            Step::Challenged(_) | Step::Signed => Err(RefusedPasskey::NotNow(NO_CODE_YET)),
+            CeremonyStep::Coded(code) | CeremonyStep::Confirmed(code) => Ok(code),
+            CeremonyStep::Challenged(_) | CeremonyStep::Signed => Err(PasskeyStepError::NotNow(NO_CODE_YET)),
         }
     }
     /// The owner says that phone and device show the same code. What the phone makes of that shows in the status.
-    pub async fn confirm_passkey(&self) -> Result<(), RefusedPasskey> {
+    pub async fn confirm_passkey(&self) -> Result<(), PasskeyStepError> {
         let session = self.0.clone();
         let confirming = self.0.tasks.spawn(async move {
             session.advance(|step| match step {
-                Step::Coded(code) => Ok(Step::Confirmed(code.clone())),
-                Step::Confirmed(_) => Err(RefusedPasskey::NotNow(CONFIRMED_ALREADY)),
-                Step::Challenged(_) | Step::Signed => Err(RefusedPasskey::NotNow(NO_CODE_YET)),
+                CeremonyStep::Coded(code) => Ok(CeremonyStep::Confirmed(code.clone())),
+                CeremonyStep::Confirmed(_) => Err(PasskeyStepError::NotNow(CONFIRMED_ALREADY)),
+                CeremonyStep::Challenged(_) | CeremonyStep::Signed => Err(PasskeyStepError::NotNow(NO_CODE_YET)),
             })?;
             session.send(async |client| client.send_passkey_confirmation().await).await
         });
-        confirming.await.unwrap_or(Err(RefusedPasskey::Lost))
+        confirming.await.unwrap_or(Err(PasskeyStepError::Lost))
     }
 }
 
@@ -278,7 +278,7 @@ impl Inner {
         let (challenge, time) = Challenge::read(options)?;
         let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let expires_at = self.env.clock.now().saturating_add(time).unwrap_or(Timestamp::MAX);
-        let step = Step::Challenged(Arc::new(challenge));
+        let step = CeremonyStep::Challenged(Arc::new(challenge));
         self.set_status(|status| {
             status.qr = None;
             status.set_step(Ceremony { step, expires_at });
@@ -290,8 +290,8 @@ impl Inner {
     pub(in crate::session) fn compare_codes(self: &Arc<Self>, agreed: &PairPasskeyConfirmation) {
         let code = Secret::new(agreed.code.clone());
         let agreed_on = self.advance(|step| match step {
-            Step::Signed => Ok(Step::Coded(code)),
-            _ => Err(RefusedPasskey::NotAsked),
+            CeremonyStep::Signed => Ok(CeremonyStep::Coded(code)),
+            _ => Err(PasskeyStepError::NotAsked),
         });
         // The device was linked before and has proved it: there is nothing to compare.
         if agreed_on.is_ok() && agreed.skip_handoff_ux {
@@ -310,19 +310,22 @@ impl Inner {
     }
 
     /// What the ceremony waits for, and for how many milliseconds.
-    fn ceremony(&self) -> Result<(Step, u64), RefusedPasskey> {
-        let ceremony = self.status.borrow().passkey.clone().ok_or(RefusedPasskey::NotAsked)?;
+    fn ceremony(&self) -> Result<(CeremonyStep, u64), PasskeyStepError> {
+        let ceremony = self.status.borrow().passkey.clone().ok_or(PasskeyStepError::NotAsked)?;
         let left = ceremony.expires_at.duration_since(self.env.clock.now());
         match u64::try_from(left.as_millis()) {
             Ok(left) if left > 0 => Ok((ceremony.step, left)),
-            _ => Err(RefusedPasskey::NotAsked),
+            _ => Err(PasskeyStepError::NotAsked),
         }
     }
 
     /// One step on, if there is a ceremony and it is at the step before: of two who ask at the same time one is refused.
-    fn advance(&self, next: impl FnOnce(&Step) -> Result<Step, RefusedPasskey>) -> Result<(), RefusedPasskey> {
+    fn advance(
+        &self,
+        next: impl FnOnce(&CeremonyStep) -> Result<CeremonyStep, PasskeyStepError>,
+    ) -> Result<(), PasskeyStepError> {
         let now = self.env.clock.now();
-        let mut advanced = Err(RefusedPasskey::NotAsked);
+        let mut advanced = Err(PasskeyStepError::NotAsked);
         self.set_status(|status| {
             let Some(Ceremony { step, expires_at }) = status.passkey.clone() else { return };
             if expires_at > now {
@@ -336,19 +339,19 @@ impl Inner {
     async fn send(
         &self,
         step: impl AsyncFnOnce(Arc<Client>) -> Result<(), PasskeyError>,
-    ) -> Result<(), RefusedPasskey> {
+    ) -> Result<(), PasskeyStepError> {
         let client = self.client.borrow().clone();
         let sent = match client {
-            Some(client) => timeout(ANSWER, step(client)).await,
-            None => return Err(RefusedPasskey::Lost),
+            Some(client) => timeout(WHATSAPP_ANSWER_TIMEOUT, step(client)).await,
+            None => return Err(PasskeyStepError::Lost),
         };
         let refused = match sent {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => refusal(&error).map_or(RefusedPasskey::Lost, RefusedPasskey::WhatsApp),
-            Err(_) => RefusedPasskey::Lost,
+            Ok(Err(error)) => refusal(&error).map_or(PasskeyStepError::Lost, PasskeyStepError::WhatsApp),
+            Err(_) => PasskeyStepError::Lost,
         };
         warn!(error = %refused, "the passkey ceremony failed");
-        let _ = self.wishes.send(Wish::EndCeremony(refused.to_string())).await;
+        let _ = self.commands.send(SessionCommand::EndCeremony(refused.to_string())).await;
         Err(refused)
     }
 }
@@ -406,8 +409,8 @@ mod tests {
         let expected = json!({
             "challenge": "YQ", "timeout": 600_000, "rpId": SITE, "allowCredentials": [], "userVerification": "preferred",
         });
-        assert_eq!((serde_json::to_value(&bare).unwrap(), time), (expected, LIMIT));
-        assert_eq!(Challenge::read(&with("timeout", json!(u64::MAX))).unwrap().1, LIMIT);
+        assert_eq!((serde_json::to_value(&bare).unwrap(), time), (expected, CEREMONY_LIMIT));
+        assert_eq!(Challenge::read(&with("timeout", json!(u64::MAX))).unwrap().1, CEREMONY_LIMIT);
     }
 
     #[test]
@@ -433,7 +436,7 @@ mod tests {
         let right =
             json!({ "type": "webauthn.get", "challenge": "YSBjaGFsbGVuZ2U", "origin": "https://web.whatsapp.com" });
         let field = |assertion: &Assertion| match challenge.check(assertion) {
-            Err(RefusedPasskey::Wrong { field, .. }) => Some(field),
+            Err(PasskeyStepError::Wrong { field, .. }) => Some(field),
             Ok(()) => None,
             Err(other) => panic!("{other}"),
         };

@@ -1,4 +1,4 @@
-//! Who shows one QR code after another, and how that is ended when nobody needs a QR code any more.
+//! Stops the library's QR task once the pairing needs no more codes.
 //!
 //! The library has a task for it that ends with the pairing, or 160 s after the connection: then all codes have been shown, and it
 //! disconnects, also in the middle of a passkey ceremony, for which WhatsApp gives ten minutes. It cannot be told to stop
@@ -58,15 +58,15 @@ impl Runtime for PairingRuntime {
 
 /// The QR codes of one connection.
 #[derive(Default)]
-pub struct Rotation(Mutex<Shown>);
+pub struct QrRotation(Mutex<RotationState>);
 
 #[derive(Default)]
-struct Shown {
+struct RotationState {
     by: Option<CancellationToken>,
     ended: bool,
 }
 
-impl Rotation {
+impl QrRotation {
     /// The task that calls this has another code to show: it is told of, unless there is to be none any more.
     pub fn show(&self, tell: impl FnOnce()) {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,10 +109,10 @@ mod tests {
             }
         }
 
-        let rotation = Arc::new(Rotation::default());
+        let rotation = Arc::new(QrRotation::default());
         let told = Arc::new(AtomicUsize::new(0));
         let (shown, gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let task = |rotation: Arc<Rotation>, told: Arc<AtomicUsize>, shown: Arc<Notify>, gone: Gone| async move {
+        let task = |rotation: Arc<QrRotation>, told: Arc<AtomicUsize>, shown: Arc<Notify>, gone: Gone| async move {
             let _gone = gone;
             rotation.show(|| {
                 told.fetch_add(1, Ordering::Relaxed);

@@ -9,8 +9,8 @@ use whatsapp_rust::{
     },
 };
 
-use super::pace::Ask;
-use crate::session::{Refused, Session};
+use super::pace::RequestKind;
+use crate::session::{RequestError, Session};
 
 /// Whether the account is kept from writing to people who never wrote to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +38,10 @@ pub struct Capping {
 }
 
 impl Session {
-    pub async fn timelock(&self) -> Result<Timelock, Refused> {
+    pub async fn timelock(&self) -> Result<Timelock, RequestError> {
         let doc = MexDoc { name: timelock::NAME, id: timelock::DOC_ID };
         let answer: timelock::Response = self.query(doc, timelock::Variables {}).await?;
-        let found = answer.xwa2_fetch_account_reachout_timelock.ok_or(Refused::Unreadable)?;
+        let found = answer.xwa2_fetch_account_reachout_timelock.ok_or(RequestError::Unreadable)?;
         let told = Timelock {
             kind: found.enforcement_type.unwrap_or_else(|| "DEFAULT".into()),
             active: found.is_active.unwrap_or(false),
@@ -52,11 +52,11 @@ impl Session {
         Ok(told)
     }
 
-    pub async fn capping(&self) -> Result<Capping, Refused> {
+    pub async fn capping(&self) -> Result<Capping, RequestError> {
         let doc = MexDoc { name: capping::NAME, id: capping::DOC_ID };
         let input = Some(capping::Input { r#type: Some("INDIVIDUAL_NEW_CHAT_MSG".into()) });
         let answer: capping::Response = self.query(doc, capping::Variables { input }).await?;
-        let found = answer.xwa2_message_capping_info.ok_or(Refused::Unreadable)?;
+        let found = answer.xwa2_message_capping_info.ok_or(RequestError::Unreadable)?;
         let number =
             |text: Option<String>, otherwise: i64| text.and_then(|text| text.parse().ok()).unwrap_or(otherwise);
         let told = Capping {
@@ -78,12 +78,12 @@ impl Session {
         &self,
         doc: MexDoc,
         variables: V,
-    ) -> Result<T, Refused> {
-        let answer = self.ask(Ask::Query, |client| async move {
+    ) -> Result<T, RequestError> {
+        let answer = self.ask(RequestKind::Query, |client| async move {
             let query = MexQuerySpec::new(doc, &variables).map_err(|error| IqError::EncodeError(error.into()))?;
             client.execute(query).await
         });
-        let data = answer.await?.data.ok_or(Refused::Unreadable)?;
-        serde_json::from_value(data).map_err(|_| Refused::Unreadable)
+        let data = answer.await?.data.ok_or(RequestError::Unreadable)?;
+        serde_json::from_value(data).map_err(|_| RequestError::Unreadable)
     }
 }

@@ -5,8 +5,8 @@ use whatsapp_rust::{
     wacore::iq::{mex::MexDoc, mex_operations::delete_newsletter as deletion},
 };
 
-use super::pace::Ask;
-use crate::session::{Refused, Session};
+use super::pace::RequestKind;
+use crate::session::{RequestError, Session};
 
 const MAX_NAME: usize = 100;
 const MAX_DESCRIPTION: usize = 2048;
@@ -33,68 +33,74 @@ pub enum ChannelRole {
 }
 
 impl Session {
-    pub async fn channels(&self) -> Result<Vec<Channel>, Refused> {
-        let found = self.ask(Ask::Query, |client| async move { client.newsletter().list_subscribed().await }).await?;
+    pub async fn channels(&self) -> Result<Vec<Channel>, RequestError> {
+        let found =
+            self.ask(RequestKind::Query, |client| async move { client.newsletter().list_subscribed().await }).await?;
         let mut channels: Vec<_> = found.into_iter().map(Channel::from).collect();
         channels.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(channels)
     }
 
     /// By its id, or by the code with which its link ends.
-    pub async fn channel(&self, id: &str) -> Result<Channel, Refused> {
+    pub async fn channel(&self, id: &str) -> Result<Channel, RequestError> {
         if !id.contains('@') && id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             let code = id.to_owned();
-            let found = self
-                .ask(Ask::Query, |client| async move { client.newsletter().get_metadata_by_invite(&code).await })
+            let found =
+                self.ask(RequestKind::Query, |client| async move {
+                    client.newsletter().get_metadata_by_invite(&code).await
+                })
                 .await;
             return found.map(Channel::from).map_err(|refused| refused.about("channel"));
         }
         let jid = channel(id)?;
-        let found = self.ask(Ask::Query, |client| async move { client.newsletter().get_metadata(&jid).await }).await;
+        let found =
+            self.ask(RequestKind::Query, |client| async move { client.newsletter().get_metadata(&jid).await }).await;
         found.map(Channel::from).map_err(|refused| refused.about("channel"))
     }
 
-    pub async fn create_channel(&self, name: &str, description: Option<&str>) -> Result<Channel, Refused> {
+    pub async fn create_channel(&self, name: &str, description: Option<&str>) -> Result<Channel, RequestError> {
         if !(1..=MAX_NAME).contains(&name.chars().count()) {
-            return Err(Refused::Input { field: "name", expected: "from 1 to 100 characters" });
+            return Err(RequestError::Input { field: "name", expected: "from 1 to 100 characters" });
         }
         if description.is_some_and(|description| description.chars().count() > MAX_DESCRIPTION) {
-            return Err(Refused::Input { field: "description", expected: "at most 2048 characters" });
+            return Err(RequestError::Input { field: "description", expected: "at most 2048 characters" });
         }
-        let made =
-            self.ask(Ask::Change, |client| async move { client.newsletter().create(name, description).await }).await?;
+        let made = self
+            .ask(RequestKind::Change, |client| async move { client.newsletter().create(name, description).await })
+            .await?;
         Ok(made.into())
     }
 
-    pub async fn delete_channel(&self, id: &str) -> Result<(), Refused> {
+    pub async fn delete_channel(&self, id: &str) -> Result<(), RequestError> {
         let jid = channel(id)?;
         let doc = MexDoc { name: deletion::NAME, id: deletion::DOC_ID };
         let variables = deletion::Variables { newsletter_id: Some(jid.to_string()) };
         let answer: deletion::Response =
             self.query(doc, variables).await.map_err(|refused| refused.about("channel"))?;
-        answer.xwa2_newsletter_delete_v2.map(drop).ok_or(Refused::Unknown("channel"))
+        answer.xwa2_newsletter_delete_v2.map(drop).ok_or(RequestError::Unknown("channel"))
     }
 
-    pub async fn follow_channel(&self, id: &str, on: bool) -> Result<(), Refused> {
+    pub async fn follow_channel(&self, id: &str, on: bool) -> Result<(), RequestError> {
         let jid = channel(id)?;
-        let followed = self.ask(Ask::Change, |client| async move {
+        let followed = self.ask(RequestKind::Change, |client| async move {
             let channels = client.newsletter();
             if on { channels.join(&jid).await.map(drop) } else { channels.leave(&jid).await }
         });
         followed.await.map_err(|refused| refused.about("channel"))
     }
 
-    pub async fn mute_channel(&self, id: &str, muted: bool) -> Result<(), Refused> {
+    pub async fn mute_channel(&self, id: &str, muted: bool) -> Result<(), RequestError> {
         let jid = channel(id)?;
         let set = self
-            .ask(Ask::Change, |client| async move { client.newsletter().set_follower_mute(&jid, muted).await })
+            .ask(RequestKind::Change, |client| async move { client.newsletter().set_follower_mute(&jid, muted).await })
             .await;
         set.map_err(|refused| refused.about("channel"))
     }
 }
 
-pub(in crate::session) fn channel(id: &str) -> Result<Jid, Refused> {
-    let flaw = Refused::Input { field: "id", expected: "expected a channel's id like 120363000000000000@newsletter" };
+pub(in crate::session) fn channel(id: &str) -> Result<Jid, RequestError> {
+    let flaw =
+        RequestError::Input { field: "id", expected: "expected a channel's id like 120363000000000000@newsletter" };
     let jid = id.parse::<Jid>().ok().filter(|jid| jid.server == Server::Newsletter);
     jid.filter(|jid| !jid.user.is_empty() && jid.user.bytes().all(|byte| byte.is_ascii_digit())).ok_or(flaw)
 }

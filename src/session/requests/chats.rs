@@ -7,15 +7,15 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    message::{Target, history},
-    session::{Refused, Session, requests},
+    message::{MessageTarget, history},
+    session::{RequestError, Session, requests},
 };
 
 /// The newest messages of a chat, by which the other devices know how far it had come.
 const RANGE: usize = 3;
 
 impl Session {
-    pub async fn archive(&self, chat: &str, archived: bool) -> Result<(), Refused> {
+    pub async fn archive(&self, chat: &str, archived: bool) -> Result<(), RequestError> {
         let (jid, range) = (self.named_here(chat).await?, self.range(chat).await?);
         self.set(|client| async move {
             let chats = client.chat_actions();
@@ -25,12 +25,12 @@ impl Session {
     }
 
     /// Says to the tenant's own devices that a chat has not been read; tells the other one nothing.
-    pub async fn mark_unread(&self, chat: &str) -> Result<(), Refused> {
+    pub async fn mark_unread(&self, chat: &str) -> Result<(), RequestError> {
         let (jid, range) = (self.named_here(chat).await?, self.range(chat).await?);
         self.set(|client| async move { client.chat_actions().mark_chat_as_read(&jid, false, range).await }).await
     }
 
-    pub async fn star(&self, chat: &str, target: &Target, starred: bool) -> Result<(), Refused> {
+    pub async fn star(&self, chat: &str, target: &MessageTarget, starred: bool) -> Result<(), RequestError> {
         let jid = self.named_here(chat).await?;
         let (id, from_me) = (target.id.clone(), target.from_me);
         let author = author(&jid, target)?;
@@ -46,26 +46,27 @@ impl Session {
     }
 
     /// Empties a chat, here and on all of the tenant's devices; the other one keeps what it has.
-    pub async fn clear_chat(&self, chat: &str) -> Result<(), Refused> {
+    pub async fn clear_chat(&self, chat: &str) -> Result<(), RequestError> {
         let (jid, range) = (self.named_here(chat).await?, self.range(chat).await?);
         self.set(|client| async move { client.chat_actions().clear_chat(&jid, true, true, range).await }).await?;
         Ok(self.0.hide(chat).await?)
     }
 
     /// The same, and takes it off the list of chats.
-    pub async fn delete_chat(&self, chat: &str) -> Result<(), Refused> {
+    pub async fn delete_chat(&self, chat: &str) -> Result<(), RequestError> {
         let (jid, range) = (self.named_here(chat).await?, self.range(chat).await?);
         self.set(|client| async move { client.chat_actions().delete_chat(&jid, true, range).await }).await?;
         Ok(self.0.hide(chat).await?)
     }
 
     /// The conversation by the name that it has here, whichever it was called by: each device goes by one.
-    async fn named_here(&self, chat: &str) -> Result<Jid, Refused> {
+    async fn named_here(&self, chat: &str) -> Result<Jid, RequestError> {
         Ok(self.conversation(chat).await?.swap_remove(0))
     }
 
-    async fn range(&self, chat: &str) -> Result<Option<SyncActionMessageRange>, Refused> {
-        let query = history::Query { chat: Some(chat.to_owned()), limit: RANGE, ..history::Query::default() };
+    async fn range(&self, chat: &str) -> Result<Option<SyncActionMessageRange>, RequestError> {
+        let query =
+            history::MessageQuery { chat: Some(chat.to_owned()), limit: RANGE, ..history::MessageQuery::default() };
         let newest = self.messages(&query).await?;
         let Some(last) = newest.first().map(|entry| entry.message.timestamp) else { return Ok(None) };
         let keys = newest.iter().filter_map(|entry| {
@@ -81,7 +82,7 @@ impl Session {
 }
 
 /// Who wrote it, where the chat does not say so.
-fn author(chat: &Jid, target: &Target) -> Result<Option<Jid>, Refused> {
+fn author(chat: &Jid, target: &MessageTarget) -> Result<Option<Jid>, RequestError> {
     if target.from_me || chat.server != whatsapp_rust::Server::Group {
         return Ok(None);
     }

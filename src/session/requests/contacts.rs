@@ -4,10 +4,10 @@ use std::{collections::HashSet, time::Duration};
 
 use whatsapp_rust::{Jid, Server};
 
-use super::pace::Ask;
+use super::pace::RequestKind;
 use crate::{
-    message::synced::{self, Entry},
-    session::{Refused, Session, requests},
+    message::synced::{self, AddressBookEntry},
+    session::{RequestError, Session, requests},
     store::StoreError,
 };
 
@@ -32,7 +32,7 @@ pub struct Person {
     /// A jid.
     pub id: String,
     /// As the tenant saved it.
-    pub saved: Option<Entry>,
+    pub saved: Option<AddressBookEntry>,
     /// What the person calls itself, as far as it wrote.
     pub push_name: Option<String>,
     pub is_me: bool,
@@ -45,13 +45,18 @@ const CHATS: usize = 10_000;
 
 impl Session {
     /// `None`: nobody has that number.
-    pub async fn account(&self, number: &str) -> Result<Option<Account>, Refused> {
+    pub async fn account(&self, number: &str) -> Result<Option<Account>, RequestError> {
         let jid = requests::person("phone", number)?;
-        let found =
-            self.ask(Ask::Lookup, |client| async move { client.contacts().is_on_whatsapp(&[jid]).await }).await?;
+        let found = self
+            .ask(RequestKind::Lookup, |client| async move { client.contacts().is_on_whatsapp(&[jid]).await })
+            .await?;
         if let Some(error) = found.iter().find_map(|found| found.contact_error.as_ref()) {
             let wait = Duration::from_secs(error.backoff.unwrap_or(60).into());
-            return Err(Refused::of_code(error.code.unwrap_or(500), error.text.as_deref().unwrap_or_default(), wait));
+            return Err(RequestError::of_code(
+                error.code.unwrap_or(500),
+                error.text.as_deref().unwrap_or_default(),
+                wait,
+            ));
         }
         Ok(found.into_iter().find(|found| found.is_registered).map(|found| {
             let number = if found.jid.is_lid() { found.pn_jid.as_ref() } else { Some(&found.jid) };
@@ -61,46 +66,50 @@ impl Session {
     }
 
     /// What a person says of itself; `None`: nothing, or not to us.
-    pub async fn about(&self, id: &str) -> Result<Option<String>, Refused> {
+    pub async fn about(&self, id: &str) -> Result<Option<String>, RequestError> {
         let jid = requests::person("contactId", id)?;
-        let found =
-            self.ask(Ask::Lookup, |client| async move { client.contacts().get_user_info(&[jid]).await }).await?;
+        let found = self
+            .ask(RequestKind::Lookup, |client| async move { client.contacts().get_user_info(&[jid]).await })
+            .await?;
         Ok(found.into_values().find_map(|info| info.status).filter(|about| !about.is_empty()))
     }
 
     /// Where a person's or a group's picture can be fetched for a while; `None`: it has none, or none for us.
-    pub async fn picture(&self, id: &str) -> Result<Option<String>, Refused> {
+    pub async fn picture(&self, id: &str) -> Result<Option<String>, RequestError> {
         let jid = requests::chat("chatId", id)?;
         let found = self
-            .ask(Ask::Lookup, |client| async move { client.contacts().get_profile_picture(&jid, false).await })
+            .ask(RequestKind::Lookup, |client| async move { client.contacts().get_profile_picture(&jid, false).await })
             .await;
         match found {
             Ok(picture) => Ok(picture.map(|picture| picture.url)),
             // Of a stranger's: not ours to see.
-            Err(Refused::NotAllowed | Refused::Unknown(_)) => Ok(None),
+            Err(RequestError::NotAllowed | RequestError::Unknown(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    pub async fn block(&self, id: &str, blocked: bool) -> Result<(), Refused> {
+    pub async fn block(&self, id: &str, blocked: bool) -> Result<(), RequestError> {
         let jid = requests::person("contactId", id)?;
         // WhatsApp goes by both names here.
         if self.names(&jid.to_string()).await?.is_none() {
-            return Err(Refused::Unknown("account at WhatsApp"));
+            return Err(RequestError::Unknown("account at WhatsApp"));
         }
-        self.ask(Ask::Change, |client| async move {
+        self.ask(RequestKind::Change, |client| async move {
             if blocked { client.blocking().block(&jid).await } else { client.blocking().unblock(&jid).await }
         })
         .await
     }
 
     /// Saves a person under a name, in the phone's address book too.
-    pub async fn save_person(&self, id: &str, first: &str, last: &str) -> Result<(), Refused> {
+    pub async fn save_person(&self, id: &str, first: &str, last: &str) -> Result<(), RequestError> {
         let jid = requests::person("chatId", id)?;
         let number = self.number_of(jid).await?;
         let full = format!("{} {}", first.trim(), last.trim()).trim().to_owned();
         if !(1..=256).contains(&full.chars().count()) {
-            return Err(Refused::Input { field: "firstName", expected: "from 1 to 256 characters with the last name" });
+            return Err(RequestError::Input {
+                field: "firstName",
+                expected: "from 1 to 256 characters with the last name",
+            });
         }
         let first = Some(first.trim().to_owned()).filter(|first| !first.is_empty());
         self.set(|client| async move { client.chat_actions().save_contact(&number, Some(full), first, true).await })
@@ -108,7 +117,7 @@ impl Session {
     }
 
     /// One person.
-    pub async fn person(&self, id: &str) -> Result<Person, Refused> {
+    pub async fn person(&self, id: &str) -> Result<Person, RequestError> {
         let jid = requests::person("contactId", id)?;
         let id = self.number_of(jid.clone()).await.unwrap_or(jid).to_string();
         let mut saved = None;
@@ -122,7 +131,7 @@ impl Session {
     }
 
     /// Everybody whom the tenant saved or talks with, by id.
-    pub async fn people(&self) -> Result<Vec<Person>, Refused> {
+    pub async fn people(&self) -> Result<Vec<Person>, RequestError> {
         let known = self.people_by_id().await?;
         Ok(self.with_blocks(known).await)
     }
@@ -152,7 +161,8 @@ impl Session {
 
     /// A list of people is worth something without WhatsApp's word on who is blocked.
     async fn with_blocks(&self, mut people: Vec<Person>) -> Vec<Person> {
-        let Ok(blocked) = self.ask(Ask::Query, |client| async move { client.blocking().get_blocklist().await }).await
+        let Ok(blocked) =
+            self.ask(RequestKind::Query, |client| async move { client.blocking().get_blocklist().await }).await
         else {
             return people;
         };
@@ -168,22 +178,22 @@ impl Session {
     }
 
     /// The names that are known here, by LID.
-    pub async fn all_names(&self) -> Result<Vec<Names>, Refused> {
-        let known = self.0.store.mappings().await.map_err(Refused::Store)?;
+    pub async fn all_names(&self) -> Result<Vec<Names>, RequestError> {
+        let known = self.0.store.mappings().await.map_err(RequestError::Store)?;
         let mut names: Vec<_> = known.into_iter().map(|entry| named(&entry.lid, &entry.phone_number)).collect();
         names.sort_by(|a, b| a.lid.cmp(&b.lid));
         Ok(names)
     }
 
     /// Both names of a person by one of them. Of a number that is not known here WhatsApp is asked; of a LID it tells nothing.
-    pub async fn names(&self, id: &str) -> Result<Option<Names>, Refused> {
+    pub async fn names(&self, id: &str) -> Result<Option<Names>, RequestError> {
         let jid = requests::person("id", id)?;
         let store = &self.0.store;
         let known = match jid.server {
             Server::Lid => store.mapping_of_lid(&jid.user).await,
             _ => store.mapping_of_number(&jid.user).await,
         };
-        let known = known.map_err(Refused::Store)?;
+        let known = known.map_err(RequestError::Store)?;
         if let Some(entry) = known {
             return Ok(Some(named(&entry.lid, &entry.phone_number)));
         }
@@ -195,11 +205,11 @@ impl Session {
     }
 
     /// The name with the phone number, where it is known.
-    async fn number_of(&self, jid: Jid) -> Result<Jid, Refused> {
+    async fn number_of(&self, jid: Jid) -> Result<Jid, RequestError> {
         if !jid.is_lid() {
             return Ok(jid);
         }
-        let names = self.names(&jid.to_string()).await?.ok_or(Refused::Unknown("phone number of this LID"))?;
+        let names = self.names(&jid.to_string()).await?.ok_or(RequestError::Unknown("phone number of this LID"))?;
         requests::person("id", &names.number)
     }
 }

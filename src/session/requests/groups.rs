@@ -17,10 +17,10 @@ use whatsapp_rust::{
     wacore_binary::{NodeContentRef, NodeRef},
 };
 
-pub use crate::message::{Group, Member, Rank, Setting, Settings};
+pub use crate::message::{Group, GroupSetting, GroupSettings, Member, Rank};
 
-use super::pace::Ask;
-use crate::session::{Refused, Session, requests};
+use super::pace::RequestKind;
+use crate::session::{RequestError, Session, requests};
 
 /// WhatsApp's limits.
 const MAX_SUBJECT: usize = 100;
@@ -29,7 +29,7 @@ const MAX_MEMBERS: usize = 1023;
 
 /// What is done with some of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum MemberChange {
     Add,
     Remove,
     Promote,
@@ -41,7 +41,7 @@ pub enum Change {
 
 /// What came of it for one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
+pub struct MemberChangeResult {
     /// A jid.
     pub who: String,
     /// WhatsApp's code of why not.
@@ -50,7 +50,7 @@ pub struct Changed {
 
 /// Somebody who wants to join.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct JoinApplicant {
     /// A jid, as the group names its members.
     pub who: String,
     pub number: Option<String>,
@@ -60,7 +60,7 @@ pub struct Request {
 
 /// What came of joining.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Joined {
+pub struct JoinResult {
     /// A jid.
     pub group: String,
     /// An admin must let the tenant in first.
@@ -69,9 +69,9 @@ pub struct Joined {
 
 impl Session {
     /// The groups that the tenant is in, by id.
-    pub async fn groups(&self) -> Result<Vec<Group>, Refused> {
+    pub async fn groups(&self) -> Result<Vec<Group>, RequestError> {
         let query = WithModes(GroupParticipatingIq::new());
-        let (found, modes) = self.ask(Ask::Query, |client| async move { client.execute(query).await }).await?;
+        let (found, modes) = self.ask(RequestKind::Query, |client| async move { client.execute(query).await }).await?;
         let groups = found.groups.into_iter().map(|group| modes.group(GroupMetadata::from(group)));
         let mut groups = self.with_numbers(groups.collect()).await?;
         self.0.subjects.note(&groups);
@@ -79,19 +79,19 @@ impl Session {
         Ok(groups)
     }
 
-    pub async fn group(&self, id: &str) -> Result<Group, Refused> {
+    pub async fn group(&self, id: &str) -> Result<Group, RequestError> {
         let jid = requests::group("id", id)?;
         let query = WithModes(GroupQueryIq::new(&jid));
-        let found = self.ask(Ask::Query, |client| async move { client.execute(query).await }).await;
+        let found = self.ask(RequestKind::Query, |client| async move { client.execute(query).await }).await;
         let (found, modes) = found.map_err(|refused| refused.about("group"))?;
         // The other outcome answers who says what he has, which we do not.
-        let GroupInfoOutcome::Full(found) = found else { return Err(Refused::Unreadable) };
+        let GroupInfoOutcome::Full(found) = found else { return Err(RequestError::Unreadable) };
         let group = modes.group(GroupMetadata::from(*found));
         Ok(self.with_numbers(vec![group]).await?.swap_remove(0))
     }
 
-    /// The phone numbers of members of whom WhatsApp told the LID alone, as far as they are known here.
-    async fn with_numbers(&self, mut groups: Vec<Group>) -> Result<Vec<Group>, Refused> {
+    /// Fills in members' phone numbers from the known LID mappings, where WhatsApp sent only the LID.
+    async fn with_numbers(&self, mut groups: Vec<Group>) -> Result<Vec<Group>, RequestError> {
         let mut members: Vec<_> = groups.iter_mut().flat_map(|group| &mut group.members).collect();
         if members.iter().all(|member| member.number.is_some()) {
             return Ok(groups);
@@ -103,32 +103,35 @@ impl Session {
         Ok(groups)
     }
 
-    pub async fn create_group(&self, subject: &str, members: &[String]) -> Result<Group, Refused> {
+    pub async fn create_group(&self, subject: &str, members: &[String]) -> Result<Group, RequestError> {
         let subject = checked_subject("name", subject)?;
         let members = people(members)?;
         let options = GroupCreateOptions::new(subject.as_str())
             .with_participants(members.into_iter().map(GroupParticipantOptions::new).collect());
-        let made = self.ask(Ask::Change, |client| async move { client.groups().create_group(options).await }).await?;
+        let made =
+            self.ask(RequestKind::Change, |client| async move { client.groups().create_group(options).await }).await?;
         Ok(made.metadata.into())
     }
 
-    pub async fn leave_group(&self, id: &str) -> Result<(), Refused> {
+    pub async fn leave_group(&self, id: &str) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
         // WhatsApp answers the same to who is not in it.
         self.group(id).await?;
-        self.ask(Ask::Change, |client| async move { client.groups().leave(jid).await }).await
+        self.ask(RequestKind::Change, |client| async move { client.groups().leave(jid).await }).await
     }
 
-    pub async fn set_group_subject(&self, id: &str, subject: &str) -> Result<(), Refused> {
+    pub async fn set_group_subject(&self, id: &str, subject: &str) -> Result<(), RequestError> {
         let (jid, subject) = (requests::group("id", id)?, checked_subject("subject", subject)?);
-        let set = self.ask(Ask::Change, |client| async move { client.groups().set_subject(jid, subject).await }).await;
+        let set = self
+            .ask(RequestKind::Change, |client| async move { client.groups().set_subject(jid, subject).await })
+            .await;
         set.map_err(|refused| refused.about("group"))
     }
 
     /// An empty one takes it away.
-    pub async fn set_group_description(&self, id: &str, description: &str) -> Result<(), Refused> {
+    pub async fn set_group_description(&self, id: &str, description: &str) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
-        let flaw = Refused::Input { field: "description", expected: "at most 2048 characters" };
+        let flaw = RequestError::Input { field: "description", expected: "at most 2048 characters" };
         if description.chars().count() > MAX_DESCRIPTION {
             return Err(flaw);
         }
@@ -139,47 +142,49 @@ impl Session {
         let set = |client: std::sync::Arc<whatsapp_rust::Client>| async move {
             client.groups().set_description(jid, new, PreviousDescription::Resolve).await
         };
-        self.ask(Ask::Change, set).await.map_err(|refused| refused.about("group"))
+        self.ask(RequestKind::Change, set).await.map_err(|refused| refused.about("group"))
     }
 
-    pub async fn set_group_picture(&self, id: &str, picture: Vec<u8>) -> Result<(), Refused> {
+    pub async fn set_group_picture(&self, id: &str, picture: Vec<u8>) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
         let jpeg = self.portrait(picture).await?;
-        let set =
-            self.ask(Ask::Change, |client| async move { client.groups().set_profile_picture(jid, jpeg).await }).await;
+        let set = self
+            .ask(RequestKind::Change, |client| async move { client.groups().set_profile_picture(jid, jpeg).await })
+            .await;
         set.map(drop).map_err(|refused| refused.about("group"))
     }
 
-    pub async fn remove_group_picture(&self, id: &str) -> Result<(), Refused> {
+    pub async fn remove_group_picture(&self, id: &str) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
-        let removed =
-            self.ask(Ask::Change, |client| async move { client.groups().remove_profile_picture(jid).await }).await;
+        let removed = self
+            .ask(RequestKind::Change, |client| async move { client.groups().remove_profile_picture(jid).await })
+            .await;
         removed.map(drop).map_err(|refused| refused.about("group"))
     }
 
     /// `None`: it has none.
-    pub async fn group_picture(&self, id: &str) -> Result<Option<String>, Refused> {
+    pub async fn group_picture(&self, id: &str) -> Result<Option<String>, RequestError> {
         requests::group("id", id)?;
         self.picture(id).await
     }
 
-    pub async fn set_in_group(&self, id: &str, setting: Setting) -> Result<(), Refused> {
+    pub async fn set_in_group(&self, id: &str, setting: GroupSetting) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
-        let set = self.ask(Ask::Change, |client| async move {
+        let set = self.ask(RequestKind::Change, |client| async move {
             let groups = client.groups();
             match setting {
-                Setting::InfoByAdmins(on) => groups.set_locked(jid, on).await,
-                Setting::MessagesByAdmins(on) => groups.set_announce(jid, on).await,
-                Setting::MembersAdd(on) => {
+                GroupSetting::InfoByAdmins(on) => groups.set_locked(jid, on).await,
+                GroupSetting::MessagesByAdmins(on) => groups.set_announce(jid, on).await,
+                GroupSetting::MembersAdd(on) => {
                     let mode = if on { MemberAddMode::AllMemberAdd } else { MemberAddMode::AdminAdd };
                     groups.set_member_add_mode(jid, mode).await
                 }
-                Setting::MembersShareHistory(on) => {
+                GroupSetting::MembersShareHistory(on) => {
                     let mode =
                         if on { MemberShareHistoryMode::AllMemberShare } else { MemberShareHistoryMode::AdminShare };
                     groups.set_member_share_history_mode(&jid, mode).await
                 }
-                Setting::Approval(on) => {
+                GroupSetting::Approval(on) => {
                     let mode = if on { MembershipApprovalMode::On } else { MembershipApprovalMode::Off };
                     groups.set_membership_approval(jid, mode).await
                 }
@@ -189,30 +194,36 @@ impl Session {
     }
 
     /// What came of it for each of them.
-    pub async fn change_group(&self, id: &str, change: Change, who: &[String]) -> Result<Vec<Changed>, Refused> {
+    pub async fn change_group(
+        &self,
+        id: &str,
+        change: MemberChange,
+        who: &[String],
+    ) -> Result<Vec<MemberChangeResult>, RequestError> {
         let (jid, who) = (requests::group("id", id)?, people(who)?);
         if who.is_empty() {
-            return Err(Refused::Input { field: "participants", expected: "at least one" });
+            return Err(RequestError::Input { field: "participants", expected: "at least one" });
         }
-        let changed = self.ask(Ask::Change, |client| async move {
+        let changed = self.ask(RequestKind::Change, |client| async move {
             let groups = client.groups();
             match change {
-                Change::Add => groups.add_participants(jid, &who).await,
-                Change::Remove => groups.remove_participants(jid, &who).await,
-                Change::Promote => groups.promote_participants(jid, &who).await,
-                Change::Demote => groups.demote_participants(jid, &who).await,
-                Change::Approve => groups.approve_membership_requests(jid, &who).await,
-                Change::Reject => groups.reject_membership_requests(jid, &who).await,
+                MemberChange::Add => groups.add_participants(jid, &who).await,
+                MemberChange::Remove => groups.remove_participants(jid, &who).await,
+                MemberChange::Promote => groups.promote_participants(jid, &who).await,
+                MemberChange::Demote => groups.demote_participants(jid, &who).await,
+                MemberChange::Approve => groups.approve_membership_requests(jid, &who).await,
+                MemberChange::Reject => groups.reject_membership_requests(jid, &who).await,
             }
         });
         let changed = changed.await.map_err(|refused| refused.about("group"))?;
-        Ok(changed.into_iter().map(Changed::from).collect())
+        Ok(changed.into_iter().map(MemberChangeResult::from).collect())
     }
 
-    pub async fn join_requests(&self, id: &str) -> Result<Vec<Request>, Refused> {
+    pub async fn join_requests(&self, id: &str) -> Result<Vec<JoinApplicant>, RequestError> {
         let jid = requests::group("id", id)?;
-        let found =
-            self.ask(Ask::Query, |client| async move { client.groups().get_membership_requests(jid).await }).await;
+        let found = self
+            .ask(RequestKind::Query, |client| async move { client.groups().get_membership_requests(jid).await })
+            .await;
         let mut requests = Vec::new();
         for request in found.map_err(|refused| refused.about("group"))? {
             let who = request.jid.to_non_ad_string();
@@ -221,56 +232,58 @@ impl Session {
                 true => self.names(&who).await.ok().flatten().map(|names| names.number),
                 false => Some(who.clone()).filter(|_| request.jid.is_pn()),
             };
-            requests.push(Request { who, number, at: request.request_time.unwrap_or_default() });
+            requests.push(JoinApplicant { who, number, at: request.request_time.unwrap_or_default() });
         }
         Ok(requests)
     }
 
     /// The code of the link with which one joins; `renew`: the old one opens nothing any more.
-    pub async fn invite_code(&self, id: &str, renew: bool) -> Result<String, Refused> {
+    pub async fn invite_code(&self, id: &str, renew: bool) -> Result<String, RequestError> {
         let jid = requests::group("id", id)?;
-        let link =
-            self.ask(Ask::Query, |client| async move { client.groups().get_invite_link(jid, renew).await }).await;
+        let link = self
+            .ask(RequestKind::Query, |client| async move { client.groups().get_invite_link(jid, renew).await })
+            .await;
         let link = link.map_err(|refused| refused.about("group"))?;
         Ok(link.rsplit('/').next().unwrap_or_default().to_owned())
     }
 
     /// The group that a code or a link opens.
-    pub async fn invited_to(&self, code: &str) -> Result<Group, Refused> {
+    pub async fn invited_to(&self, code: &str) -> Result<Group, RequestError> {
         let code = invite(code)?;
         let query = WithModes(GetGroupInviteInfoIq::new(code));
-        let found = self.ask(Ask::Query, |client| async move { client.execute(query).await }).await;
+        let found = self.ask(RequestKind::Query, |client| async move { client.execute(query).await }).await;
         let (found, modes) = found.map_err(of_invite)?;
         Ok(modes.group(GroupMetadata::from(found)))
     }
 
-    pub async fn join_group(&self, code: &str) -> Result<Joined, Refused> {
+    pub async fn join_group(&self, code: &str) -> Result<JoinResult, RequestError> {
         let code = invite(code)?;
-        let joined =
-            self.ask(Ask::Change, |client| async move { client.groups().join_with_invite_code(&code).await }).await;
+        let joined = self
+            .ask(RequestKind::Change, |client| async move { client.groups().join_with_invite_code(&code).await })
+            .await;
         let joined = joined.map_err(of_invite)?;
         let pending = matches!(joined, JoinGroupResult::PendingApproval(_));
-        Ok(Joined { group: joined.group_jid().to_non_ad_string(), pending })
+        Ok(JoinResult { group: joined.group_jid().to_non_ad_string(), pending })
     }
 }
 
-fn checked_subject(field: &'static str, subject: &str) -> Result<GroupSubject, Refused> {
-    let flaw = Refused::Input { field, expected: "from 1 to 100 characters" };
+fn checked_subject(field: &'static str, subject: &str) -> Result<GroupSubject, RequestError> {
+    let flaw = RequestError::Input { field, expected: "from 1 to 100 characters" };
     if !(1..=MAX_SUBJECT).contains(&subject.chars().count()) {
         return Err(flaw);
     }
     GroupSubject::new(subject).map_err(|_| flaw)
 }
 
-fn people(ids: &[String]) -> Result<Vec<Jid>, Refused> {
+fn people(ids: &[String]) -> Result<Vec<Jid>, RequestError> {
     if ids.len() > MAX_MEMBERS {
-        return Err(Refused::Input { field: "participants", expected: "at most 1023" });
+        return Err(RequestError::Input { field: "participants", expected: "at most 1023" });
     }
     ids.iter().map(|id| requests::person("participants", id)).collect()
 }
 
 /// The code within a link, or alone.
-fn invite(text: &str) -> Result<String, Refused> {
+fn invite(text: &str) -> Result<String, RequestError> {
     let text = text.trim();
     let code = text.strip_prefix("https://").unwrap_or(text);
     let code = code.strip_prefix("chat.whatsapp.com/").unwrap_or(code);
@@ -278,15 +291,15 @@ fn invite(text: &str) -> Result<String, Refused> {
     let code = code.split('?').next().unwrap_or_default();
     let plain = (8..=64).contains(&code.len())
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    let flaw = Refused::Input { field: "code", expected: "expected a code like https://chat.whatsapp.com/…" };
+    let flaw = RequestError::Input { field: "code", expected: "expected a code like https://chat.whatsapp.com/…" };
     plain.then(|| code.to_owned()).ok_or(flaw)
 }
 
 /// WhatsApp has several words for a code that opens nothing.
-fn of_invite(refused: Refused) -> Refused {
+fn of_invite(refused: RequestError) -> RequestError {
     match refused {
-        Refused::NotAllowed | Refused::Unknown(_) => Refused::Unknown("invitation"),
-        Refused::WhatsApp(said) if said.starts_with("406") => Refused::Unknown("invitation"),
+        RequestError::NotAllowed | RequestError::Unknown(_) => RequestError::Unknown("invitation"),
+        RequestError::WhatsApp(said) if said.starts_with("406") => RequestError::Unknown("invitation"),
         other => other,
     }
 }
@@ -360,7 +373,7 @@ impl From<GroupMetadata> for Group {
             created: group.creation_time,
             size: group.size.map_or(members.len(), |size| size as usize),
             members,
-            settings: Settings {
+            settings: GroupSettings {
                 info_by_admins: group.is_locked,
                 messages_by_admins: group.is_announcement,
                 // What WhatsApp does not name is open to all.
@@ -387,7 +400,7 @@ impl From<GroupParticipant> for Member {
     }
 }
 
-impl From<ParticipantChangeResponse> for Changed {
+impl From<ParticipantChangeResponse> for MemberChangeResult {
     fn from(changed: ParticipantChangeResponse) -> Self {
         Self {
             who: changed.phone_number.as_ref().unwrap_or(&changed.jid).to_non_ad_string(),

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{
     message::synced::{self, Label},
-    session::{Refused, Session},
+    session::{RequestError, Session},
 };
 
 /// WhatsApp Business has so many.
@@ -26,17 +26,17 @@ impl LabelNumbers {
 }
 
 impl Session {
-    pub async fn labels(&self) -> Result<Vec<Label>, Refused> {
+    pub async fn labels(&self) -> Result<Vec<Label>, RequestError> {
         let mut labels = synced::labels(&self.0.store).await?;
         labels.sort_by_key(|label| (label.id.parse::<u32>().unwrap_or(u32::MAX), label.id.clone()));
         Ok(labels)
     }
 
     /// Makes a label; WhatsApp numbers them.
-    pub async fn create_label(&self, name: &str, color: Option<i32>) -> Result<Label, Refused> {
+    pub async fn create_label(&self, name: &str, color: Option<i32>) -> Result<Label, RequestError> {
         let labels = self.labels().await?;
         if labels.len() >= MAX_LABELS {
-            return Err(Refused::Full { most: MAX_LABELS, of: "labels" });
+            return Err(RequestError::Full { most: MAX_LABELS, of: "labels" });
         }
         let free = || COLORS.clone().find(|color| labels.iter().all(|label| label.color != *color));
         let color = color.or_else(free).unwrap_or_default();
@@ -44,30 +44,30 @@ impl Session {
         self.put_label(Label { id, name: name.to_owned(), color }).await
     }
 
-    pub async fn change_label(&self, id: &str, name: &str, color: Option<i32>) -> Result<Label, Refused> {
+    pub async fn change_label(&self, id: &str, name: &str, color: Option<i32>) -> Result<Label, RequestError> {
         let known = self.label(id).await?;
         self.put_label(Label { name: name.to_owned(), color: color.unwrap_or(known.color), ..known }).await
     }
 
-    async fn put_label(&self, label: Label) -> Result<Label, Refused> {
+    async fn put_label(&self, label: Label) -> Result<Label, RequestError> {
         if !(1..=MAX_NAME).contains(&label.name.chars().count()) {
-            return Err(Refused::Input { field: "name", expected: "from 1 to 100 characters" });
+            return Err(RequestError::Input { field: "name", expected: "from 1 to 100 characters" });
         }
         if !COLORS.contains(&label.color) {
-            return Err(Refused::Input { field: "color", expected: "from 0 to 19" });
+            return Err(RequestError::Input { field: "color", expected: "from 0 to 19" });
         }
         let new = label.clone();
         self.set(|client| async move { client.labels().create_label(&new.id, &new.name, new.color).await }).await?;
         Ok(label)
     }
 
-    pub async fn delete_label(&self, id: &str) -> Result<(), Refused> {
+    pub async fn delete_label(&self, id: &str) -> Result<(), RequestError> {
         let label = self.label(id).await?;
         self.set(|client| async move { client.labels().delete_label(&label.id).await }).await
     }
 
     /// The labels that a chat has.
-    pub async fn labels_of(&self, chat: &str) -> Result<Vec<Label>, Refused> {
+    pub async fn labels_of(&self, chat: &str) -> Result<Vec<Label>, RequestError> {
         let names: Vec<_> = self.conversation(chat).await?.into_iter().map(|name| name.to_string()).collect();
         let mut found = Vec::new();
         for label in self.labels().await? {
@@ -80,7 +80,7 @@ impl Session {
     }
 
     /// Gives a chat these labels and no others.
-    pub async fn label_chat(&self, chat: &str, wanted: &[String]) -> Result<(), Refused> {
+    pub async fn label_chat(&self, chat: &str, wanted: &[String]) -> Result<(), RequestError> {
         let jid = self.conversation(chat).await?.swap_remove(0);
         for id in wanted {
             self.label(id).await?;
@@ -98,7 +98,7 @@ impl Session {
     }
 
     /// The chats that have a label: jids.
-    pub async fn chats_of_label(&self, id: &str) -> Result<Vec<String>, Refused> {
+    pub async fn chats_of_label(&self, id: &str) -> Result<Vec<String>, RequestError> {
         let label = self.label(id).await?;
         let mut chats = Vec::new();
         for chat in synced::chats_of(&self.0.store, &label.id).await? {
@@ -110,8 +110,8 @@ impl Session {
         Ok(chats)
     }
 
-    async fn label(&self, id: &str) -> Result<Label, Refused> {
-        self.labels().await?.into_iter().find(|label| label.id == id).ok_or(Refused::Unknown("label"))
+    async fn label(&self, id: &str) -> Result<Label, RequestError> {
+        self.labels().await?.into_iter().find(|label| label.id == id).ok_or(RequestError::Unknown("label"))
     }
 }
 

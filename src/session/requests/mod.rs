@@ -1,5 +1,5 @@
-//! What WhatsApp is asked for, or to do, on the connection that is up now: each within a deadline. Nothing of it is repeated; who
-//! asked is told what came of it.
+//! Requests to WhatsApp on the current connection, each with a deadline. No request is repeated; the caller gets the
+//! outcome.
 
 pub(super) mod account_limits;
 pub(super) mod channels;
@@ -24,16 +24,16 @@ use whatsapp_rust::{
     request::IqError,
 };
 
-use self::pace::Ask;
+use self::pace::RequestKind;
 use super::{End, Session};
 use crate::store::StoreError;
 
 /// WhatsApp answers within a second; the library itself would wait for more than a minute.
-pub(in crate::session) const ANSWER: Duration = Duration::from_secs(20);
+pub(in crate::session) const WHATSAPP_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why WhatsApp did not do what was asked, or was not asked.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum RequestError {
     #[error("the session is not connected to WhatsApp")]
     NotConnected,
     /// Nothing was done. The next session can be asked.
@@ -61,7 +61,7 @@ pub enum Refused {
     /// There are as many as WhatsApp allows.
     #[error("there are {most} {of}, and WhatsApp allows no more")]
     Full { most: usize, of: &'static str },
-    /// So says WhatsApp, or the tenant's [`Ask`] allowance.
+    /// So says WhatsApp, or the tenant's [`RequestKind`] allowance.
     #[error("WhatsApp wants fewer requests")]
     TooMany { wait: Duration },
     #[error("WhatsApp refuses: {0}")]
@@ -70,13 +70,13 @@ pub enum Refused {
     Store(#[from] StoreError),
 }
 
-impl From<End> for Refused {
+impl From<End> for RequestError {
     fn from(end: End) -> Self {
         Self::Ended(end)
     }
 }
 
-impl Refused {
+impl RequestError {
     /// What an error of the library comes to.
     pub(in crate::session) fn of(error: &(impl Error + 'static)) -> Self {
         debug!(%error, "WhatsApp was asked in vain");
@@ -139,35 +139,35 @@ impl Session {
     /// Asks on the connection that is up now, within the tenant's allowance for this kind.
     pub(in crate::session) async fn ask<T, E, F>(
         &self,
-        kind: Ask,
+        kind: RequestKind,
         ask: impl FnOnce(Arc<Client>) -> F,
-    ) -> Result<T, Refused>
+    ) -> Result<T, RequestError>
     where
         E: Error + 'static,
         F: Future<Output = Result<T, E>> + Send,
     {
         let client = self.connected()?;
-        self.0.pace.take(kind).map_err(|wait| Refused::TooMany { wait })?;
+        self.0.pace.take(kind).map_err(|wait| RequestError::TooMany { wait })?;
         // Boxed: the library's futures are deep and large, and a handler's would hold them all.
-        match timeout(ANSWER, ask(client).boxed()).await {
-            Ok(answered) => answered.map_err(|error| Refused::of(&error)),
-            Err(_) => Err(Refused::Unreachable),
+        match timeout(WHATSAPP_ANSWER_TIMEOUT, ask(client).boxed()).await {
+            Ok(answered) => answered.map_err(|error| RequestError::of(&error)),
+            Err(_) => Err(RequestError::Unreachable),
         }
     }
 
     /// Changes a setting that all of the tenant's devices have. WhatsApp tells it back before the library returns; what it told is
     /// durable when this returns.
-    pub(in crate::session) async fn set<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, Refused>
+    pub(in crate::session) async fn set<T, E, F>(&self, ask: impl FnOnce(Arc<Client>) -> F) -> Result<T, RequestError>
     where
         E: Error + 'static,
         F: Future<Output = Result<T, E>> + Send,
     {
-        let set = self.ask(Ask::Change, ask).await?;
+        let set = self.ask(RequestKind::Change, ask).await?;
         let inner = &self.0;
         // The session's own, and not its client's: who goes away does not take what WhatsApp told along.
         let session = inner.clone();
         let _ = inner.tasks.spawn(async move { session.collected.write(&session).await }).await;
-        match timeout(ANSWER, inner.store.wait(inner.journal.recorded())).await {
+        match timeout(WHATSAPP_ANSWER_TIMEOUT, inner.store.wait(inner.journal.recorded())).await {
             Ok(waited) => waited.map_err(StoreError::from)?,
             // It is set all the same, and will be told again.
             Err(_) => debug!("a setting is not durable yet"),
@@ -176,13 +176,13 @@ impl Session {
     }
 
     /// The client of the connection that is up now.
-    pub(in crate::session) fn connected(&self) -> Result<Arc<Client>, Refused> {
-        let unreachable = || if self.status().paired { Refused::Unreachable } else { Refused::NotConnected };
-        self.0.ready.borrow().clone().ok_or_else(|| self.unready(unreachable()))
+    pub(in crate::session) fn connected(&self) -> Result<Arc<Client>, RequestError> {
+        let unreachable = || if self.status().paired { RequestError::Unreachable } else { RequestError::NotConnected };
+        self.0.ready.borrow().clone().ok_or_else(|| self.not_ready_error(unreachable()))
     }
 }
 
-/// The code and the text of a refusal by WhatsApp's GraphQL, of which the library makes a sentence.
+/// Parses code and text out of the sentence that the library makes of a GraphQL refusal.
 fn graphql(error: &str) -> Option<(u16, String)> {
     // Its own sentence for an answer without what was asked for.
     if error.contains("newsletter not found") {
@@ -193,22 +193,22 @@ fn graphql(error: &str) -> Option<(u16, String)> {
 }
 
 /// The jid of a person.
-pub(in crate::session) fn person(field: &'static str, text: &str) -> Result<Jid, Refused> {
+pub(in crate::session) fn person(field: &'static str, text: &str) -> Result<Jid, RequestError> {
     let jid = text.parse::<Jid>().ok().filter(|jid| matches!(jid.server, Server::Pn | Server::Lid));
-    let flaw = Refused::Input { field, expected: "expected a person's id like 573001112233@c.us" };
+    let flaw = RequestError::Input { field, expected: "expected a person's id like 573001112233@c.us" };
     jid.map(|jid| jid.to_non_ad()).filter(|jid| is_number(&jid.user)).ok_or(flaw)
 }
 
 /// The jid of a conversation: a person, a group, a channel or the status.
-pub(in crate::session) fn chat(field: &'static str, text: &str) -> Result<Jid, Refused> {
-    let flaw = Refused::Input { field, expected: "expected a chat id like 573001112233@c.us" };
+pub(in crate::session) fn chat(field: &'static str, text: &str) -> Result<Jid, RequestError> {
+    let flaw = RequestError::Input { field, expected: "expected a chat id like 573001112233@c.us" };
     text.parse::<Jid>().map(|jid| jid.to_non_ad()).map_err(|_| flaw)
 }
 
 /// The jid of a group.
-pub(in crate::session) fn group(field: &'static str, text: &str) -> Result<Jid, Refused> {
+pub(in crate::session) fn group(field: &'static str, text: &str) -> Result<Jid, RequestError> {
     let jid = text.parse::<Jid>().ok().filter(|jid| jid.server == Server::Group);
-    let flaw = Refused::Input { field, expected: "expected a group's id like 120363000000000000@g.us" };
+    let flaw = RequestError::Input { field, expected: "expected a group's id like 120363000000000000@g.us" };
     // Groups of old are named by their maker's number and the time.
     jid.filter(|jid| jid.user.split('-').all(is_number)).ok_or(flaw)
 }

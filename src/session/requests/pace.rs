@@ -1,5 +1,5 @@
-//! What one tenant may ask of WhatsApp beside messages, and how often: the table. Counted for the tenant, whoever asks: WhatsApp counts for
-//! the account, and slows down or bans all that it does.
+//! The table of rate limits for a tenant's requests, messages excepted. Counted per tenant, not per caller: WhatsApp
+//! counts per account, and slows down or bans the account as a whole.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,7 +13,7 @@ use crate::{
 
 /// Kinds of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ask {
+pub enum RequestKind {
     Login,
     Code,
     Lookup,
@@ -27,65 +27,65 @@ pub enum Ask {
 }
 
 /// How many at once, and then how many a minute.
-const TABLE: [(Ask, u32, u32, &str); 10] = [
+const TABLE: [(RequestKind, u32, u32, &str); 10] = [
     (
-        Ask::Login,
+        RequestKind::Login,
         10,
         4,
         "a restart is a login: who needs many has lost the way, and to WhatsApp many look like an attack",
     ),
     (
-        Ask::Code,
+        RequestKind::Code,
         10,
         4,
         "codes to type; WhatsApp gives none for a while to a number that asks for many, and each may be a login",
     ),
-    (Ask::Lookup, 60, 30, "WhatsApp bans accounts that try numbers to see who is on it"),
+    (RequestKind::Lookup, 60, 30, "WhatsApp bans accounts that try numbers to see who is on it"),
     (
-        Ask::Query,
+        RequestKind::Query,
         240,
         120,
         "what dashboards show beside messages; WhatsApp answers too many with 429, and so the account's sends",
     ),
-    (Ask::Change, 120, 60, "groups, profile, labels, settings: each goes to every device of the account"),
-    (Ask::Presence, 240, 240, "typing begins and ends with every message"),
-    (Ask::Receipt, 300, 300, "one request for a chat that is read, of up to five hundred messages"),
-    (Ask::Past, 30, 12, "each is a message to the tenant's own phone, which uploads what it has"),
+    (RequestKind::Change, 120, 60, "groups, profile, labels, settings: each goes to every device of the account"),
+    (RequestKind::Presence, 240, 240, "typing begins and ends with every message"),
+    (RequestKind::Receipt, 300, 300, "one request for a chat that is read, of up to five hundred messages"),
+    (RequestKind::Past, 30, 12, "each is a message to the tenant's own phone, which uploads what it has"),
     (
-        Ask::Fetch,
+        RequestKind::Fetch,
         120,
         120,
         "files that somebody asks for and that are not here: a page of pictures at once. What is fetched as it comes is not counted",
     ),
-    (Ask::Reupload, 30, 12, "as older messages: the tenant's own phone uploads a file again"),
+    (RequestKind::Reupload, 30, 12, "as older messages: the tenant's own phone uploads a file again"),
 ];
 
 /// One tenant's allowances.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RequestPace {
     clock: Arc<dyn Clock>,
     allowances: Mutex<[Allowance; TABLE.len()]>,
 }
 
-impl Pace {
+impl RequestPace {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let now = clock.instant();
         Self { clock, allowances: Mutex::new([Allowance::new(now); TABLE.len()]) }
     }
 
     /// Counts it. An error says how long to wait, and counts nothing.
-    pub fn take(&self, ask: Ask) -> Result<(), Duration> {
+    pub fn take(&self, ask: RequestKind) -> Result<(), Duration> {
         self.with(ask, Allowance::take)
     }
 
     /// Says if one more may be asked, and if not, when. Counts nothing.
-    pub fn has_room(&self, ask: Ask) -> Result<(), Duration> {
+    pub fn has_room(&self, ask: RequestKind) -> Result<(), Duration> {
         self.with(ask, |allowance, burst, per_minute, now| allowance.has_room(burst, per_minute, now))
     }
 
     fn with(
         &self,
-        ask: Ask,
+        ask: RequestKind,
         work: impl FnOnce(&mut Allowance, u32, u32, Instant) -> Result<(), Duration>,
     ) -> Result<(), Duration> {
         let now = self.clock.instant();
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_row_and_its_own_allowance() {
-        let pace = Pace::new(SystemClock::shared());
+        let pace = RequestPace::new(SystemClock::shared());
         for (ask, burst, ..) in TABLE {
             let taken = (0..burst + 9).take_while(|_| pace.take(ask).is_ok()).count();
             // The clock runs on.

@@ -1,5 +1,5 @@
-//! Who is there and who types: what others show the tenant, as far as it asked, and what the tenant shows. Not kept over a restart;
-//! subscriptions are made again at each new connection.
+//! Presence: what the tenant sees of others (only chats that it follows), and what it shows. Kept in memory only; each
+//! new connection subscribes again.
 
 use std::{
     collections::BTreeMap,
@@ -18,8 +18,8 @@ use whatsapp_rust::{
     },
 };
 
-use super::pace::Ask;
-use crate::session::{Inner, Refused, Session};
+use super::pace::RequestKind;
+use crate::session::{Inner, RequestError, Session};
 
 /// The library tells of a stanza before it queues it for the wire, and does so at once. What is said after so long stands behind it.
 const QUEUED: Duration = Duration::from_millis(100);
@@ -28,7 +28,7 @@ const QUEUED: Duration = Duration::from_millis(100);
 const FOLLOWED: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub enum PresenceState {
     Online,
     Offline,
     Typing,
@@ -39,10 +39,10 @@ pub enum Mood {
 
 /// What a chat shows of one who is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub struct MemberPresence {
     /// A jid.
     pub who: String,
-    pub mood: Mood,
+    pub mood: PresenceState,
     /// Seconds since 1970; `None`: never seen, or not to be known.
     pub last_seen: Option<i64>,
 }
@@ -67,15 +67,15 @@ struct Online {
 #[derive(Debug, Default)]
 struct Followed {
     asked: u64,
-    chats: BTreeMap<String, Chat>,
+    chats: BTreeMap<String, FollowedChat>,
 }
 
 #[derive(Debug)]
-struct Chat {
+struct FollowedChat {
     asked: u64,
     /// What else WhatsApp may call it: a person's other jid.
     also: Vec<String>,
-    shown: Vec<Shown>,
+    shown: Vec<MemberPresence>,
 }
 
 impl Presences {
@@ -118,34 +118,35 @@ impl Presences {
             let oldest = followed.chats.iter().min_by_key(|(_, chat)| chat.asked).map(|(name, _)| name.clone());
             oldest.and_then(|oldest| followed.chats.remove(&oldest));
         }
-        followed.chats.insert(chat.to_owned(), Chat { asked, also, shown: Vec::new() });
+        followed.chats.insert(chat.to_owned(), FollowedChat { asked, also, shown: Vec::new() });
     }
 
     /// The chat that shows something else now.
     pub fn heard_presence(&self, update: &PresenceUpdate) -> Option<String> {
         let from = update.from.to_non_ad_string();
-        let mood = if update.unavailable { Mood::Offline } else { Mood::Online };
+        let mood = if update.unavailable { PresenceState::Offline } else { PresenceState::Online };
         let last_seen = update.last_seen.map(|at| at.timestamp());
-        self.show(&from, Shown { who: from.clone(), mood, last_seen })
+        self.show(&from, MemberPresence { who: from.clone(), mood, last_seen })
     }
 
     /// The same.
     pub fn heard_typing(&self, update: &ChatPresenceUpdate) -> Option<String> {
         let mood = match (&update.state, &update.media) {
-            (ChatPresence::Composing, ChatPresenceMedia::Audio) => Mood::Recording,
-            (ChatPresence::Composing, _) => Mood::Typing,
-            (ChatPresence::Paused, _) => Mood::Paused,
+            (ChatPresence::Composing, ChatPresenceMedia::Audio) => PresenceState::Recording,
+            (ChatPresence::Composing, _) => PresenceState::Typing,
+            (ChatPresence::Paused, _) => PresenceState::Paused,
         };
         let source = &update.source;
-        let shown = Shown { who: source.sender.to_non_ad_string(), mood, last_seen: None };
+        let shown = MemberPresence { who: source.sender.to_non_ad_string(), mood, last_seen: None };
         self.show(&source.chat.to_non_ad_string(), shown)
     }
 
     /// Of chats that nobody asked for nothing is kept: they may be thousands.
-    fn show(&self, named: &str, mut new: Shown) -> Option<String> {
+    fn show(&self, named: &str, mut new: MemberPresence) -> Option<String> {
         const MEMBERS: usize = 1024;
         let mut followed = self.followed();
-        let is_it = |(name, chat): &(&String, &mut Chat)| *name == named || chat.also.iter().any(|also| also == named);
+        let is_it =
+            |(name, chat): &(&String, &mut FollowedChat)| *name == named || chat.also.iter().any(|also| also == named);
         let (name, chat) = followed.chats.iter_mut().find(is_it)?;
         if new.who == named {
             new.who.clone_from(name);
@@ -252,9 +253,9 @@ impl Drop for Showing<'_> {
 
 impl Session {
     /// Shows the tenant as there or not there. While it is, the owner's phone does not notify.
-    pub async fn show_online(&self, online: bool) -> Result<(), Refused> {
+    pub async fn show_online(&self, online: bool) -> Result<(), RequestError> {
         let mut showing = self.0.presences.show_online(online);
-        let asked = self.ask(Ask::Presence, |client| async move {
+        let asked = self.ask(RequestKind::Presence, |client| async move {
             if online { client.presence().set_available().await } else { client.presence().set_unavailable().await }
         });
         let asked = asked.await;
@@ -263,20 +264,22 @@ impl Session {
     }
 
     /// Shows in a chat what the tenant does there.
-    pub async fn show_mood(&self, chat: &str, mood: Mood) -> Result<(), Refused> {
+    pub async fn show_mood(&self, chat: &str, mood: PresenceState) -> Result<(), RequestError> {
         let jid = self.conversation(chat).await?.swap_remove(0);
-        self.ask(Ask::Presence, |client| async move {
+        self.ask(RequestKind::Presence, |client| async move {
             match mood {
-                Mood::Typing => client.chatstate().send_composing(&jid).await,
-                Mood::Recording => client.chatstate().send_recording(&jid).await,
-                Mood::Online | Mood::Offline | Mood::Paused => client.chatstate().send_paused(&jid).await,
+                PresenceState::Typing => client.chatstate().send_composing(&jid).await,
+                PresenceState::Recording => client.chatstate().send_recording(&jid).await,
+                PresenceState::Online | PresenceState::Offline | PresenceState::Paused => {
+                    client.chatstate().send_paused(&jid).await
+                }
             }
         })
         .await
     }
 
     /// Asks WhatsApp to tell from now on who is there in a chat. It does so only while the tenant itself is shown as there.
-    pub async fn follow_presence(&self, chat: &str) -> Result<(), Refused> {
+    pub async fn follow_presence(&self, chat: &str) -> Result<(), RequestError> {
         let mut also = self.conversation(chat).await?;
         let jid = also.remove(0);
         let name = jid.to_string();
@@ -285,13 +288,13 @@ impl Session {
         // Before: the answer may be here before this goes on, and says what is so until it changes.
         presences.follow(&name, also.iter().map(Jid::to_string).collect());
         let mut following = Following { presences, chat: (!was_followed).then_some(&name) };
-        self.ask(Ask::Lookup, |client| async move { client.presence().subscribe(jid).await }).await?;
+        self.ask(RequestKind::Lookup, |client| async move { client.presence().subscribe(jid).await }).await?;
         following.chat = None;
         Ok(())
     }
 
     /// What a chat shows now, with the name that it has here; follows it from now on.
-    pub async fn presence(&self, chat: &str) -> Result<(String, Vec<Shown>), Refused> {
+    pub async fn presence(&self, chat: &str) -> Result<(String, Vec<MemberPresence>), RequestError> {
         let name = self.conversation(chat).await?.swap_remove(0).to_string();
         match self.shown(&name) {
             Some(shown) => Ok((name, shown)),
@@ -300,12 +303,12 @@ impl Session {
     }
 
     /// The same, of one that is followed.
-    pub fn shown(&self, chat: &str) -> Option<Vec<Shown>> {
+    pub fn shown(&self, chat: &str) -> Option<Vec<MemberPresence>> {
         self.0.presences.followed().chats.get(chat).map(|chat| chat.shown.clone())
     }
 
     /// What all chats show that are followed: by jid.
-    pub fn presences(&self) -> Vec<(String, Vec<Shown>)> {
+    pub fn presences(&self) -> Vec<(String, Vec<MemberPresence>)> {
         let followed = self.0.presences.followed();
         followed.chats.iter().map(|(name, chat)| (name.clone(), chat.shown.clone())).collect()
     }

@@ -1,5 +1,5 @@
-//! Small signs to a chat, worth nothing a moment later: seen, typing. Never repeated; what was marked as read is remembered, so that
-//! it is not marked twice.
+//! Read receipts and typing. Neither is repeated: a moment later they are worthless. Read marks are stored, so that no
+//! message is marked twice.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use whatsapp_rust::{Client, Jid, Server};
 
-use super::{ANSWER, pace::Ask};
+use super::{WHATSAPP_ANSWER_TIMEOUT, pace::RequestKind};
 use crate::{
     message::{
         EventId, Message,
-        history::{self, Entry},
+        history::{self, HistoryEntry},
     },
-    session::{RefusedSend, Session},
+    session::{AcceptError, Session},
     store::{
         Batch, Store, StoreError,
         key::{self, Key},
@@ -30,9 +30,9 @@ const ODD: usize = 200;
 
 impl Session {
     /// Marks these messages of a chat as read; without any, all that came there and was not marked. Returns them.
-    pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, RefusedSend> {
-        let (client, names) = self.reach(Ask::Receipt, chat).await?;
-        let unreadable = |error: StoreError| self.unreadable(&error);
+    pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, AcceptError> {
+        let (client, names) = self.reach(RequestKind::Receipt, chat).await?;
+        let unreadable = |error: StoreError| self.lookup_error(&error);
         let mut marked = Marked::read(&self.0.store, &names).await.map_err(unreadable)?;
         let recent = self.unmarked(chat, ids, &marked).await.map_err(unreadable)?;
         let theirs = recent.iter().filter(|entry| !entry.message.from_me);
@@ -59,9 +59,10 @@ impl Session {
     }
 
     /// The newest messages of a chat, back to the first that was marked; or to the last of these.
-    async fn unmarked(&self, chat: &str, ids: &[String], marked: &Marked) -> Result<Vec<Entry>, StoreError> {
-        let mut query = history::Query { chat: Some(chat.to_owned()), limit: PAGE, ..history::Query::default() };
-        let mut recent: Vec<Entry> = Vec::new();
+    async fn unmarked(&self, chat: &str, ids: &[String], marked: &Marked) -> Result<Vec<HistoryEntry>, StoreError> {
+        let mut query =
+            history::MessageQuery { chat: Some(chat.to_owned()), limit: PAGE, ..history::MessageQuery::default() };
+        let mut recent: Vec<HistoryEntry> = Vec::new();
         loop {
             let page = self.messages(&query).await?;
             query.before = page.last().map(|oldest| oldest.event);
@@ -76,8 +77,8 @@ impl Session {
     }
 
     /// Shows in the chat that somebody is typing, or not any more.
-    pub async fn show_typing(&self, chat: &str, typing: bool) -> Result<(), RefusedSend> {
-        let (client, names) = self.reach(Ask::Presence, chat).await?;
+    pub async fn show_typing(&self, chat: &str, typing: bool) -> Result<(), AcceptError> {
+        let (client, names) = self.reach(RequestKind::Presence, chat).await?;
         let jid = &names[0];
         if typing {
             self.in_time(client.chatstate().send_composing(jid)).await
@@ -87,24 +88,24 @@ impl Session {
     }
 
     /// Within the deadline of a question: what waits for the wire for so long is worth nothing any more.
-    async fn in_time<E>(&self, showing: impl Future<Output = Result<(), E>>) -> Result<(), RefusedSend> {
-        match timeout(ANSWER, showing).await {
+    async fn in_time<E>(&self, showing: impl Future<Output = Result<(), E>>) -> Result<(), AcceptError> {
+        match timeout(WHATSAPP_ANSWER_TIMEOUT, showing).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(self.unready(RefusedSend::NotConnected)),
+            _ => Err(self.not_ready_error(AcceptError::NotConnected)),
         }
     }
 
     /// The client, and the names of the chat.
-    async fn reach(&self, kind: Ask, chat: &str) -> Result<(Arc<Client>, Vec<Jid>), RefusedSend> {
-        let client = self.0.ready.borrow().clone().ok_or_else(|| self.unready(RefusedSend::NotConnected))?;
+    async fn reach(&self, kind: RequestKind, chat: &str) -> Result<(Arc<Client>, Vec<Jid>), AcceptError> {
+        let client = self.0.ready.borrow().clone().ok_or_else(|| self.not_ready_error(AcceptError::NotConnected))?;
         let names = self.addressee(chat, None).await?;
-        self.0.pace.take(kind).map_err(|wait| RefusedSend::TooMany { wait })?;
+        self.0.pace.take(kind).map_err(|wait| AcceptError::TooMany { wait })?;
         Ok((client, names))
     }
 }
 
 /// One receipt for the messages of each author, as WhatsApp addressed them: the sender's client goes by that.
-fn receipts<'a>(wanted: &[&'a Entry], chat: &Jid) -> Vec<(Jid, Option<Jid>, Vec<&'a str>)> {
+fn receipts<'a>(wanted: &[&'a HistoryEntry], chat: &Jid) -> Vec<(Jid, Option<Jid>, Vec<&'a str>)> {
     let mut receipts: Vec<(Jid, Option<Jid>, Vec<&str>)> = Vec::new();
     // The oldest first, as they were read.
     for entry in wanted.iter().rev() {
@@ -153,11 +154,11 @@ impl Marked {
         key::text(&format!("read/{chat}"))
     }
 
-    fn covers(&self, entry: &Entry) -> bool {
+    fn covers(&self, entry: &HistoryEntry) -> bool {
         self.upto.is_some_and(|upto| entry.event <= upto)
     }
 
-    fn has(&self, entry: &Entry) -> bool {
+    fn has(&self, entry: &HistoryEntry) -> bool {
         self.covers(entry) || self.odd.contains(&entry.message.id)
     }
 

@@ -1,5 +1,5 @@
-//! What the tenant's groups are called. WhatsApp has the subjects: it is asked for all of them when somebody reads a list with a group
-//! whose name is not known here, and tells each change. Not kept over a restart.
+//! Caches the subjects of the tenant's groups. Asks WhatsApp for all of them when a list shows a group without a known
+//! name; notes each change. Empty after a restart.
 
 use std::{
     collections::HashMap,
@@ -24,10 +24,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Groups by their jids.
 #[derive(Debug, Default)]
-pub(in crate::session) struct GroupSubjects(Mutex<Known>);
+pub(in crate::session) struct GroupSubjects(Mutex<SubjectTable>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct SubjectTable {
     subjects: HashMap<String, String>,
     asked_at: Option<Instant>,
 }
@@ -63,7 +63,7 @@ impl GroupSubjects {
         may
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, SubjectTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

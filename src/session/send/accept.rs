@@ -1,5 +1,4 @@
-//! From what a consumer wants said to a message in the outbox: whom it goes to, what it is about, its id. Accepts; the courier
-//! carries.
+//! Turns a consumer's request into a message of the outbox: its chat, its target, its id. The courier sends it.
 
 use std::time::Duration;
 
@@ -15,18 +14,18 @@ use whatsapp_rust::{
 
 use super::{
     channel_posts,
-    compose::{Composed, Setting, compose, recompose},
+    compose::{ComposeContext, Composed, compose, recompose},
     status_broadcast,
 };
 use crate::{
     humanize::Manner,
-    journal::{ChangeNo, Closed},
+    journal::{ChangeNo, JournalClosedError},
     message::{
-        Accepted, Addressed, Decision, Delivery, Draft, Flaw, Humanize, Mentions, Message, NotAccepted, Outgoing,
-        SendRequest, Target, media::FileName, timer,
+        Accepted, Addressed, BotDecision, Delivery, Draft, Flaw, Humanize, Mentions, Message, MessageTarget,
+        OutboxError, Outgoing, SendRequest, media::FileName, timer,
     },
     pacing::Held,
-    session::{End, Refused, Session, files::Source, inbound::edits::Editable, state::State},
+    session::{End, RequestError, Session, files::FileSource, inbound::edits::Editable, state::State},
     store::StoreError,
     tenant::TenantId,
 };
@@ -47,7 +46,7 @@ const FILE_MESSAGE_BYTES: usize = 4 * 1024;
 
 /// Why a message was not accepted. Nothing was sent and nothing will be, but for [`Self::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
-pub enum RefusedSend {
+pub enum AcceptError {
     #[error("the session is not connected to WhatsApp")]
     NotConnected,
     /// The next session can be asked.
@@ -112,16 +111,16 @@ pub enum RefusedSend {
     TooMany { wait: Duration },
     /// WhatsApp was asked whom it is for, and does not say.
     #[error(transparent)]
-    Unasked(Refused),
+    Unasked(RequestError),
 }
 
-impl From<Refused> for RefusedSend {
-    fn from(refused: Refused) -> Self {
+impl From<RequestError> for AcceptError {
+    fn from(refused: RequestError) -> Self {
         match refused {
-            Refused::NotConnected => Self::NotConnected,
-            Refused::Ended(end) => Self::Ended(end),
-            Refused::Input { field, expected } => Self::Draft(Flaw { field, expected: expected.to_owned() }),
-            Refused::TooMany { wait } => Self::TooMany { wait },
+            RequestError::NotConnected => Self::NotConnected,
+            RequestError::Ended(end) => Self::Ended(end),
+            RequestError::Input { field, expected } => Self::Draft(Flaw { field, expected: expected.to_owned() }),
+            RequestError::TooMany { wait } => Self::TooMany { wait },
             other => Self::Unasked(other),
         }
     }
@@ -132,26 +131,26 @@ impl Session {
     ///
     /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
     /// message, and the same key for another message is refused.
-    pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Message, RefusedSend> {
+    pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Message, AcceptError> {
         let outgoing = self.composed(request, None, key).await?;
         if outgoing.is_first_contact {
             self.refuse_bulk(&outgoing).await?;
         }
-        self.take_on(outgoing).await
+        self.accept_durably(outgoing).await
     }
 
     /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
     pub async fn send_file(
         &self,
         request: &SendRequest,
-        source: Source,
+        source: FileSource,
         key: Option<&str>,
-    ) -> Result<Message, RefusedSend> {
+    ) -> Result<Message, AcceptError> {
         let outgoing = self.composed(request, Some(source), key).await?;
         if outgoing.is_first_contact {
             self.refuse_bulk(&outgoing).await?;
         }
-        self.take_on(outgoing).await
+        self.accept_durably(outgoing).await
     }
 
     /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id. `is_notice`: it answers nobody.
@@ -162,20 +161,20 @@ impl Session {
         key: &str,
         is_notice: bool,
         humanize: Option<Humanize>,
-    ) -> Result<Outgoing, RefusedSend> {
+    ) -> Result<Outgoing, AcceptError> {
         let (to, draft) = (chat.to_owned(), Draft::Text { text, mentions: Mentions::default() });
         let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
         Ok(Outgoing { is_notice, ..self.composed(&request, None, Some(key)).await? })
     }
 
     /// Writes what a bot decided. What it says goes out when the vault has it; wait for that with [`Self::settled`].
-    pub async fn decide(&self, decision: Decision) -> Result<ChangeNo, NotAccepted> {
+    pub async fn decide(&self, decision: BotDecision) -> Result<ChangeNo, OutboxError> {
         self.0.outbox.decide(decision).await
     }
 
     /// Returns when the vault has a change, and its events are published.
-    pub async fn settled(&self, change: ChangeNo) -> Result<(), Closed> {
-        self.0.log.settle(change).await
+    pub async fn settled(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
+        self.0.log.wait_and_publish(change).await
     }
 
     /// Whether something may be decided now: the tenant is linked, all that WhatsApp kept for it has come, and the vault answers. What
@@ -212,13 +211,13 @@ impl Session {
     async fn composed(
         &self,
         request: &SendRequest,
-        source: Option<Source>,
+        source: Option<FileSource>,
         key: Option<&str>,
-    ) -> Result<Outgoing, RefusedSend> {
+    ) -> Result<Outgoing, AcceptError> {
         let inner = &self.0;
         let status = self.status();
         if !status.paired || !matches!(status.state, State::Working | State::Starting) {
-            return Err(self.unready(RefusedSend::NotConnected));
+            return Err(self.not_ready_error(AcceptError::NotConnected));
         }
         request.check()?;
         let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
@@ -240,7 +239,7 @@ impl Session {
             return Err(Flaw { field: "mentions", expected: "\"all\" only in a group".into() }.into());
         }
         if inner.journal.outage() {
-            return Err(RefusedSend::VaultDown);
+            return Err(AcceptError::VaultDown);
         }
         let me = status.phone_number.map(Jid::pn).unwrap_or_default();
         let mut secret = [0; 32];
@@ -253,13 +252,13 @@ impl Session {
         let about = match &request.draft {
             Draft::Vote { poll, .. } => Some(self.original(&chat, poll, &me).await?),
             Draft::Forward { chat, id } => {
-                let chat = chat.parse().map_err(|_| RefusedSend::UnknownMessage)?;
+                let chat = chat.parse().map_err(|_| AcceptError::UnknownMessage)?;
                 Some(self.original(&chat, id, &me).await?)
             }
             _ => None,
         };
         let all_names: Vec<String> = names.iter().map(Jid::to_string).collect();
-        let unreadable = |error: StoreError| self.unreadable(&error);
+        let unreadable = |error: StoreError| self.lookup_error(&error);
         // Side by side: each waits for its turn on the store's thread, and for nothing else.
         let (known, own, timer) = tokio::try_join!(
             self.accepted(&id),
@@ -269,7 +268,7 @@ impl Session {
         let digest = digest_of(known.as_ref(), &names, request);
         match &known {
             Some(known) if known.digest == digest && self.is_of_former_account(known).await? => {
-                return Err(RefusedSend::OtherAccount { id, delivery: known.delivery });
+                return Err(AcceptError::OtherAccount { id, delivery: known.delivery });
             }
             Some(_) => {}
             // A client chose it, and may have chosen one that is there.
@@ -281,7 +280,7 @@ impl Session {
             _ => Vec::new(),
         };
         let own_lid = own.and_then(|own| own.lid).map(Jid::lid);
-        let mut setting = Setting {
+        let mut setting = ComposeContext {
             chat: &chat,
             me: &me,
             my_lid: own_lid.as_ref(),
@@ -298,7 +297,7 @@ impl Session {
         let repeated = known.map(|known| repeated(&known, &digest, &setting)).transpose()?;
         if source.is_some() && repeated.is_none() && !inner.outbox.has_room(FILE_MESSAGE_BYTES) {
             // The file would be sent to WhatsApp's hosts for nothing.
-            return Err(RefusedSend::BacklogFull);
+            return Err(AcceptError::BacklogFull);
         }
         let mut ttl = request.ttl;
         if is_edit
@@ -373,22 +372,22 @@ impl Session {
     }
 
     /// From the write on nobody can stop it: neither a client that goes away nor one that is not patient.
-    async fn take_on(&self, outgoing: Outgoing) -> Result<Message, RefusedSend> {
+    async fn accept_durably(&self, outgoing: Outgoing) -> Result<Message, AcceptError> {
         let inner = &self.0;
         let until = Instant::now() + ACCEPT_TIMEOUT;
         let room = timeout_at(until, inner.outbox.room(outgoing.body.len())).await;
-        let room = room.map_err(|_| RefusedSend::VaultDown)?;
+        let room = room.map_err(|_| AcceptError::VaultDown)?;
         if inner.journal.outage() || inner.outbox.is_stalled(VAULT_STALL) {
-            return Err(RefusedSend::VaultDown);
+            return Err(AcceptError::VaultDown);
         }
         // While the tenant is handed over nothing is accepted: it would be the next owner's to send, and nobody here could say so.
         let accepting = timeout(HANDED_TIMEOUT, inner.accepting.clone().read_owned()).await;
-        let accepting = accepting.map_err(|_| self.unready(RefusedSend::Ended(End::Moved)))?;
+        let accepting = accepting.map_err(|_| self.not_ready_error(AcceptError::Ended(End::Moved)))?;
         if let Some(end) = self.end() {
             return Err(end.clone().into());
         }
         let until = Instant::now() + ACCEPT_TIMEOUT;
-        let unknown = RefusedSend::OutcomeUnknown { id: outgoing.message.id.clone() };
+        let unknown = AcceptError::OutcomeUnknown { id: outgoing.message.id.clone() };
         let (outbox, stop) = (inner.outbox.clone(), inner.stop.clone());
         let accepting = inner.tasks.spawn(async move {
             let _held = (room, accepting);
@@ -397,13 +396,13 @@ impl Session {
         });
         match timeout_at(until, accepting).await {
             Ok(Ok(Some(Ok(message)))) => Ok(message),
-            Ok(Ok(Some(Err(NotAccepted::KeyReused | NotAccepted::OnItsWay)))) => Err(RefusedSend::KeyReused),
-            Ok(Ok(Some(Err(NotAccepted::Full)))) => Err(RefusedSend::BacklogFull),
-            Ok(Ok(Some(Err(NotAccepted::Store(error))))) => {
+            Ok(Ok(Some(Err(OutboxError::KeyReused | OutboxError::OnItsWay)))) => Err(AcceptError::KeyReused),
+            Ok(Ok(Some(Err(OutboxError::Full)))) => Err(AcceptError::BacklogFull),
+            Ok(Ok(Some(Err(OutboxError::Store(error))))) => {
                 warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
-                Err(RefusedSend::Disk)
+                Err(AcceptError::Disk)
             }
-            Ok(Ok(Some(Err(NotAccepted::Unconfirmed(_))) | None) | Err(_)) => Err(unknown),
+            Ok(Ok(Some(Err(OutboxError::Unconfirmed(_))) | None) | Err(_)) => Err(unknown),
             Err(_) => {
                 warn!(
                     tenant = %inner.tenant, waited_s = ACCEPT_TIMEOUT.as_secs(),
@@ -415,17 +414,17 @@ impl Session {
     }
 
     /// Whether a message that a client names so can be told from those of the chat.
-    async fn check_id(&self, id: &str, names: &[Jid]) -> Result<(), RefusedSend> {
+    async fn check_id(&self, id: &str, names: &[Jid]) -> Result<(), AcceptError> {
         for name in names {
-            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.unreadable(&error))?;
+            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.lookup_error(&error))?;
             if found.is_some() {
-                return Err(RefusedSend::IdTaken);
+                return Err(AcceptError::IdTaken);
             }
         }
         Ok(())
     }
 
-    async fn is_of_former_account(&self, known: &Accepted) -> Result<bool, RefusedSend> {
+    async fn is_of_former_account(&self, known: &Accepted) -> Result<bool, AcceptError> {
         if known.chat.is_empty() {
             return Ok(true);
         }
@@ -434,47 +433,47 @@ impl Session {
             return Ok(false);
         }
         // A person who changes the number stays the same account.
-        let own = self.0.store.own_account().await.map_err(|error| self.unreadable(&error))?;
+        let own = self.0.store.own_account().await.map_err(|error| self.lookup_error(&error))?;
         Ok(!own.is_some_and(|own| own.has_had(&known.account)))
     }
 
-    pub(in crate::session) async fn accepted(&self, id: &str) -> Result<Option<Accepted>, RefusedSend> {
-        self.0.outbox.accepted(id).await.map_err(|error| self.unreadable(&error))
+    pub(in crate::session) async fn accepted(&self, id: &str) -> Result<Option<Accepted>, AcceptError> {
+        self.0.outbox.accepted(id).await.map_err(|error| self.lookup_error(&error))
     }
 
-    pub(in crate::session) fn unreadable(&self, error: &StoreError) -> RefusedSend {
+    pub(in crate::session) fn lookup_error(&self, error: &StoreError) -> AcceptError {
         warn!(tenant = %self.0.tenant, %error, "a message cannot be looked up");
         match error {
             StoreError::Archive(_) | StoreError::Journal(_) | StoreError::Unconfirmed | StoreError::Closed => {
-                RefusedSend::VaultDown
+                AcceptError::VaultDown
             }
-            _ => RefusedSend::Disk,
+            _ => AcceptError::Disk,
         }
     }
 
     /// Names a message that is not looked up: `participant` says who wrote it, in a group.
-    pub fn target(&self, chat: &str, id: &str, from_me: bool, participant: Option<&str>) -> Target {
+    pub fn target(&self, chat: &str, id: &str, from_me: bool, participant: Option<&str>) -> MessageTarget {
         let me = || self.status().phone_number.map(|number| Jid::pn(number).to_string()).unwrap_or_default();
         let sender = if from_me { me() } else { participant.unwrap_or(chat).to_owned() };
-        Target { id: id.to_owned(), from_me, sender }
+        MessageTarget { id: id.to_owned(), from_me, sender }
     }
 
     /// A message of a chat by its id, with who wrote it.
-    async fn original(&self, chat: &Jid, id: &str, me: &Jid) -> Result<(Target, wa::Message), RefusedSend> {
+    async fn original(&self, chat: &Jid, id: &str, me: &Jid) -> Result<(MessageTarget, wa::Message), AcceptError> {
         let inner = &self.0;
-        let unreadable = |error: StoreError| self.unreadable(&error);
+        let unreadable = |error: StoreError| self.lookup_error(&error);
         if let Some(body) = inner.outbox.body(id).await.map_err(unreadable)? {
-            let target = Target { id: id.to_owned(), from_me: true, sender: me.to_string() };
-            return Ok((target, codec::message_decode(&body).map_err(|_| RefusedSend::UnknownMessage)?));
+            let target = MessageTarget { id: id.to_owned(), from_me: true, sender: me.to_string() };
+            return Ok((target, codec::message_decode(&body).map_err(|_| AcceptError::UnknownMessage)?));
         }
         for name in inner.names_of(chat).await.map_err(unreadable)? {
             if let Some(found) = inner.inbox.find(&name.to_string(), id).await.map_err(unreadable)? {
                 let sender = found.sender.parse::<Jid>().map_or(found.sender, |jid| jid.to_non_ad_string());
-                let target = Target { id: id.to_owned(), from_me: found.from_me, sender };
-                return Ok((target, codec::message_decode(&found.body).map_err(|_| RefusedSend::UnknownMessage)?));
+                let target = MessageTarget { id: id.to_owned(), from_me: found.from_me, sender };
+                return Ok((target, codec::message_decode(&found.body).map_err(|_| AcceptError::UnknownMessage)?));
             }
         }
-        Err(RefusedSend::UnknownMessage)
+        Err(AcceptError::UnknownMessage)
     }
 }
 
@@ -489,7 +488,7 @@ fn under_name(request: &SendRequest, names: &[Jid], at: usize) -> SendRequest {
     request
 }
 
-impl From<End> for RefusedSend {
+impl From<End> for AcceptError {
     fn from(end: End) -> Self {
         Self::Ended(end)
     }
@@ -509,11 +508,11 @@ fn digest_of(known: Option<&Accepted>, names: &[Jid], request: &SendRequest) -> 
 }
 
 /// What was accepted before under the same id: a file is uploaded once.
-fn repeated(known: &Accepted, digest: &[u8; 32], setting: &Setting<'_>) -> Result<Composed, RefusedSend> {
+fn repeated(known: &Accepted, digest: &[u8; 32], setting: &ComposeContext<'_>) -> Result<Composed, AcceptError> {
     if known.digest != *digest {
-        return Err(RefusedSend::KeyReused);
+        return Err(AcceptError::KeyReused);
     }
-    let message = codec::message_decode(&known.body).map_err(|_| RefusedSend::UnknownMessage)?;
+    let message = codec::message_decode(&known.body).map_err(|_| AcceptError::UnknownMessage)?;
     Ok(recompose(message, setting))
 }
 

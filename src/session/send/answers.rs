@@ -1,5 +1,5 @@
-//! What WhatsApp says of the messages that are on the wire: brings each answer to whoever waits for it, and remembers when the last
-//! one came. A connection on which answers come is a good one, whatever becomes of a single message.
+//! Hands WhatsApp's acks to the senders that wait for them, and keeps the time of the last one: a connection with acks
+//! is a good one, even if one message fails.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 /// WhatsApp's answer to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum SendAnswer {
     /// It has the message, or has refused it for good.
     Settled,
     /// Not now, with its code.
@@ -18,12 +18,12 @@ pub enum Answer {
 }
 
 #[derive(Default)]
-pub struct Answers(Mutex<Book>);
+pub struct Answers(Mutex<ExpectedAnswers>);
 
 #[derive(Default)]
-struct Book {
+struct ExpectedAnswers {
     /// By message id.
-    expected: HashMap<String, oneshot::Sender<Answer>>,
+    expected: HashMap<String, oneshot::Sender<SendAnswer>>,
     last: Option<Instant>,
 }
 
@@ -36,7 +36,7 @@ impl Answers {
     }
 
     /// Hands an answer to whoever expects it.
-    pub fn give(&self, id: &str, answer: Answer) {
+    pub fn give(&self, id: &str, answer: SendAnswer) {
         let expected = self.book().expected.remove(id);
         if let Some(expected) = expected {
             let _ = expected.send(answer);
@@ -52,7 +52,7 @@ impl Answers {
         self.book().last.is_some_and(|last| last > then)
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, ExpectedAnswers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -61,13 +61,13 @@ impl Answers {
 pub struct Expected<'a> {
     answers: &'a Answers,
     id: String,
-    answer: oneshot::Receiver<Answer>,
+    answer: oneshot::Receiver<SendAnswer>,
 }
 
 impl Expected<'_> {
-    pub async fn answer(&mut self) -> Answer {
+    pub async fn answer(&mut self) -> SendAnswer {
         // The sender goes only with an answer: nobody else takes it out while this lives.
-        (&mut self.answer).await.unwrap_or(Answer::Settled)
+        (&mut self.answer).await.unwrap_or(SendAnswer::Settled)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is written in channels. It is not encrypted, since everybody may follow one: it goes as it is, and whatever would need
-//! a file at WhatsApp without encryption, or one person's answer, is refused before it is accepted.
+//! Posts to channels. They are not encrypted, since anybody may follow a channel. Files (the library uploads none
+//! unencrypted) and replies are refused before the post is accepted.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,13 +14,13 @@ use whatsapp_rust::{
     waproto::{codec, whatsapp as wa},
 };
 
-use super::accept::RefusedSend;
+use super::accept::AcceptError;
 use crate::{
     message::{Addressed, Content, Draft, Message, SendRequest},
     session::{
-        Inner, Refused, Session,
+        Inner, RequestError, Session,
         inbound::content::{self, Parties},
-        requests::{channels::channel, pace::Ask},
+        requests::{channels::channel, pace::RequestKind},
     },
 };
 
@@ -29,7 +29,7 @@ const RECENT: u32 = 100;
 
 /// A post of a channel, with what its readers made of it.
 #[derive(Debug, Clone)]
-pub struct Post {
+pub struct ChannelPost {
     pub message: Message,
     /// How often each emoji.
     pub reactions: BTreeMap<String, u64>,
@@ -38,9 +38,9 @@ pub struct Post {
 
 /// Edits and deletions on their way. WhatsApp confirms them by the id of the post that they change: by that, their own.
 #[derive(Default)]
-pub struct Changes(Mutex<HashMap<String, String>>);
+pub struct PendingEdits(Mutex<HashMap<String, String>>);
 
-impl Changes {
+impl PendingEdits {
     fn begin(&self, post: &str, id: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(post.to_owned(), id);
     }
@@ -57,8 +57,8 @@ impl Changes {
 }
 
 /// Whether it can be said in a channel.
-pub fn check(request: &SendRequest) -> Result<(), RefusedSend> {
-    let cannot = |reason| Err(RefusedSend::NotInChannels(reason));
+pub fn check(request: &SendRequest) -> Result<(), AcceptError> {
+    let cannot = |reason| Err(AcceptError::NotInChannels(reason));
     match &request.draft {
         Draft::File(_) => cannot("files of channels are not encrypted, and whatsapp-rust cannot upload such"),
         draft if draft.mentions().is_some_and(|mentions| !mentions.is_empty()) => {
@@ -117,14 +117,14 @@ pub async fn publish(
 
 impl Session {
     /// The newest posts of a channel, the newest last; also of one that the tenant does not follow.
-    pub async fn posts(&self, id: &str, limit: u32) -> Result<Vec<Post>, Refused> {
+    pub async fn posts(&self, id: &str, limit: u32) -> Result<Vec<ChannelPost>, RequestError> {
         let jid = match channel(id) {
             Ok(jid) => jid,
             // The code of a link.
             Err(_) => channel(&self.channel(id).await?.id)?,
         };
         let named = jid.clone();
-        let raw = self.ask(Ask::Query, |client| async move { published(&client, &named, limit).await }).await;
+        let raw = self.ask(RequestKind::Query, |client| async move { published(&client, &named, limit).await }).await;
         let raw = raw.map_err(|refused| refused.about("channel"))?;
         let me: Vec<Jid> = self.status().phone_number.map(Jid::pn).into_iter().collect();
         Ok(raw.into_iter().filter_map(|raw| raw.read(&jid, &me)).collect())
@@ -132,7 +132,7 @@ impl Session {
 }
 
 /// A post as WhatsApp tells it. The library's form of it has no views.
-struct Raw {
+struct RawPost {
     id: String,
     /// WhatsApp's own number of it in its channel.
     number: u64,
@@ -143,16 +143,16 @@ struct Raw {
     views: u64,
 }
 
-async fn published(client: &Client, channel: &Jid, count: u32) -> Result<Vec<Raw>, IqError> {
+async fn published(client: &Client, channel: &Jid, count: u32) -> Result<Vec<RawPost>, IqError> {
     debug_assert_eq!(channel.server, Server::Newsletter);
     let asked = NodeBuilder::new("messages").attr("count", count).build();
     let query = InfoQuery::get(NEWSLETTER_XMLNS, channel.clone(), Some(NodeContent::Nodes(vec![asked])));
     let answer = client.send_iq(query).await?;
     let posts = answer.get().get_optional_child("messages").and_then(|messages| messages.children());
-    Ok(posts.unwrap_or_default().iter().filter(|node| node.tag == "message").filter_map(Raw::of).collect())
+    Ok(posts.unwrap_or_default().iter().filter(|node| node.tag == "message").filter_map(RawPost::of).collect())
 }
 
-impl Raw {
+impl RawPost {
     fn of(node: &NodeRef<'_>) -> Option<Self> {
         let text = |node: &NodeRef<'_>, name| node.get_attr(name).map(|value| value.as_str().into_owned());
         let number = |node: &NodeRef<'_>, name| text(node, name)?.parse::<u64>().ok();
@@ -171,7 +171,7 @@ impl Raw {
     }
 
     /// `None`: it was deleted, or says nothing.
-    fn read(self, channel: &Jid, me: &[Jid]) -> Option<Post> {
+    fn read(self, channel: &Jid, me: &[Jid]) -> Option<ChannelPost> {
         let body = self.body?;
         let sender = me.first().filter(|_| self.from_me).unwrap_or(channel);
         let parties = Parties { me, sender, chat: channel, from_me: self.from_me, is_group: false };
@@ -195,7 +195,7 @@ impl Raw {
             truncated: false,
         };
         let message = message.bounded(usize::MAX);
-        Some(Post { message, reactions: self.reactions, views: self.views })
+        Some(ChannelPost { message, reactions: self.reactions, views: self.views })
     }
 }
 
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_confirmation_on_a_later_connection_is_of_no_earlier_change() {
-        let changes = Changes::default();
+        let changes = PendingEdits::default();
         changes.begin("post", "never confirmed".into());
         changes.forget();
         assert_eq!(changes.end("post"), None);

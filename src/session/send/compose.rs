@@ -19,7 +19,7 @@ use whatsapp_rust::{
 use super::status_broadcast;
 use crate::{
     message::{
-        Content, Draft, Flaw, Happening, LinkPreview, Mentions, Poll, Quoted, Target,
+        Content, Draft, Flaw, Happening, LinkPreview, Mentions, MessageTarget, Poll, Quoted,
         media::{Attachment, AttachmentKind},
     },
     session::{
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// What a draft is made into a message with.
-pub struct Setting<'a> {
+pub struct ComposeContext<'a> {
     /// Where it goes.
     pub chat: &'a Jid,
     /// Our own name in that chat.
@@ -43,9 +43,9 @@ pub struct Setting<'a> {
     pub secret: [u8; 32],
     pub now_ms: i64,
     /// The message that it answers, and who wrote that.
-    pub answers: Option<(Target, wa::Message)>,
+    pub answers: Option<(MessageTarget, wa::Message)>,
     /// The poll that it votes in, or the message that it edits or passes on, and who made that.
-    pub about: Option<(Target, wa::Message)>,
+    pub about: Option<(MessageTarget, wa::Message)>,
     /// After how many seconds the chat's messages disappear.
     pub timer: Option<u32>,
     /// The file of [`Draft::File`].
@@ -62,7 +62,7 @@ pub struct Composed {
 }
 
 /// `draft` must have passed its check.
-pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
+pub fn compose(draft: &Draft, setting: &ComposeContext<'_>) -> Result<Composed, Flaw> {
     let (mut message, content) = match draft {
         Draft::Text { text, .. } => (words(text), Content::plain(text)),
         Draft::File(attachment) => filed(attachment, setting)?,
@@ -189,13 +189,13 @@ pub fn compose(draft: &Draft, setting: &Setting<'_>) -> Result<Composed, Flaw> {
 }
 
 /// What a message says that was composed before.
-pub fn recompose(message: wa::Message, setting: &Setting<'_>) -> Composed {
+pub fn recompose(message: wa::Message, setting: &ComposeContext<'_>) -> Composed {
     let parties = parties(setting);
     let content = content::content(&message, &parties);
     Composed { content: content.unwrap_or_else(Content::unknown), quoted: content::quoted(&message, &parties), message }
 }
 
-fn filed(attachment: &Attachment, setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
+fn filed(attachment: &Attachment, setting: &ComposeContext<'_>) -> Result<(wa::Message, Content), Flaw> {
     let missing = || Flaw { field: "file", expected: "is required".into() };
     let Uploaded { at, fit, preview, seconds, title } = setting.file.as_ref().ok_or_else(missing)?;
     let (at, mimetype) = (at.clone(), Some(fit.mime.clone()));
@@ -262,7 +262,7 @@ fn filed(attachment: &Attachment, setting: &Setting<'_>) -> Result<(wa::Message,
     Ok((message, content))
 }
 
-fn parties<'a>(setting: &'a Setting<'_>) -> Parties<'a> {
+fn parties<'a>(setting: &'a ComposeContext<'_>) -> Parties<'a> {
     Parties {
         me: std::slice::from_ref(setting.me),
         sender: setting.me,
@@ -311,7 +311,7 @@ fn linked(text: &str, preview: &LinkPreview, picture: Option<&Pictured>) -> wa::
 }
 
 /// A button or a row is chosen in the form of the message that has it.
-fn chosen(id: &str, text: &str, setting: &Setting<'_>) -> Result<wa::Message, Flaw> {
+fn chosen(id: &str, text: &str, setting: &ComposeContext<'_>) -> Result<wa::Message, Flaw> {
     let flaw = |field, expected: &str| Flaw { field, expected: expected.into() };
     let original = setting.answers.as_ref().map(|(_, original)| content::unwrap(original));
     let offers = original.map(content::choices::offers).unwrap_or_default();
@@ -342,7 +342,7 @@ fn opened(poll: &Poll) -> wa::Message {
     }
 }
 
-fn voted(options: &[String], setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
+fn voted(options: &[String], setting: &ComposeContext<'_>) -> Result<(wa::Message, Content), Flaw> {
     let unknown = || Flaw { field: "poll", expected: "a poll that is known here".into() };
     let (target, poll) = setting.about.as_ref().ok_or_else(unknown)?;
     let secret = poll.message_context_info.as_option().and_then(|info| info.message_secret.as_deref());
@@ -369,7 +369,7 @@ fn voted(options: &[String], setting: &Setting<'_>) -> Result<(wa::Message, Cont
 }
 
 /// What WhatsApp's clients pass on: what one can read, see or hear, and no more than once if it was to be seen once.
-fn passed_on(setting: &Setting<'_>) -> Result<(wa::Message, Content), Flaw> {
+fn passed_on(setting: &ComposeContext<'_>) -> Result<(wa::Message, Content), Flaw> {
     let cannot = || Flaw { field: "messageId", expected: "a message that can be forwarded".into() };
     let (_, original) = setting.about.as_ref().ok_or_else(cannot)?;
     let content = content::content(original, &parties(setting)).ok_or_else(cannot)?;
@@ -404,7 +404,7 @@ fn of_protocol(protocol: ProtocolMessage) -> wa::Message {
 }
 
 /// Names a message; where several write also who wrote it.
-fn key(target: &Target, setting: &Setting<'_>) -> wa::MessageKey {
+fn key(target: &MessageTarget, setting: &ComposeContext<'_>) -> wa::MessageKey {
     let among_many = matches!(setting.chat.server, whatsapp_rust::Server::Group | whatsapp_rust::Server::Broadcast);
     wa::MessageKey {
         remote_jid: Some(setting.chat.to_string()),
@@ -416,8 +416,8 @@ fn key(target: &Target, setting: &Setting<'_>) -> wa::MessageKey {
 
 fn answer(
     context: &mut Option<wa::ContextInfo>,
-    (target, original): &(Target, wa::Message),
-    setting: &Setting<'_>,
+    (target, original): &(MessageTarget, wa::Message),
+    setting: &ComposeContext<'_>,
 ) -> Quoted {
     let mut quote = build_quote_context(&target.id, &target.sender, content::unwrap(original));
     if let Some(mentioning) = context.take() {

@@ -33,7 +33,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    answers::Answer,
+    answers::SendAnswer,
     channel_posts,
     judgement::{Judgement, LookupsSpentError},
     manners::Manners,
@@ -43,9 +43,9 @@ use super::{
 use crate::{
     crash,
     humanize::Act,
-    message::{Failure, FailureReason, Unsettled, Waiting},
+    message::{Failure, FailureReason, Unsettled, WaitingMessage},
     pacing::Held,
-    session::{Inner, connection::disconnect::backoff, env::jitter, requests::pace::Ask},
+    session::{Inner, connection::disconnect::backoff, env::jitter, requests::pace::RequestKind},
 };
 
 /// Messages that are sent at the same time.
@@ -84,7 +84,7 @@ const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
 /// Where a chat is that has something to send.
-enum Lane {
+enum LaneState {
     /// In the queue.
     Ready,
     /// A message of it is being sent.
@@ -95,8 +95,8 @@ enum Lane {
     Held,
 }
 
-struct Chat {
-    lane: Lane,
+struct ChatLane {
+    lane: LaneState,
     /// Attempts in a row that have to be repeated.
     setbacks: u32,
     /// Messages that are being sent and were begun under another name of the chat.
@@ -105,7 +105,7 @@ struct Chat {
 
 /// What follows for a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum ChatOutcome {
     /// Its message is settled, or failed: the next one goes.
     Onward,
     /// The line was lost: the same again, over the next.
@@ -118,18 +118,18 @@ enum Next {
 
 pub struct Courier {
     session: Arc<Inner>,
-    chats: HashMap<Arc<str>, Chat>,
+    chats: HashMap<Arc<str>, ChatLane>,
     ready: VecDeque<Arc<str>>,
     waits: BTreeSet<(Instant, Arc<str>)>,
     /// Nothing is begun before then: what keeps one message back now keeps back all.
     pause: Option<Instant>,
     /// Such pauses in a row.
     pauses: u32,
-    /// `None`: a sign of which no message depends.
-    running: JoinSet<Option<(Waiting, Next)>>,
+    /// `None`: a typing sign, on which no message depends.
+    running: JoinSet<Option<(WaitingMessage, ChatOutcome)>>,
     /// Ids of the messages that are being sent.
     sending: HashSet<Arc<str>>,
-    /// The name that a chat has now of which a message is being sent that was begun under this one.
+    /// For a chat whose message is being sent under an old name: its current name.
     renamed: HashMap<Arc<str>, Arc<str>>,
     slots: Arc<Semaphore>,
     manners: Manners,
@@ -220,13 +220,13 @@ impl Courier {
         if let Some(former) = self.chats.remove(&from) {
             elsewhere = former.elsewhere;
             match former.lane {
-                Lane::Ready => self.ready.retain(|chat| *chat != from),
-                Lane::Waits(until) => drop(self.waits.remove(&(until, from.clone()))),
-                Lane::Held => {}
-                Lane::Busy => elsewhere += 1,
+                LaneState::Ready => self.ready.retain(|chat| *chat != from),
+                LaneState::Waits(until) => drop(self.waits.remove(&(until, from.clone()))),
+                LaneState::Held => {}
+                LaneState::Busy => elsewhere += 1,
             }
             self.renamed.values_mut().filter(|name| **name == from).for_each(|name| *name = into.clone());
-            if let Lane::Busy = former.lane {
+            if let LaneState::Busy = former.lane {
                 self.renamed.insert(from, into.clone());
             }
         }
@@ -243,7 +243,7 @@ impl Courier {
 
     fn enqueue(&mut self, chat: Arc<str>, setbacks: u32) {
         let elsewhere = self.chats.get(&chat).map_or(0, |known| known.elsewhere);
-        self.chats.insert(chat.clone(), Chat { lane: Lane::Ready, setbacks, elsewhere });
+        self.chats.insert(chat.clone(), ChatLane { lane: LaneState::Ready, setbacks, elsewhere });
         self.ready.push_back(chat);
     }
 
@@ -263,7 +263,7 @@ impl Courier {
     fn start(&mut self, client: Arc<Client>, slot: OwnedSemaphorePermit) {
         while let Some(chat) = self.ready.pop_front() {
             if let Some(known) = self.chats.get_mut(&chat).filter(|known| known.elsewhere > 0) {
-                known.lane = Lane::Held;
+                known.lane = LaneState::Held;
                 continue;
             }
             let Some(head) = self.session.outbox.head(&chat) else {
@@ -304,7 +304,7 @@ impl Courier {
                 continue;
             }
             if let Some(known) = self.chats.get_mut(&chat) {
-                known.lane = Lane::Busy;
+                known.lane = LaneState::Busy;
             }
             self.sending.insert(head.id.clone());
             let (session, typing) = (self.session.clone(), self.manners.typing());
@@ -312,7 +312,7 @@ impl Courier {
                 let work = async {
                     if act != Act::Send {
                         typing.show(&session, &client, &chat, act).await;
-                        return Next::Again;
+                        return ChatOutcome::Again;
                     }
                     let next = carry(&session, &client, &head).await;
                     typing.end(&session, &client, &chat).await;
@@ -328,14 +328,14 @@ impl Courier {
     }
 
     /// Before the first message to a stranger.
-    fn ask_word(&mut self, slot: OwnedSemaphorePermit, chat: Arc<str>, head: Waiting) {
+    fn ask_word(&mut self, slot: OwnedSemaphorePermit, chat: Arc<str>, head: WaitingMessage) {
         if let Some(known) = self.chats.get_mut(&chat) {
-            known.lane = Lane::Busy;
+            known.lane = LaneState::Busy;
         }
         let session = self.session.clone();
         let asking = async move {
-            in_slot(slot, session.ask_word()).await;
-            Some((head, Next::Again))
+            in_slot(slot, session.ask_new_chat_limits()).await;
+            Some((head, ChatOutcome::Again))
         };
         self.running.spawn(asking.in_current_span());
     }
@@ -365,42 +365,42 @@ impl Courier {
     fn wait(&mut self, chat: Arc<str>, wait: Duration) {
         let Some(known) = self.chats.get_mut(&chat) else { return };
         let until = Instant::now() + wait;
-        known.lane = Lane::Waits(until);
+        known.lane = LaneState::Waits(until);
         self.waits.insert((until, chat));
     }
 
     /// A chat that waits waits no longer.
     fn go_at_once(&mut self, chat: Arc<str>) {
-        if let Some(Chat { lane: Lane::Waits(until), .. }) = self.chats.get(&chat) {
+        if let Some(ChatLane { lane: LaneState::Waits(until), .. }) = self.chats.get(&chat) {
             self.waits.remove(&(*until, chat.clone()));
             self.enqueue(chat, 0);
         }
     }
 
-    fn finish(&mut self, sent: &Waiting, next: Next) {
+    fn finish(&mut self, sent: &WaitingMessage, next: ChatOutcome) {
         self.sending.remove(&sent.id);
         self.session.outbox.end(&sent.id);
         let Some(into) = self.renamed.remove(&sent.chat) else { return self.go_on(sent.chat.clone(), next) };
         self.manners.join(&sent.chat, &into);
         let Some(known) = self.chats.get_mut(&into) else { return };
         known.elsewhere = known.elsewhere.saturating_sub(1);
-        if let (Lane::Held, 0) = (&known.lane, known.elsewhere) {
+        if let (LaneState::Held, 0) = (&known.lane, known.elsewhere) {
             self.go_on(into, next);
         }
     }
 
-    fn go_on(&mut self, chat: Arc<str>, next: Next) {
+    fn go_on(&mut self, chat: Arc<str>, next: ChatOutcome) {
         let Some(known) = self.chats.get_mut(&chat) else { return };
         let wait = match next {
-            Next::Onward => {
+            ChatOutcome::Onward => {
                 self.pauses = 0;
                 return self.enqueue(chat, 0);
             }
-            Next::Again => {
+            ChatOutcome::Again => {
                 let setbacks = known.setbacks;
                 return self.enqueue(chat, setbacks);
             }
-            Next::Soon => {
+            ChatOutcome::Soon => {
                 let setbacks = known.setbacks;
                 // Attempts that were begun together fail together.
                 if self.pause.is_none() {
@@ -410,7 +410,7 @@ impl Courier {
                 }
                 return self.enqueue(chat, setbacks);
             }
-            Next::Later(least) => {
+            ChatOutcome::Later(least) => {
                 self.pauses = 0;
                 let wait = backoff(known.setbacks, RETRY_MIN, RETRY_MAX, jitter());
                 known.setbacks += 1;
@@ -421,13 +421,13 @@ impl Courier {
     }
 
     /// Of all that are not being sent: which, and in how long.
-    fn first_to_expire(&self) -> Option<(Waiting, Duration)> {
+    fn first_to_expire(&self) -> Option<(WaitingMessage, Duration)> {
         let first = self.session.outbox.first_to_expire(|waiting| self.sending.contains(&waiting.id))?;
         let left = first.expires_at_ms.saturating_sub(self.session.outbox.certain_ms());
         Some((first, Duration::from_millis(u64::try_from(left).unwrap_or(0))))
     }
 
-    async fn expire(&mut self, waiting: &Waiting) {
+    async fn expire(&mut self, waiting: &WaitingMessage) {
         warn!(message.id = &*waiting.id, "a message could not be sent in time");
         match self.session.outbox.expire(&waiting.id).await {
             Ok(true) => {}
@@ -455,8 +455,8 @@ async fn in_slot<T>(slot: OwnedSemaphorePermit, work: impl Future<Output = T>) -
     }
 }
 
-/// What WhatsApp or the library is waited for, for as long as the connection lasts: the library may wait for minutes on one that is over.
-/// Only that is given up with the line: what is written in the outbox is written to its end. `None`: the line went first.
+/// Runs `work` while the connection lasts; `None` if the line goes first. For waits on WhatsApp and the library, which
+/// may wait for minutes on a dead line. Not for outbox writes: those must finish.
 async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         // An answer that is there counts, whatever became of the line behind it.
@@ -467,18 +467,18 @@ async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Out
 }
 
 /// Carries one message over one connection.
-async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next {
+async fn carry(session: &Inner, client: &Arc<Client>, waiting: &WaitingMessage) -> ChatOutcome {
     let id = &*waiting.id;
     let ready = async {
         prepare(session, client).await?;
         anyhow::Ok(session.outbox.await_durable(waiting).await?)
     };
     match on_line(session, client, ready).await {
-        None => return Next::Again,
+        None => return ChatOutcome::Again,
         Some(Ok(())) => {}
         Some(Err(error)) => {
             debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
-            return Next::Soon;
+            return ChatOutcome::Soon;
         }
     }
     // Only now: it may have been settled, by a receipt, while the vault was waited for.
@@ -486,11 +486,11 @@ async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next
         Ok(Some(message)) => message,
         Ok(None) => {
             session.outbox.forget(id);
-            return Next::Onward;
+            return ChatOutcome::Onward;
         }
         Err(error) => {
             warn!(message.id = id, %error, "the outbox cannot be read");
-            return Next::Later(None);
+            return ChatOutcome::Later(None);
         }
     };
     let left = message.expires_at_ms.saturating_sub(session.outbox.certain_ms());
@@ -520,11 +520,11 @@ async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next
             let answer = timeout(session.env.settings.ack_timeout, expected.answer());
             match on_line(session, client, answer).await {
                 None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
-                Some(Ok(Answer::Settled)) => return Next::Onward,
-                Some(Ok(Answer::NotNow(code))) => {
-                    session.heed(code);
+                Some(Ok(SendAnswer::Settled)) => return ChatOutcome::Onward,
+                Some(Ok(SendAnswer::NotNow(code))) => {
+                    session.note_too_much(code);
                     debug!(message.id = id, code, "WhatsApp does not take a message now");
-                    return Next::Later(None);
+                    return ChatOutcome::Later(None);
                 }
                 Some(Err(_)) => {
                     // Swallowed by the connection, or this one by WhatsApp?
@@ -543,7 +543,7 @@ async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next
         Some(Err(_)) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
     };
     if let Some(rejection) = error.server_rejection() {
-        session.heed(rejection.code);
+        session.note_too_much(rejection.code);
     }
     match Judgement::of(&error) {
         Judgement::Final(failure) => {
@@ -552,7 +552,7 @@ async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiting) -> Next
         }
         Judgement::Later(wait) => {
             debug!(message.id = id, %error, "a message cannot be sent now");
-            Next::Later(wait)
+            ChatOutcome::Later(wait)
         }
         Judgement::Unanswered => leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
         Judgement::Broken => {
@@ -575,49 +575,54 @@ fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {
 }
 
 /// Its time was over before it could leave.
-async fn expire(session: &Inner, id: &str) -> Next {
+async fn expire(session: &Inner, id: &str) -> ChatOutcome {
     warn!(message.id = id, "a message could not be sent in time");
     match session.outbox.expire(id).await {
-        Ok(true) => Next::Onward,
+        Ok(true) => ChatOutcome::Onward,
         Ok(false) => {
             session.outbox.forget(id);
-            Next::Onward
+            ChatOutcome::Onward
         }
         Err(error) => {
             warn!(message.id = id, %error, "the outbox cannot be written");
-            Next::Later(None)
+            ChatOutcome::Later(None)
         }
     }
 }
 
 /// Counts an attempt that came to nothing; after some the message has failed.
-async fn leave_unanswered(session: &Inner, waiting: &Waiting, reason: FailureReason, line_lost: bool) -> Next {
+async fn leave_unanswered(
+    session: &Inner,
+    waiting: &WaitingMessage,
+    reason: FailureReason,
+    line_lost: bool,
+) -> ChatOutcome {
     let id = &*waiting.id;
     match session.outbox.note_attempt(id).await {
         Ok(attempts) if attempts >= session.env.settings.send_attempts => fail(session, id, reason.into()).await,
         // It was settled meanwhile, which the next look finds.
-        Ok(0) => Next::Again,
+        Ok(0) => ChatOutcome::Again,
         // Lines end, and most of them not because of a message.
-        Ok(1) if line_lost => Next::Again,
+        Ok(1) if line_lost => ChatOutcome::Again,
         Ok(attempts) => {
             debug!(message.id = id, attempts, "no answer to a message");
-            Next::Later(None)
+            ChatOutcome::Later(None)
         }
         Err(error) => {
             warn!(message.id = id, %error, "the outbox cannot be written");
-            Next::Later(None)
+            ChatOutcome::Later(None)
         }
     }
 }
 
-async fn fail(session: &Inner, id: &str, failure: Failure) -> Next {
+async fn fail(session: &Inner, id: &str, failure: Failure) -> ChatOutcome {
     warn!(message.id = id, %failure, "a message has failed");
     crash::pause("failing").await;
     match session.outbox.fail(id, failure).await {
-        Ok(_) => Next::Onward,
+        Ok(_) => ChatOutcome::Onward,
         Err(error) => {
             warn!(message.id = id, %error, "the outbox cannot be written");
-            Next::Later(None)
+            ChatOutcome::Later(None)
         }
     }
 }
@@ -666,7 +671,7 @@ async fn obstacle(
     }
     // WhatsApp may be asked freely about people with whom there is a conversation: their devices are forgotten with every restart.
     if !is_known {
-        session.pace.has_room(Ask::Lookup).map_err(spent)?;
+        session.pace.has_room(RequestKind::Lookup).map_err(spent)?;
     }
     let is_missing = match chat.server {
         Server::Lid => has_no_devices(client, chat).await?,
@@ -678,13 +683,13 @@ async fn obstacle(
     };
     if is_missing {
         // Numbers that are tried count, not new customers. Those that are asked about at this moment may be some too many.
-        let _ = session.pace.take(Ask::Lookup);
+        let _ = session.pace.take(RequestKind::Lookup);
     }
     Ok(is_missing.then(|| FailureReason::NotOnWhatsapp.into()))
 }
 
-/// WhatsApp knows nobody of this LID: asked about one, it does not say who is there, and the library takes each for known. But whoever is
-/// there has devices, the phone at least. Of somebody with whom there are keys it is not asked: those came from a device.
+/// Whether nobody has this LID. A lookup by LID always "succeeds" in the library, so ask for devices instead: an
+/// account has at least its phone. Not needed where Signal sessions exist: their keys came from a device.
 async fn has_no_devices(client: &Client, lid: &Jid) -> Result<bool, SendError> {
     let internal = |error: whatsapp_rust::anyhow::Error| SendError::Internal(error);
     let (protocols, users) = (vec![UsyncProtocol::DevicesV2], vec![UsyncUser::from_jid(lid.clone())]);
@@ -711,7 +716,7 @@ fn says_nobody(devices: &UsyncProtocolResult) -> bool {
 
 /// A message to strangers asks who is on WhatsApp, as a lookup does.
 pub(in crate::session) fn count_lookup(session: &Inner) -> Result<(), SendError> {
-    session.pace.take(Ask::Lookup).map_err(spent)
+    session.pace.take(RequestKind::Lookup).map_err(spent)
 }
 
 fn spent(wait: Duration) -> SendError {

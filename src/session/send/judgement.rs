@@ -1,4 +1,4 @@
-//! What an error of a send means for the message: the one table of that. Pure.
+//! The table from send error to what happens to the message. Pure.
 //!
 //! A refusal is an answer. What WhatsApp refuses for good is final; what it cannot do now, and what it does not answer, is tried
 //! again; a line that is gone says nothing of the message.

@@ -1,5 +1,5 @@
-//! What is shown before a message that comes as a human would write it: read, typing. Owns which of it was shown and where somebody is
-//! shown as typing; [`crate::humanize`] says what is next and when.
+//! Shows read receipts and typing before a message that is sent at human speed. Owns which signs a message has had, and
+//! which chats show typing; [`crate::humanize`] decides what comes next and when.
 //!
 //! A sign is worth nothing a moment later: one that fails is not repeated, and keeps no message back. WhatsApp shows typing only of an
 //! account that is there, and while a linked device is there the owner's phone does not notify. So the tenant is shown as there while
@@ -18,15 +18,15 @@ use whatsapp_rust::{Client, Jid};
 use crate::{
     crash,
     humanize::{Act, Done},
-    message::Waiting,
-    session::{Inner, Session, requests::pace::Ask},
+    message::WaitingMessage,
+    session::{Inner, Session, requests::pace::RequestKind},
 };
 
 /// How long WhatsApp may take for a sign.
 const SIGN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A message that goes next in its chat, and what was shown for it.
-struct Shown {
+struct ShownSigns {
     id: Arc<str>,
     since: Instant,
     done: Done,
@@ -34,7 +34,7 @@ struct Shown {
 
 /// By chat.
 pub struct Manners {
-    shown: HashMap<Arc<str>, Shown>,
+    shown: HashMap<Arc<str>, ShownSigns>,
     typing: Typing,
 }
 
@@ -54,11 +54,11 @@ impl Manners {
     }
 
     /// What to do next for a message that is the first of its chat. What is said to be done is not said again.
-    pub fn act(&mut self, waiting: &Waiting, now_ms: i64) -> Act {
+    pub fn act(&mut self, waiting: &WaitingMessage, now_ms: i64) -> Act {
         if waiting.timing.due_at_ms == 0 {
             return Act::Send;
         }
-        let fresh = || Shown { id: waiting.id.clone(), since: Instant::now(), done: Done::default() };
+        let fresh = || ShownSigns { id: waiting.id.clone(), since: Instant::now(), done: Done::default() };
         let shown = self.shown.entry(waiting.chat.clone()).or_insert_with(fresh);
         if shown.id != waiting.id {
             *shown = fresh();
@@ -119,7 +119,7 @@ impl Typing {
 
     async fn begin(&self, session: &Inner, client: &Client, chat: &Arc<str>) -> anyhow::Result<()> {
         let jid = name_of(session, chat).await?;
-        session.pace.take(Ask::Presence).map_err(|_| anyhow::anyhow!("too many signs"))?;
+        session.pace.take(RequestKind::Presence).map_err(|_| anyhow::anyhow!("too many signs"))?;
         let is_first = {
             let mut chats = self.chats();
             chats.insert(chat.clone());
@@ -185,10 +185,19 @@ mod tests {
     use super::*;
     use crate::{humanize::Timing, journal::ChangeNo, pacing::Parcel};
 
-    fn waiting(id: &str, due_at_ms: i64) -> Waiting {
+    fn waiting(id: &str, due_at_ms: i64) -> WaitingMessage {
         let timing = Timing { read_at_ms: 1_000, typing_ms: 3_000, due_at_ms };
         let (id, chat, parcel) = (id.into(), "chat".into(), Parcel::default());
-        Waiting { id, chat, expires_at_ms: i64::MAX, change: ChangeNo::ZERO, from_bot: true, timing, parcel, bytes: 0 }
+        WaitingMessage {
+            id,
+            chat,
+            expires_at_ms: i64::MAX,
+            change: ChangeNo::ZERO,
+            from_bot: true,
+            timing,
+            parcel,
+            bytes: 0,
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What keeps a tenant's messages back: the limits that its owner has set, and WhatsApp's word about new chats. Owns the tenant's
-//! [`Pacing`] and when WhatsApp was asked last; [`crate::pacing`] decides, the courier waits.
+//! Applies the owner's sending limits and WhatsApp's limits on new chats. Owns the tenant's [`Pacing`] and the time of
+//! the last question to WhatsApp; [`crate::pacing`] decides, the courier waits.
 
 use std::{
     collections::HashMap,
@@ -11,9 +11,9 @@ use ulid::Ulid;
 use whatsapp_rust::{Jid, Server, traits::SignalStore as _};
 
 use crate::{
-    message::{EventBody, Outgoing, Waiting},
+    message::{EventBody, Outgoing, WaitingMessage},
     pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings, SlowDown},
-    session::{Inner, RefusedSend, Session},
+    session::{AcceptError, Inner, Session},
     store::{StoreError, space},
 };
 
@@ -64,7 +64,7 @@ impl Pacer {
     }
 
     /// Why a message waits, if it does.
-    fn check(&self, waiting: &Waiting, word: Option<Held>, now_ms: i64) -> Result<(), Held> {
+    fn check(&self, waiting: &WaitingMessage, word: Option<Held>, now_ms: i64) -> Result<(), Held> {
         let paced = self.paced();
         paced.slow_down.check(now_ms)?;
         if paced.counted.get(&waiting.chat).is_some_and(|id| *id == waiting.id) {
@@ -77,7 +77,7 @@ impl Pacer {
     }
 
     /// The message leaves now. One that is tried again counts once.
-    fn count(&self, waiting: &Waiting, now_ms: i64) {
+    fn count(&self, waiting: &WaitingMessage, now_ms: i64) {
         let mut paced = self.paced();
         let Paced { pacing: Some(pacing), counted, .. } = &mut *paced else { return };
         if counted.insert(waiting.chat.clone(), waiting.id.clone()).as_ref() != Some(&waiting.id) {
@@ -96,7 +96,7 @@ impl Pacer {
         self.paced().slow_down.hear(first_ms, now_ms);
     }
 
-    /// Of strangers, before the first message to one.
+    /// Whether WhatsApp's limits on new chats must be asked for before a first message.
     pub fn asking(&self, now_ms: i64) -> Asking {
         let mut paced = self.paced();
         if paced.pacing.is_none() {
@@ -129,19 +129,19 @@ impl Pacer {
 
 impl Inner {
     /// Why a message waits, if it does.
-    pub(in crate::session) fn check_pace(&self, waiting: &Waiting, now_ms: i64) -> Result<(), Held> {
+    pub(in crate::session) fn check_pace(&self, waiting: &WaitingMessage, now_ms: i64) -> Result<(), Held> {
         self.pacer.check(waiting, self.seen.no_new_chats(now_ms), now_ms)
     }
 
     /// The same of one that is about to leave, which counts then.
-    pub(in crate::session) fn take_pace(&self, waiting: &Waiting, now_ms: i64) -> Result<(), Held> {
+    pub(in crate::session) fn take_pace(&self, waiting: &WaitingMessage, now_ms: i64) -> Result<(), Held> {
         self.check_pace(waiting, now_ms)?;
         self.pacer.count(waiting, now_ms);
         Ok(())
     }
 
     /// WhatsApp answered a message with this code. What is too much of one message is too much of all, the same one again first of all.
-    pub(in crate::session) fn heed(&self, code: u16) {
+    pub(in crate::session) fn note_too_much(&self, code: u16) {
         if code == TOO_MUCH {
             self.pacer.slow_down(self.env.settings.slow_down, self.env.clock.now().as_millisecond());
         }
@@ -159,11 +159,11 @@ impl Inner {
         let Held { reason, until_ms } = held;
         let waiting = self.outbox.backlogged().messages;
         let timestamp = self.env.clock.now().as_second();
-        self.happened(EventBody::Paced { reason, until_ms, waiting, timestamp }).await;
+        self.publish_event(EventBody::Paced { reason, until_ms, waiting, timestamp }).await;
     }
 
     /// Asks WhatsApp how many new chats it allows. What it does not answer is as it was.
-    pub(in crate::session) async fn ask_word(self: &Arc<Self>) {
+    pub(in crate::session) async fn ask_new_chat_limits(self: &Arc<Self>) {
         let session = Session(self.clone());
         let _ = tokio::join!(session.timelock(), session.capping());
         self.pacer.asked();
@@ -228,7 +228,7 @@ impl Session {
     }
 
     /// Refuses a first message to a stranger that could not leave in its time: behind as many others, or while WhatsApp allows none.
-    pub(in crate::session) async fn refuse_bulk(&self, outgoing: &Outgoing) -> Result<(), RefusedSend> {
+    pub(in crate::session) async fn refuse_bulk(&self, outgoing: &Outgoing) -> Result<(), AcceptError> {
         let inner = &self.0;
         let now_ms = inner.env.clock.now().as_millisecond();
         let limit = inner.env.messages.ttl;
@@ -243,7 +243,7 @@ impl Session {
         let held = by_limit.into_iter().chain(inner.seen.no_new_chats(now_ms)).find(|held| held.until_ms > ends_ms);
         match held {
             // A repeat of what was accepted is answered as the first was.
-            Some(held) if self.accepted(&outgoing.message.id).await?.is_none() => Err(RefusedSend::Strangers(held)),
+            Some(held) if self.accepted(&outgoing.message.id).await?.is_none() => Err(AcceptError::Strangers(held)),
             _ => Ok(()),
         }
     }

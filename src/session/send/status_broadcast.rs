@@ -1,7 +1,7 @@
 //! Statuses: whom one goes to, what it is on the wire, and how it is sent.
 //!
-//! Who sees a status is settled when it is accepted, and is kept with it: each attempt goes to the same people, and so does what takes
-//! it back. A person whom WhatsApp does not know by a LID is not reached; it is asked for them before the library drops them.
+//! The audience is fixed when the status is accepted and is stored with it: each attempt and the revocation go to the
+//! same people. The library silently drops recipients without a LID, so their LIDs are asked for first.
 
 use whatsapp_rust::{
     Client, Jid, SendError, StatusSendOptions,
@@ -11,15 +11,15 @@ use whatsapp_rust::{
 };
 
 use super::{
-    compose::{Composed, Setting, compose},
+    compose::{ComposeContext, Composed, compose},
     courier,
 };
 use crate::{
     message::{
-        Content, Draft, Flaw, Target, Unsettled,
-        status::{MAX_AUDIENCE, Shown, Status},
+        Content, Draft, Flaw, MessageTarget, Unsettled,
+        status::{MAX_AUDIENCE, StatusContent, StatusPost},
     },
-    session::{Inner, RefusedSend, Session, requests},
+    session::{AcceptError, Inner, Session, requests},
 };
 
 /// People whom WhatsApp is asked for at once.
@@ -37,18 +37,18 @@ pub(in crate::session) fn check(chat: &Jid, draft: &Draft) -> Result<(), Flaw> {
     }
 }
 
-pub(in crate::session) fn composed(status: &Status, setting: &Setting<'_>) -> Result<Composed, Flaw> {
+pub(in crate::session) fn composed(status: &StatusPost, setting: &ComposeContext<'_>) -> Result<Composed, Flaw> {
     let (text, background, font) = match &status.shown {
-        Shown::Text { text, background, font } => (text, background, font),
-        Shown::File { attachment, background } => {
+        StatusContent::Text { text, background, font } => (text, background, font),
+        StatusContent::File { attachment, background } => {
             let mut composed = compose(&Draft::File(attachment.clone()), setting)?;
             if let (Some(colour), Some(audio)) = (background, composed.message.audio_message.as_option_mut()) {
                 audio.background_argb = Some(colour.0);
             }
             return Ok(composed);
         }
-        Shown::Nothing { id } => {
-            let target = Target { id: id.clone(), from_me: true, sender: setting.me.to_string() };
+        StatusContent::Nothing { id } => {
+            let target = MessageTarget { id: id.clone(), from_me: true, sender: setting.me.to_string() };
             return compose(&Draft::Revoke { target }, setting);
         }
     };
@@ -66,27 +66,27 @@ impl Session {
     /// The jids of those whom a status goes to that is to be accepted under `id`. A repeat goes to the same as the first.
     pub(in crate::session) async fn audience(
         &self,
-        status: &Status,
+        status: &StatusPost,
         id: &str,
         digest: &[u8; 32],
-    ) -> Result<Vec<String>, RefusedSend> {
+    ) -> Result<Vec<String>, AcceptError> {
         if let Some(known) = self.accepted(id).await? {
-            return if known.digest == digest { Ok(known.audience) } else { Err(RefusedSend::KeyReused) };
+            return if known.digest == digest { Ok(known.audience) } else { Err(AcceptError::KeyReused) };
         }
-        if let Shown::Nothing { id } = &status.shown {
+        if let StatusContent::Nothing { id } = &status.shown {
             match self.accepted(id).await? {
                 Some(posted) if !posted.audience.is_empty() => return Ok(posted.audience),
-                Some(_) => return Err(RefusedSend::UnknownMessage),
+                Some(_) => return Err(AcceptError::UnknownMessage),
                 // One that the tenant's phone posted.
                 None => self.is_own_status(id).await?,
             }
         }
-        let flaw = |expected: &str| RefusedSend::Draft(Flaw { field: "contacts", expected: expected.to_owned() });
+        let flaw = |expected: &str| AcceptError::Draft(Flaw { field: "contacts", expected: expected.to_owned() });
         let Some(named) = &status.audience else {
-            let known = self.people_by_id().await.map_err(|error| self.unreadable(&error))?;
+            let known = self.people_by_id().await.map_err(|error| self.lookup_error(&error))?;
             let known: Vec<String> = known.into_iter().filter(|person| !person.is_me).map(|person| person.id).collect();
             return match known.len() {
-                0 => Err(RefusedSend::NobodyKnown),
+                0 => Err(AcceptError::NobodyKnown),
                 1..=MAX_AUDIENCE => Ok(known),
                 _ => Err(flaw("are required: more than 5000 people are known")),
             };
@@ -96,10 +96,10 @@ impl Session {
         named.iter().map(person).collect()
     }
 
-    async fn is_own_status(&self, id: &str) -> Result<(), RefusedSend> {
+    async fn is_own_status(&self, id: &str) -> Result<(), AcceptError> {
         let found = self.0.inbox.find(&Jid::status_broadcast().to_string(), id).await;
-        let found = found.map_err(|error| self.unreadable(&error))?;
-        if found.is_some_and(|found| found.from_me) { Ok(()) } else { Err(RefusedSend::UnknownMessage) }
+        let found = found.map_err(|error| self.lookup_error(&error))?;
+        if found.is_some_and(|found| found.from_me) { Ok(()) } else { Err(AcceptError::UnknownMessage) }
     }
 }
 

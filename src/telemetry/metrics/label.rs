@@ -74,7 +74,7 @@ labels! {
 
     Consumer { SocketIo = "socketio", Webhook = "webhook", }
 
-    /// `session::signal::Signal` without its details.
+    /// `session::connection::disconnect::DisconnectReason` without its details.
     ConnectionEnd {
         LoggedOut = "logged_out",
         Unlinked = "unlinked",

@@ -29,7 +29,7 @@ use self::{
 };
 use super::{
     AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
-    Notice, RecordText, Seq, SnapshotId, Usage, Vault, VaultError, limits,
+    RecordText, Seq, SnapshotId, TenantInfo, Usage, Vault, VaultError, limits,
 };
 use crate::{
     seal::Digest,
@@ -177,12 +177,12 @@ impl Vault for Embedded {
         found.transpose()
     }
 
-    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError> {
+    async fn notice(&self, tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError> {
         limits::notice(notice)?;
         let (tenant, notice) = (tenant.clone(), notice.clone());
         self.write(1, move |connection| {
             make_record(connection, &tenant)?;
-            let Notice { name, status, last_error, last_error_at, deleted_at, config } = notice;
+            let TenantInfo { name, status, last_error, last_error_at, deleted_at, config } = notice;
             set(connection, &tenant, "name", name)?;
             set(connection, &tenant, "status", status)?;
             set(connection, &tenant, "last_error", last_error)?;

@@ -25,7 +25,7 @@ use super::{
 /// Jobs that wait for the thread before callers wait in turn.
 const QUEUE: usize = 1024;
 /// The longest that a job takes on a disk that is well: opening a large file that was damaged.
-const LIMIT: Duration = Duration::from_secs(30);
+const JOB_TIMEOUT: Duration = Duration::from_secs(30);
 /// Jobs in one transaction: bounds how long the first of them waits for the last.
 const GROUP: usize = 256;
 
@@ -66,7 +66,7 @@ impl Writer {
     pub(super) fn start(file: VaultFile) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new().name("vault".into()).spawn(move || run(file, queue))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), limit: LIMIT })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), limit: JOB_TIMEOUT })
     }
 
     /// Runs `work` on the thread. An error of it undoes what it changed.

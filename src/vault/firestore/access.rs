@@ -187,7 +187,7 @@ fn filtered(name: &str, op: Operator, value: Value) -> Filter {
     Filter { filter_type: Some(FilterType::FieldFilter(filter)) }
 }
 
-fn found(done: Result<(), super::Failure>) -> Result<bool, VaultError> {
+fn found(done: Result<(), super::RpcFailure>) -> Result<bool, VaultError> {
     match done {
         Ok(()) => Ok(true),
         Err(failure) if failure.missing() => Ok(false),

@@ -13,7 +13,7 @@ use firestore::gcloud_sdk::{
 use jiff::Timestamp;
 
 use super::super::{
-    Decision, DocumentKind, Heading, Instance, InstanceId, JournalDocument, Manifest, Notice, Seq, SnapshotId,
+    Decision, DocumentKind, Heading, Instance, InstanceId, JournalDocument, Manifest, Seq, SnapshotId, TenantInfo,
     VaultError,
 };
 use crate::tenant::TenantRecord;
@@ -65,8 +65,8 @@ pub(super) fn decision_fields(decision: &Decision) -> Fields {
     given(all)
 }
 
-pub(super) fn notice_fields(notice: &Notice) -> Fields {
-    let Notice { name, status, last_error, last_error_at, deleted_at, config } = notice;
+pub(super) fn notice_fields(notice: &TenantInfo) -> Fields {
+    let TenantInfo { name, status, last_error, last_error_at, deleted_at, config } = notice;
     let all = [
         ("name", name.as_ref().map(text)),
         ("status", status.as_ref().map(text)),

@@ -17,7 +17,7 @@ use firestore::gcloud_sdk::{
 use super::{
     super::{AppendError, Footing, JournalDocument, Seq, VaultError},
     Firestore, journal_path, snapshot_path,
-    wire::Failure,
+    wire::RpcFailure,
 };
 use crate::{seal::Digest, tenant::TenantId};
 
@@ -57,7 +57,7 @@ pub(super) enum Uncommitted {
     /// The footing is gone.
     Gap,
     /// A document that was to be updated is missing.
-    Missing(Failure),
+    Missing(RpcFailure),
     Vault(VaultError),
 }
 

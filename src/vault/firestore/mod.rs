@@ -28,11 +28,11 @@ use zeroize::Zeroizing;
 use self::{
     document::{Fields, Reader},
     footing::{LastDocuments, Uncommitted},
-    wire::{Failure, Wire},
+    wire::{RpcFailure, Wire},
 };
 use super::{
     AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
-    Notice, RecordText, Seq, SnapshotId, Usage, Vault, VaultError, limits,
+    RecordText, Seq, SnapshotId, TenantInfo, Usage, Vault, VaultError, limits,
 };
 use crate::{
     seal::Digest,
@@ -130,7 +130,7 @@ impl Firestore {
         Ok(count)
     }
 
-    async fn commit(&self, writes: Vec<Write>) -> Result<(), Failure> {
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), RpcFailure> {
         let count = writes.len();
         self.wire.commit(writes).await?;
         self.counters.wrote(count);
@@ -247,7 +247,7 @@ impl Vault for Firestore {
         self.get(&tenant_path(tenant)).await?.map(Reader::tenant).transpose()
     }
 
-    async fn notice(&self, tenant: &TenantId, notice: &Notice) -> Result<(), VaultError> {
+    async fn notice(&self, tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError> {
         limits::notice(notice)?;
         let path = tenant_path(tenant);
         let set = document::notice_fields(notice);

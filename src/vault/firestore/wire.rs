@@ -101,7 +101,7 @@ impl Wire {
     }
 
     /// All writes, or none of them.
-    pub(super) async fn commit(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, Failure> {
+    pub(super) async fn commit(&self, writes: Vec<Write>) -> Result<Vec<WriteResult>, RpcFailure> {
         let request = CommitRequest { database: self.database.clone(), writes, ..Default::default() };
         let answer = self.call(async |mut client| client.commit(self.limited(request)).await).await?;
         Ok(answer.write_results)
@@ -113,7 +113,7 @@ impl Wire {
         writes: Vec<Write>,
         name: String,
         condition: ConditionType,
-    ) -> Result<Vec<WriteResult>, Failure> {
+    ) -> Result<Vec<WriteResult>, RpcFailure> {
         let (database, writes) = (self.database.clone(), writes.into_iter().map(GuardedWrite::from));
         let verification = GuardedWrite::verifying(name, condition);
         let request = GuardedCommit { database, writes: writes.chain([verification]).collect() };
@@ -132,15 +132,15 @@ impl Wire {
     pub(super) async fn takes_verifications(&self, name: String) -> Result<bool, VaultError> {
         match self.commit_after(Vec::new(), name, ConditionType::Exists(true)).await {
             Ok(_) => Ok(true),
-            Err(Failure(status)) => match status.code() {
+            Err(RpcFailure(status)) => match status.code() {
                 Code::NotFound => Ok(true),
                 Code::InvalidArgument | Code::Unimplemented => Ok(false),
-                _ => Err(Failure(status).into()),
+                _ => Err(RpcFailure(status).into()),
             },
         }
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Option<Document>, Failure> {
+    pub(super) async fn get(&self, path: &str) -> Result<Option<Document>, RpcFailure> {
         // Not by GetDocument: there a database that does not exist looks like a document that does not.
         let request = BatchGetDocumentsRequest {
             database: self.database.clone(),
@@ -155,7 +155,7 @@ impl Wire {
     }
 
     /// `parent` is the path of a document, or empty.
-    pub(super) async fn query(&self, parent: &str, query: StructuredQuery) -> Result<Vec<Document>, Failure> {
+    pub(super) async fn query(&self, parent: &str, query: StructuredQuery) -> Result<Vec<Document>, RpcFailure> {
         Ok(self.query_as_of(parent, query).await?.0)
     }
 
@@ -164,7 +164,7 @@ impl Wire {
         &self,
         parent: &str,
         query: StructuredQuery,
-    ) -> Result<(Vec<Document>, Option<Timestamp>), Failure> {
+    ) -> Result<(Vec<Document>, Option<Timestamp>), RpcFailure> {
         let request = RunQueryRequest {
             parent: self.parent(parent),
             query_type: Some(run_query_request::QueryType::StructuredQuery(query)),
@@ -199,7 +199,7 @@ impl Wire {
     }
 
     /// Names of the documents in a collection, in order, those included that only have documents below them.
-    pub(super) async fn names(&self, parent: &str, collection: &str) -> Result<Vec<String>, Failure> {
+    pub(super) async fn names(&self, parent: &str, collection: &str) -> Result<Vec<String>, RpcFailure> {
         let mut request = ListDocumentsRequest {
             parent: self.parent(parent),
             collection_id: collection.into(),
@@ -234,7 +234,7 @@ impl Wire {
     async fn call<T>(
         &self,
         request: impl AsyncFnOnce(Client) -> Result<gcloud_sdk::tonic::Response<T>, Status>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, RpcFailure> {
         let Connection { client, dial, .. } = self.current();
         let answer = deadline(self.time_limit, request(client)).await;
         Ok(self.answered(answer, dial)?.into_inner())
@@ -244,7 +244,7 @@ impl Wire {
     async fn stream<T>(
         &self,
         request: impl AsyncFnOnce(Client) -> Result<gcloud_sdk::tonic::Response<Streaming<T>>, Status>,
-    ) -> Result<Vec<T>, Failure> {
+    ) -> Result<Vec<T>, RpcFailure> {
         let Connection { client, dial, .. } = self.current();
         let mut stream = self.answered(deadline(self.time_limit, request(client)).await, dial)?.into_inner();
         let mut pieces = Vec::new();
@@ -258,7 +258,7 @@ impl Wire {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn answered<T>(&self, answer: Option<Result<T, Status>>, dial: u64) -> Result<T, Failure> {
+    fn answered<T>(&self, answer: Option<Result<T, Status>>, dial: u64) -> Result<T, RpcFailure> {
         let status = match answer {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(status)) => status,
@@ -268,7 +268,7 @@ impl Wire {
         if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) {
             self.redial(dial);
         }
-        Err(Failure(status))
+        Err(RpcFailure(status))
     }
 
     /// Leaves a connection that gave no answer: it may be dead without anybody having been told. Requests under way keep it.
@@ -405,9 +405,9 @@ impl From<Write> for GuardedWrite {
 
 /// A request that was not answered with success.
 #[derive(Debug)]
-pub(super) struct Failure(Status);
+pub(super) struct RpcFailure(Status);
 
-impl Failure {
+impl RpcFailure {
     /// A write required that its document does not exist, and it does. No write of the commit was carried out.
     pub(super) fn exists(&self) -> bool {
         self.0.code() == Code::AlreadyExists
@@ -424,9 +424,9 @@ impl Failure {
     }
 }
 
-impl From<Failure> for VaultError {
+impl From<RpcFailure> for VaultError {
     /// Whatever may have been carried out, or may succeed later, is `Unavailable`.
-    fn from(Failure(status): Failure) -> Self {
+    fn from(RpcFailure(status): RpcFailure) -> Self {
         let text = format!("{:?}: {}", status.code(), status.message());
         match status.code() {
             // Not found: neither document nor precondition, so the database itself.
@@ -528,11 +528,11 @@ mod tests {
         let unknown = [Code::Unknown, Code::DeadlineExceeded, Code::Unavailable, Code::Internal, Code::Cancelled];
         let passing = [Code::Aborted, Code::ResourceExhausted];
         for code in unknown.into_iter().chain(passing) {
-            let error = VaultError::from(Failure(Status::new(code, "")));
+            let error = VaultError::from(RpcFailure(Status::new(code, "")));
             assert!(matches!(error, VaultError::Unavailable(_)), "{error:?}");
         }
         for code in [Code::InvalidArgument, Code::PermissionDenied, Code::Unauthenticated, Code::NotFound] {
-            let error = VaultError::from(Failure(Status::new(code, "")));
+            let error = VaultError::from(RpcFailure(Status::new(code, "")));
             assert!(matches!(error, VaultError::Refused(_)), "{error:?}");
         }
     }

@@ -16,7 +16,7 @@ const UNREACHABLE: Outcome = failed(false, false, None);
 const NOT_NOW: Outcome = failed(false, true, None);
 
 const fn failed(answered: bool, not_now: bool, after: Option<Duration>) -> Outcome {
-    Outcome::Failed(Refusal { answered, not_now, after, status: None, error: String::new() })
+    Outcome::Failed(DeliveryRefusal { answered, not_now, after, status: None, error: String::new() })
 }
 
 /// A queue with a clock of its own and a receiver that decides by the event's number.
@@ -42,7 +42,7 @@ impl World {
     fn land(&mut self, lane: &Arc<str>, job: &Job, outcome: &Outcome) {
         let number = |job: &Job| job.id.0.0 as u64 & 0xffff;
         self.attempts += 1;
-        let Verdict { done, parked } = self.queue.land(lane, job.id, outcome, self.now, self.now, 1.0);
+        let Settlement { done, parked } = self.queue.land(lane, job.id, outcome, self.now, self.now, 1.0);
         self.taken.extend(done.as_ref().map(number));
         self.parked.extend(parked.iter().map(number));
     }
@@ -313,7 +313,7 @@ fn a_window_that_is_full_is_no_reason_to_stand_still() {
 fn what_is_of_now_is_given_up_however_it_is_refused() {
     let mut world = World::new(3);
     let nobody = crate::waha::person::Presences { id: "a".into(), presences: Vec::new() };
-    let news = Source::News(Arc::new(Payload::Presence(nobody)));
+    let news = JobSource::News(Arc::new(Payload::Presence(nobody)));
     let job = Job { id: id(0), source: news, names: vec![EventName::PresenceUpdate], attempts: 0, refusal: None };
     world.queue.push("presences", job, world.now);
     world.run(DAY, |_| NOT_NOW);

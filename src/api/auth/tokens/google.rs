@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::super::Denied;
+use super::super::AuthError;
 use crate::clock::{Clock, Instant};
 
 /// For the whole answer.
@@ -68,7 +68,7 @@ impl PublishedKeys {
     }
 
     /// The key of this id.
-    pub(super) async fn key(&self, kid: &str) -> Result<Arc<DecodingKey>, Denied> {
+    pub(super) async fn key(&self, kid: &str) -> Result<Arc<DecodingKey>, AuthError> {
         let now = self.clock.instant();
         let next = {
             let published = self.published.borrow();
@@ -124,12 +124,12 @@ impl Published {
     }
 
     /// What can be said without another fetch.
-    fn fallback(&self, kid: &str, now: Instant) -> Result<Arc<DecodingKey>, Denied> {
+    fn fallback(&self, kid: &str, now: Instant) -> Result<Arc<DecodingKey>, AuthError> {
         let usable = self.fresh_until.is_some_and(|until| until + GRACE > now);
         match self.keys.get(kid).filter(|_| usable) {
             Some(key) => Ok(key.clone()),
-            None if self.fresh(now) => Err(Denied::Wrong),
-            None => Err(Denied::Unavailable),
+            None if self.fresh(now) => Err(AuthError::Wrong),
+            None => Err(AuthError::Unavailable),
         }
     }
 }

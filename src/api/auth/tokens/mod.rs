@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::google::PublishedKeys;
-use super::{Caller, Denied, Valid};
+use super::{AuthError, Caller, Valid};
 use crate::{
     clock::{Clock, Instant},
     config,
@@ -86,19 +86,19 @@ impl Tokens {
     }
 
     /// Whose token this is.
-    pub async fn open(&self, token: &str) -> Result<Valid, Denied> {
+    pub async fn open(&self, token: &str) -> Result<Valid, AuthError> {
         if token.len() > MAX_LENGTH {
-            return Err(Denied::Wrong);
+            return Err(AuthError::Wrong);
         }
-        let header = decode_header(token).map_err(|_| Denied::Wrong)?;
+        let header = decode_header(token).map_err(|_| AuthError::Wrong)?;
         let (Some(kid), Algorithm::RS256, None) = (header.kid, header.alg, header.crit) else {
-            return Err(Denied::Wrong);
+            return Err(AuthError::Wrong);
         };
         let key = self.google.key(&kid).await?;
-        let claims = decode::<Claims>(token, &key, &self.validation).map_err(|_| Denied::Wrong)?.claims;
-        let expires_at = self.in_time(&claims).ok_or(Denied::Wrong)?;
+        let claims = decode::<Claims>(token, &key, &self.validation).map_err(|_| AuthError::Wrong)?.claims;
+        let expires_at = self.in_time(&claims).ok_or(AuthError::Wrong)?;
         if !(1..=128).contains(&claims.sub.len()) {
-            return Err(Denied::Wrong);
+            return Err(AuthError::Wrong);
         }
         let uid: Arc<str> = claims.sub.into();
         let tenants = match claims.tenants {
@@ -117,7 +117,7 @@ impl Tokens {
         (expires_at > now && begun(claims.iat) && claims.auth_time.is_none_or(begun)).then_some(expires_at)
     }
 
-    async fn memberships(&self, uid: &Arc<str>) -> Result<Arc<BTreeSet<TenantId>>, Denied> {
+    async fn memberships(&self, uid: &Arc<str>) -> Result<Arc<BTreeSet<TenantId>>, AuthError> {
         let now = self.clock.instant();
         let known = self.members().get(uid).cloned();
         let younger = |limit| known.as_ref().filter(|known| now.since(known.read_at) < limit);
@@ -138,7 +138,7 @@ impl Tokens {
             }
             Err(error) => {
                 warn!(%error, "the members of tenants cannot be read");
-                younger(MEMBERS_AT_MOST).map(|known| known.tenants.clone()).ok_or(Denied::Unavailable)
+                younger(MEMBERS_AT_MOST).map(|known| known.tenants.clone()).ok_or(AuthError::Unavailable)
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::{
         service::{
             BotError, Changed,
             records::{self, OrderRecord, Versioned},
-            turn::{self, Cause, Undecided},
+            turn::{self, Cause, DecideError},
         },
     },
     journal::ChangeNo,
@@ -169,8 +169,8 @@ impl BotDesk {
             return Err(BotError::VaultDown);
         }
         self.decide(chat, cause).await.map_err(|undecided| match undecided {
-            Undecided::NotNow(_) => BotError::VaultDown,
-            Undecided::Store(error) => error.into(),
+            DecideError::NotNow(_) => BotError::VaultDown,
+            DecideError::Store(error) => error.into(),
         })
     }
 }

@@ -18,8 +18,8 @@ use whatsapp_rust::{
 pub use self::associations::album;
 
 use crate::message::{
-    Advertisement, Contact, Content, LinkPreview, Location, Media, Order, Poll, Product, Quoted, Target, card,
-    timer::Timer,
+    Advertisement, CatalogOrder, Contact, Content, LinkPreview, Location, Media, MessageTarget, Poll, Product, Quoted,
+    card, timer::Timer,
 };
 
 /// Who reads and who wrote, to say whose message another one is about.
@@ -99,7 +99,7 @@ fn mention_in_status(message: &wa::Message) -> Option<Content> {
     unwrapped(message).any(is_mention).then(|| named_mark("status_mention", None))
 }
 
-fn named_mark(name: &str, target: Option<Target>) -> Content {
+fn named_mark(name: &str, target: Option<MessageTarget>) -> Content {
     Content::Mark { name: name.to_owned(), target, text: String::new() }
 }
 
@@ -120,7 +120,7 @@ pub fn quoted(message: &wa::Message, parties: &Parties<'_>) -> Option<Quoted> {
     let from_me = parties.is_me(&sender);
     let content = context.quoted_message.as_option().and_then(|quoted| content(quoted, parties));
     let content = content.unwrap_or_else(|| Content::plain(""));
-    Some(Quoted { target: Target { id, from_me, sender: sender.to_string() }, content: Box::new(content) })
+    Some(Quoted { target: MessageTarget { id, from_me, sender: sender.to_string() }, content: Box::new(content) })
 }
 
 pub fn is_forwarded(message: &wa::Message) -> bool {
@@ -173,7 +173,7 @@ impl Parties<'_> {
     }
 
     /// Whose message a key means. `from_me` in a key is said by who wrote the key.
-    pub fn target(&self, key: &wa::MessageKey) -> Option<Target> {
+    pub fn target(&self, key: &wa::MessageKey) -> Option<MessageTarget> {
         let id = key.id.clone().filter(|id| !id.is_empty())?;
         let participant: Option<Jid> = key.participant.as_deref().and_then(|jid| jid.parse().ok());
         let own = key.from_me.unwrap_or(false);
@@ -185,7 +185,7 @@ impl Parties<'_> {
             _ => self.me.first().map_or_else(|| self.chat.to_non_ad(), Jid::to_non_ad),
         };
         let from_me = if own { self.from_me } else { self.is_me(&sender) };
-        Some(Target { id, from_me, sender: sender.to_string() })
+        Some(MessageTarget { id, from_me, sender: sender.to_string() })
     }
 }
 
@@ -409,7 +409,7 @@ fn business(base: &wa::Message) -> Option<Content> {
     if let Some(order) = base.order_message.as_option() {
         let title = order.order_title.clone().unwrap_or_default();
         let text = order.message.clone().filter(|text| !text.trim().is_empty());
-        return Some(Content::Order(Order {
+        return Some(Content::Order(CatalogOrder {
             id: order.order_id.clone().unwrap_or_default(),
             text: text.unwrap_or_else(|| title.clone()),
             title,

@@ -59,7 +59,7 @@ fn reaction(key: MessageField<wa::MessageKey>) -> wa::Message {
     wa::Message { reaction_message: MessageField::some(reaction), ..Default::default() }
 }
 
-fn target(content: Option<Content>) -> Target {
+fn target(content: Option<Content>) -> MessageTarget {
     match content.unwrap() {
         Content::Reaction { target, .. } | Content::Revoke { target } | Content::Edit { target, .. } => target,
         other => panic!("{other:?}"),
@@ -295,7 +295,7 @@ fn a_picture_in_hd_is_one_message() {
         };
         let child = wa::Message { associated_child_message: wrapped(within), ..Default::default() };
         for child in [child, without] {
-            let target = Target { id: "SD".into(), from_me: false, sender: world.customer.to_string() };
+            let target = MessageTarget { id: "SD".into(), from_me: false, sender: world.customer.to_string() };
             assert_eq!(content(&child, &world.by_customer()), Some(named_mark(name, Some(target))));
         }
     }
