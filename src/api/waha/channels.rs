@@ -118,7 +118,7 @@ macro_rules! follower {
             For { tenant, .. }: For<Controlling>,
             Path(named): Path<ChannelPath>,
         ) -> Result<Created<Success>, Problem> {
-            app.fleet.known(&tenant).await?.$call(&named.id, $on).await?;
+            app.fleet.open_known(&tenant).await?.$call(&named.id, $on).await?;
             Ok(Created(Success::YES))
         }
     };

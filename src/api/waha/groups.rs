@@ -270,7 +270,7 @@ macro_rules! setting {
             Path(named): Path<GroupPath>,
         ) -> Result<Json<$form>, Problem> {
             let of: fn(GroupSettings) -> bool = $of;
-            Ok(Json($form { on: of(app.fleet.known(&tenant).await?.group(&named.jid()).await?.settings) }))
+            Ok(Json($form { on: of(app.fleet.open_known(&tenant).await?.group(&named.jid()).await?.settings) }))
         }
 
         #[doc = concat!("`PUT /api/{session}/groups/{id}/settings/security/", $path, "`")]
@@ -280,7 +280,7 @@ macro_rules! setting {
             Path(named): Path<GroupPath>,
             Body(new): Body<$form>,
         ) -> Result<Json<Success>, Problem> {
-            app.fleet.known(&tenant).await?.set_in_group(&named.jid(), $setting(new.on)).await?;
+            app.fleet.open_known(&tenant).await?.set_in_group(&named.jid(), $setting(new.on)).await?;
             Ok(Json(Success::YES))
         }
     };
@@ -364,7 +364,7 @@ macro_rules! change {
             Body(members): Body<Members>,
         ) -> Result<Created<Vec<Changed>>, Problem> {
             let who = people(&app, &tenant, members.participants).await?;
-            let session = app.fleet.known(&tenant).await?;
+            let session = app.fleet.open_known(&tenant).await?;
             changed(&session, &named, $change, &who).await
         }
     };
