@@ -60,6 +60,11 @@ async fn people_and_all_of_a_group_are_mentioned_wherever_words_are() {
     assert_eq!(status, 200, "{edit}");
     is_named(id_of(&edit), "/edited_message/extended_text_message/context_info").await;
 
+    // A group is nobody.
+    let mut refused = text.clone();
+    refused["mentions"] = json!([group]);
+    let (status, refused) = ask(Method::POST, "/api/sendText", refused).await;
+    assert_eq!((status, &refused["errors"][0]["field"]), (400, &json!("mentions")), "{refused}");
     // A chat with a person has no "all".
     let mut refused = text;
     refused["chatId"] = json!(format!("{}@c.us", scene.customer));
