@@ -83,20 +83,27 @@ pub struct KeyPath {
 impl KeyRequest {
     /// What is asked for; `now` is what the key has.
     fn rights(&self, now: Option<&Rights>) -> Result<Rights, Problem> {
-        if self.is_admin {
-            return Ok(Rights::Admin);
-        }
-        let invalid = |field: &'static str, message: String| {
-            Problem::invalid(message.clone(), vec![FieldError { field: field.into(), message }])
+        let invalid = |field: &'static str, message: &str| {
+            Problem::invalid(
+                format!("{field} {message}"),
+                vec![FieldError { field: field.into(), message: message.into() }],
+            )
         };
         let session = self.session.as_deref().filter(|session| !session.is_empty());
+        if self.is_admin {
+            // The key would open all other sessions as well.
+            return match session {
+                Some(_) => Err(invalid("session", "goes with no admin's key: that is of all sessions")),
+                None => Ok(Rights::Admin),
+            };
+        }
         if self.actions.is_some_and(|actions| actions.metrics == Some(true)) {
             let alone = Actions { metrics: Some(true), ..Actions::default() };
             let others = self.actions.map(Actions::asked_for);
             return match session {
-                Some(_) => Err(invalid("session", "goes with no key for metrics: that is of all sessions".into())),
+                Some(_) => Err(invalid("session", "goes with no key for metrics: that is of all sessions")),
                 None if others != Some(alone) => {
-                    Err(invalid("actions.metrics", "goes with no other action: make two keys".into()))
+                    Err(invalid("actions.metrics", "goes with no other action: make two keys"))
                 }
                 None => Ok(Rights::Metrics),
             };
@@ -105,9 +112,9 @@ impl KeyRequest {
         if let (None, None, Some(Rights::Metrics)) = (session, self.actions, now) {
             return Ok(Rights::Metrics);
         }
-        let session = session.ok_or_else(|| invalid("session", "is required, unless isAdmin".into()))?;
+        let session = session.ok_or_else(|| invalid("session", "is required, unless isAdmin"))?;
         let tenant =
-            session.parse().map_err(|error: crate::tenant::InvalidTenantId| invalid("session", error.to_string()))?;
+            session.parse().map_err(|error: crate::tenant::InvalidTenantId| invalid("session", &error.to_string()))?;
         let Some(actions) = self.actions else {
             let scopes = match now {
                 Some(Rights::Tenant { scopes, .. }) => scopes.clone(),
@@ -120,7 +127,7 @@ impl KeyRequest {
             [("actions.setting", actions.setting), ("actions.app", actions.app), ("actions.delete", actions.delete)];
         for (field, asked) in with_control {
             if asked.is_some_and(|asked| asked != control) {
-                return Err(invalid(field, "goes with actions.control here: leave it out, or set both alike".into()));
+                return Err(invalid(field, "goes with actions.control here: leave it out, or set both alike"));
             }
         }
         let asked = [(Scope::Read, actions.read), (Scope::Send, actions.send), (Scope::Control, actions.control)];
@@ -276,6 +283,14 @@ mod tests {
         for session in [Value::Null, json!(""), json!("../etc"), json!("sessions")] {
             assert!(rights(json!({ "session": session })).is_err(), "{session}");
         }
-        assert_eq!(rights(json!({ "isAdmin": true, "session": "" })).unwrap(), Rights::Admin);
+        for session in [Value::Null, json!("")] {
+            assert_eq!(rights(json!({ "isAdmin": true, "session": session })).unwrap(), Rights::Admin);
+        }
+        let named = rights(json!({ "isAdmin": true, "session": "trattoria" })).unwrap_err();
+        let unnamed = rights(json!({})).unwrap_err();
+        for problem in [named, unnamed] {
+            let answer = format!("{problem:?}");
+            assert!(answer.contains("session"), "{answer}");
+        }
     }
 }

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use crate::{
     message::{self, Address, Advertisement, Content, Delivery, EventId, Failure, history, media::Links},
+    pacing::Held,
+    session::Session,
     tenant::TenantId,
 };
 
@@ -73,6 +75,9 @@ pub struct Entry {
     /// Why, when it has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
+    /// Why it waits to be sent and until when, where a limit keeps it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<Held>,
     edited: bool,
     /// Deleted for everyone.
     revoked: bool,
@@ -137,8 +142,10 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
     }
 }
 
-pub fn entry(tenant: &TenantId, entry: history::HistoryEntry, links: &Links) -> Entry {
+pub fn entry(session: &Session, tenant: &TenantId, entry: history::HistoryEntry, links: &Links) -> Entry {
     let status = entry.message.from_me.then(|| entry.delivery());
+    let waits = entry.status == Some(Delivery::Accepted);
+    let waiting = if waits { session.held(&entry.message.id) } else { None };
     let history::HistoryEntry {
         event: cursor,
         past: _,
@@ -157,6 +164,7 @@ pub fn entry(tenant: &TenantId, entry: history::HistoryEntry, links: &Links) -> 
         message: message(tenant, about, links),
         status,
         failure,
+        waiting,
         edited,
         revoked,
         reactions: reactions.into_iter().map(reaction).collect(),

@@ -63,6 +63,7 @@ pub struct Tenant {
     /// Digits.
     phone_number: Option<String>,
     connected_at: Option<jiff::Timestamp>,
+    /// Why it was last disconnected. Null while it is connected here: that is over.
     last_error: Option<String>,
     last_error_at: Option<jiff::Timestamp>,
 }
@@ -109,6 +110,7 @@ pub async fn stats(State(app): State<App>, caller: Caller) -> Result<Json<Totals
 fn form(fleet: &Fleet, record: TenantRecord) -> Tenant {
     let live = fleet.status(&record.id);
     let state = live.as_ref().map_or(session::State::Stopped, |live| live.state);
+    let connected = state == session::State::Working;
     // One that is connected, and has no place here, was paired at another process since this one began.
     let elsewhere = || record.whatsapp_connected.then(|| session::End::Moved.to_string());
     Tenant {
@@ -116,12 +118,12 @@ fn form(fleet: &Fleet, record: TenantRecord) -> Tenant {
         name: record.name.filter(|name| !name.is_empty()),
         status: record.status,
         whatsapp_connected: record.whatsapp_connected,
-        connected: state == session::State::Working,
+        connected,
         state,
         reason: live.map(|live| live.reason).or_else(elsewhere),
         phone_number: record.phone_number,
         connected_at: record.connected_at,
-        last_error: record.last_error,
-        last_error_at: record.last_error_at,
+        last_error: record.last_error.filter(|_| !connected),
+        last_error_at: record.last_error_at.filter(|_| !connected),
     }
 }

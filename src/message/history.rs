@@ -152,6 +152,8 @@ struct Fates {
     /// Of texts in there, those too that are gone.
     edited_bytes: usize,
     revoked: HashSet<MessageKey>,
+    /// By chat and message: what the tenant, as an admin of a group, deleted of others.
+    removed: HashSet<(String, String)>,
     /// By chat and message.
     reactions: HashMap<(String, String), Vec<Reaction>>,
     votes: HashMap<(String, String), Vec<Vote>>,
@@ -536,6 +538,11 @@ impl Fates {
                 }
                 None
             }
+            // WhatsApp took it from an admin. What another admin deletes is not believed: nothing here says who is one.
+            Content::Revoke { target } if message.from_me && message.is_group && !target.from_me => {
+                self.removed.insert((message.chat.clone(), target.id.clone()));
+                None
+            }
             Content::Revoke { target } => {
                 self.revoked.insert(MessageKey::named_by(&message, target.id.clone()));
                 None
@@ -575,6 +582,7 @@ impl Fates {
         let mut votes = self.votes.remove(&named).unwrap_or_default();
         votes.retain(|vote| !vote.options.is_empty());
         let fate = self.status.remove(&message.id);
+        let revoked = self.revoked.remove(&place) || !message.from_me && self.removed.remove(&named);
         HistoryEntry {
             event,
             past: false,
@@ -582,7 +590,7 @@ impl Fates {
             is_ours: fate.as_ref().is_some_and(|fate| fate.is_ours),
             failure: fate.and_then(|fate| fate.failure),
             edited,
-            revoked: self.revoked.remove(&place),
+            revoked,
             reactions,
             votes,
             message,
@@ -732,6 +740,36 @@ mod tests {
         ]);
         let original = shown.iter().find(|entry| entry.message.id == "A").unwrap();
         assert_eq!((original.message.content.text(), original.edited, original.revoked), ("a table", false, false));
+    }
+
+    #[test]
+    fn an_admins_deletions_count_in_a_group() {
+        const GROUP: &str = "120363000000000001@g.us";
+        let there = |message: Message| Message { is_group: true, ..message };
+        let theirs =
+            |id: &str| EventBody::Received { message: there(message(id, GROUP, CHAT, false, text("free pizza"))) };
+        let revoke = |id: &str, about: &str, sender: &str, from_me| {
+            there(message(id, GROUP, sender, from_me, Content::Revoke { target: target(about) }))
+        };
+        let ours = |id: &str, about: &str| EventBody::Sent { message: revoke(id, about, "me", true) };
+        let status = EventBody::Status {
+            message_id: "Z".into(),
+            chat: GROUP.into(),
+            status: Delivery::Failed,
+            by: None,
+            failure: Some(crate::message::FailureReason::Expired.into()),
+        };
+        let shown = shown(vec![
+            theirs("A"),
+            theirs("B"),
+            theirs("C"),
+            ours("X", "A"),
+            EventBody::Received { message: revoke("Y", "B", "573000000000@s.whatsapp.net", false) },
+            ours("Z", "C"),
+            status,
+        ]);
+        let shown: Vec<_> = shown.iter().map(|entry| (&*entry.message.id, entry.revoked)).collect();
+        assert_eq!(shown, [("C", false), ("B", false), ("A", true)]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub enum TargetError {
     UserInfo,
     #[error("names a port that is not allowed")]
     Port,
-    #[error("leads to an address that is not allowed")]
+    #[error("leads to an address that is not allowed (see outbound.allow)")]
     Address,
 }
 

@@ -199,6 +199,26 @@ async fn a_customers_edit_of_a_caption_keeps_the_file() {
         (&expected, &json!(true), &before["mediaUrl"])
     );
     assert_eq!(scene.bytes(after["mediaUrl"].as_str().unwrap()).await, data);
+    // Passed on, it says what it says now.
+    let of_customer = format!("false_{}@c.us_{id}", scene.customer);
+    let forward = json!({ "messageId": of_customer });
+    let (status, answer) = scene.post("/api/forwardMessage", forward.clone()).await;
+    assert!(status.is_success(), "{answer}");
+    let passed = scene.arrived(&id_of(&answer)).await;
+    assert_eq!((passed.kind.as_str(), &passed.fields["caption"]), ("image", &json!("Margherita")), "{passed:#?}");
+    // What its author has deleted nobody passes on, quotes or pins.
+    let gone = network.customer_send(&scene.customer, &scene.tenant.number, Say::revoke(&id)).await.unwrap();
+    scene.seen(&gone).await;
+    let pin = format!("/api/{TENANT}/chats/{}@c.us/messages/{of_customer}/pin", scene.customer);
+    let asked = [
+        ("/api/forwardMessage", forward),
+        ("/api/sendText", json!({ "text": "which one?", "reply_to": of_customer })),
+        (pin.as_str(), json!({ "duration": 86400 })),
+    ];
+    for (path, body) in asked {
+        let (status, answer) = scene.post(path, body).await;
+        assert_eq!((status.as_u16(), &answer["code"]), (404, &json!("unknown_message")), "{path}: {answer}");
+    }
     scene.end().await;
 }
 

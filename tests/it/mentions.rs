@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::media::{PDF, Scene, TENANT, base64, file, form, picture};
+use crate::{
+    media::{PDF, Scene, TENANT, base64, file, form, picture},
+    stage::LIMIT,
+};
 
 /// WhatsApp's id of an accepted message of a group, where WAHA's ends in who wrote it.
 fn id_of(answer: &Value) -> &str {
@@ -60,6 +63,24 @@ async fn people_and_all_of_a_group_are_mentioned_wherever_words_are() {
     assert_eq!(status, 200, "{edit}");
     is_named(id_of(&edit), "/edited_message/extended_text_message/context_info").await;
 
+    // A reaction to a member's message whose id does not say who wrote it.
+    let said = network.customer_send(&scene.customer, &group, "and the wine?").await.unwrap();
+    let path = format!("/api/baileys/messages?tenantId={TENANT}&chatId={group}&limit=1");
+    let came = async || scene.get(&path).await.json::<Value>().await.unwrap()["messages"][0]["id"] == json!(said);
+    sessiond::demo::until(LIMIT, "the member's word", came).await.unwrap();
+    let like = |id: &str| json!({ "session": TENANT, "messageId": format!("false_{group}_{id}"), "reaction": "👍" });
+    let (status, liked) = ask(Method::PUT, "/api/reaction", like(&said)).await;
+    assert_eq!(status, 200, "{liked}");
+    let liked = scene.arrived(id_of(&liked)).await;
+    let author = liked.fields.pointer("/key/participant").and_then(Value::as_str);
+    assert!(author.is_some_and(|author| !author.ends_with("@g.us")), "{:#}", liked.fields);
+    let (status, refused) = ask(Method::PUT, "/api/reaction", like("3EB0000000000000000000")).await;
+    assert_eq!((status, &refused["errors"][0]["field"]), (400, &json!("messageId")), "{refused}");
+    // A group is nobody.
+    let mut refused = text.clone();
+    refused["mentions"] = json!([group]);
+    let (status, refused) = ask(Method::POST, "/api/sendText", refused).await;
+    assert_eq!((status, &refused["errors"][0]["field"]), (400, &json!("mentions")), "{refused}");
     // A chat with a person has no "all".
     let mut refused = text;
     refused["chatId"] = json!(format!("{}@c.us", scene.customer));

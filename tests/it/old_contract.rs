@@ -72,6 +72,8 @@ async fn the_connect_page_pairs_with_its_real_timing() {
     assert_eq!((&status["connected"], &status["phoneNumber"]), (&json!(true), &json!(phone.number)));
     let profile = get(&stage, "/api/baileys/profile?tenantId=trattoria").await;
     assert_eq!((&profile["phoneNumber"], &profile["name"]), (&json!(phone.number), &json!("Trattoria")));
+    let no_qr = stage.dashboard.get("/api/trattoria/auth/qr").await.unwrap();
+    assert_eq!((no_qr.status, &no_qr.body["code"]), (409, &json!("paired")), "{}", no_qr.body);
     daemon.kill().await.unwrap();
 }
 

@@ -149,7 +149,8 @@ async fn a_name_of_this_machine_is_not_reached() {
     conversation.customers_write(&stage.network, 1).await.unwrap();
     let refused = async || {
         let (_, shown) = ask(&stage, "GET", "/api/trattoria/webhooks", None).await;
-        shown["webhooks"][0]["status"]["lastError"] == "the target leads to an address that is not allowed"
+        shown["webhooks"][0]["status"]["lastError"]
+            == "the target leads to an address that is not allowed (see outbound.allow)"
     };
     until(LIMIT, "the refusal", refused).await.unwrap();
     assert!(receiver.posts().is_empty());

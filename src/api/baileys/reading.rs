@@ -102,10 +102,10 @@ pub async fn conversations(
     Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<ChatsPage>>,
 ) -> Result<Json<Conversations>, Problem> {
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    let chats = match app.fleet.serving(&tenant).await? {
-        Some(session) => session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?,
-        None => Vec::new(),
+    let Some(session) = app.fleet.serving(&tenant).await? else {
+        return Ok(Json(Conversations { count: 0, conversations: Vec::new(), limit }));
     };
+    let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;
     let links = &app.fleet.env().media.links;
     let form = |chat: ChatSummary| Conversation {
         phone: old_form::phone(&chat.id),
@@ -113,7 +113,7 @@ pub async fn conversations(
         id: chat.id,
         name: chat.name,
         ephemeral_expiration: chat.timer,
-        last_message: old_form::entry(&tenant, chat.last, links),
+        last_message: old_form::entry(&session, &tenant, chat.last, links),
     };
     let conversations: Vec<_> = chats.into_iter().map(form).collect();
     Ok(Json(Conversations { count: conversations.len(), conversations, limit }))
@@ -162,7 +162,8 @@ pub async fn messages(
     let frame = Frame { head: r#"{"messages":["#.into(), tail: Box::new(tail) };
     let Some(session) = session else { return Ok(Streamed::empty(frame)) };
     let links = app.fleet.env().media.links.clone();
-    stream::messages(&session, query, frame, move |entry| old_form::entry(&tenant, entry, &links)).await
+    let of = session.clone();
+    stream::messages(&session, query, frame, move |entry| old_form::entry(&of, &tenant, entry, &links)).await
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -43,6 +43,8 @@ pub struct BaileysAddressed {
     /// Seconds that it may wait to be sent; after that it has failed. At the most, and without it, as many as the daemon allows (a day).
     #[schemars(range(min = 1))]
     ttl: Option<u64>,
+    /// A program says it, and no human: the bot stays in the chat.
+    bot: Option<bool>,
     /// It comes as a human would write it: what came is marked as read, somebody types for a while, then it goes. Without it: at once.
     humanize: Option<bool>,
 }
@@ -145,7 +147,7 @@ async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &Idemp
     fn given(text: Option<&str>) -> Option<&str> {
         text.filter(|text| !text.is_empty())
     }
-    let (BaileysAddressed { to, kind, media_url, ttl, humanize, .. }, text) = send.parts();
+    let (BaileysAddressed { to, kind, media_url, ttl, bot, humanize, .. }, text) = send.parts();
     let (Some(to), Some(text)) = (given(to.as_deref()), given(text)) else { return Err(send.flaws()) };
     // The old service sent the words and let the rest go: better to say so than to call half a message a success.
     let is_text = given(kind.as_deref()).is_none_or(|kind| kind == "text");
@@ -159,7 +161,7 @@ async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &Idemp
         answers: None,
         id: None,
         ttl: waha::ttl(*ttl)?,
-        from_bot: false,
+        from_bot: bot.unwrap_or_default(),
         humanize: waha::humanize(*humanize),
     };
     Ok(app.fleet.send(tenant, &request, key.as_deref()).await??)
@@ -171,7 +173,7 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
     let wrong = |field: &'static str, message: &str| {
         Problem::invalid(SendText::MISSING, vec![FieldError { field: field.into(), message: message.into() }])
     };
-    let SendText { to: BaileysAddressed { to, kind, media_url, caption, ttl, humanize, .. }, text } = send;
+    let SendText { to: BaileysAddressed { to, kind, media_url, caption, ttl, bot, humanize, .. }, text } = send;
     let to = given(to).ok_or_else(|| wrong("to", "is required"))?;
     let kind = match given(kind).as_deref() {
         None | Some("text" | "media") => AttachmentKind::Any,
@@ -193,7 +195,7 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
         answers: None,
         id: None,
         ttl: waha::ttl(ttl)?,
-        from_bot: false,
+        from_bot: bot.unwrap_or_default(),
         humanize: waha::humanize(humanize),
     };
     Ok(app.fleet.send_file(tenant, &request, source, key.as_deref()).await??)

@@ -155,7 +155,11 @@ pub(super) async fn mentions(app: &App, tenant: &TenantId, named: Option<Vec<Str
     let before = people.len();
     people.retain(|one| one != "all");
     let everybody = people.len() < before;
-    Ok(Mentions { people: conversations(app, tenant, "mentions", &people).await?, everybody })
+    let people: Vec<String> = conversations(app, tenant, "mentions", &people).await?;
+    if people.iter().any(|one| ["@g.us", "@newsletter", "@broadcast"].iter().any(|server| one.ends_with(server))) {
+        return Err(flaw("mentions", "expected people, or \"all\" of a group"));
+    }
+    Ok(Mentions { people, everybody })
 }
 
 /// A message's id in WAHA's form, which says who wrote it.

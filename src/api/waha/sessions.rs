@@ -566,8 +566,15 @@ pub async fn qr(
 ) -> Result<QrPicture, Problem> {
     still_looks(&app, &tenant).await?;
     let now = app.fleet.env().clock.now();
-    let qr = status(&app, &tenant).await?.and_then(|status| status.qr).filter(|qr| qr.expires_at > now);
-    let no_code = || Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again");
+    let status = status(&app, &tenant).await?;
+    let is_paired = status.as_ref().is_some_and(|status| status.paired);
+    let qr = status.and_then(|status| status.qr).filter(|qr| qr.expires_at > now);
+    let no_code = || {
+        if is_paired {
+            return Problem::conflict("paired", "The session is paired already", "there is no QR code to scan");
+        }
+        Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again")
+    };
     let qr = qr.ok_or_else(no_code)?;
     if form.format.as_deref() == Some("raw") {
         return Ok(QrPicture::Raw(qr.code.expose().to_owned()));

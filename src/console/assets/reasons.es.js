@@ -78,7 +78,7 @@ export default [
   ["the target must begin with http:// or https://", "el destino debe empezar con http:// o https://"],
   ["the target must not carry a user name or a password", "el destino no puede llevar usuario o contraseña"],
   ["the target names a port that is not allowed", "el destino nombra un puerto que no está permitido"],
-  ["the target leads to an address that is not allowed", "el destino lleva a una dirección que no está permitida"],
+  ["the target leads to an address that is not allowed (see outbound.allow)", "el destino lleva a una dirección que no está permitida (vea outbound.allow)"],
 
   // Una frase dentro de otra: al final, para que antes se busque la entera.
   ["{reason}; scan again", "{reason}; escanee otra vez"],

@@ -462,7 +462,7 @@ export default {
   "server.expected a number from 0 to 3600": "Give a number from 0 to 3600.",
   "server.expected at most 4096 bytes": "Use at most 4096 bytes.",
   "server.expected a text of at most 4096 bytes": "Use at most 4096 bytes.",
-  "server.leads to an address that is not allowed": "It leads to an address that is not allowed.",
+  "server.leads to an address that is not allowed (see outbound.allow)": "It leads to an address that is not allowed: outbound.allow opens it.",
   "server.names a port that is not allowed": "This port is not allowed.",
   "server.must not carry a user name or a password": "It must not carry a user name or a password.",
   "server.must begin with http:// or https://": "It must begin with http:// or https://.",

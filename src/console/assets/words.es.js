@@ -462,7 +462,7 @@ export default {
   "server.expected a number from 0 to 3600": "Escriba un número de 0 a 3600.",
   "server.expected at most 4096 bytes": "Use como máximo 4096 bytes.",
   "server.expected a text of at most 4096 bytes": "Use como máximo 4096 bytes.",
-  "server.leads to an address that is not allowed": "Lleva a una dirección que no está permitida.",
+  "server.leads to an address that is not allowed (see outbound.allow)": "Lleva a una dirección que no está permitida: outbound.allow la abre.",
   "server.names a port that is not allowed": "Ese puerto no está permitido.",
   "server.must not carry a user name or a password": "No puede llevar usuario o contraseña.",
   "server.must begin with http:// or https://": "Debe empezar con http:// o https://.",

@@ -1,4 +1,5 @@
-//! Edits of messages: of what WhatsApp takes one, until when, and in which form; and the file of which a customer edits the caption.
+//! Edits of messages: of what WhatsApp takes one, until when, and in which form; the file of which a customer edits the caption; and how
+//! a message stands after its edits, for whoever quotes it or passes it on.
 //!
 //! WhatsApp confirms an edit of anything, at any time. Phones ignore one that comes late, or that has another form than what it
 //! edits: it would have been reported as done.
@@ -19,6 +20,7 @@ use super::content;
 use crate::{
     message::{Content, Draft, Flaw, Inbox, Message, MessageTarget, Outbox, history},
     session::{AcceptError, Session},
+    store::StoreError,
 };
 
 /// A message that the tenant may edit.
@@ -52,12 +54,53 @@ impl Session {
             let is_own = known.first().is_some_and(|entry| entry.message.from_me);
             return Err(if is_own { AcceptError::EditTooLate(window) } else { AcceptError::UnknownMessage });
         };
+        self.undeleted(chat, target).await?;
         let left = match sent_at_ms {
             Some(sent) => Some(left(sent, now, window).ok_or(AcceptError::EditTooLate(window))?),
             None => None,
         };
         let original = codec::message_decode(&body).map_err(|_| AcceptError::UnknownMessage)?;
         Ok(Some(Editable { target: target.clone(), original, left }))
+    }
+
+    /// A message with what became of it, as far as its events are kept. Refused, when it was deleted for everyone: nobody is to read it,
+    /// or about it, any more.
+    pub(in crate::session) async fn undeleted(
+        &self,
+        chat: &Jid,
+        target: &MessageTarget,
+    ) -> Result<Option<history::HistoryEntry>, AcceptError> {
+        // Also of a conversation that was cleared.
+        let query = history::MessageQuery {
+            chat: Some(chat.to_string()),
+            id: Some(target.id.clone()),
+            from_me: Some(target.from_me),
+            limit: 1,
+            ..history::MessageQuery::default()
+        };
+        let unreadable = |error: StoreError| self.lookup_error(&error);
+        let Some(entry) = history::messages(&self.0.log, &query).await.map_err(unreadable)?.pop() else {
+            return Ok(None);
+        };
+        // Members of a group choose the ids of what they write: another one may have chosen the same. Who names no author means any.
+        if entry.message.is_group && !target.from_me && target.sender != entry.message.chat {
+            let names = self.0.store.names(&target.sender).await.map_err(unreadable)?;
+            if !names.contains(&entry.message.sender) {
+                return Ok(None);
+            }
+        }
+        if entry.revoked { Err(AcceptError::UnknownMessage) } else { Ok(Some(entry)) }
+    }
+
+    /// A message as everybody sees it now: with its last edit.
+    pub(in crate::session) async fn as_it_stands(
+        &self,
+        chat: &Jid,
+        target: &MessageTarget,
+        original: wa::Message,
+    ) -> Result<wa::Message, AcceptError> {
+        let Some(entry) = self.undeleted(chat, target).await? else { return Ok(original) };
+        Ok(amended(original, &entry))
     }
 
     /// A message that the tenant wrote, here or on its phone, and since when WhatsApp has it.
@@ -105,6 +148,17 @@ pub fn edited(original: &wa::Message, text: &str) -> Result<wa::Message, Flaw> {
         return Ok(wa::Message { document_with_caption_message: MessageField::some(wrapper), ..Default::default() });
     }
     Err(Flaw { field: "messageId", expected: "a text, or a picture, video or document with its caption".into() })
+}
+
+/// With the words that its last edit gave it.
+fn amended(original: wa::Message, entry: &history::HistoryEntry) -> wa::Message {
+    let content = &entry.message.content;
+    // Made anew, what may be seen once would not say so any more.
+    let is_once = content.media().is_some_and(|media| media.view_once);
+    if !entry.edited || is_once {
+        return original;
+    }
+    edited(&original, content.text()).unwrap_or(original)
 }
 
 /// A customer's edit of a caption names the caption, and no file: whoever is told of it gets the file as it was, with the new words.

@@ -32,6 +32,9 @@ use crate::{
 
 const NOT_OURS: &str = "only own messages can be deleted for everyone in a chat with a person";
 
+const NO_AUTHOR: &str =
+    "in a group the id names who wrote the message (false_{group}_{id}_{author}), unless the message is kept here";
+
 /// How long a consumer waits for a message to be durable before it is told that nobody knows.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -222,7 +225,9 @@ impl Session {
         request.check()?;
         let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         let names = self.addressee(&request.to, Some(&id)).await?;
-        let (chat, request) = (names[0].clone(), &under_name(request, &names, 0));
+        let (chat, mut request) = (names[0].clone(), under_name(request, &names, 0));
+        self.name_author(&chat, &mut request.draft).await?;
+        let request = &request;
         status_broadcast::check(&chat, &request.draft)?;
         if let Draft::Revoke { target } = &request.draft
             && !target.from_me
@@ -245,18 +250,6 @@ impl Session {
         let mut secret = [0; 32];
         rand::rng().fill_bytes(&mut secret);
         let now = inner.env.clock.now();
-        let answers = match &request.answers {
-            Some(id) => Some(self.original(&chat, id, &me).await?),
-            None => None,
-        };
-        let about = match &request.draft {
-            Draft::Vote { poll, .. } => Some(self.original(&chat, poll, &me).await?),
-            Draft::Forward { chat, id } => {
-                let chat = chat.parse().map_err(|_| AcceptError::UnknownMessage)?;
-                Some(self.original(&chat, id, &me).await?)
-            }
-            _ => None,
-        };
         let all_names: Vec<String> = names.iter().map(Jid::to_string).collect();
         let unreadable = |error: StoreError| self.lookup_error(&error);
         // Side by side: each waits for its turn on the store's thread, and for nothing else.
@@ -265,6 +258,24 @@ impl Session {
             inner.store.own_account().map_err(unreadable),
             timer::of(&inner.store, &all_names).map_err(unreadable),
         )?;
+        // A repeat is what was accepted, whatever has become since of the message that it is about.
+        let is_repeat = known.is_some();
+        let answers = match &request.answers {
+            Some(id) => Some(self.original(&chat, id, &me, is_repeat).await?),
+            None => None,
+        };
+        let about = match &request.draft {
+            Draft::Vote { poll, .. } => Some(self.original(&chat, poll, &me, true).await?),
+            Draft::Forward { chat, id } => {
+                let chat = chat.parse().map_err(|_| AcceptError::UnknownMessage)?;
+                Some(self.original(&chat, id, &me, is_repeat).await?)
+            }
+            Draft::Pin { target, seconds: Some(_) } if !is_repeat => {
+                self.undeleted(&chat, target).await?;
+                None
+            }
+            _ => None,
+        };
         let digest = digest_of(known.as_ref(), &names, request);
         match &known {
             Some(known) if known.digest == digest && self.is_of_former_account(known).await? => {
@@ -458,19 +469,52 @@ impl Session {
         MessageTarget { id: id.to_owned(), from_me, sender }
     }
 
-    /// A message of a chat by its id, with who wrote it.
-    async fn original(&self, chat: &Jid, id: &str, me: &Jid) -> Result<(MessageTarget, wa::Message), AcceptError> {
+    /// In a group a message is named with its author. Who knows only its id leaves him out: then he is looked up.
+    async fn name_author(&self, chat: &Jid, draft: &mut Draft) -> Result<(), AcceptError> {
+        let group = chat.to_string();
+        let Some(target) = draft.target_mut().filter(|target| !target.from_me && target.sender == group) else {
+            return Ok(());
+        };
+        if chat.server != Server::Group {
+            return Ok(());
+        }
+        let unreadable = |error: StoreError| self.lookup_error(&error);
+        let found = self.0.inbox.find(&group, &target.id).await.map_err(unreadable)?;
+        let author = match found {
+            Some(found) => Some(found.sender).filter(|_| !found.from_me),
+            // Its events are kept for longer than the message is whole.
+            None => self.undeleted(chat, target).await?.map(|entry| entry.message.sender),
+        };
+        let author = author.ok_or_else(|| Flaw { field: "messageId", expected: NO_AUTHOR.into() })?;
+        target.sender = author.parse::<Jid>().map_or(author, |jid| jid.to_non_ad_string());
+        Ok(())
+    }
+
+    /// A message of a chat by its id, with who wrote it; as everybody sees it now, or `as_it_was`.
+    async fn original(
+        &self,
+        chat: &Jid,
+        id: &str,
+        me: &Jid,
+        as_it_was: bool,
+    ) -> Result<(MessageTarget, wa::Message), AcceptError> {
+        let (target, body) = self.kept(chat, id, me).await?;
+        let message = codec::message_decode(&body).map_err(|_| AcceptError::UnknownMessage)?;
+        let message = if as_it_was { message } else { self.as_it_stands(chat, &target, message).await? };
+        Ok((target, message))
+    }
+
+    /// The whole protobuf of a message of a chat, as it came or went, with who wrote it.
+    async fn kept(&self, chat: &Jid, id: &str, me: &Jid) -> Result<(MessageTarget, bytes::Bytes), AcceptError> {
         let inner = &self.0;
         let unreadable = |error: StoreError| self.lookup_error(&error);
         if let Some(body) = inner.outbox.body(id).await.map_err(unreadable)? {
-            let target = MessageTarget { id: id.to_owned(), from_me: true, sender: me.to_string() };
-            return Ok((target, codec::message_decode(&body).map_err(|_| AcceptError::UnknownMessage)?));
+            return Ok((MessageTarget { id: id.to_owned(), from_me: true, sender: me.to_string() }, body));
         }
         for name in inner.names_of(chat).await.map_err(unreadable)? {
             if let Some(found) = inner.inbox.find(&name.to_string(), id).await.map_err(unreadable)? {
                 let sender = found.sender.parse::<Jid>().map_or(found.sender, |jid| jid.to_non_ad_string());
-                let target = MessageTarget { id: id.to_owned(), from_me: found.from_me, sender };
-                return Ok((target, codec::message_decode(&found.body).map_err(|_| AcceptError::UnknownMessage)?));
+                return Ok((MessageTarget { id: id.to_owned(), from_me: found.from_me, sender }, found.body));
             }
         }
         Err(AcceptError::UnknownMessage)

@@ -59,6 +59,12 @@ async fn what_a_program_sends_silences_the_bot_unless_it_is_a_bot() {
     let ana = scene.customer(0);
     scene.talk(&ana, "buenas, quiero un ajiaco").await;
     scene.sends(&ana, "promoción del día", json!({ "bot": true })).await;
+    // In the old form, too.
+    let before = scene.got(&ana).await.len();
+    let body = json!({ "tenantId": TENANT, "to": ana, "message": "promoción de mañana", "bot": true });
+    let (status, answer) = ask(&scene.stage, "POST", "/api/baileys/send-message", Some(body)).await;
+    assert_eq!(status, 200, "{answer}");
+    scene.await_more(&ana, before, "the old form's").await;
     scene.talk(&ana, "y una limonada natural").await;
     scene.sends(&ana, "le escribe Marta", json!({})).await;
     scene.assert_silent(&ana, "gracias").await;

@@ -70,6 +70,9 @@ async fn what_is_too_much_waits_says_why_and_comes_once() {
     let held = scene.reasons(&ana).await;
     assert_eq!(held[..3], [json!("per_hour"), json!("per_hour"), json!("per_hour")]);
     assert_eq!(held[3..], vec![Value::Null; 4]);
+    let path = format!("/api/baileys/messages?tenantId={TENANT}&chatId={ana}&limit=1");
+    let (_, shown) = ask(&scene.stage, "GET", &path, None).await;
+    assert_eq!(shown["messages"][0]["waiting"]["reason"], json!("per_hour"), "{shown}");
 
     scene.daemon.kill().await.unwrap();
     scene.stage.wipe_local_data();
