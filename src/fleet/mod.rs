@@ -768,7 +768,7 @@ impl Fleet {
             SessionError::Journal(OpenError::Damaged(_)) => OpenFailureKind::Damaged,
             // It was hydrated as it is in the vault.
             SessionError::Store(
-                StoreError::TenantInfo { .. } | StoreError::Device { .. } | StoreError::Setting { .. },
+                StoreError::Record { .. } | StoreError::Device { .. } | StoreError::Setting { .. },
             ) => OpenFailureKind::Damaged,
             SessionError::Store(_) => OpenFailureKind::Disk,
         };
