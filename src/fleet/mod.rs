@@ -767,9 +767,9 @@ impl Fleet {
             SessionError::Journal(OpenError::Damaged(Damage::NoHistory)) => OpenFailureKind::NoHistory,
             SessionError::Journal(OpenError::Damaged(_)) => OpenFailureKind::Damaged,
             // It was hydrated as it is in the vault.
-            SessionError::Store(
-                StoreError::Record { .. } | StoreError::Device { .. } | StoreError::Setting { .. },
-            ) => OpenFailureKind::Damaged,
+            SessionError::Store(StoreError::Record { .. } | StoreError::Device { .. } | StoreError::Setting { .. }) => {
+                OpenFailureKind::Damaged
+            }
             SessionError::Store(_) => OpenFailureKind::Disk,
         };
         OpenFailure { reason: error.to_string(), at: self.env.clock.now(), kind }

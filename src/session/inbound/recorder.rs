@@ -57,11 +57,11 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
             Event::Receipt(receipt) => {
                 if let Some(to) = delivery(receipt) {
                     let source = &receipt.source;
+                    let who = source.sender_alt.as_ref().unwrap_or(&source.sender);
+                    // Of a status's receipt the library keeps the number alone, where WhatsApp gives it beside the LID.
                     let has_many = source.chat.server == Server::Group || source.chat.is_status_broadcast();
-                    let by = match has_many {
-                        true => {
-                            Some(session.display_name_of(source.sender_alt.as_ref().unwrap_or(&source.sender)).await)
-                        }
+                    let by = match has_many && !who.is_status_broadcast() {
+                        true => Some(session.display_name_of(who).await),
                         false => None,
                     };
                     for id in &receipt.message_ids {
