@@ -308,7 +308,7 @@ impl Session {
             line: Arc::default(),
             ready: watch::Sender::new(None),
             client: watch::Sender::new(None),
-            commands: commands,
+            commands,
             answers: Answers::default(),
             seen: standing::WhatsAppReadings::default(),
             owes_acks: Arc::default(),
