@@ -344,7 +344,7 @@ async fn a_pairing_is_told_step_by_step_and_a_status_outlives_receiver_daemon_an
     // The directory is told of it, too, a few seconds later.
     let unlinked = async || {
         let tenant = stage.dashboard.get("/api/tenant/trattoria").await.unwrap().body;
-        tenant["lastError"].as_str().is_some_and(|error| error.contains("logged this device out"))
+        tenant["tenant"]["lastError"].as_str().is_some_and(|error| error.contains("logged this device out"))
     };
     until(LIMIT, "the directory to know", unlinked).await.unwrap_or_else(|e| panic!("{e}"));
     daemon.kill().await.unwrap();
