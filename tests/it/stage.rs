@@ -147,7 +147,11 @@ impl Other {
 }
 
 async fn health(dashboard: &Dashboard) -> (u16, serde_json::Value) {
-    let answer = dashboard.get("/health").await.unwrap();
+    // The daemon may be closing the idle connection on which this is asked: whoever probes asks once more.
+    let answer = match dashboard.get("/health").await {
+        Ok(answer) => answer,
+        Err(_) => dashboard.get("/health").await.unwrap(),
+    };
     (answer.status, answer.body)
 }
 
