@@ -436,21 +436,27 @@ impl Log {
     ) -> Result<ChangeNo, StoreError> {
         let (log, (done, committed)) = (self.clone(), oneshot::channel());
         let writing = self.writing.token();
-        // It lasts until the change is durable, or the journal closes.
+        // It lasts until the change may be seen, or the journal closes.
         let committing = async move {
             let committed = log.commit_whole(batch, bodies, seen).await;
             drop(writing);
             let change = committed.as_ref().ok().copied();
-            let _ = done.send(committed);
-            // Whoever wanted it tells of it; unless that one has gone away.
-            if let Some(change) = change
-                && log.store.wait(change).await.is_ok()
-            {
+            let is_left = done.send(committed).is_err();
+            // Whoever wanted it tells of it; unless that one has gone away. What may be seen at once waits for no vault: who waits makes it write.
+            let may_be_seen = match (change, seen) {
+                (None, _) => false,
+                (Some(_), Seen::AtOnce) => is_left,
+                (Some(change), Seen::WhenDurable) => log.store.wait(change).await.is_ok(),
+            };
+            if may_be_seen {
                 log.publish();
             }
         };
         self.committing.spawn(committing.in_current_span());
-        committed.await.unwrap_or(Err(StoreError::Interrupted))
+        let leaving = Leaving(Some(self));
+        let committed = committed.await.unwrap_or(Err(StoreError::Interrupted));
+        leaving.stays();
+        committed
     }
 
     /// At the end of a session: returns when all changes that were begun are written, so that the journal has them before it closes.
@@ -679,6 +685,23 @@ impl Log {
             batch.put(space::SETTINGS, key::text(TRIMMED), last.to_bytes().to_vec());
         }
         Ok(trimmed)
+    }
+}
+
+/// Whoever waits for a commit: one who goes away may have been answered already, and does not publish what was committed.
+struct Leaving<'a>(Option<&'a Log>);
+
+impl Leaving<'_> {
+    fn stays(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(log) = self.0 {
+            log.publish();
+        }
     }
 }
 

@@ -136,6 +136,24 @@ async fn a_session_ends_after_the_events_that_it_has_begun() {
     assert!(matches!(&told[..], [EventBody::Sent { .. }]), "{told:?}");
 }
 
+/// WhatsApp says it again if it is lost: so it goes with the next change that somebody waits for, and costs no write of its own.
+#[tokio::test]
+async fn a_receipt_asks_for_no_write_of_the_vault() {
+    let world = World::new().await;
+    let (outbox, log) = outbox(&world).await;
+    outbox.accept(outgoing("a")).await.unwrap();
+    world.silence();
+    assert_eq!(outbox.progress("a", Delivery::Delivered, None).await.unwrap(), Some(true));
+    // What waits for the vault is on its way until the vault answers.
+    store_world::soon(log.ended()).await;
+    assert!(!world.store.is_durable(world.journal.recorded()));
+    let told = bodies(log.after(None, 9).await.unwrap());
+    assert!(
+        matches!(&told[..], [EventBody::Sent { .. }, EventBody::Status { .. }, EventBody::Status { .. }]),
+        "{told:?}"
+    );
+}
+
 /// Nobody can know what becomes of it: so it is neither taken back nor called refused.
 #[tokio::test]
 async fn what_the_vault_does_not_confirm_is_sent_when_it_does() {
