@@ -1,5 +1,4 @@
-//! What an owner gives a bot, as the tenant's state keeps it: its menu and its settings, with their versions; and where a bot that is on
-//! begins. Pure. Owns the names and the form of these records: `service` reads and writes them, and an import brings the first ones.
+//! The tenant's state keeps an owner's menu and settings with their versions, and where a bot that is on begins. Pure. Owns the names and the form of these records: `service` reads and writes them, and an import brings the first ones.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ pub const MENU: &str = "menu";
 pub const SETTINGS: &str = "settings";
 pub const PLACE: &str = "place";
 
-/// What an owner writes, and how often it was written: two who change it at the same time do not undo each other's work.
+/// An owner's record with its version: two who change it at the same time do not undo each other's work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Versioned<T> {
     /// 0: nobody has written it yet.
@@ -22,7 +21,7 @@ pub struct Versioned<T> {
 /// The place of a bot that is on before it has heard anything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FirstPlace {
-    /// What is older is nobody's to answer.
+    /// Nobody answers older messages.
     pub since: Timestamp,
 }
 

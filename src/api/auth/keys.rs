@@ -336,8 +336,8 @@ impl KeyTable {
         changes.into_iter().for_each(|change| self.apply(change));
     }
 
-    /// Counts the lookup. One that was looked up a moment ago is wrong. Of one for which no lookup is left nobody knows that: another
-    /// process may have made it since the last refresh.
+    /// Counts the lookup. A key that was looked up a moment ago is wrong. When no lookup is left nobody knows: another process may have
+    /// made the key since the last refresh.
     fn may_look_up(&mut self, hash: &KeyHash, now: Instant) -> Result<(), AuthError> {
         if self.unknown.get(hash).is_some_and(|at| now.since(*at) < UNKNOWN) {
             return Err(AuthError::Wrong);

@@ -54,7 +54,7 @@ impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for JsonOr
     }
 }
 
-/// In a form everything is text. What is none, the schema's type says; a text that is not of that type stays one, and is refused as such.
+/// A form has texts alone: the schema says which are numbers or yes and no. A text that is not of its type stays one, and is refused as such.
 fn value(text: String, kinds: &Value) -> Value {
     let is = |kind: &str| kinds == kind || kinds.as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind));
     match text.parse() {
@@ -66,7 +66,7 @@ fn value(text: String, kinds: &Value) -> Value {
     }
 }
 
-/// Of new programs JSON is wanted: the form is not in the document.
+/// The document leaves the form out: new programs are to send JSON.
 impl<T: JsonSchema> Takes for JsonOrForm<T> {
     fn takes(operation: &mut Operation<'_>) {
         Body::<T>::takes(operation);

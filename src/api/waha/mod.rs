@@ -149,7 +149,7 @@ async fn target(session: &Session, chat: &str, text: &str) -> Result<MessageTarg
     Ok(session.target(chat, &id.id, id.from_me, id.participant.as_deref()))
 }
 
-/// Whom a message mentions, as its sender names them: people, and `all` of a group.
+/// The mentions of a message as its sender names them: people, and `all` of a group.
 pub(super) async fn mentions(app: &App, tenant: &TenantId, named: Option<Vec<String>>) -> Result<Mentions, Problem> {
     let mut people = named.unwrap_or_default();
     let before = people.len();

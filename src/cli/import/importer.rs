@@ -21,7 +21,7 @@ pub struct Importer {
     others: Option<LivingDaemons>,
     finality: Finality,
     margin: CounterMargin,
-    /// Of the only tenant, where somebody says it.
+    /// The only tenant's number, where somebody says it.
     number: Option<String>,
     is_dry: bool,
     json: bool,
