@@ -1,4 +1,5 @@
-//! The tenant's state keeps an owner's menu and settings with their versions, and where a bot that is on begins. Pure. Owns the names and the form of these records: `service` reads and writes them, and an import brings the first ones.
+//! The tenant's state keeps an owner's menu and settings with their versions, and where a bot that is on begins.
+//! Pure. Owns the names and the form of these records: `service` reads and writes them, and an import brings the first ones.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
