@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -126,8 +126,7 @@ impl World {
         self.silence();
         let mut call = pin!(call);
         let before = self.journal.recorded();
-        self.stays_pending(call.as_mut()).await;
-        assert!(self.journal.recorded() > before, "the call waits without having written");
+        self.until(call.as_mut(), || self.journal.recorded() > before).await;
         self.answer();
         soon(call).await
     }
@@ -138,6 +137,15 @@ impl World {
             assert!(poll_once(call.as_mut()).await.is_pending(), "the call returned though the vault is silent");
             // A round trip on the tenant's thread, behind what the call has asked for.
             self.store.get(Space(0), b"").await.unwrap();
+        }
+    }
+
+    /// Polls `call`, which waits for the silent vault, until it has come so far.
+    pub async fn until<F: Future>(&self, mut call: Pin<&mut F>, so_far: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !so_far() {
+            self.stays_pending(call.as_mut()).await;
+            assert!(begun.elapsed() < DEADLINE, "the call waits, and has not come so far");
         }
     }
 
