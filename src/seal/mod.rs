@@ -18,6 +18,7 @@
 //! The header is authenticated, and so is the place. The key is a tenant's own: HKDF-SHA256 of the master key. The length
 //! stays visible; compression happens only within one cut of one tenant.
 
+mod compress;
 mod key;
 mod key_file;
 
@@ -188,7 +189,7 @@ impl Cipher {
     fn seal(&self, nonce: [u8; NONCE], context: &[u8], plain: &[u8]) -> Bytes {
         assert!(plain.len() <= MAX_PLAIN, "{} bytes are too many for one seal", plain.len());
         let compressed = (plain.len() >= WORTH_COMPRESSING)
-            .then(|| zstd::bulk::compress(plain, zstd::DEFAULT_COMPRESSION_LEVEL).ok())
+            .then(|| compress::compress(plain).ok())
             .flatten()
             .filter(|compressed| compressed.len() < plain.len());
         let (flags, body) = match &compressed {
@@ -239,7 +240,7 @@ fn open(ciphers: &[Cipher], context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Op
         return Ok(body);
     }
     // Authentic, so what follows fails only for a sealer with a defect. Never more than `length` is written.
-    match zstd::bulk::decompress(&body, length) {
+    match compress::decompress(&body, length) {
         Ok(plain) if plain.len() == length => Ok(plain),
         _ => Err(OpenError::Malformed("does not decompress to its length")),
     }
