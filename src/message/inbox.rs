@@ -82,15 +82,14 @@ impl Inbox {
             let mut records = Batch::default();
             let mut written = false;
             let mut events = Vec::new();
-            for Message { chat, sender, addressed, .. } in batch.iter().map(|incoming| &incoming.message) {
-                for (addressed, name) in [(&addressed.chat, chat), (&addressed.sender, sender)] {
-                    if addressed != name {
-                        self.store.learn_names(addressed, name).await?;
-                    }
-                }
-            }
-            let places = batch.iter().map(|incoming| place(&incoming.message)).collect();
-            for (incoming, filed) in batch.iter().zip(self.store.filed(places).await?) {
+            let messages = || batch.iter().map(|incoming| &incoming.message);
+            let named = messages().flat_map(|Message { chat, sender, addressed, .. }| {
+                [(&addressed.chat, chat), (&addressed.sender, sender)]
+            });
+            let pairs = named.filter(|(addressed, name)| addressed != name);
+            let pairs = pairs.map(|(addressed, name)| (addressed.clone(), name.clone())).collect();
+            let places = messages().map(place).collect();
+            for (incoming, filed) in batch.iter().zip(self.store.learn_and_file(pairs, places).await?) {
                 let Filed { chat, sender, known } = filed;
                 let key = key::inbox(&chat, &incoming.message.id, &sender);
                 if !seen.insert(key.clone()) {

@@ -131,11 +131,15 @@ pub fn was_disowned(state: &[Record]) -> bool {
 impl StoreTurn<'_> {
     /// The account that the tenant is, paired or not; `None`: it never was any.
     pub(super) fn own_account(&self) -> Result<Option<OwnAccount>, StoreError> {
-        if let Some(account) = self.remembered_account()? {
-            return Ok(Some(account));
+        let account = match self.remembered_account()? {
+            Some(account) => Some(account),
+            // Paired by a build that did not remember it.
+            None => self.device()?.as_ref().and_then(OwnAccount::of),
+        };
+        if !self.writing {
+            self.findings.borrow_mut().note_account(&account);
         }
-        // Paired by a build that did not remember it.
-        Ok(self.device()?.as_ref().and_then(OwnAccount::of))
+        Ok(account)
     }
 
     fn remembered_account(&self) -> Result<Option<OwnAccount>, StoreError> {

@@ -23,6 +23,7 @@ use super::{
     digest::{DigestKey, SetDigest},
     gates::Gates,
     key,
+    lookups::Lookups,
     pages::{PageFile, Pages},
     pool::{Files, Lane},
     records,
@@ -47,6 +48,7 @@ pub(super) struct WorkingCopy {
     pub(super) state: Mutex<CopyState>,
     /// The pairing that the working copy holds, and the change that brought it.
     pub(super) paired: watch::Sender<Option<(OwnAccount, ChangeNo)>>,
+    pub(super) lookups: Lookups,
     pub(super) hooks: Mutex<Attached>,
     pub(super) failure: watch::Sender<Option<CopyFailure>>,
     /// The library's calls wait for nothing any more.
@@ -134,6 +136,11 @@ impl WorkingCopy {
         }
     }
 
+    /// What is known without a turn. Of a copy that has failed nothing is.
+    pub(super) fn known<T>(&self, find: impl FnOnce(&Lookups) -> Option<T>) -> Option<T> {
+        if self.failure.borrow().is_some() { None } else { find(&self.lookups) }
+    }
+
     pub(super) fn hooks(&self) -> Option<Arc<dyn StoreCallbacks>> {
         lock(&self.hooks).to.as_ref().and_then(Weak::upgrade)
     }
@@ -217,11 +224,11 @@ impl WorkingCopy {
         work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError>,
     ) -> Result<(T, Written), StoreError> {
         let database = files.get(self.lane.id(), || self.open())?;
-        let mut turn = StoreTurn::new(database, state.set, state.wiped.as_ref());
+        let mut turn = StoreTurn::new(database, &self.lookups, state.set, state.wiped.as_ref());
         let done = work(&mut turn).and_then(|answer| turn.commit().map(|()| answer));
         // SQLite gets over some errors: what looks well may rest on one.
         let done = done.and_then(|answer| self.pages.failure().map_or(Ok(answer), |failure| Err(failure.into())));
-        let StoreTurn { set, changes, decision, gated, all_gated, wiped, paired, met, .. } = turn;
+        let StoreTurn { findings, set, changes, decision, gated, all_gated, wiped, paired, met, .. } = turn;
         let answer = match done {
             Ok(answer) => answer,
             Err(error) => {
@@ -230,6 +237,8 @@ impl WorkingCopy {
                 return Err(undone.err().map_or(error, StoreError::from));
             }
         };
+        // Before anybody hears of the change, who may ask what it has changed.
+        self.lookups.settle(findings.into_inner());
         // Without changes: the number of the last one, whose like a caller may still have to wait for.
         let change = self.journal.record(changes, decision);
         state.set = set;

@@ -40,7 +40,9 @@ use super::{
     CopyFailure, Store, StoreError,
     account::{ACCOUNT_CHANGE, OwnAccount},
     copy::{WorkingCopy, Written},
-    key, records, space,
+    key,
+    lookups::Lookups,
+    records, space,
     turn::StoreTurn,
 };
 use crate::{
@@ -217,7 +219,10 @@ impl Store {
 
     /// The account that the tenant is, paired or not; `None`: it never was any.
     pub async fn own_account(&self) -> std::result::Result<Option<OwnAccount>, StoreError> {
-        self.read(|turn| turn.own_account()).await
+        match self.copy.known(Lookups::account) {
+            Some(account) => Ok(account),
+            None => self.read(|turn| turn.own_account()).await,
+        }
     }
 
     /// Remembers of a tenant that was never paired here which account it is. False: it is one already.

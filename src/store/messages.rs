@@ -134,6 +134,20 @@ pub struct Filed {
 }
 
 impl Store {
+    /// The same as [`Self::filed`], in one turn with what [`Self::learn_names`] does for each of these pairs.
+    pub async fn learn_and_file(
+        &self,
+        pairs: Vec<(String, String)>,
+        places: Vec<InboundPlace>,
+    ) -> std::result::Result<Vec<Filed>, StoreError> {
+        let now = self.copy.clock.now().as_second();
+        self.read(move |turn| {
+            pairs.iter().try_for_each(|(lid, number)| turn.learn_names(lid, number, now))?;
+            places.iter().map(|place| turn.filed(place)).collect()
+        })
+        .await
+    }
+
     /// Where messages belong, in the order given.
     pub async fn filed(&self, places: Vec<InboundPlace>) -> std::result::Result<Vec<Filed>, StoreError> {
         self.read(move |turn| places.iter().map(|place| turn.filed(place)).collect()).await
@@ -143,35 +157,24 @@ impl Store {
     /// because a message said so is then found by the LID as well, also after a crash: the library writes what it
     /// learns only some time later.
     pub async fn learn_names(&self, lid: &str, number: &str) -> std::result::Result<(), StoreError> {
-        let (Ok(lid), Ok(number)) = (lid.parse::<Jid>(), number.parse::<Jid>()) else { return Ok(()) };
-        if !lid.is_lid() || !number.is_pn() {
-            return Ok(());
-        }
-        let now = self.copy.clock.now().as_second();
-        let noted = self.turn(move |turn| {
-            if turn.get(space::LID_MAPPINGS, lid.user.as_bytes())?.is_some() {
-                return Ok(());
-            }
-            turn.put_mapping(LidMappingRecord {
-                lid: lid.user.to_string(),
-                phone_number: number.user.to_string(),
-                created_at: now,
-                updated_at: now,
-                learning_source: "other".into(),
-            })
-        });
-        noted.await?;
-        Ok(())
+        self.learn_and_file(vec![(lid.to_owned(), number.to_owned())], Vec::new()).await.map(drop)
     }
 
     /// Every name of a person or chat, the canonical one first.
     pub async fn names(&self, jid: &str) -> std::result::Result<Vec<String>, StoreError> {
+        if let Some(names) = self.copy.known(|lookups| lookups.names(jid)) {
+            return Ok(names);
+        }
         let jid = jid.to_owned();
         self.read(move |turn| turn.names(&jid)).await
     }
 
     /// The same of one who is to be written to. `None`: digits that were taken for a number, and are somebody's LID.
     pub async fn names_to_write_to(&self, jid: &str) -> std::result::Result<Option<Vec<String>>, StoreError> {
+        // Whoever has several is no LID that was taken for a number.
+        if let Some(names) = self.copy.known(|lookups| lookups.names(jid)).filter(|names| names.len() > 1) {
+            return Ok(Some(names));
+        }
         let jid = jid.to_owned();
         let found = self.read(move |turn| {
             let names = turn.names(&jid)?;
@@ -206,8 +209,35 @@ impl Store {
 const SAME_ID: usize = 64;
 
 impl StoreTurn<'_> {
+    /// Of two that are no LID and number, and of a LID that is known: nothing.
+    fn learn_names(&mut self, lid: &str, number: &str, now: i64) -> std::result::Result<(), StoreError> {
+        let (Ok(lid), Ok(number)) = (lid.parse::<Jid>(), number.parse::<Jid>()) else { return Ok(()) };
+        if !lid.is_lid() || !number.is_pn() || self.get(space::LID_MAPPINGS, lid.user.as_bytes())?.is_some() {
+            return Ok(());
+        }
+        self.put_mapping(LidMappingRecord {
+            lid: lid.user.to_string(),
+            phone_number: number.user.to_string(),
+            created_at: now,
+            updated_at: now,
+            learning_source: "other".into(),
+        })
+    }
+
     /// Every name of a person or chat, the canonical one first.
     fn names(&self, jid: &str) -> std::result::Result<Vec<String>, StoreError> {
+        if self.writing {
+            return self.find_names(jid);
+        }
+        if let Some(names) = self.lookups.names(jid) {
+            return Ok(names);
+        }
+        let names = self.find_names(jid)?;
+        self.findings.borrow_mut().note_names(jid, &names);
+        Ok(names)
+    }
+
+    fn find_names(&self, jid: &str) -> std::result::Result<Vec<String>, StoreError> {
         let Ok(parsed) = jid.parse::<Jid>() else { return Ok(vec![jid.to_owned()]) };
         let bare = parsed.to_non_ad();
         let number = if bare.is_lid() {

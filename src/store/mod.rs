@@ -9,6 +9,7 @@
 //! - A batch is in the working copy whole or not at all. What did not get there was not recorded in the journal either.
 //! - Each change gets its number in the same turn of the tenant's thread that wrote it, so numbers have the order of the
 //!   writes, and what the vault has is always the state after one of them.
+//! - What is kept of it in memory ([`lookups`]) is forgotten before the write that changes it returns.
 //! - What must be durable before the library goes on is durable when the call returns: see [`gates`] and [`device`].
 //!
 //! **The copy is trusted no further than it is checked.** Only the tenant's thread of this process reads it. Each page is
@@ -33,6 +34,7 @@ mod exported;
 mod failure;
 mod gates;
 pub mod key;
+mod lookups;
 mod messages;
 mod pages;
 mod pool;
@@ -73,6 +75,7 @@ use self::{
     digest::{DigestKey, SetDigest},
     gates::Gates,
     key::Key,
+    lookups::Lookups,
     pages::Pages,
     space::Space,
     turn::{StoreTurn, parse},
@@ -202,6 +205,7 @@ impl Store {
                 wiped: None,
             }),
             paired: watch::Sender::new(paired),
+            lookups: Lookups::default(),
             hooks: Mutex::default(),
             failure: watch::Sender::new(None),
             released: CancellationToken::new(),
@@ -384,6 +388,7 @@ impl Store {
         self.copy
             .on_thread(|copy, files| {
                 lock(&copy.state).closed = true;
+                copy.lookups.close();
                 copy.released.cancel();
                 files.close(copy.lane.id());
                 remove(&copy.dir)

@@ -1,5 +1,7 @@
 //! One job's access to a tenant's working copy.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use whatsapp_rust::wacore::store::Device;
 
@@ -11,6 +13,7 @@ use super::{
     digest::SetDigest,
     gates::{self, GateKey, ReadLease},
     key::{self, Key},
+    lookups::{Findings, Lookups},
     records,
     space::{self, Home, Space},
 };
@@ -21,7 +24,10 @@ pub(super) struct StoreTurn<'a> {
     pub(super) database: &'a Database,
     /// What an earlier turn wiped.
     pub(super) dead: Option<&'a Wiped>,
-    writing: bool,
+    pub(super) writing: bool,
+    /// What is known without a look at the records, as long as this turn has changed nothing.
+    pub(super) lookups: &'a Lookups,
+    pub(super) findings: RefCell<Findings>,
     /// Of all records, with this turn's changes.
     pub(super) set: SetDigest,
     pub(super) changes: Vec<Change>,
@@ -35,11 +41,13 @@ pub(super) struct StoreTurn<'a> {
 }
 
 impl<'a> StoreTurn<'a> {
-    pub(super) fn new(database: &'a Database, set: SetDigest, dead: Option<&'a Wiped>) -> Self {
+    pub(super) fn new(database: &'a Database, lookups: &'a Lookups, set: SetDigest, dead: Option<&'a Wiped>) -> Self {
         Self {
             database,
             dead,
             writing: false,
+            lookups,
+            findings: RefCell::default(),
             set,
             changes: Vec::new(),
             decision: None,
@@ -155,6 +163,7 @@ impl<'a> StoreTurn<'a> {
     }
 
     fn change(&mut self, space: Space, key: Key, value: Option<Bytes>) {
+        self.findings.get_mut().note_change(space, &key);
         if space::home(space) == Home::Journal {
             self.changes.push(Change { space, key, value });
         }

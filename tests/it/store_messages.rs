@@ -2,7 +2,7 @@
 
 use prost::Message;
 use sessiond::store::{
-    Batch, key,
+    Batch, OwnAccount, key,
     records::{InboxKind, InboxRecord, OutboxRecord},
     space,
 };
@@ -47,6 +47,58 @@ async fn a_duplicate_is_acknowledged_only_if_the_message_is_here() {
         assert_eq!(store.get_pending_inbound(chat, sender, "A").await.is_ok(), is_here, "{kind:?}");
     }
     assert_eq!(store.get_pending_inbound(chat, sender, "A").await.unwrap(), None);
+}
+
+/// What is kept of them in memory is never older than the last write, whoever wrote.
+#[tokio::test]
+async fn names_and_the_own_account_are_as_they_were_written_last() {
+    let world = World::new().await;
+    let store = &world.store;
+    let (lid, number, other) = ("200000012345678@lid", "5511987650002@s.whatsapp.net", "5511987650003@s.whatsapp.net");
+    // The second answer is one that was kept.
+    let names = async |of: &str| {
+        let first = store.names(of).await.unwrap();
+        assert_eq!(store.names(of).await.unwrap(), first);
+        first
+    };
+    let own = async || {
+        let first = store.own_account().await.unwrap();
+        assert_eq!(store.own_account().await.unwrap(), first);
+        first
+    };
+    assert_eq!(names(lid).await, [lid]);
+    assert_eq!(names(number).await, [number]);
+    store.learn_names(lid, number).await.unwrap();
+    assert_eq!(names(lid).await, [number, lid]);
+    assert_eq!(names(number).await, [number, lid]);
+    let mapping = LidPnMappingEntry {
+        lid: "200000012345678".into(),
+        phone_number: "5511987650003".into(),
+        learning_source: "usync".into(),
+        created_at: 1,
+        updated_at: 1,
+    };
+    store.put_lid_mapping(&mapping).await.unwrap();
+    assert_eq!(names(lid).await, [other, lid]);
+    assert_eq!(names(number).await, [number]);
+    let mut batch = Batch::default();
+    batch.delete(space::LID_MAPPINGS, key::text("200000012345678"));
+    store.write(batch).await.unwrap();
+    assert_eq!(names(lid).await, [lid]);
+
+    let account = OwnAccount::new("5511987650001", None);
+    assert_eq!(own().await, None);
+    let mut batch = Batch::default();
+    account.put(&mut batch);
+    store.write(batch).await.unwrap();
+    assert_eq!(own().await, Some(account));
+    let mut batch = Batch::default();
+    OwnAccount::forget(&mut batch);
+    store.write(batch).await.unwrap();
+    assert_eq!(own().await, None);
+
+    store.close().await.unwrap();
+    assert!(store.names(lid).await.is_err() && store.own_account().await.is_err(), "a closed store answers");
 }
 
 /// A message that was decrypted and not handed over needs its row: wherever the machine dies, the row is not behind the

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, warn};
 use whatsapp_rust::{
     Client, ErrorChainExt as _, Freshness, Jid, SendError, SendOptions, Server,
-    traits::{ProtocolStore as _, SignalStore as _},
+    traits::SignalStore as _,
     usync::{
         UsyncContext, UsyncMode, UsyncOutcome, UsyncProtocol, UsyncProtocolKind, UsyncProtocolResult, UsyncQuery,
         UsyncUser,
@@ -46,6 +46,7 @@ use crate::{
     message::{Failure, FailureReason, Unsettled, WaitingMessage},
     pacing::Held,
     session::{Inner, connection::disconnect::backoff, env::jitter, requests::pace::RequestKind},
+    store::{key, space},
 };
 
 /// Messages that are sent at the same time.
@@ -658,12 +659,13 @@ async fn obstacle(
         return Ok(None);
     }
     // Whoever has devices is there. To others the library would send a copy for the tenant's own phone and nothing else, and
-    // WhatsApp would confirm that.
+    // WhatsApp would confirm that. The list may be under any of the names.
+    let lists = names.iter().map(|name| key::text(&name.user)).collect();
+    if session.store.get_all(space::DEVICE_LISTS, lists).await.is_ok_and(|lists| !lists.is_empty()) {
+        return Ok(None);
+    }
     let mut is_known = false;
     for name in names {
-        if matches!(session.store.get_devices(&name.user).await, Ok(Some(_))) {
-            return Ok(None);
-        }
         is_known |= matches!(session.store.has_signal_state_for_user(&name.user).await, Ok(true));
     }
     if is_known && chat.server == Server::Lid {
