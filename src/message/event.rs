@@ -366,15 +366,18 @@ impl Log {
         keep: Retention,
         published: Option<EventId>,
     ) -> Result<Self, StoreError> {
-        let newest = store.scan_back(space::EVENTS, None, 1).await?;
-        let last = newest.first().and_then(|(key, _)| parse_key(key)).unwrap_or(Ulid::nil());
-        let live = store.scan(space::EVENTS, None, usize::MAX).await?;
+        let (trimmed, lives) = (key::text(TRIMMED), key::text(LIVES));
+        let (live, trimmed, lives, closed) = tokio::try_join!(
+            store.scan(space::EVENTS, None, usize::MAX),
+            store.get(space::SETTINGS, &trimmed),
+            store.get(space::SETTINGS, &lives),
+            ClosedEvents::read(&store),
+        )?;
+        let last = live.last().and_then(|(key, _)| parse_key(key)).unwrap_or(Ulid::nil());
         let (count, bytes) = (live.len(), live.iter().map(|(_, value)| value.len()).sum());
-        let trimmed = store.get(space::SETTINGS, &key::text(TRIMMED)).await?;
         let trimmed = trimmed.and_then(|key| parse_key(&key)).unwrap_or(Ulid::nil());
         // Retention may have taken the very last.
         let last = last.max(trimmed);
-        let lives = store.get(space::SETTINGS, &key::text(LIVES)).await?;
         let mut lives = lives.map(|lives| Lives::read(&lives)).unwrap_or_default();
         let epoch = store.journal().epoch().0;
         lives.begin(epoch, last);
@@ -383,7 +386,7 @@ impl Log {
         let tail = tokio::sync::Mutex::new(tail);
         let published = published.map_or(last, |published| published.0.min(last));
         let queue = Mutex::new(PublishQueue { waiting: VecDeque::new(), published, trimmed, message: None });
-        let closed = RwLock::new(ClosedEvents::read(&store).await?);
+        let closed = RwLock::new(closed);
         let full = Notify::new();
         let log = Self {
             tenant,

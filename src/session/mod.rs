@@ -251,19 +251,26 @@ impl Session {
         let (ttl, waiting_bytes) = (config.ttl, config.waiting_bytes);
         let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), ttl, waiting_bytes).await?;
         let outbox = Arc::new(outbox);
-        let device = store.device().await?;
+        // Side by side: each waits for its turn on the store's thread, and for nothing else.
+        let stopped = key::text(STOPPED);
+        let (device, stopped, exported, country, has_keys, told, pairing_mark) = tokio::try_join!(
+            store.device(),
+            store.get(space::SETTINGS, &stopped),
+            Exported::read(&store),
+            country::OwnCountry::read(&store),
+            store.has_app_state_keys(),
+            state_events::PublishedStates::read(&store),
+            pairing::mark::PairingMark::read(&store),
+        )?;
         let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
         journal.know_record(Decision {
             whatsapp_connected: Some(device.is_some()),
             phone_number: device.as_ref().map(|device| device.pn.as_ref().map(|pn| pn.user.to_string())),
             connected_at: None,
         });
-        let stopped = store.get(space::SETTINGS, &key::text(STOPPED)).await?.is_some();
-        let exported = Exported::read(&store).await?;
+        let stopped = stopped.is_some();
         let gone = exported.as_ref().map(Exported::words);
-        let country = country::OwnCountry::read(&store).await?;
         let own = store.own_account().await?;
-        let has_keys = store.has_app_state_keys().await?;
         let first_sync = Arc::new(app_state::first_sync::FirstSync::new(has_keys));
         let skipped = match &device {
             Some(device) if !has_keys && !device.push_name.is_empty() => {
@@ -271,8 +278,6 @@ impl Session {
             }
             _ => app_state::refetch::SkippedCollections::default(),
         };
-        let told = state_events::PublishedStates::read(&store).await?;
-        let pairing_mark = pairing::mark::PairingMark::read(&store).await?;
         let (commands, command_queue) = mpsc::channel(16);
         let status = Status {
             // One that is linked dials by itself: until then it takes messages as it does while it connects.
