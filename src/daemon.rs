@@ -200,6 +200,7 @@ impl Daemon {
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
         let serving = serve(listener, router, config.http.clone(), room, stop_serving.clone());
         let (counting, keeping, proving) = (stop_serving.clone(), stop_serving.clone(), stop_serving.clone());
+        let trimming = stop_serving.clone();
         let serving = tokio::spawn(async move {
             let watched = async {
                 match watched {
@@ -222,7 +223,11 @@ impl Daemon {
                 metrics::keep(&counting).await;
                 Ok::<_, std::io::Error>(())
             };
-            tokio::try_join!(serving, watched, counting, keeping, proving).map(drop)
+            let trimming = async {
+                allocator::give_back_free_memory(&trimming).await;
+                Ok::<_, std::io::Error>(())
+            };
+            tokio::try_join!(serving, watched, counting, keeping, proving, trimming).map(drop)
         });
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
