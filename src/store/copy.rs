@@ -101,17 +101,37 @@ impl WorkingCopy {
     ) -> Result<T, StoreError> {
         let copy = self.clone();
         let (answer, answered) = oneshot::channel();
-        let job = move |files: &mut Files| match catch_unwind(AssertUnwindSafe(|| work(&copy, files))) {
-            Ok(done) => drop(answer.send(done)),
-            Err(panic) => {
-                // Where it stopped nobody knows.
-                files.close(copy.lane.id());
-                copy.fail(CopyFailure::damaged("a job on it panicked"));
-                resume_unwind(panic);
-            }
-        };
+        let job = move |files: &mut Files| drop(answer.send(copy.run(files, work)));
         self.lane.queue(job).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Interrupted)?
+    }
+
+    /// Queues a turn whose end nobody waits for. Whoever asks later sees what it wrote; what fails in it ends the copy, as ever.
+    pub(super) async fn post(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        if let Some(failure) = self.failure.borrow().clone() {
+            return Err(StoreError::CopyFailed(failure));
+        }
+        let copy = self.clone();
+        let job = move |files: &mut Files| {
+            // The session hears of a failure of the copy before this returns.
+            let _ = copy.run(files, |copy, files| copy.take_turn(files, work));
+        };
+        self.lane.queue(job).await.map_err(|_| StoreError::Closed)
+    }
+
+    fn run<T>(&self, files: &mut Files, work: impl FnOnce(&WorkingCopy, &mut Files) -> T) -> T {
+        match catch_unwind(AssertUnwindSafe(|| work(self, files))) {
+            Ok(done) => done,
+            Err(panic) => {
+                // Where it stopped nobody knows.
+                files.close(self.lane.id());
+                self.fail(CopyFailure::damaged("a job on it panicked"));
+                resume_unwind(panic);
+            }
+        }
     }
 
     /// Ends the use of the copy. The first failure stays, and the session hears of it before anybody else does.

@@ -94,7 +94,10 @@ impl Store {
             message: bytes::Bytes::copy_from_slice(message),
             stored_at: self.copy.clock.now().as_second(),
         };
-        self.put_one(space::SENT_MESSAGES, key::sent_message(chat, id), record.encode_to_vec().into()).await
+        let key = key::sent_message(chat, id);
+        // The message waits for it before it goes. It is read behind it, and the vault has the message elsewhere.
+        let kept = self.copy.post(move |turn| turn.put_record(space::SENT_MESSAGES, key, &record));
+        self.answer(kept).await
     }
 
     pub(super) async fn take_sent(&self, chat: &str, id: &str) -> Result<Option<Vec<u8>>> {
