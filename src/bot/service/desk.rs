@@ -170,7 +170,7 @@ impl BotDesk {
     async fn load(&mut self) -> Result<(), StoreError> {
         let store = self.session.store().clone();
         let (menu, settings, place) =
-            (records::menu(&store).await, records::settings(&store).await, records::place(&store).await);
+            tokio::join!(records::menu(&store), records::settings(&store), records::place(&store));
         // What is read is known, whatever else is not: whoever writes that anew counts its versions from here.
         self.has_place = place.is_ok();
         match menu {
