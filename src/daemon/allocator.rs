@@ -25,7 +25,7 @@ const KEPT: libc::c_int = 1024 * 1024;
 /// After the start, when the sessions have logged in; …
 const FIRST: Duration = Duration::from_secs(15);
 /// … and then so often: it locks one arena after the other for some milliseconds.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Once, before there are threads.
 pub fn give_back_large_blocks() {
