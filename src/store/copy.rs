@@ -109,7 +109,7 @@ impl WorkingCopy {
     /// Queues a turn whose end nobody waits for. Whoever asks later sees what it wrote; what fails in it ends the copy, as ever.
     pub(super) async fn post(
         self: &Arc<Self>,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<(), StoreError> + Send + 'static,
+        work: impl FnOnce(&mut StoreTurn<'_>) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
         if let Some(failure) = self.failure.borrow().clone() {
             return Err(StoreError::CopyFailed(failure));
