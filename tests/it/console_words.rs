@@ -61,9 +61,10 @@ fn every_reason_of_a_session_is_said_in_spanish() {
     let passkey = read("session/pairing/passkey.rs");
     said.extend(stretches(&passkey, "fn reason(&self)", &["\n    }"]).flat_map(literals));
     let code = read("session/pairing/code.rs");
-    said.extend(stretches(&code, "pub fn setback(", &["\n}"]).flat_map(literals));
+    said.extend(stretches(&code, "pub fn pairing_error(", &["\n}"]).flat_map(literals));
     for file in [
         "session/connection/supervisor.rs",
+        "session/connection/events.rs",
         "session/connection/mod.rs",
         "session/mod.rs",
         "session/end.rs",

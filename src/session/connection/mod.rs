@@ -2,8 +2,12 @@
 //! [`DisconnectReason`] how it ended; what follows is the supervisor's to decide.
 
 pub(super) mod agent;
+mod client;
+mod deadlines;
+mod dial_permit;
 pub(super) mod disconnect;
 pub(super) mod drain;
+mod events;
 pub(super) mod frame_watch;
 pub(super) mod health;
 pub(super) mod pressure;
@@ -18,7 +22,6 @@ pub(super) mod wire_gate;
 
 use std::{
     ops::ControlFlow,
-    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -29,55 +32,29 @@ use futures::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::AbortOnDropHandle,
 };
-use tracing::{debug, error, warn};
-use whatsapp_rust::{
-    CacheConfig, Client, ClientBuilderError, TokioRuntime,
-    store::{Device, commands::DeviceCommand, persistence_manager::PersistenceManager},
-    types::events::{ConnectFailureReason, Event},
-    wacore::{
-        iq::{devices::RemoveCompanionDeviceSpec, keepalive::KeepaliveSpec},
-        runtime::Runtime,
-        store::device::DevicePropsOverride,
-    },
-    wacore_binary::NodeRef,
-};
+use tracing::{error, warn};
+use whatsapp_rust::{Client, wacore::iq::devices::RemoveCompanionDeviceSpec};
 
 use self::{
+    client::{FAREWELL, client, farewell},
     disconnect::DisconnectReason,
-    drain::{Drain, Look},
-    frame_watch::{FrameWatch, WatchedRuntime},
-    stream_error::StreamError,
+    drain::Drain,
+    frame_watch::FrameWatch,
     supervisor::{Stop, Supervisor},
-    transport::Dialer,
     version::Version,
-    web::BoundedBody,
-    wire_gate::WireGate,
 };
 use super::{
-    Inner, SessionCommand,
-    app_state::first_sync::PatientRuntime,
-    guarded,
-    inbound::{
-        hook::{DurabilityHook, EventBridge},
-        message_secrets::StoredMessageSecrets,
-        recorder,
-    },
-    pairing::{
-        code,
-        qr_rotation::{PairingRuntime, QrRotation},
-    },
-    state::{Qr, State},
+    Inner, SessionCommand, guarded,
+    inbound::{hook::EventBridge, recorder},
+    pairing::qr_rotation::QrRotation,
+    state::State,
 };
-use crate::{config::Secret, crash, message::FeedItem, telemetry::metrics};
-
-/// How long the library may take to end a connection before it is aborted.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long the library may take to finish with the messages that have come, before its connection is ended. In the middle of one it
 /// would write the ratchet and drop the message (whatsapp-rust 0.7.0: `disconnect` and the end of `run` both clean up, and the
@@ -90,34 +67,12 @@ const LEFT_TIMEOUT: Duration = Duration::from_millis(100);
 /// From the dial to the login. WhatsApp answers within seconds; silence is a dead line.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// From the line to WhatsApp's answer to the first thing that is said on it.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// After so many hellos without an answer the next one is WhatsApp Web's longer, which needs nothing that was learned before. The
 /// library falls back to that only when an answer is wrong.
 const HELLOS: u32 = 2;
 
-/// After so long a login is called slow: where it is asked why the session does not work. It no longer takes another's turn.
-const SLOW_LOGIN: Duration = Duration::from_secs(5);
-
-/// After a stream error that may be harmless, how long WhatsApp has to answer a ping.
-const PROOF_OF_LIFE: Duration = Duration::from_secs(5);
-
-/// A frame that does not open costs the connection once in this time. One that comes again with each login cannot be read at all.
-const GARBLED_AGAIN: Duration = Duration::from_secs(600);
-
-/// From the login to WhatsApp's first word of its offline queue.
-const SILENT_QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Logins in a row that are given up because WhatsApp said nothing of an offline queue, or no more of it.
-const MAX_SILENT_LOGINS: u32 = 3;
-
 /// A connection that was up for so long, or on which WhatsApp confirmed a message, was a good one.
 const STABLE: Duration = Duration::from_secs(30);
-
-/// How often a connection's deadlines are looked at.
-const MIN_TICK: Duration = Duration::from_millis(500);
-const MAX_TICK: Duration = Duration::from_secs(5);
 
 /// How a connection ended.
 pub struct ConnectionOutcome {
@@ -339,108 +294,6 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn tick_length(&self) -> Duration {
-        let working = self.session.status.borrow().state == State::Working;
-        if working { (self.supervisor.quiet_limit / 4).clamp(MIN_TICK, MAX_TICK) } else { MIN_TICK }
-    }
-
-    fn on_event(&mut self, event: &Event) -> Flow {
-        match event {
-            Event::Connected(_) => {
-                self.turn = None;
-                self.drain.begin(Instant::now());
-            }
-            Event::PairingQrCode(_) => self.turn = None,
-            Event::PairSuccess(_) => self.deadline = Instant::now() + LOGIN_TIMEOUT,
-            Event::OfflineSyncPreview(preview) => self.drain.announce(preview.total, Instant::now()),
-            Event::RawNode(stanza) => return self.read(stanza.get()),
-            _ => {}
-        }
-        if matches!(event, Event::Connected(_)) {
-            self.connected_at.get_or_insert_with(Instant::now);
-            self.client.enable_auto_reconnect.store(false, Ordering::Relaxed);
-        }
-        // The library would connect again by itself, and still be in the ceremony that ended with the connection.
-        let lost = matches!(event, Event::Disconnected(_)) && self.session.status.borrow().state.is_ceremony();
-        self.apply_event(event);
-        if lost || matches!(self.signal, Some(DisconnectReason::PasskeyFailed(_))) {
-            return OVER;
-        }
-        if let Event::OfflineSyncCompleted(done) = event {
-            // Of a device that never had its first sync the library says Connected late, or not at all. All that is missing is what it
-            // has been without since it was paired.
-            if self.was_paired && self.session.status.borrow().state == State::Starting {
-                self.connected_at.get_or_insert_with(Instant::now);
-                self.connected();
-            }
-            match self.drain.left_by_library(done.count, Instant::now()) {
-                true => warn!("the offline queue takes longer than the library waits for its end"),
-                false => self.drained(),
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// All that WhatsApp kept has come.
-    fn drained(&mut self) {
-        self.supervisor.silent_logins = 0;
-        self.adapt_quiet_limit();
-        self.session.ready.send_replace(Some(self.client.clone()));
-    }
-
-    /// A stanza that the library has no event for.
-    fn read(&mut self, stanza: &NodeRef<'_>) -> Flow {
-        if stanza.tag == "success" {
-            self.turn = None;
-            return ControlFlow::Continue(());
-        }
-        if stanza.tag == "ib" {
-            // The library has said already that it is over, and says it once.
-            if self.drain.end() {
-                self.drained();
-            }
-            return ControlFlow::Continue(());
-        }
-        match StreamError::read(stanza) {
-            // The socket may stay open for as long as it likes.
-            StreamError::Code(code) => {
-                warn!(code, "WhatsApp ends the stream");
-                self.signal = Some(DisconnectReason::Unwell { code });
-                return OVER;
-            }
-            StreamError::Doubtful => {
-                let client = self.client.clone();
-                let ping = async move { client.execute(KeepaliveSpec::with_timeout(PROOF_OF_LIFE)).await.is_ok() };
-                let proof = async move { timeout(PROOF_OF_LIFE, ping).await.unwrap_or(false) };
-                self.proof.get_or_insert_with(|| proof.boxed());
-            }
-            StreamError::Handled => {}
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn on_liveness(&mut self, alive: bool) -> Flow {
-        self.proof = None;
-        if alive {
-            return ControlFlow::Continue(());
-        }
-        warn!("WhatsApp reported an error of the stream and says nothing more");
-        OVER
-    }
-
-    /// A frame did not open, as `in_a_row` before it.
-    fn lost_frame(&mut self, in_a_row: u32) -> Flow {
-        let again = self.supervisor.garbled_at.is_some_and(|at| at.elapsed() < GARBLED_AGAIN);
-        warn!(in_a_row, again, "a frame from WhatsApp could not be read");
-        if !again {
-            self.supervisor.garbled_at = Some(Instant::now());
-            self.signal = Some(DisconnectReason::Garbled);
-            return OVER;
-        }
-        // Its successors open: it is lost for good, and the session lives. They do not: it is deaf.
-        if in_a_row > 1 { OVER } else { ControlFlow::Continue(()) }
-    }
-
     /// Whether WhatsApp answered the hello of the line that this connection had, if it had one.
     fn count_hello(&mut self) {
         if self.is_answered {
@@ -515,370 +368,6 @@ impl<'a> Connection<'a> {
         };
         OVER
     }
-
-    fn check_deadlines(&mut self) -> Flow {
-        if self.session.journal.outage() {
-            self.last_outage = Instant::now();
-        }
-        let state = self.session.status.borrow().state;
-        let waits = self.session.ready.borrow().is_none();
-        let logged_in_for = self.client.is_logged_in().then(|| self.logged_in_since.get_or_insert_with(Instant::now));
-        let logged_in_for = logged_in_for.map(|since| since.elapsed()).unwrap_or_default();
-        // While the vault takes nothing, reading pauses: then the silence is ours.
-        if waits && logged_in_for > SILENT_QUEUE_TIMEOUT && self.is_silent() && !self.session.journal.outage() {
-            warn!("WhatsApp does not begin to deliver after the login: connecting anew");
-            self.supervisor.silent_logins += 1;
-            self.signal = Some(DisconnectReason::Unanswered);
-            return OVER;
-        }
-        match state {
-            State::Starting if self.client.is_logged_in() => self.await_first_sync(logged_in_for),
-            State::Starting if Instant::now() > self.deadline => {
-                warn!("WhatsApp does not finish the login");
-                self.signal = Some(
-                    self.session.line.trouble().map_or(DisconnectReason::Unanswered, DisconnectReason::Unreachable),
-                );
-                return OVER;
-            }
-            State::Starting if self.began.elapsed() > SLOW_LOGIN && self.session.line.is_up() => {
-                self.turn = None;
-                if !self.is_answered && self.session.line.made_at().is_some_and(|at| at.elapsed() > HELLO_TIMEOUT) {
-                    warn!("WhatsApp does not answer the hello");
-                    self.signal = Some(DisconnectReason::Unanswered);
-                    return OVER;
-                }
-                self.session.set_status(|status| status.reason = DisconnectReason::Unanswered.to_string());
-            }
-            State::Working if waits => return self.look_at_the_queue(),
-            // Messages that wait for the vault are not quiet; and without it there is no new login.
-            State::Working if !self.session.journal.outage() => {
-                let limit = self.supervisor.quiet_limit;
-                if self.last_sign().elapsed() > limit {
-                    debug!(quiet.s = limit.as_secs(), "quiet: is it deaf?");
-                    self.supervisor.testing = true;
-                    self.signal = Some(DisconnectReason::Quiet);
-                    return OVER;
-                }
-            }
-            State::ScanQrCode if !self.supervisor.is_pairing() => return OVER,
-            State::PasskeyRequired | State::PasskeyConfirmationRequired if self.session.ceremony_expired() => {
-                warn!("nobody finished the passkey ceremony in time");
-                self.signal = Some(DisconnectReason::PasskeyExpired);
-                return OVER;
-            }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// The silence since then is WhatsApp's. While the vault takes nothing it is ours: what comes is not told before it is kept.
-    fn last_sign(&self) -> Instant {
-        (*self.last_push.borrow()).max(self.last_outage)
-    }
-
-    fn look_at_the_queue(&mut self) -> Flow {
-        let last = self.last_sign().max(*self.last_kept.borrow());
-        match self.drain.look(last, Instant::now()) {
-            Look::GoesOn => {}
-            Look::Stands if self.supervisor.silent_logins < MAX_SILENT_LOGINS => {
-                warn!("WhatsApp has more of its offline queue, and is not asked for it any more: connecting anew");
-                self.supervisor.silent_logins += 1;
-                self.signal = Some(DisconnectReason::Quiet);
-                return OVER;
-            }
-            Look::Stands => {}
-            Look::TooLong => {
-                warn!("WhatsApp does not finish its offline queue: sending anyway");
-                self.session.ready.send_replace(Some(self.client.clone()));
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// A first login whose state sync fails never says Connected, but is usable all the same.
-    fn await_first_sync(&mut self, logged_in_for: Duration) {
-        if logged_in_for > LOGIN_TIMEOUT && self.connected_at.is_none() {
-            warn!("logged in, but the first sync does not end: going on without it");
-            self.connected_at = Some(Instant::now());
-            self.connected();
-        }
-    }
-
-    /// What an event says of the session; and why the connection will end, if it says that.
-    fn apply_event(&mut self, event: &Event) {
-        let session = &self.session;
-        let signal = match event {
-            Event::PairingQrCode(qr) => {
-                let code = Secret::new(qr.code.clone());
-                let expires_at = session.env.clock.now() + qr.timeout;
-                session.set_status(|status| {
-                    status.state = State::ScanQrCode;
-                    status.reason = match &self.supervisor.last_pairing_error {
-                        Some(setback) => format!("{setback}; scan again"),
-                        None => "waiting for a scan".into(),
-                    };
-                    status.qr = Some(Qr { code: code.clone(), expires_at });
-                    status.trouble = None;
-                });
-                session.env.feed.publish(&session.tenant, FeedItem::Qr(code));
-                None
-            }
-            Event::PairingCode(_) => {
-                self.has_code = true;
-                self.supervisor.last_pairing_error = None;
-                session.set_status(|status| {
-                    if status.state == State::ScanQrCode {
-                        status.reason = "waiting for a scan".into();
-                    }
-                });
-                None
-            }
-            // Without a code that counts it is the answer to whoever asked for one, who has it.
-            Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) if !std::mem::take(&mut self.has_code) => None,
-            Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) | Event::QrScannedWithoutMultidevice(_) => {
-                if let Some(words) = code::pairing_error(event) {
-                    warn!(words, "pairing failed");
-                    session.set_status(|status| {
-                        if status.state == State::ScanQrCode {
-                            status.reason = format!("{words}; ask for another code, or scan");
-                        }
-                    });
-                    self.supervisor.last_pairing_error = Some(words);
-                }
-                None
-            }
-            // Whatever is sent to a device that is linked: it has nothing to prove.
-            Event::PairPasskeyRequest(_) | Event::PairPasskeyConfirmation(_) | Event::PairPasskeyError(_)
-                if session.status.borrow().paired =>
-            {
-                warn!("WhatsApp speaks of a passkey to a device that is linked: ignored");
-                None
-            }
-            Event::PairPasskeyRequest(asked) => {
-                session.begin_ceremony(&asked.request_options_json).err().map(DisconnectReason::PasskeyFailed)
-            }
-            Event::PairPasskeyConfirmation(agreed) => {
-                session.compare_codes(agreed);
-                None
-            }
-            Event::PairPasskeyError(error) => Some(DisconnectReason::PasskeyFailed(error.error.clone())),
-            Event::PairSuccess(pairing) => {
-                crash::point("paired");
-                metrics::paired();
-                session.set_status(|status| {
-                    status.state = State::Starting;
-                    status.reason = "paired, logging in".into();
-                    status.paired = true;
-                    status.phone_number = Some(pairing.id.user.to_string());
-                    status.expected = status.phone_number.clone();
-                    status.qr = None;
-                });
-                None
-            }
-            Event::PairError(error) => {
-                warn!(error = error.error, "the pairing failed");
-                Some(DisconnectReason::PairingFailed)
-            }
-            Event::Connected(_) => {
-                session.first_sync.done();
-                self.connected();
-                None
-            }
-            Event::SelfPushNameUpdated(name) => {
-                let name = Some(name.new_name.clone()).filter(|name| !name.is_empty());
-                session.set_status(|status| status.push_name = name);
-                None
-            }
-            Event::PairingQrCodesExhausted(_) => Some(DisconnectReason::QrExhausted),
-            Event::LoggedOut(out) => Some(DisconnectReason::LoggedOut { code: code_of(&out.reason) }),
-            Event::StreamReplaced(_) => Some(DisconnectReason::Replaced),
-            Event::TemporaryBan(ban) => {
-                Some(DisconnectReason::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
-            }
-            Event::ClientOutdated(_) => {
-                session.env.versions.outdated(self.version);
-                Some(DisconnectReason::Outdated)
-            }
-            Event::ConnectFailure(failure)
-                if failure.reason.should_reconnect() || is_passing(code_of(&failure.reason)) =>
-            {
-                Some(DisconnectReason::Unwell { code: code_of(&failure.reason) })
-            }
-            Event::ConnectFailure(failure) => Some(DisconnectReason::Refused { code: code_of(&failure.reason) }),
-            Event::Disconnected(gone) => {
-                debug!(reason = %gone.reason, "the socket ended");
-                None
-            }
-            _ => None,
-        };
-        self.signal = signal.or(self.signal.take());
-    }
-
-    /// WhatsApp has not mentioned its offline queue: it may have refused to leave passive mode, and then delivers
-    /// nothing. The library only logs that (`client/node_io.rs`). Only [`MAX_SILENT_LOGINS`] logins in a row are given
-    /// up for it.
-    fn is_silent(&self) -> bool {
-        let is_silent = !self.drain.has_begun() && *self.last_push.borrow() <= self.began;
-        is_silent && self.supervisor.silent_logins < MAX_SILENT_LOGINS
-    }
-
-    /// A login that was made because of quiet is over its offline queue: was anything kept back?
-    fn adapt_quiet_limit(&mut self) {
-        if !std::mem::take(&mut self.supervisor.testing) {
-            return;
-        }
-        if *self.last_push.borrow() > self.began {
-            warn!("the connection before was deaf: messages had been kept back");
-            self.supervisor.quiet_limit = self.session.env.quiet_first;
-        } else {
-            self.supervisor.quiet_limit = (self.supervisor.quiet_limit * 2).min(self.session.env.settings.quiet_max);
-        }
-    }
-
-    fn connected(&mut self) {
-        let session = &self.session;
-        let name = Some(self.client.push_name()).filter(|name| !name.is_empty());
-        // The pairing may have ended without the library's word for it: when the line dropped on its last stanza.
-        let number = self.client.pn().map(|me| me.user.to_string());
-        let jid = self.client.pn().map(|me| me.to_string());
-        let lid = self.client.lid().map(|me| me.to_non_ad_string());
-        session.set_status(|status| {
-            status.push_name = name;
-            status.phone_number = number.or(status.phone_number.take());
-            status.lid = lid.or(status.lid.take());
-            status.jid = jid.or(status.jid.take());
-            status.state = State::Working;
-            status.reason = "connected".into();
-            status.paired = true;
-            status.rejected = false;
-            status.qr = None;
-            status.trouble = None;
-        });
-        session.pairing_mark.clear();
-        self.supervisor.pairing_until = None;
-        self.supervisor.last_pairing_error = None;
-        self.supervisor.is_unproven = false;
-        let client = self.client.clone();
-        session.tasks.spawn({
-            let session = session.clone();
-            async move { session.presences.renew(&client).await }
-        });
-    }
-}
-
-impl Supervisor {
-    /// Waits for a permit to dial. Returns early with the reason if there is no need to dial any more: the line may be
-    /// long, and its caller must not wait for it.
-    async fn await_turn(
-        &mut self,
-        paired: bool,
-        commands: &mut mpsc::Receiver<SessionCommand>,
-    ) -> Result<Result<OwnedSemaphorePermit, DisconnectReason>, Stop> {
-        let session = self.session.clone();
-        let mut turn = pin!(session.env.dialing.clone().acquire_owned());
-        loop {
-            let over = match () {
-                // Without credentials there is nothing to unlink at WhatsApp.
-                () if self.is_unlinking() && !paired => Some(DisconnectReason::Unlinked { told: true }),
-                () if self.is_tired_of_unlinking() => Some(DisconnectReason::Unlinked { told: false }),
-                () if self.is_unlinking() => None,
-                () if session.is_stopped() => Some(DisconnectReason::Stopped),
-                () if !paired && !self.is_pairing() => Some(DisconnectReason::GivenUp),
-                () => None,
-            };
-            if let Some(over) = over {
-                return Ok(Err(over));
-            }
-            let ends = if paired { self.tired_at() } else { self.pairing_until };
-            tokio::select! {
-                closed = session.journal.closed() => return Err(Stop::Closed(closed)),
-                () = session.stop.cancelled() => return Err(Stop::Asked),
-                turn = &mut turn => return turn.map(Ok).map_err(|_| Stop::Asked),
-                () = sleep_until(ends.unwrap_or_else(Instant::now)), if ends.is_some() => {}
-                Some(command) = commands.recv() => self.note_command(command),
-            }
-        }
-    }
-}
-
-/// `over`: cancelled when the client is no longer used. `forgets`: drop the stored certificate and edge route, so that
-/// the hello does not depend on them.
-async fn client(
-    session: &Inner,
-    version: Version,
-    over: CancellationToken,
-    paired: bool,
-    forgets: bool,
-) -> anyhow::Result<Arc<Client>> {
-    let env = &session.env;
-    let persistence = Arc::new(PersistenceManager::new(session.store.clone()).await?);
-    if forgets {
-        warn!("WhatsApp has not answered for some time: forgetting its certificate and its route");
-        let forget = |device: &mut Device| (device.server_cert_chain, device.edge_routing_info) = (None, None);
-        persistence.modify_device(forget).await;
-    }
-    let props = DevicePropsOverride::new().with_os(env.settings.device_name.clone());
-    if !paired {
-        persistence.process_command(DeviceCommand::SetDeviceProps(props)).await;
-    }
-    let hook = DurabilityHook {
-        inbox: session.inbox.clone(),
-        outbox: session.outbox.clone(),
-        store: session.store.clone(),
-        owes_acks: session.owes_acks.clone(),
-        late: session.late.clone(),
-        unknown_devices: session.unknown_devices.clone(),
-    };
-    let secrets = StoredMessageSecrets { inbox: session.inbox.clone(), outbox: session.outbox.clone() };
-    let caches = CacheConfig { original_message_resolver: Some(Arc::new(secrets)), ..CacheConfig::default() };
-    let gate = Arc::new(WireGate::new(session.store.clone()));
-    let dialer = Dialer::new(env.endpoint.clone(), session.journal.clone(), session.line.clone(), gate.clone());
-    let first_sync = session.first_sync.clone();
-    let runtime: Arc<dyn Runtime> = if paired {
-        Arc::new(WatchedRuntime(PatientRuntime { runtime: TokioRuntime, first_sync, over }))
-    } else {
-        Arc::new(WatchedRuntime(PatientRuntime { runtime: PairingRuntime, first_sync, over }))
-    };
-    let client = Client::builder()
-        .with_runtime_arc(runtime)
-        .with_persistence_manager(persistence)
-        .with_transport_factory(dialer)
-        .with_http_client_arc(Arc::new(BoundedBody(env.http_of(&session.tenant).clone())))
-        .with_version_override(version)
-        .with_inbound_durability_hook(hook)
-        .with_cache_config(caches)
-        .with_wanted_pre_key_count(env.settings.pre_keys)
-        .with_background_saver_interval(Duration::from_secs(30))
-        .build()
-        .await
-        .map_err(|error: ClientBuilderError| anyhow::anyhow!(error))?
-        .into_client();
-    gate.attach(&client);
-    // Within a pairing the library restarts the connection by itself (515) and remembers that a first sync is due.
-    client.enable_auto_reconnect.store(!paired, Ordering::Relaxed);
-    Ok(client)
-}
-
-/// Ends the library's client for good, so that never two of them live on one store.
-async fn farewell(session: &Inner, client: &Arc<Client>, mut run: AbortOnDropHandle<()>, abrupt: bool) {
-    if abrupt {
-        // Not a word more to WhatsApp: the tenant is another's, or what would be said cannot be trusted.
-        session.line.shut();
-        run.abort();
-        // What it does in the background ends, too: nothing of it can leave any more.
-        let client = client.clone();
-        session.tasks.spawn(async move {
-            if timeout(FAREWELL, client.disconnect()).await.is_err() {
-                debug!("the library does not end a connection that was cut");
-            }
-        });
-    } else if timeout(FAREWELL, client.disconnect()).await.is_err() {
-        warn!("the library does not end the connection: cutting the line");
-        session.line.cut();
-    }
-    if !run.is_finished() && timeout(FAREWELL, &mut run).await.is_err() {
-        run.abort();
-    }
 }
 
 /// The answer, while one is awaited.
@@ -887,13 +376,4 @@ async fn proof(awaited: &mut Option<BoxFuture<'static, bool>>) -> bool {
         Some(proof) => proof.await,
         None => pending().await,
     }
-}
-
-/// Codes of the moment, in HTTP's meaning, which the library does not know.
-fn is_passing(code: i32) -> bool {
-    matches!(code, 408 | 425 | 429 | 500..=599)
-}
-
-fn code_of(reason: &ConnectFailureReason) -> i32 {
-    reason.code()
 }
