@@ -14,7 +14,7 @@ use ulid::Ulid;
 use super::{
     Content, Delivery, EventBody, EventId, Log, Message,
     cleared::Cleared,
-    history::{self, Backwards},
+    history::{self, backwards::Backwards},
 };
 use crate::{
     seal::Digest,
