@@ -25,7 +25,7 @@ use crate::{
         cleared::{self, Cleared},
         past::{self, BackfillLimits, KnownHistory},
     },
-    session::{Inner, RequestError, Session, requests::pace::RequestKind, send::courier},
+    session::{Inner, RequestError, Session, requests::pace::RequestKind, send::attempt},
     store::StoreError,
 };
 
@@ -161,7 +161,7 @@ impl Inner {
         let (_listening, mut answers) = self.questions.listen();
         let deadline = Instant::now() + self.env.messages.history.patience;
         // A request is a message as every other, to the phone.
-        if !matches!(timeout_at(deadline, courier::prepare(self, client)).await, Ok(Ok(()))) {
+        if !matches!(timeout_at(deadline, attempt::prepare(self, client)).await, Ok(Ok(()))) {
             return Err(HistoryError::VaultDown);
         }
         let Question { addressed, oldest, count, .. } = question;

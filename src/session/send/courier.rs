@@ -10,7 +10,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
-    slice,
     sync::Arc,
     time::Duration,
 };
@@ -18,35 +17,22 @@ use std::{
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, warn};
-use whatsapp_rust::{
-    Client, ErrorChainExt as _, Freshness, Jid, SendError, SendOptions, Server,
-    traits::SignalStore as _,
-    usync::{
-        UsyncContext, UsyncMode, UsyncOutcome, UsyncProtocol, UsyncProtocolKind, UsyncProtocolResult, UsyncQuery,
-        UsyncUser,
-    },
-    waproto::codec,
-};
+use tracing::{Instrument as _, warn};
+use whatsapp_rust::Client;
 
 use super::{
-    answers::SendAnswer,
-    channel_posts,
-    judgement::{Judgement, LookupsSpentError},
+    attempt::{ChatOutcome, carry},
     manners::Manners,
     pacing::Asking,
-    status_broadcast,
 };
 use crate::{
-    crash,
     humanize::Act,
-    message::{Failure, FailureReason, Unsettled, WaitingMessage},
+    message::WaitingMessage,
     pacing::Held,
-    session::{Inner, connection::disconnect::backoff, env::jitter, requests::pace::RequestKind},
-    store::{key, space},
+    session::{Inner, connection::disconnect::backoff, env::jitter},
 };
 
 /// Messages that are sent at the same time.
@@ -58,12 +44,6 @@ const SLOT_TIME: Duration = Duration::from_secs(2);
 /// Messages that are sent or wait for WhatsApp's answer at the same time, with a slot or without.
 const RUNNING: usize = 256;
 
-/// How long WhatsApp and the vault may take, all in all, until a message is on the wire: at the first attempt, and twice as long at each
-/// further one. An answer that was lost is asked for again soon, and what is slow gets its time. What goes to many asks about all of them,
-/// and has the longer time from the beginning.
-const FIRST_SEND_TIMEOUT: Duration = Duration::from_secs(15);
-const SEND_TIMEOUT: Duration = Duration::from_secs(90);
-
 /// A time that is further away is looked at again meanwhile: clocks are corrected.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -71,14 +51,8 @@ const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 const BREATH: Duration = Duration::from_millis(250);
 const LONGEST_BREATH: Duration = Duration::from_secs(5);
 
-/// The library calls the line gone: its end is known here within this time.
-const LINE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// At a new line the first message waits so long, at the most, for those that have come before.
 const SETTLING: Duration = Duration::from_secs(1);
-
-/// WhatsApp's word for what is not there.
-const NOT_FOUND: u16 = 404;
 
 /// Waiting before the next attempt doubles from the first to the second.
 const RETRY_MIN: Duration = Duration::from_secs(2);
@@ -102,19 +76,6 @@ struct ChatLane {
     setbacks: u32,
     /// Messages that are being sent and were begun under another name of the chat.
     elsewhere: usize,
-}
-
-/// What follows for a chat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ChatOutcome {
-    /// Its message is settled, or failed: the next one goes.
-    Onward,
-    /// The line was lost: the same again, over the next.
-    Again,
-    /// The same again after a moment.
-    Soon,
-    /// The same again after a wait that grows, this long at least.
-    Later(Option<Duration>),
 }
 
 pub struct Courier {
@@ -453,331 +414,5 @@ async fn in_slot<T>(slot: OwnedSemaphorePermit, work: impl Future<Output = T>) -
     match quick {
         Ok(done) => done,
         Err(_) => work.await,
-    }
-}
-
-/// Runs `work` while the connection lasts; `None` if the line goes first. For waits on WhatsApp and the library, which
-/// may wait for minutes on a dead line. Not for outbox writes: those must finish.
-async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        // An answer that is there counts, whatever became of the line behind it.
-        biased;
-        done = work => Some(done),
-        () = session.client_gone(client) => None,
-    }
-}
-
-/// Carries one message over one connection.
-async fn carry(session: &Inner, client: &Arc<Client>, waiting: &WaitingMessage) -> ChatOutcome {
-    let id = &*waiting.id;
-    let ready = async {
-        prepare(session, client).await?;
-        anyhow::Ok(session.outbox.await_durable(waiting).await?)
-    };
-    match on_line(session, client, ready).await {
-        None => return ChatOutcome::Again,
-        Some(Ok(())) => {}
-        Some(Err(error)) => {
-            debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
-            return ChatOutcome::Soon;
-        }
-    }
-    // Only now: it may have been settled, by a receipt, while the vault was waited for.
-    let message = match session.outbox.begin(id).await {
-        Ok(Some(message)) => message,
-        Ok(None) => {
-            session.outbox.forget(id);
-            return ChatOutcome::Onward;
-        }
-        Err(error) => {
-            warn!(message.id = id, %error, "the outbox cannot be read");
-            return ChatOutcome::Later(None);
-        }
-    };
-    let left = message.expires_at_ms.saturating_sub(session.outbox.certain_ms());
-    let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis) else {
-        return expire(session, id).await;
-    };
-    let chat = jid(&message.chat);
-    let goes_to_many = !message.audience.is_empty() || chat.as_ref().is_ok_and(|chat| chat.server == Server::Group);
-    let limit = send_timeout(goes_to_many, message.attempts);
-    let mut expected = session.answers.expect(id);
-    let sending = async {
-        let chat = chat?;
-        let names = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
-        if let Some(failure) = obstacle(session, client, &message, &chat, &names).await? {
-            return Ok(Some(failure));
-        }
-        send(session, client, message, chat, names).await.map(|()| None)
-    };
-    // Given up when its time is over: what the library has not queued for the wire by then does not leave. What it has may leave all the
-    // same, under its id.
-    let error = match on_line(session, client, timeout(limit.min(left), sending)).await {
-        // It may be what WhatsApp ended the line for: the message itself, or a question that goes with it.
-        None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
-        Some(Ok(Ok(None))) => {
-            crash::point("on_the_wire");
-            let sent = Instant::now();
-            let answer = timeout(session.env.settings.ack_timeout, expected.answer());
-            match on_line(session, client, answer).await {
-                None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
-                Some(Ok(SendAnswer::Settled)) => return ChatOutcome::Onward,
-                Some(Ok(SendAnswer::NotNow(code))) => {
-                    session.note_too_much(code);
-                    debug!(message.id = id, code, "WhatsApp does not take a message now");
-                    return ChatOutcome::Later(None);
-                }
-                Some(Err(_)) => {
-                    // Swallowed by the connection, or this one by WhatsApp?
-                    let is_deaf = !session.answers.any_since(sent);
-                    let next = leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await;
-                    if is_deaf {
-                        warn!(message.id = id, "WhatsApp confirms nothing: connecting anew");
-                        session.line.cut();
-                    }
-                    return next;
-                }
-            }
-        }
-        Some(Ok(Ok(Some(failure)))) => return fail(session, id, failure).await,
-        Some(Ok(Err(error))) => error,
-        Some(Err(_)) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
-    };
-    if let Some(rejection) = error.server_rejection() {
-        session.note_too_much(rejection.code);
-    }
-    match Judgement::of(&error) {
-        Judgement::Final(failure) => {
-            debug!(message.id = id, %error, "a message cannot be sent");
-            fail(session, id, failure).await
-        }
-        Judgement::Later(wait) => {
-            debug!(message.id = id, %error, "a message cannot be sent now");
-            ChatOutcome::Later(wait)
-        }
-        Judgement::Unanswered => leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
-        Judgement::Broken => {
-            warn!(message.id = id, %error, "a message is not sent");
-            leave_unanswered(session, waiting, FailureReason::Unsendable, false).await
-        }
-        Judgement::LineGone => {
-            // The end of the line is told in a moment, and is counted where it is told.
-            let _ = on_line(session, client, sleep(LINE_PATIENCE)).await;
-            leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await
-        }
-    }
-}
-
-fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {
-    match goes_to_many {
-        true => SEND_TIMEOUT,
-        false => FIRST_SEND_TIMEOUT.saturating_mul(1 << attempts.min(3)).min(SEND_TIMEOUT),
-    }
-}
-
-/// Its time was over before it could leave.
-async fn expire(session: &Inner, id: &str) -> ChatOutcome {
-    warn!(message.id = id, "a message could not be sent in time");
-    match session.outbox.expire(id).await {
-        Ok(true) => ChatOutcome::Onward,
-        Ok(false) => {
-            session.outbox.forget(id);
-            ChatOutcome::Onward
-        }
-        Err(error) => {
-            warn!(message.id = id, %error, "the outbox cannot be written");
-            ChatOutcome::Later(None)
-        }
-    }
-}
-
-/// Counts an attempt that came to nothing; after some the message has failed.
-async fn leave_unanswered(
-    session: &Inner,
-    waiting: &WaitingMessage,
-    reason: FailureReason,
-    line_lost: bool,
-) -> ChatOutcome {
-    let id = &*waiting.id;
-    match session.outbox.note_attempt(id).await {
-        Ok(attempts) if attempts >= session.env.settings.send_attempts => fail(session, id, reason.into()).await,
-        // It was settled meanwhile, which the next look finds.
-        Ok(0) => ChatOutcome::Again,
-        // Lines end, and most of them not because of a message.
-        Ok(1) if line_lost => ChatOutcome::Again,
-        Ok(attempts) => {
-            debug!(message.id = id, attempts, "no answer to a message");
-            ChatOutcome::Later(None)
-        }
-        Err(error) => {
-            warn!(message.id = id, %error, "the outbox cannot be written");
-            ChatOutcome::Later(None)
-        }
-    }
-}
-
-async fn fail(session: &Inner, id: &str, failure: Failure) -> ChatOutcome {
-    warn!(message.id = id, %failure, "a message has failed");
-    crash::pause("failing").await;
-    match session.outbox.fail(id, failure).await {
-        Ok(_) => ChatOutcome::Onward,
-        Err(error) => {
-            warn!(message.id = id, %error, "the outbox cannot be written");
-            ChatOutcome::Later(None)
-        }
-    }
-}
-
-/// Everything that must be true before anything is encrypted.
-pub(in crate::session) async fn prepare(session: &Inner, client: &Arc<Client>) -> anyhow::Result<()> {
-    let unconfirmed = session.env.clock.instant().since(session.journal.confirmed_at());
-    if unconfirmed > session.env.settings.ownership_limit || session.journal.outage() {
-        session.journal.confirm().await?;
-    }
-    client.flush_pending_signal_state().await?;
-    session.store.wait(session.journal.recorded()).await?;
-    Ok(())
-}
-
-/// Why the message cannot be sent at all, if that is so.
-async fn obstacle(
-    session: &Inner,
-    client: &Client,
-    message: &Unsettled,
-    chat: &Jid,
-    names: &[Jid],
-) -> Result<Option<Failure>, SendError> {
-    let account = session.status.borrow().phone_number.clone();
-    if !message.account.is_empty() && account.is_some_and(|account| account != message.account) {
-        // A person who changes the number stays the same account.
-        let own = session.store.own_account().await.map_err(|error| SendError::Internal(error.into()))?;
-        if !own.is_some_and(|own| own.has_had(&message.account)) {
-            return Ok(Some(FailureReason::OtherAccount.into()));
-        }
-    }
-    if !message.audience.is_empty() || !matches!(chat.server, Server::Pn | Server::Lid) {
-        return Ok(None);
-    }
-    // Whoever has devices is there. To others the library would send a copy for the tenant's own phone and nothing else, and
-    // WhatsApp would confirm that. The list may be under any of the names.
-    let lists = names.iter().map(|name| key::text(&name.user)).collect();
-    if session.store.get_all(space::DEVICE_LISTS, lists).await.is_ok_and(|lists| !lists.is_empty()) {
-        return Ok(None);
-    }
-    let mut is_known = false;
-    for name in names {
-        is_known |= matches!(session.store.has_signal_state_for_user(&name.user).await, Ok(true));
-    }
-    if is_known && chat.server == Server::Lid {
-        return Ok(None);
-    }
-    // WhatsApp may be asked freely about people with whom there is a conversation: their devices are forgotten with every restart.
-    if !is_known {
-        session.pace.has_room(RequestKind::Lookup).map_err(spent)?;
-    }
-    let is_missing = match chat.server {
-        Server::Lid => has_no_devices(client, chat).await?,
-        _ => {
-            let found = client.contacts().is_on_whatsapp(slice::from_ref(chat)).await;
-            let found = found.map_err(|error| SendError::Internal(error.into()))?;
-            found.first().is_some_and(|found| !found.is_registered && found.contact_error.is_none())
-        }
-    };
-    if is_missing {
-        // Numbers that are tried count, not new customers. Those that are asked about at this moment may be some too many.
-        let _ = session.pace.take(RequestKind::Lookup);
-    }
-    Ok(is_missing.then(|| FailureReason::NotOnWhatsapp.into()))
-}
-
-/// Whether nobody has this LID. A lookup by LID always "succeeds" in the library, so ask for devices instead: an
-/// account has at least its phone. Not needed where Signal sessions exist: their keys came from a device.
-async fn has_no_devices(client: &Client, lid: &Jid) -> Result<bool, SendError> {
-    let internal = |error: whatsapp_rust::anyhow::Error| SendError::Internal(error);
-    let (protocols, users) = (vec![UsyncProtocol::DevicesV2], vec![UsyncUser::from_jid(lid.clone())]);
-    let query = UsyncQuery::new(UsyncMode::Query, UsyncContext::Message, protocols, users);
-    let answer = client.query_usync(query.map_err(|error| internal(error.into()))?).await;
-    let answer = answer.map_err(|error| internal(error.into()))?;
-    let user = answer
-        .users
-        .iter()
-        .find(|user| user.id.as_ref().is_some_and(|id| (&id.user, id.server) == (&lid.user, lid.server)));
-    Ok(user.and_then(|user| user.protocol(UsyncProtocolKind::Devices)).is_some_and(says_nobody))
-}
-
-/// Only in so many words: an answer that leaves the devices out, or an error, says nothing, and the message goes.
-fn says_nobody(devices: &UsyncProtocolResult) -> bool {
-    match devices {
-        UsyncProtocolResult::Devices(UsyncOutcome::Value(found)) => {
-            found.device_list.as_ref().is_some_and(|list| list.devices.is_empty())
-        }
-        UsyncProtocolResult::Devices(UsyncOutcome::Error(error)) => error.code == Some(NOT_FOUND),
-        _ => false,
-    }
-}
-
-/// A message to strangers asks who is on WhatsApp, as a lookup does.
-pub(in crate::session) fn count_lookup(session: &Inner) -> Result<(), SendError> {
-    session.pace.take(RequestKind::Lookup).map_err(spent)
-}
-
-fn spent(wait: Duration) -> SendError {
-    SendError::Internal(LookupsSpentError { wait }.into())
-}
-
-fn jid(text: &str) -> Result<Jid, SendError> {
-    text.parse().map_err(|_| SendError::InvalidRequest("the chat is no jid".into()))
-}
-
-async fn send(
-    session: &Inner,
-    client: &Arc<Client>,
-    message: Unsettled,
-    chat: Jid,
-    names: Vec<Jid>,
-) -> Result<(), SendError> {
-    let body = codec::message_decode(&message.body)
-        .map_err(|error| SendError::InvalidRequest(format!("the message does not parse: {error}")))?;
-    if !message.audience.is_empty() {
-        return status_broadcast::send(session, client, message, body).await;
-    }
-    if chat.server == Server::Newsletter {
-        return channel_posts::publish(session, client, chat, message.id, body).await;
-    }
-    let mut options = SendOptions::default().with_message_id(message.id);
-    // The tenant's own devices get a copy.
-    let people: Vec<Jid> = names.into_iter().chain([client.pn(), client.lid()].into_iter().flatten()).collect();
-    if chat.server != Server::Group && session.unknown_devices.take(&people) {
-        options = options.with_device_freshness(Freshness::Refresh);
-    }
-    client.send_message_with_options(chat, body, options).await?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[test]
-    fn what_goes_to_many_has_the_longer_time_at_once() {
-        assert_eq!([0, 1, 2, 9].map(|attempts| send_timeout(false, attempts).as_secs()), [15, 30, 60, 90]);
-        assert_eq!([0, 9].map(|attempts| send_timeout(true, attempts).as_secs()), [90, 90]);
-    }
-
-    /// A message that fails as `not_on_whatsapp` has failed for good.
-    #[test]
-    fn nobody_is_there_only_if_whatsapp_says_so() {
-        let says = |kind: &str, data: Value| {
-            let outcome = json!({ "type": kind, "data": data });
-            says_nobody(&serde_json::from_value(json!({ "type": "devices", "data": outcome })).unwrap())
-        };
-        assert!(says("value", json!({ "device_list": { "devices": [] } })));
-        assert!(says("error", json!({ "code": 404 })));
-        let phone = json!([{ "id": 0, "is_hosted": false }]);
-        assert!(!says("value", json!({ "device_list": { "devices": phone } })));
-        assert!(!says("value", json!({})), "the list is left out");
-        assert!(!says("error", json!({ "code": 500 })) && !says("error", json!({})), "it cannot say it now");
     }
 }

@@ -2,10 +2,12 @@
 
 pub(super) mod accept;
 pub(super) mod answers;
+pub(super) mod attempt;
 pub(super) mod channel_posts;
 pub(super) mod compose;
 pub(super) mod courier;
 pub(super) mod judgement;
 pub(super) mod manners;
 pub(super) mod pacing;
+mod recipient_check;
 pub(super) mod status_broadcast;

@@ -12,7 +12,7 @@ use whatsapp_rust::{
 
 use super::{
     compose::{ComposeContext, Composed, compose},
-    courier,
+    recipient_check,
 };
 use crate::{
     message::{
@@ -127,7 +127,7 @@ async fn meet(session: &Inner, client: &Client, people: &[Jid]) -> Result<(), Se
         }
     }
     for some in strangers.chunks(ASKED) {
-        courier::count_lookup(session)?;
+        recipient_check::count_lookup(session)?;
         client.contacts().is_on_whatsapp(some).await.map_err(internal)?;
     }
     Ok(())

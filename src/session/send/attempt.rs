@@ -1,0 +1,260 @@
+//! One attempt to send one message over one connection. Makes sure of everything that must be true before a ciphertext leaves,
+//! sends, waits for WhatsApp's answer, and writes the outcome into the outbox.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, warn};
+use whatsapp_rust::{Client, ErrorChainExt as _, Freshness, Jid, SendError, SendOptions, Server, waproto::codec};
+
+use super::{answers::SendAnswer, channel_posts, judgement::Judgement, recipient_check::obstacle, status_broadcast};
+use crate::{
+    crash,
+    message::{Failure, FailureReason, Unsettled, WaitingMessage},
+    session::Inner,
+};
+
+/// How long WhatsApp and the vault may take, all in all, until a message is on the wire: at the first attempt, and twice as long at each
+/// further one. An answer that was lost is asked for again soon, and what is slow gets its time. What goes to many asks about all of them,
+/// and has the longer time from the beginning.
+const FIRST_SEND_TIMEOUT: Duration = Duration::from_secs(15);
+const SEND_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The library calls the line gone: its end is known here within this time.
+const LINE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What follows for a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChatOutcome {
+    /// Its message is settled, or failed: the next one goes.
+    Onward,
+    /// The line was lost: the same again, over the next.
+    Again,
+    /// The same again after a moment.
+    Soon,
+    /// The same again after a wait that grows, this long at least.
+    Later(Option<Duration>),
+}
+
+/// Runs `work` while the connection lasts; `None` if the line goes first. For waits on WhatsApp and the library, which
+/// may wait for minutes on a dead line. Not for outbox writes: those must finish.
+async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        // An answer that is there counts, whatever became of the line behind it.
+        biased;
+        done = work => Some(done),
+        () = session.client_gone(client) => None,
+    }
+}
+
+/// Carries one message over one connection.
+pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &WaitingMessage) -> ChatOutcome {
+    let id = &*waiting.id;
+    let ready = async {
+        prepare(session, client).await?;
+        anyhow::Ok(session.outbox.await_durable(waiting).await?)
+    };
+    match on_line(session, client, ready).await {
+        None => return ChatOutcome::Again,
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            debug!(message.id = id, error = format!("{error:#}"), "not sending yet");
+            return ChatOutcome::Soon;
+        }
+    }
+    // Only now: it may have been settled, by a receipt, while the vault was waited for.
+    let message = match session.outbox.begin(id).await {
+        Ok(Some(message)) => message,
+        Ok(None) => {
+            session.outbox.forget(id);
+            return ChatOutcome::Onward;
+        }
+        Err(error) => {
+            warn!(message.id = id, %error, "the outbox cannot be read");
+            return ChatOutcome::Later(None);
+        }
+    };
+    let left = message.expires_at_ms.saturating_sub(session.outbox.certain_ms());
+    let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis) else {
+        return expire(session, id).await;
+    };
+    let chat = jid(&message.chat);
+    let goes_to_many = !message.audience.is_empty() || chat.as_ref().is_ok_and(|chat| chat.server == Server::Group);
+    let limit = send_timeout(goes_to_many, message.attempts);
+    let mut expected = session.answers.expect(id);
+    let sending = async {
+        let chat = chat?;
+        let names = session.names_of(&chat).await.map_err(|error| SendError::Internal(error.into()))?;
+        if let Some(failure) = obstacle(session, client, &message, &chat, &names).await? {
+            return Ok(Some(failure));
+        }
+        send(session, client, message, chat, names).await.map(|()| None)
+    };
+    // Given up when its time is over: what the library has not queued for the wire by then does not leave. What it has may leave all the
+    // same, under its id.
+    let error = match on_line(session, client, timeout(limit.min(left), sending)).await {
+        // It may be what WhatsApp ended the line for: the message itself, or a question that goes with it.
+        None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
+        Some(Ok(Ok(None))) => {
+            crash::point("on_the_wire");
+            let sent = Instant::now();
+            let answer = timeout(session.env.settings.ack_timeout, expected.answer());
+            match on_line(session, client, answer).await {
+                None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
+                Some(Ok(SendAnswer::Settled)) => return ChatOutcome::Onward,
+                Some(Ok(SendAnswer::NotNow(code))) => {
+                    session.note_too_much(code);
+                    debug!(message.id = id, code, "WhatsApp does not take a message now");
+                    return ChatOutcome::Later(None);
+                }
+                Some(Err(_)) => {
+                    // Swallowed by the connection, or this one by WhatsApp?
+                    let is_deaf = !session.answers.any_since(sent);
+                    let next = leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await;
+                    if is_deaf {
+                        warn!(message.id = id, "WhatsApp confirms nothing: connecting anew");
+                        session.line.cut();
+                    }
+                    return next;
+                }
+            }
+        }
+        Some(Ok(Ok(Some(failure)))) => return fail(session, id, failure).await,
+        Some(Ok(Err(error))) => error,
+        Some(Err(_)) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
+    };
+    if let Some(rejection) = error.server_rejection() {
+        session.note_too_much(rejection.code);
+    }
+    match Judgement::of(&error) {
+        Judgement::Final(failure) => {
+            debug!(message.id = id, %error, "a message cannot be sent");
+            fail(session, id, failure).await
+        }
+        Judgement::Later(wait) => {
+            debug!(message.id = id, %error, "a message cannot be sent now");
+            ChatOutcome::Later(wait)
+        }
+        Judgement::Unanswered => leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
+        Judgement::Broken => {
+            warn!(message.id = id, %error, "a message is not sent");
+            leave_unanswered(session, waiting, FailureReason::Unsendable, false).await
+        }
+        Judgement::LineGone => {
+            // The end of the line is told in a moment, and is counted where it is told.
+            let _ = on_line(session, client, sleep(LINE_PATIENCE)).await;
+            leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await
+        }
+    }
+}
+
+fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {
+    match goes_to_many {
+        true => SEND_TIMEOUT,
+        false => FIRST_SEND_TIMEOUT.saturating_mul(1 << attempts.min(3)).min(SEND_TIMEOUT),
+    }
+}
+
+/// Its time was over before it could leave.
+async fn expire(session: &Inner, id: &str) -> ChatOutcome {
+    warn!(message.id = id, "a message could not be sent in time");
+    match session.outbox.expire(id).await {
+        Ok(true) => ChatOutcome::Onward,
+        Ok(false) => {
+            session.outbox.forget(id);
+            ChatOutcome::Onward
+        }
+        Err(error) => {
+            warn!(message.id = id, %error, "the outbox cannot be written");
+            ChatOutcome::Later(None)
+        }
+    }
+}
+
+/// Counts an attempt that came to nothing; after some the message has failed.
+async fn leave_unanswered(
+    session: &Inner,
+    waiting: &WaitingMessage,
+    reason: FailureReason,
+    line_lost: bool,
+) -> ChatOutcome {
+    let id = &*waiting.id;
+    match session.outbox.note_attempt(id).await {
+        Ok(attempts) if attempts >= session.env.settings.send_attempts => fail(session, id, reason.into()).await,
+        // It was settled meanwhile, which the next look finds.
+        Ok(0) => ChatOutcome::Again,
+        // Lines end, and most of them not because of a message.
+        Ok(1) if line_lost => ChatOutcome::Again,
+        Ok(attempts) => {
+            debug!(message.id = id, attempts, "no answer to a message");
+            ChatOutcome::Later(None)
+        }
+        Err(error) => {
+            warn!(message.id = id, %error, "the outbox cannot be written");
+            ChatOutcome::Later(None)
+        }
+    }
+}
+
+async fn fail(session: &Inner, id: &str, failure: Failure) -> ChatOutcome {
+    warn!(message.id = id, %failure, "a message has failed");
+    crash::pause("failing").await;
+    match session.outbox.fail(id, failure).await {
+        Ok(_) => ChatOutcome::Onward,
+        Err(error) => {
+            warn!(message.id = id, %error, "the outbox cannot be written");
+            ChatOutcome::Later(None)
+        }
+    }
+}
+
+/// Everything that must be true before anything is encrypted.
+pub(in crate::session) async fn prepare(session: &Inner, client: &Arc<Client>) -> anyhow::Result<()> {
+    let unconfirmed = session.env.clock.instant().since(session.journal.confirmed_at());
+    if unconfirmed > session.env.settings.ownership_limit || session.journal.outage() {
+        session.journal.confirm().await?;
+    }
+    client.flush_pending_signal_state().await?;
+    session.store.wait(session.journal.recorded()).await?;
+    Ok(())
+}
+
+fn jid(text: &str) -> Result<Jid, SendError> {
+    text.parse().map_err(|_| SendError::InvalidRequest("the chat is no jid".into()))
+}
+
+async fn send(
+    session: &Inner,
+    client: &Arc<Client>,
+    message: Unsettled,
+    chat: Jid,
+    names: Vec<Jid>,
+) -> Result<(), SendError> {
+    let body = codec::message_decode(&message.body)
+        .map_err(|error| SendError::InvalidRequest(format!("the message does not parse: {error}")))?;
+    if !message.audience.is_empty() {
+        return status_broadcast::send(session, client, message, body).await;
+    }
+    if chat.server == Server::Newsletter {
+        return channel_posts::publish(session, client, chat, message.id, body).await;
+    }
+    let mut options = SendOptions::default().with_message_id(message.id);
+    // The tenant's own devices get a copy.
+    let people: Vec<Jid> = names.into_iter().chain([client.pn(), client.lid()].into_iter().flatten()).collect();
+    if chat.server != Server::Group && session.unknown_devices.take(&people) {
+        options = options.with_device_freshness(Freshness::Refresh);
+    }
+    client.send_message_with_options(chat, body, options).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_to_many_has_the_longer_time_at_once() {
+        assert_eq!([0, 1, 2, 9].map(|attempts| send_timeout(false, attempts).as_secs()), [15, 30, 60, 90]);
+        assert_eq!([0, 9].map(|attempts| send_timeout(true, attempts).as_secs()), [90, 90]);
+    }
+}
