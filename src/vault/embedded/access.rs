@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
 
-use super::{Embedded, malformed, micros, optional_time, time};
+use super::{
+    Embedded,
+    columns::{malformed, micros, optional_time, time},
+};
 use crate::{
     tenant::TenantId,
     vault::{
@@ -148,7 +151,7 @@ fn rights_columns(rights: &Rights) -> (Option<&str>, String) {
 fn change(row: &Row<'_>) -> rusqlite::Result<KeyChange> {
     let hash = hash(row)?;
     let revoked = row.get_ref("revoked_at")? != rusqlite::types::ValueRef::Null;
-    let key = if revoked { Ok(None) } else { key(row).map(Some).map_err(super::vault_error) };
+    let key = if revoked { Ok(None) } else { key(row).map(Some).map_err(super::writer::vault_error) };
     Ok(KeyChange { hash, key })
 }
 

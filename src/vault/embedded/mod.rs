@@ -6,25 +6,28 @@
 //! under its hands is noticed before the next request ([`file`]), and told ([`Vault::doubts`]).
 
 mod access;
+mod columns;
+mod directory;
 mod file;
+mod journal;
 mod probe;
 mod rescue;
 mod schema;
 mod writer;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params, types::Type};
+use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 
 use self::{
+    columns::{micros, payload, seq_from, seq_to, snapshot_id, time},
+    directory::{decide, make_record, set, tenant_record},
     file::VaultFile,
+    journal::{append, create, heading, journal_document, stand},
     writer::{Access, Writer, vault_error},
 };
 use super::{
@@ -582,171 +585,11 @@ impl Vault for Embedded {
     }
 }
 
-fn append(
-    connection: &Connection,
-    tenant: &TenantId,
-    after: Option<Digest>,
-    documents: &[JournalDocument],
-    decision: Option<&Decision>,
-) -> Result<(), AppendError> {
-    let vault = |error| AppendError::Vault(vault_error(error));
-    create(connection, tenant, documents)?;
-    if let Some(before) = documents.first().and_then(|document| document.seq.previous()) {
-        stand(connection, tenant, &Footing::Document(before, after))?;
-    }
-    let Some(decision) = decision else { return Ok(()) };
-    let present = "SELECT 1 FROM tenants WHERE id = ?1";
-    if !connection.prepare_cached(present).and_then(|mut query| query.exists([tenant.as_str()])).map_err(vault)? {
-        return Err(AppendError::TenantGone);
-    }
-    decide(connection, tenant, decision).map_err(vault)
-}
-
-fn create(connection: &Connection, tenant: &TenantId, documents: &[JournalDocument]) -> Result<(), AppendError> {
-    let vault = |error| AppendError::Vault(vault_error(error));
-    let put = "INSERT INTO journal (tenant, seq, kind, writer, at, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let mut statement = connection.prepare_cached(put).map_err(vault)?;
-    for JournalDocument { seq, kind, writer, at, payload } in documents {
-        let row = params![tenant.as_str(), seq_to(*seq), kind.as_str(), &*writer.0, micros(*at), &payload[..]];
-        statement.execute(row).map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::ConstraintViolation) => AppendError::Exists,
-            _ => vault(error),
-        })?;
-    }
-    Ok(())
-}
-
-/// True if the footing is there.
-fn stand(connection: &Connection, tenant: &TenantId, footing: &Footing) -> Result<(), AppendError> {
-    let stands = || match footing {
-        Footing::Nothing => Ok(true),
-        Footing::Document(seq, None) => connection
-            .prepare_cached("SELECT 1 FROM journal WHERE tenant = ?1 AND seq = ?2")?
-            .exists(params![tenant.as_str(), seq_to(*seq)]),
-        Footing::Document(seq, Some(digest)) => {
-            let query = "SELECT payload FROM journal WHERE tenant = ?1 AND seq = ?2";
-            let mut statement = connection.prepare_cached(query)?;
-            let found = statement.query_row(params![tenant.as_str(), seq_to(*seq)], payload).optional()?;
-            Ok(found.is_some_and(|found| Digest::of([&*found]) == *digest))
-        }
-        Footing::Manifest(id) => connection
-            .prepare_cached("SELECT 1 FROM manifests WHERE tenant = ?1 AND seq = ?2 AND attempt = ?3")?
-            .exists(params![tenant.as_str(), seq_to(id.seq), &*id.attempt]),
-    };
-    match stands().map_err(|error| AppendError::Vault(vault_error(error)))? {
-        true => Ok(()),
-        false => Err(AppendError::Gap),
-    }
-}
-
-fn decide(connection: &Connection, tenant: &TenantId, decision: &Decision) -> rusqlite::Result<()> {
-    let Decision { whatsapp_connected, phone_number, connected_at } = decision;
-    set(connection, tenant, "whatsapp_connected", *whatsapp_connected)?;
-    set(connection, tenant, "phone_number", phone_number.clone())?;
-    set(connection, tenant, "connected_at", connected_at.map(|at| at.map(micros)))
-}
-
-fn make_record(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<()> {
-    let make = "INSERT INTO tenants (id, whatsapp_connected) VALUES (?1, 0) ON CONFLICT DO NOTHING";
-    connection.prepare_cached(make)?.execute([tenant.as_str()]).map(drop)
-}
-
 fn put_manifest(connection: &Connection, tenant: &TenantId, manifest: &Manifest) -> rusqlite::Result<()> {
     let Manifest { id, payload } = manifest;
     let put = "INSERT OR REPLACE INTO manifests (tenant, seq, attempt, payload) VALUES (?1, ?2, ?3, ?4)";
     let row = params![tenant.as_str(), seq_to(id.seq), &*id.attempt, &payload[..]];
     connection.prepare_cached(put)?.execute(row).map(drop)
-}
-
-/// Sets one field of a record; `None` leaves it as it is.
-fn set(connection: &Connection, tenant: &TenantId, column: &str, value: Option<impl ToSql>) -> rusqlite::Result<()> {
-    let Some(value) = value else { return Ok(()) };
-    let update = format!("UPDATE tenants SET {column} = ?2 WHERE id = ?1");
-    connection.prepare_cached(&update)?.execute(params![tenant.as_str(), value]).map(drop)
-}
-
-/// An error names the tenant: it stands alone in a list.
-fn tenant_record(id: &str, row: &Row<'_>) -> Result<TenantRecord, VaultError> {
-    let record = || -> rusqlite::Result<TenantRecord> {
-        Ok(TenantRecord {
-            id: id.parse().map_err(|error| malformed(row, "id", Type::Text, error))?,
-            // The rest only informs. What another hand has spoilt there is as if it were not there: the journal knows better.
-            name: row.get("name").unwrap_or_default(),
-            whatsapp_connected: row.get("whatsapp_connected")?,
-            phone_number: row.get("phone_number").unwrap_or_default(),
-            connected_at: optional_time(row, "connected_at").unwrap_or_default(),
-            status: row.get("status").unwrap_or_default(),
-            last_error: row.get("last_error").unwrap_or_default(),
-            last_error_at: optional_time(row, "last_error_at").unwrap_or_default(),
-            deleted_at: optional_time(row, "deleted_at").unwrap_or_default(),
-            config: row
-                .get::<_, Option<String>>("config")
-                .ok()
-                .flatten()
-                .and_then(|text| serde_json::from_str(&text).ok())
-                .unwrap_or_default(),
-        })
-    };
-    record().map_err(|error| VaultError::Malformed(format!("the record of tenant {id:?}: {error}")))
-}
-
-fn journal_document(row: &Row<'_>) -> rusqlite::Result<JournalDocument> {
-    let kind: String = row.get("kind")?;
-    let unknown = || malformed(row, "kind", Type::Text, format!("{kind:?} is no kind of document"));
-    Ok(JournalDocument {
-        seq: seq_from(row.get("seq")?),
-        kind: DocumentKind::parse(&kind).ok_or_else(unknown)?,
-        writer: InstanceId(row.get("writer")?),
-        at: time(row, "at")?,
-        payload: payload(row)?,
-    })
-}
-
-fn heading(row: &Row<'_>) -> rusqlite::Result<Heading> {
-    Ok(Heading { seq: seq_from(row.get("seq")?), writer: InstanceId(row.get("writer")?), at: time(row, "at")? })
-}
-
-fn snapshot_id(row: &Row<'_>) -> rusqlite::Result<SnapshotId> {
-    Ok(SnapshotId { seq: seq_from(row.get("seq")?), attempt: row.get::<_, Arc<str>>("attempt")? })
-}
-
-fn payload(row: &Row<'_>) -> rusqlite::Result<Bytes> {
-    row.get::<_, Vec<u8>>("payload").map(Bytes::from)
-}
-
-/// Numbers above what SQLite knows are above all that is there: nothing is stored under them ([`limits`]).
-fn seq_to(seq: Seq) -> i64 {
-    i64::try_from(seq.0).unwrap_or(i64::MAX)
-}
-
-fn seq_from(seq: i64) -> Seq {
-    Seq(seq.unsigned_abs())
-}
-
-fn micros(at: Timestamp) -> i64 {
-    at.as_microsecond()
-}
-
-fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
-    let at = row.get(column)?;
-    Timestamp::from_microsecond(at).map_err(|error| malformed(row, column, Type::Integer, error))
-}
-
-fn optional_time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
-    match row.get::<_, Option<i64>>(column)? {
-        None => Ok(None),
-        Some(_) => time(row, column).map(Some),
-    }
-}
-
-fn malformed(
-    row: &Row<'_>,
-    column: &str,
-    kind: Type,
-    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> rusqlite::Error {
-    let index = row.as_ref().column_index(column).unwrap_or_default();
-    rusqlite::Error::FromSqlConversionFailure(index, kind, error.into())
 }
 
 #[cfg(test)]
