@@ -2,65 +2,44 @@
 
 mod allocator;
 mod descriptors;
+mod env;
+mod ports;
+mod signals;
+mod vault;
 mod vault_lock;
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    signal::unix::{Signal, SignalKind, signal},
-    sync::Semaphore,
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info};
 use ulid::Ulid;
 
-pub use self::allocator::give_back_large_blocks;
-use self::descriptors::Descriptors;
-pub use self::vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError};
+pub use self::{
+    allocator::give_back_large_blocks,
+    env::journal_policy,
+    signals::run,
+    vault::{MasterKeyError, existing_vault, open_vault},
+    vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError},
+};
+use self::{
+    descriptors::Descriptors,
+    env::{disks, env, metrics_settings, webhooks},
+    ports::{reserve, serve, watch},
+    vault::{CHECKS, keep_check_value, keep_key, kept_key},
+};
 use crate::{
-    api::{self, App, Auth, AuthSettings, MetricsSettings},
+    api::{self, App, Auth, AuthSettings},
     bot::service::Bots,
     clock::SystemClock,
-    config::{self, Config, Credentials, Secret, VaultHome},
+    config::{Config, Secret, VaultHome},
     fleet::{Fleet, FleetSettings, Summary, WorkFolder},
-    journal::{JournalPace, Policy},
     listener::{self, Room},
     live::Live,
-    message::{
-        Feed, SegmentCache,
-        media::{DiskReserve, Disks, Keeper, Links, Spool, open_place},
-    },
-    outbound::{Outbound, SystemLookup},
-    seal::{Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
-    session::{Directory, EndedTenants, Endpoint, Env, UrlPlaces, Versions, http_client},
-    store::{Pool, PoolOptions},
     telemetry::metrics,
-    vault::{
-        InstanceId, MeteredVault, Vault, VaultError, access,
-        embedded::Embedded,
-        firestore::{self, Firestore, FirestoreConfig, ServiceAccountKey},
-    },
-    webhook::Webhooks,
+    vault::{InstanceId, MeteredVault},
 };
-
-/// Sessions that may be between dialing and login at the same time: WhatsApp need not see a thousand at once, and each costs
-/// a handshake's worth of processor.
-const DIALING: usize = 64;
-
-/// Pictures that are decoded at the same time: each may take a hundred megabytes.
-const DECODING: usize = 2;
-
-/// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
-const MAX_READERS: usize = 128;
 
 /// Of a grace that is set so much is kept for closing what was not given away.
 const KEPT_FOR_CLOSING: Duration = Duration::from_secs(10);
@@ -283,250 +262,12 @@ impl Daemon {
     }
 }
 
-/// The master key is not there, or is not this vault's: a mistake in the configuration, which only a look at the vault shows.
-#[derive(Debug, thiserror::Error)]
-pub enum MasterKeyError {
-    #[error(
-        "the key of the vault {vault} is lost: {key} is not there. Put it back, or set vault.master_keys: another key cannot open what is in \
-         the vault. To begin anew, move the vault away"
-    )]
-    Lost { vault: String, key: String },
-    #[error("the master key is not this vault's")]
-    NotThisVaults,
-    #[error("the file {file} holds no master key: put the right one back")]
-    Unreadable { file: String },
-}
-
 /// The file of the admin key holds none.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {why}; remove the file, and a new key is made")]
 pub struct AdminKeyError {
     file: String,
     why: std::io::Error,
-}
-
-/// Opens the vault and proves that the master key is its own. What is missing is made.
-pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home>, Arc<Keyring>)> {
-    let mut keys = config.vault.master_keys.clone();
-    let mut had_key = !keys.is_empty();
-    if let VaultHome::Embedded { path, .. } = &config.vault.home {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)?;
-        }
-        if keys.is_empty() {
-            let file = key_file(path)?;
-            had_key = file.exists();
-            keys.push(load_or_create_key_file(&file).map_err(|error| unreadable(&file, error))?);
-            info!(file = %file.display(), "the vault's key: back it up, nothing opens the vault without it");
-        }
-    }
-    let keyring = Arc::new(Keyring::new(keys));
-    let vault = until_answered(patience(config), async || {
-        let vault = reach_vault(config).await?;
-        prove(&vault, &keyring, had_key.then_some(&config.vault.home)).await?;
-        Ok(vault)
-    });
-    Ok((vault.await?, keyring))
-}
-
-/// The embedded vault's key and its file, if it has one of its own.
-fn kept_key(config: &Config) -> anyhow::Result<Option<(PathBuf, MasterKey)>> {
-    let VaultHome::Embedded { path, .. } = &config.vault.home else { return Ok(None) };
-    if !config.vault.master_keys.is_empty() {
-        return Ok(None);
-    }
-    let file = path.with_extension("key");
-    let key = read_key_file(&file).map_err(|error| unreadable(&file, error))?;
-    Ok(Some((file, key)))
-}
-
-/// How often is looked whether the vault's key is still in its file.
-const KEY_FILE_LOOK: Duration = Duration::from_secs(10);
-
-/// Puts the vault's key back whenever its file is gone or has another: what is sealed meanwhile would open for nobody after a restart.
-async fn keep_key(file: PathBuf, key: MasterKey, stop: &CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(KEY_FILE_LOOK) => {}
-        }
-        let (path, key) = (file.clone(), key.clone());
-        match tokio::task::spawn_blocking(move || restore_key_file(&path, &key)).await {
-            Ok(Ok(true)) => {
-                error!(file = %file.display(), "the vault's key was gone from its file, or replaced: it is there again")
-            }
-            Ok(Err(error)) => {
-                error!(file = %file.display(), %error, "the vault's key cannot be put back into its file")
-            }
-            Ok(Ok(false)) | Err(_) => {}
-        }
-    }
-}
-
-/// Looks at the vault's check value in the time of one audit.
-const CHECKS: u32 = 24;
-
-/// Writes the vault's check value again whenever it is gone: without it another master key would be taken for the vault's own.
-async fn keep_check_value(vault: &dyn Vault, keyring: &Keyring, interval: Duration, stop: &CancellationToken) {
-    let mut is_foreign = false;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(interval) => {}
-        }
-        let found = match vault.check_value().await {
-            Ok(None) => vault.create_check_value(keyring.check_value()).await.map(|is_made| {
-                if is_made {
-                    warn!("the vault had lost its check value: it is there again");
-                    // It was not alone, as likely as not.
-                    vault.suspect();
-                }
-                false
-            }),
-            Ok(Some(value)) => Ok(verify(keyring, &value).is_err()),
-            Err(error) => Err(error),
-        };
-        match found {
-            Ok(now) if now != is_foreign => {
-                is_foreign = now;
-                if now {
-                    error!("the vault's check value was replaced: with this master key the next start will be refused");
-                }
-            }
-            Ok(_) => {}
-            Err(error) => debug!(%error, "the vault's check value cannot be looked at"),
-        }
-    }
-}
-
-/// Proves that the key is the vault's; makes it the key of a vault that has none. `expected`: the key was there before, and so,
-/// but at a first start, was a vault at this place.
-async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, expected: Option<&VaultHome>) -> anyhow::Result<()> {
-    if let Some(value) = vault.check_value().await? {
-        return Ok(verify(keyring, &value)?);
-    }
-    if let Some(home) = expected {
-        let place = match home {
-            VaultHome::Embedded { path, .. } => path.display().to_string(),
-            VaultHome::Firestore { project, database, .. } => format!("{project}, {database}"),
-        };
-        warn!(
-            %place,
-            "the vault is new or empty: nobody is paired in it. If there were tenants, it is another one: a volume that is not mounted, \
-             another project"
-        );
-    }
-    if vault.create_check_value(keyring.check_value()).await? {
-        return Ok(());
-    }
-    let value = vault.check_value().await?.context("the vault's check value is gone")?;
-    Ok(verify(keyring, &value)?)
-}
-
-/// The same of a vault that is there, and makes nothing: for who only looks. `None`: there is none yet.
-pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<(Arc<dyn access::Home>, Arc<Keyring>)>> {
-    let mut keys = config.vault.master_keys.clone();
-    if let VaultHome::Embedded { path, .. } = &config.vault.home {
-        if !path.exists() {
-            return Ok(None);
-        }
-        if keys.is_empty() {
-            let file = key_file(path)?;
-            keys.push(read_key_file(&file).map_err(|error| unreadable(&file, error))?);
-        }
-    }
-    let keyring = Arc::new(Keyring::new(keys));
-    let vault = until_answered(patience(config), async || {
-        let vault = reach_vault(config).await?;
-        if let Some(value) = vault.check_value().await? {
-            verify(&keyring, &value)?;
-        }
-        Ok(vault)
-    });
-    Ok(Some((vault.await?, keyring)))
-}
-
-fn unreadable(file: &Path, error: std::io::Error) -> anyhow::Error {
-    match error.kind() {
-        std::io::ErrorKind::InvalidData => MasterKeyError::Unreadable { file: file.display().to_string() }.into(),
-        _ => anyhow::Error::from(error).context("the key file of the vault"),
-    }
-}
-
-/// Where the key of an embedded vault is, or will be. A vault without it is no new one: another key would look like its own until
-/// somebody needs what is in there.
-fn key_file(vault: &Path) -> Result<PathBuf, MasterKeyError> {
-    let file = vault.with_extension("key");
-    if vault.exists() && !file.exists() {
-        let (vault, key) = (vault.display().to_string(), file.display().to_string());
-        return Err(MasterKeyError::Lost { vault, key });
-    }
-    Ok(file)
-}
-
-fn verify(keyring: &Keyring, value: &[u8]) -> Result<(), MasterKeyError> {
-    keyring.verify_check_value(value).map_err(|_| MasterKeyError::NotThisVaults)
-}
-
-/// Free bytes below which the embedded vault takes no more entries, at the most: enough for the working copies of some tenants and for the
-/// vault's own log.
-const MOST_VAULT_FLOOR: u64 = 32 << 20;
-
-async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
-    match &config.vault.home {
-        VaultHome::Embedded { path, .. } => {
-            let opened =
-                Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
-            info!(path = %path.display(), "embedded vault");
-            Ok(Arc::new(opened.with_floor(MOST_VAULT_FLOOR.min(config.media.reserve / 8))))
-        }
-        VaultHome::Firestore { project, database, credentials, request_timeout } => {
-            let settings = FirestoreConfig {
-                project: project.clone(),
-                database: database.clone(),
-                credentials: match credentials {
-                    Credentials::ServiceAccount(json) => {
-                        firestore::Credentials::ServiceAccountJson(ServiceAccountKey::new(json.expose().to_owned()))
-                    }
-                    Credentials::ApplicationDefault => firestore::Credentials::ApplicationDefault,
-                    Credentials::Emulator(host) => firestore::Credentials::Emulator { host: host.clone() },
-                },
-                request_timeout: *request_timeout,
-            };
-            let connected = Firestore::connect(settings).await.context("Firestore cannot be used")?;
-            info!(project, database, "Firestore vault");
-            Ok(Arc::new(connected))
-        }
-    }
-}
-
-/// Firestore may be slower to answer than we are to start, and may fall silent in the middle of it. Whoever starts us again gives up
-/// sooner.
-async fn until_answered<T>(limit: Duration, ask: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let deadline = Instant::now() + limit;
-    let mut wait = Duration::from_millis(250);
-    loop {
-        match ask().await {
-            Err(error) if is_unanswered(&error) && Instant::now() + wait < deadline => {
-                warn!(error = format!("{error:#}"), "the vault does not answer yet");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(Duration::from_secs(5));
-            }
-            answer => return answer,
-        }
-    }
-}
-
-/// The start waits so long for a vault. A file that cannot be opened is its operator's mistake, and is told at once.
-fn patience(config: &Config) -> Duration {
-    match config.vault.home {
-        VaultHome::Embedded { .. } => Duration::ZERO,
-        VaultHome::Firestore { .. } => config.restore.deadline,
-    }
-}
-
-fn is_unanswered(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(VaultError::Unavailable(_)))
 }
 
 /// The configured admin key, or the one in `admin.key` of the data folder, made when there is none.
@@ -541,186 +282,4 @@ pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
     })?;
     info!(file = %file.display(), "the admin key is in this file");
     Ok(key)
-}
-
-fn env(
-    config: &Config,
-    vault: Arc<dyn Vault>,
-    keyring: Arc<Keyring>,
-    instance: InstanceId,
-    work: &WorkFolder,
-    descriptors: Descriptors,
-) -> anyhow::Result<Env> {
-    let media = config.media.clone();
-    let spool =
-        Spool::new(config.data_dir.join("spool"), media.reserve).context("the folder for files on their way")?;
-    let links = Links::new(config.http.public_url.clone());
-    let authority = config.whatsapp.media_authority.as_deref();
-    let client = |proxy: Option<&Secret>| http_client(authority, proxy.map(Secret::expose));
-    let proxied = media.proxies.iter().filter_map(|(who, proxy)| Some((who.clone()?, proxy)));
-    let proxied = proxied.map(|(tenant, proxy)| Ok((tenant, client(Some(proxy))?)));
-    let keeper = Keeper::new(open_place(&media.home)?, spool, links, media.clone());
-    Ok(Env {
-        vault,
-        keyring,
-        instance,
-        clock: SystemClock::shared(),
-        pool: Pool::new(PoolOptions {
-            open_files: descriptors.files,
-            idle: config.session.file_idle,
-            ..PoolOptions::default()
-        })?,
-        feed: Feed::new(),
-        shelf: SegmentCache::default(),
-        directory: Directory::default(),
-        ended: EndedTenants::default(),
-        policy: journal_policy(config),
-        settings: config.session.clone(),
-        quiet_first: config.heartbeat.interval / 2,
-        messages: config.messages.clone(),
-        sessions_dir: work.path().to_owned(),
-        endpoint: Endpoint::new(&config.whatsapp.endpoint)?,
-        http: client(media.proxies.iter().find(|(who, _)| who.is_none()).map(|(_, proxy)| proxy))?,
-        proxied: proxied.collect::<anyhow::Result<_>>()?,
-        media: Arc::new(keeper),
-        files_from: Outbound::new(config.outbound.allow.clone(), media.fetch_timeout, Arc::new(SystemLookup))?,
-        url_places: UrlPlaces::new(media.parallel.min(descriptors.requests / 8)),
-        fetching: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
-        uploading: Semaphore::new(media.parallel.min(descriptors.requests / 4)),
-        reading: Arc::new(Semaphore::new(MAX_READERS)),
-        decoding: Semaphore::new(DECODING),
-        asking_phones: Semaphore::new(config.messages.history.parallel),
-        versions: Versions::new(config.whatsapp.version),
-        dialing: Arc::new(Semaphore::new(DIALING.min(descriptors.lines))),
-        lines: Arc::new(Semaphore::new(descriptors.lines)),
-    })
-}
-
-/// How journals are kept.
-pub fn journal_policy(config: &Config) -> Policy {
-    Policy {
-        pace: JournalPace { writes_per_minute: config.vault.writes_per_minute, ..JournalPace::default() },
-        snapshot_entries: config.vault.snapshot_entries,
-        audit: Some(config.vault.audit),
-        ..Policy::default()
-    }
-}
-
-fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow::Result<Arc<Webhooks>> {
-    let settings = config.outbound.clone();
-    let outbound = Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))?;
-    let env = fleet.env();
-    let mut settings = config.webhooks.clone();
-    settings.concurrency = settings.concurrency.min(descriptors.requests / 2);
-    Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), settings))
-}
-
-fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address).with_context(|| format!("{address} cannot be used"))?;
-    Ok(socket)
-}
-
-async fn serve(
-    listener: TcpListener,
-    router: axum::Router,
-    settings: config::Http,
-    room: Room,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    listener::serve(listener, router, api::rejected, &settings.connections, settings.proxies, room, stop).await
-}
-
-/// What `/health` looks at.
-fn disks(config: &Config, media: &Keeper) -> Disks {
-    let mut vital = vec![media.spool.reserve().clone()];
-    if let VaultHome::Embedded { path, .. } = &config.vault.home {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        vital.push(DiskReserve::new(folder.to_owned(), config.media.reserve));
-    }
-    Disks { vital, files: media.reserve().cloned() }
-}
-
-/// What `/metrics` goes by.
-fn metrics_settings(config: &Config) -> MetricsSettings {
-    let vault = match config.vault.home {
-        VaultHome::Embedded { .. } => "embedded",
-        VaultHome::Firestore { .. } => "firestore",
-    };
-    MetricsSettings { per_tenant: config.metrics.per_tenant, vault }
-}
-
-/// Connections of who reads `/metrics` without a key, at the same time.
-const WATCHERS: usize = 16;
-
-/// Serves `/metrics` without a key, on its own address.
-fn watch(
-    socket: TcpSocket,
-    app: &App,
-    config: &Config,
-    reserve: u64,
-    stop: CancellationToken,
-) -> anyhow::Result<impl Future<Output = std::io::Result<()>> + use<>> {
-    let listener = socket.listen(64).context("the port for metrics cannot be opened")?;
-    info!(address = %listener.local_addr()?, "metrics are served without a key");
-    let room = Room { connections: WATCHERS, reserve };
-    let settings = config::Connections { most: WATCHERS, per_address: None, ..config.http.connections.clone() };
-    let (router, proxies) = (api::metrics_router(app.clone()), config.http.proxies.clone());
-    Ok(async move { listener::serve(listener, router, api::rejected, &settings, proxies, room, stop).await })
-}
-
-/// What tells the process to stop.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// The name of the next one.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
-/// Runs until a signal. A second signal, or a grace that is over, ends it at once.
-pub async fn run(config: &Config) -> anyhow::Result<()> {
-    let mut signals = StopSignals::listen()?;
-    let told = CancellationToken::new();
-    let starting = Daemon::start(config, told.clone());
-    tokio::pin!(starting);
-    let started = tokio::select! {
-        started = &mut starting => started?,
-        signal = signals.next() => {
-            info!(signal, "stopping before the start is over");
-            told.cancel();
-            tokio::select! {
-                started = &mut starting => started?,
-                _ = signals.next() => bail!("stopped at once by a second signal"),
-            }
-        }
-    };
-    let Some(mut daemon) = started else { return Ok(()) };
-    tokio::select! {
-        biased;
-        // It was up in the same moment.
-        () = told.cancelled() => {}
-        signal = signals.next() => info!(signal, "stopping"),
-        failure = daemon.failed() => {
-            error!(error = format!("{failure:#}"), "stopping after a fatal error");
-            let _ = daemon.stop().await;
-            return Err(failure);
-        }
-    }
-    tokio::select! {
-        stopped = daemon.stop() => stopped,
-        _ = signals.next() => bail!("stopped at once by a second signal"),
-    }
 }

@@ -1,0 +1,64 @@
+//! Runs the daemon until a signal.
+
+use anyhow::bail;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::Daemon;
+use crate::config::Config;
+
+/// What tells the process to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Runs until a signal. A second signal, or a grace that is over, ends it at once.
+pub async fn run(config: &Config) -> anyhow::Result<()> {
+    let mut signals = StopSignals::listen()?;
+    let told = CancellationToken::new();
+    let starting = Daemon::start(config, told.clone());
+    tokio::pin!(starting);
+    let started = tokio::select! {
+        started = &mut starting => started?,
+        signal = signals.next() => {
+            info!(signal, "stopping before the start is over");
+            told.cancel();
+            tokio::select! {
+                started = &mut starting => started?,
+                _ = signals.next() => bail!("stopped at once by a second signal"),
+            }
+        }
+    };
+    let Some(mut daemon) = started else { return Ok(()) };
+    tokio::select! {
+        biased;
+        // It was up in the same moment.
+        () = told.cancelled() => {}
+        signal = signals.next() => info!(signal, "stopping"),
+        failure = daemon.failed() => {
+            error!(error = format!("{failure:#}"), "stopping after a fatal error");
+            let _ = daemon.stop().await;
+            return Err(failure);
+        }
+    }
+    tokio::select! {
+        stopped = daemon.stop() => stopped,
+        _ = signals.next() => bail!("stopped at once by a second signal"),
+    }
+}
