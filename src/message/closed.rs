@@ -13,7 +13,8 @@ use ulid::Ulid;
 
 use super::{
     EventId,
-    event::{EventBody, Log, TRIMMED, parse_key},
+    event_body::EventBody,
+    log::{Log, TRIMMED, parse_key},
     segments::Segment,
 };
 use crate::{

@@ -12,7 +12,8 @@ use tokio::sync::Mutex;
 
 use super::{
     Content, Delivery, Message,
-    event::{EventBody, Log, PublishWhen},
+    event_body::EventBody,
+    log::{Log, PublishWhen},
 };
 use crate::{
     clock::Clock,

@@ -8,12 +8,14 @@ pub mod cleared;
 mod closed;
 mod content;
 mod draft;
-mod event;
+mod event_body;
 mod failure;
+mod feed;
 mod group;
 pub mod history;
 mod inbox;
 mod lives;
+mod log;
 pub mod media;
 mod news;
 mod oldest;
@@ -35,12 +37,12 @@ pub use self::{
         Product, Quoted,
     },
     draft::{Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
-    event::{
-        ConnectionState, Cursor, Event, EventBody, EventId, Feed, FeedItem, Log, OrderChange, PublishWhen, Retention,
-    },
+    event_body::{Event, EventBody, EventId, OrderChange},
     failure::{Failure, FailureReason},
+    feed::{ConnectionState, Feed, FeedItem},
     group::{Group, GroupChange, GroupSetting, GroupSettings, Member, Move, Rank},
     inbox::{Found, Inbox, Incoming},
+    log::{Cursor, Log, PublishWhen, Retention},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
     outbox::{Accepted, BacklogSize, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, WaitingMessage},
     segments::SegmentCache,

@@ -26,7 +26,8 @@ use self::backlog::Backlog;
 pub use self::backlog::{BacklogSize, WaitingMessage};
 use super::{
     Delivery, Failure, FailureReason, FormerConversations, Message,
-    event::{EventBody, Log, PublishWhen},
+    event_body::EventBody,
+    log::{Log, PublishWhen},
 };
 use crate::{
     clock::Clock,

@@ -21,7 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use ulid::Ulid;
 
-use super::event::{Event, EventBody, Log, LogTail, PAGE_BYTES, TRIMMED, parse_key};
+use super::{
+    event_body::{Event, EventBody},
+    log::{Log, LogTail, PAGE_BYTES, TRIMMED, parse_key},
+};
 use crate::{
     crash,
     journal::{ArchiveError, ConfirmError, Piece},

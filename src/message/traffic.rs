@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::{Content, FailureReason, event::EventBody};
+use super::{Content, EventBody, FailureReason};
 use crate::telemetry::metrics::{
     self,
     label::{Direction, MessageKind, SendFailure},

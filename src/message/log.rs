@@ -6,33 +6,29 @@
 //! ([`super::lives`]). Repeats have the same id.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use ulid::Ulid;
 
 use super::{
-    Call, Delivery, Failure, GroupChange, LabelNews, Message, StatePoint,
     closed::ClosedEvents,
+    event_body::{Event, EventBody, EventId},
+    feed::{Feed, FeedItem},
     lives::{Epoch, Lives, next_id},
     segments::{Chats, Segment, SegmentCache},
     traffic::Traffic,
 };
 use crate::{
-    bot::order::Order,
     clock::Clock,
-    config::Secret,
     journal::{ChangeNo, JournalClosedError},
-    pacing::HeldBy,
     store::{
         Batch, Store, StoreError,
         key::{self, Key},
@@ -53,201 +49,8 @@ pub(super) const TRIMMED: &str = "events/trimmed";
 /// Where [`Log`] keeps its lives.
 const LIVES: &str = "events/lives";
 
-/// The id of an event: a ULID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct EventId(
-    #[schemars(with = "String", length(equal = 26), regex(pattern = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"))] pub Ulid,
-);
-
-impl std::fmt::Display for EventId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// A consumer's place in a tenant's events: the last id that it has seen.
 pub type Cursor = EventId;
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    pub id: EventId,
-    pub tenant: TenantId,
-    pub body: EventBody,
-}
-
-impl Event {
-    /// Milliseconds since 1970.
-    pub fn at_ms(&self) -> u64 {
-        self.id.0.timestamp_ms()
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum EventBody {
-    Received {
-        message: Message,
-    },
-    /// Accepted from a consumer, or written on the tenant's own phone.
-    Sent {
-        message: Message,
-    },
-    Status {
-        message_id: String,
-        chat: String,
-        status: Delivery,
-        /// In a group: whose receipt it is, a jid.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        by: Option<String>,
-        /// Why, when it has failed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        failure: Option<Failure>,
-    },
-    /// The session's state changed.
-    Session {
-        /// The last ones, oldest first; the last is the state now.
-        states: Vec<StatePoint>,
-    },
-    Call {
-        call: Call,
-    },
-    Group {
-        /// A jid.
-        group: String,
-        /// Seconds since 1970.
-        timestamp: i64,
-        change: GroupChange,
-    },
-    Label {
-        news: LabelNews,
-    },
-    Archive {
-        chat: String,
-        archived: bool,
-        /// Seconds since 1970.
-        timestamp: i64,
-    },
-    /// Another account than the tenant's scanned, and was not let in.
-    AccountRefused {
-        /// Digits, as the next.
-        expected: String,
-        scanned: String,
-    },
-    /// The tenant is another account from here on, as its owner allowed.
-    AccountChanged {
-        from: String,
-        to: String,
-    },
-    /// A customer's order, as it is from here on.
-    Order {
-        change: OrderChange,
-        /// What the restaurant calls itself.
-        restaurant: String,
-        order: Box<Order>,
-    },
-    /// A limit keeps messages back.
-    Paced {
-        reason: HeldBy,
-        /// The first of them leaves then; milliseconds since 1970.
-        until_ms: i64,
-        /// All that waits in the outbox.
-        waiting: usize,
-        /// Seconds since 1970.
-        timestamp: i64,
-    },
-    /// The bot wants a human in a chat.
-    OwnerCalled {
-        /// A jid.
-        chat: String,
-        customer: String,
-        reason: String,
-        /// Seconds since 1970.
-        timestamp: i64,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OrderChange {
-    Created,
-    Updated,
-}
-
-impl EventBody {
-    /// The conversation that it belongs to, a jid; empty: to none.
-    pub fn chat(&self) -> &str {
-        match self {
-            Self::Received { message } | Self::Sent { message } => &message.chat,
-            Self::Status { chat, .. } | Self::Archive { chat, .. } => chat,
-            Self::Call { call } => &call.from,
-            Self::Order { order, .. } => &order.chat,
-            Self::OwnerCalled { chat, .. } => chat,
-            Self::Group { group, .. } => group,
-            Self::Paced { .. }
-            | Self::Session { .. }
-            | Self::Label { .. }
-            | Self::AccountRefused { .. }
-            | Self::AccountChanged { .. } => "",
-        }
-    }
-
-    /// The message that it brings.
-    pub fn message(&self) -> Option<&Message> {
-        match self {
-            Self::Received { message } | Self::Sent { message } => Some(message),
-            _ => None,
-        }
-    }
-}
-
-/// How a tenant's connection looks to its dashboards.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConnectionState {
-    Connected { phone_number: Option<String> },
-    Connecting,
-    Disconnected { reason: String, scan_needed: bool },
-}
-
-/// What goes to whoever is connected now. Only events are kept.
-#[derive(Debug, Clone)]
-pub enum FeedItem {
-    Event(Arc<Event>),
-    /// There is an event that is too large to be kept for slow listeners: it is in the log.
-    InLog,
-    Connection(ConnectionState),
-    Qr(Secret),
-    /// Of this chat, a jid: what it shows now is asked of the session.
-    Presence(String),
-}
-
-/// One for the process: where notices are published, and where whoever is connected listens. Keeps little: a listener that is too
-/// slow is told that it missed some, and reads the log.
-#[derive(Debug, Clone, Default)]
-pub struct Feed(Arc<Mutex<HashMap<TenantId, broadcast::Sender<FeedItem>>>>);
-
-impl Feed {
-    /// Notices kept of a tenant for the slowest listener.
-    const CAPACITY: usize = 32;
-
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    pub fn subscribe(&self, tenant: &TenantId) -> broadcast::Receiver<FeedItem> {
-        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        channels.retain(|_, channel| channel.receiver_count() > 0);
-        channels.entry(tenant.clone()).or_insert_with(|| broadcast::Sender::new(Self::CAPACITY)).subscribe()
-    }
-
-    pub fn publish(&self, tenant: &TenantId, notice: FeedItem) {
-        let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = channels.get(tenant) {
-            // Nobody listening any more is no error.
-            let _ = channel.send(notice);
-        }
-    }
-}
 
 /// One tenant's events.
 pub struct Log {
