@@ -1,0 +1,42 @@
+//! `whatsapp`: the address, the version and the authorities of WhatsApp.
+
+use super::Reader;
+use crate::config::WHATSAPP;
+
+impl Reader<'_> {
+    pub(super) fn endpoint(&mut self) -> Option<String> {
+        let endpoint = self.text("whatsapp.endpoint");
+        if endpoint == WHATSAPP || cfg!(feature = "loopback") {
+            return Some(endpoint);
+        }
+        self.mistake(
+            "whatsapp.endpoint",
+            "this build speaks to WhatsApp only (another address needs the feature `loopback`)",
+        );
+        None
+    }
+
+    pub(super) fn media_authority(&mut self) -> Option<Option<String>> {
+        let file = self.text("whatsapp.media_authority");
+        if file.is_empty() {
+            return Some(None);
+        }
+        if !cfg!(feature = "loopback") {
+            self.mistake("whatsapp.media_authority", "this build trusts the public authorities only");
+            return None;
+        }
+        let pem = std::fs::read_to_string(&file).ok();
+        if pem.is_none() {
+            self.mistake("whatsapp.media_authority", "expected a readable file");
+        }
+        pem.map(Some)
+    }
+}
+
+pub(super) fn version(text: &str) -> Option<Option<(u32, u32, u32)>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let numbers: Vec<u32> = text.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    <[u32; 3]>::try_from(numbers).ok().map(|[a, b, c]| Some((a, b, c)))
+}
