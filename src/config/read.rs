@@ -5,6 +5,7 @@ mod http;
 mod import;
 mod media;
 mod messages;
+mod session;
 mod vault;
 mod whatsapp;
 
@@ -13,10 +14,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use jiff::SignedDuration;
 use toml::Value;
 
-use self::whatsapp::version;
 use super::{
-    Bot, Config, Heartbeat, Http, Log, LogFormat, Messages, Metrics, Mistake, Outbound, PerTenant, Restore, Secret,
-    Session, Webhooks, WhatsApp, source::Table,
+    Bot, Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Webhooks, source::Table,
 };
 use crate::outbound::Allow;
 
@@ -54,47 +53,11 @@ impl Reader<'_> {
             self.duration("restore.tenant_timeout", 1..=600),
             self.duration("restore.deadline", 1..=3600),
         );
-        let heartbeat = (
-            self.duration("heartbeat.first", 0..=3600),
-            self.duration("heartbeat.interval", 1..=3600),
-            self.duration("heartbeat.ping_timeout", 1..=60),
-            self.duration("heartbeat.announce", 1..=600),
-            self.duration("heartbeat.directory", 1..=86_400),
-        );
-        let backoff = (self.duration("session.backoff_min", 0..=60), self.duration("session.backoff_max", 1..=3600));
-        let session = (
-            self.duration("session.pairing_timeout", 10..=3600),
-            self.duration("session.ownership_limit", 1..=300),
-            self.parsed("session.device_name", "1 to 32 characters", |text| {
-                (1..=32).contains(&text.chars().count()).then(|| text.to_owned())
-            }),
-            self.count("session.pre_keys", 5..=812),
-            self.duration("session.quiet_max", 60..=86_400),
-            self.duration("session.ack_timeout", 1..=300),
-            self.count("session.send_attempts", 1..=100),
-            self.duration("session.file_idle", 1..=86_400),
-            self.count("session.human_percent", 0..=1000),
-            self.duration("session.slow_down", 0..=600),
-        );
-        let whatsapp = (
-            self.endpoint(),
-            self.parsed("whatsapp.version", "three numbers like 2.3000.1026131876", version),
-            self.media_authority(),
-        );
+        let heartbeat = self.heartbeat();
+        let session = self.session();
+        let whatsapp = self.whatsapp();
         let media = self.media(data_dir.as_deref(), vault.as_ref());
-        let messages = (
-            self.parsed("messages.country", "two letters like CO", |text| text.parse().ok()),
-            self.duration("messages.keep", 3600..=31_536_000),
-            self.count("messages.keep_events", 100..=1_000_000),
-            self.count("messages.live_events", 20..=10_000),
-            self.duration("messages.keep_whole", 3600..=31_536_000),
-            self.history(),
-            self.duration("messages.ttl", 1..=604_800),
-            self.duration("messages.edit_window", 1..=2_592_000),
-            self.count("messages.keep_mib", 1..=100_000),
-            self.count("messages.keep_whole_mib", 1..=1024),
-            self.count("messages.waiting_mib", 1..=1024),
-        );
+        let messages = self.messages();
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
         let metrics = self.metrics();
@@ -118,11 +81,6 @@ impl Reader<'_> {
         {
             self.mistake("import.deadline", "must be below restore.deadline");
         }
-        if let (Some(min), Some(max)) = backoff
-            && min > max
-        {
-            self.mistake("session.backoff_min", "must not be above session.backoff_max");
-        }
         Some(Config {
             http: Http {
                 listen: listen?,
@@ -138,42 +96,11 @@ impl Reader<'_> {
             limits: limits?,
             import: import?,
             restore: Restore { batch_size: restore.0?, tenant_timeout: restore.1?, deadline: restore.2? },
-            heartbeat: Heartbeat {
-                first: heartbeat.0?,
-                interval: heartbeat.1?,
-                ping_timeout: heartbeat.2?,
-                announce: heartbeat.3?,
-                directory: heartbeat.4?,
-            },
-            session: Session {
-                backoff_min: backoff.0?,
-                backoff_max: backoff.1?,
-                pairing_timeout: session.0?,
-                ownership_limit: session.1?,
-                device_name: session.2?,
-                pre_keys: session.3?,
-                quiet_max: session.4?,
-                ack_timeout: session.5?,
-                send_attempts: u32::try_from(session.6?).unwrap_or(u32::MAX),
-                file_idle: session.7?,
-                human_percent: u32::try_from(session.8?).unwrap_or(u32::MAX),
-                slow_down: session.9?,
-            },
-            whatsapp: WhatsApp { endpoint: whatsapp.0?, version: whatsapp.1?, media_authority: whatsapp.2? },
+            heartbeat: heartbeat?,
+            session: session?,
+            whatsapp: whatsapp?,
             media: media?,
-            messages: Messages {
-                country: messages.0?,
-                keep: messages.1?,
-                keep_events: messages.2?,
-                keep_bytes: messages.8? << 20,
-                live_events: messages.3?,
-                keep_whole: messages.4?,
-                keep_whole_bytes: messages.9? << 20,
-                history: messages.5?,
-                ttl: messages.6?,
-                waiting_bytes: messages.10? << 20,
-                edit_window: messages.7?,
-            },
+            messages: messages?,
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             metrics: metrics?,

@@ -1,10 +1,17 @@
 //! `whatsapp`: the address, the version and the authorities of WhatsApp.
 
 use super::Reader;
-use crate::config::WHATSAPP;
+use crate::config::{WHATSAPP, WhatsApp};
 
 impl Reader<'_> {
-    pub(super) fn endpoint(&mut self) -> Option<String> {
+    pub(super) fn whatsapp(&mut self) -> Option<WhatsApp> {
+        let endpoint = self.endpoint();
+        let version = self.parsed("whatsapp.version", "three numbers like 2.3000.1026131876", version);
+        let media_authority = self.media_authority();
+        Some(WhatsApp { endpoint: endpoint?, version: version?, media_authority: media_authority? })
+    }
+
+    fn endpoint(&mut self) -> Option<String> {
         let endpoint = self.text("whatsapp.endpoint");
         if endpoint == WHATSAPP || cfg!(feature = "loopback") {
             return Some(endpoint);
@@ -16,7 +23,7 @@ impl Reader<'_> {
         None
     }
 
-    pub(super) fn media_authority(&mut self) -> Option<Option<String>> {
+    fn media_authority(&mut self) -> Option<Option<String>> {
         let file = self.text("whatsapp.media_authority");
         if file.is_empty() {
             return Some(None);
@@ -33,7 +40,7 @@ impl Reader<'_> {
     }
 }
 
-pub(super) fn version(text: &str) -> Option<Option<(u32, u32, u32)>> {
+fn version(text: &str) -> Option<Option<(u32, u32, u32)>> {
     if text.is_empty() {
         return Some(None);
     }
