@@ -5,8 +5,10 @@
 //! asked; nothing is sent unless the vault confirmed that this process owns the tenant; nothing is acked before it is durable.
 
 mod app_state;
+mod callbacks;
 mod connection;
 mod country;
+mod delivery;
 mod end;
 mod env;
 mod files;
@@ -14,6 +16,7 @@ mod handing;
 mod history;
 mod inbound;
 mod naming;
+mod open;
 mod pairing;
 mod reading;
 mod requests;
@@ -28,20 +31,16 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use futures::FutureExt as _;
-use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::{
     sync::{Notify, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info, info_span, warn};
-use whatsapp_rust::{
-    Client, Jid, Server,
-    wacore::types::message::{MessageInfo, MessageSource},
-};
+use whatsapp_rust::{Client, Jid};
 
+use self::{connection::transport::CurrentLine, send::answers::Answers};
 pub use self::{
     connection::{
         agent::http_client, disconnect::backoff, health::SessionHealth, reach::ReachError, transport::Endpoint,
@@ -53,6 +52,7 @@ pub use self::{
     handing::HandOverError,
     history::fetch::{FetchedHistory, HistoryError},
     naming::{chat_of, chats_of, load_phone_rules},
+    open::{SessionError, prepare},
     pairing::{
         code::CodeRequestError,
         own_account::AccountChange,
@@ -71,20 +71,12 @@ pub use self::{
     standing::Standing,
     state::{Qr, State, Status},
 };
-use self::{
-    connection::{supervisor::Supervisor, transport::CurrentLine},
-    send::answers::{Answers, SendAnswer},
-};
 pub use crate::journal::Prepared;
 use crate::{
-    journal::{self, ChangeNo, Journal, JournalClosedError, OpenError},
-    message::{Delivery, EventBody, EventId, Failure, FeedItem, Inbox, Log, Outbox, PublishWhen, Retention},
-    store::{
-        self, Batch, CopyFailure, Exported, OwnAccount, STOPPED, Store, StoreCallbacks, StoreError, StoreOptions, key,
-        space,
-    },
+    journal::{ChangeNo, Journal, JournalClosedError},
+    message::{EventBody, FeedItem, Inbox, Log, Outbox, PublishWhen},
+    store::{Batch, Exported, Store, StoreError},
     tenant::TenantId,
-    vault::Decision,
 };
 
 /// Bytes as a message's, for fuzzing.
@@ -196,177 +188,7 @@ enum SessionCommand {
     Unlink(oneshot::Sender<Result<(), JournalClosedError>>),
 }
 
-/// Why a session cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    #[error(transparent)]
-    Journal(#[from] OpenError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Session {
-    /// Reads the tenant from the vault, takes it over, and makes its working copy. Connects when there are credentials.
-    ///
-    /// `known` says that the directory has it as connected: then a vault without history is damage, not a new tenant. `published`: the
-    /// last event that a session before it published in this process. `number`: the one that the directory has of it. `prepared`: see
-    /// [`prepare`].
-    pub async fn open(
-        env: Arc<Env>,
-        tenant: TenantId,
-        known: bool,
-        published: Option<EventId>,
-        number: Option<&str>,
-        prepared: Option<Prepared>,
-    ) -> Result<Self, SessionError> {
-        let tasks = TaskTracker::new();
-        let journal_tasks = TaskTracker::new();
-        let context = context(&env, &tenant, known);
-        let opened = journal::open_prepared(context, prepared, &journal_tasks, CancellationToken::new()).await?;
-        let journal = opened.journal;
-        let dir = env.sessions_dir.join(tenant.as_str());
-        let store =
-            Store::create(&dir, opened.records, journal.clone(), &env.pool, StoreOptions { clock: env.clock.clone() })
-                .await?;
-        #[cfg(feature = "loopback")]
-        if crate::crash::gates_off() {
-            store.gates_off();
-        }
-        if let Some(number) = number {
-            pairing::own_account::expect_number(&store, number).await?;
-        }
-        let config = &env.messages;
-        let keep = Retention {
-            events: config.keep_events,
-            bytes: config.keep_bytes,
-            age: config.keep,
-            live: config.live_events,
-            whole: config.keep_whole,
-            whole_bytes: config.keep_whole_bytes,
-        };
-        let (feed, shelf, clock) = (env.feed.clone(), env.shelf.clone(), env.clock.clone());
-        let log = Log::open(tenant.clone(), store.clone(), feed, shelf, clock, keep, published).await?;
-        let log = Arc::new(log);
-        let inbox = Arc::new(Inbox::new(store.clone(), log.clone(), env.clock.clone()));
-        let (ttl, waiting_bytes) = (config.ttl, config.waiting_bytes);
-        let outbox = Outbox::open(store.clone(), log.clone(), env.clock.clone(), ttl, waiting_bytes).await?;
-        let outbox = Arc::new(outbox);
-        // Side by side: each waits for its turn on the store's thread, and for nothing else.
-        let stopped = key::text(STOPPED);
-        let (device, stopped, exported, country, has_keys, told, pairing_mark) = tokio::try_join!(
-            store.device(),
-            store.get(space::SETTINGS, &stopped),
-            Exported::read(&store),
-            country::OwnCountry::read(&store),
-            store.has_app_state_keys(),
-            state_events::PublishedStates::read(&store),
-            pairing::mark::PairingMark::read(&store),
-        )?;
-        let device = device.filter(|device| device.pn.is_some() && device.account.is_some());
-        journal.know_record(Decision {
-            whatsapp_connected: Some(device.is_some()),
-            phone_number: device.as_ref().map(|device| device.pn.as_ref().map(|pn| pn.user.to_string())),
-            connected_at: None,
-        });
-        let stopped = stopped.is_some();
-        let gone = exported.as_ref().map(Exported::words);
-        let own = store.own_account().await?;
-        let first_sync = Arc::new(app_state::first_sync::FirstSync::new(has_keys));
-        let skipped = match &device {
-            Some(device) if !has_keys && !device.push_name.is_empty() => {
-                app_state::refetch::SkippedCollections::without_keys()
-            }
-            _ => app_state::refetch::SkippedCollections::default(),
-        };
-        let (commands, command_queue) = mpsc::channel(16);
-        let status = Status {
-            // One that is linked dials by itself: until then it takes messages as it does while it connects.
-            state: if device.is_some() && !stopped { State::Starting } else { State::Stopped },
-            reason: match (&device, &gone) {
-                (Some(_), _) if stopped => STAYS_AWAY,
-                (Some(_), _) => "restored",
-                (None, Some(gone)) => gone.as_str(),
-                (None, None) => "not paired",
-            }
-            .into(),
-            paired: device.is_some(),
-            rejected: false,
-            phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
-            expected: own.map(|own| own.number),
-            lid: device.as_ref().and_then(|device| Some(device.lid.as_ref()?.to_non_ad_string())),
-            jid: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.to_string())),
-            push_name: device.map(|device| device.push_name).filter(|name| !name.is_empty()),
-            qr: None,
-            passkey: None,
-            trouble: None,
-            since: env.clock.now(),
-        };
-        let inner = Arc::new(Inner {
-            tenant: tenant.clone(),
-            journal,
-            store,
-            log,
-            inbox,
-            outbox,
-            files: files::Files::new(env.media.settings.per_tenant),
-            status: watch::Sender::new(status),
-            line: Arc::default(),
-            ready: watch::Sender::new(None),
-            client: watch::Sender::new(None),
-            commands,
-            answers: Answers::default(),
-            seen: standing::WhatsAppReadings::default(),
-            owes_acks: Arc::default(),
-            late: Arc::default(),
-            unknown_devices: Arc::default(),
-            member_receipts: inbound::member_receipts::MemberReceipts::default(),
-            presences: requests::presence::Presences::default(),
-            typing: send::manners::Typing::default(),
-            calls: inbound::calls::Calls::default(),
-            subjects: requests::subjects::GroupSubjects::default(),
-            label_numbers: requests::labels::LabelNumbers::default(),
-            collected: app_state::buffer::AppStateBuffer::default(),
-            skipped,
-            first_sync,
-            recoveries: inbound::recoveries::Recoveries::default(),
-            questions: history::fetch::PhoneRequests::default(),
-            changes: send::channel_posts::PendingEdits::default(),
-            pacer: send::pacing::Pacer::default(),
-            pace: requests::pace::RequestPace::new(env.clock.clone()),
-            stopped: AtomicBool::new(stopped),
-            stop_turn: tokio::sync::Mutex::default(),
-            exported: Mutex::new(exported),
-            published_states: told,
-            country,
-            chosen_readings: naming::ChosenReadings::default(),
-            refused_scan: pairing::own_account::RefusedScan::default(),
-            pairing_mark,
-            unlinking: AtomicBool::new(false),
-            accepting: Arc::default(),
-            reading: Arc::new(Semaphore::new(MAX_READERS_OF_TENANT)),
-            end: OnceLock::new(),
-            stop: CancellationToken::new(),
-            tasks: tasks.clone(),
-            journal_tasks,
-            env,
-        });
-        let hooks: Arc<dyn StoreCallbacks> = inner.clone();
-        inner.store.attach(&hooks);
-        let span = info_span!("session", %tenant);
-        let courier = send::courier::Courier::new(inner.clone()).run(inner.stop.clone());
-        tasks.spawn(guarded(inner.clone(), courier).instrument(span.clone()));
-        tasks.spawn(guarded(inner.clone(), state_events::tell(inner.clone())).instrument(span.clone()));
-        tasks.spawn(guarded(inner.clone(), pairing::mark::keep(inner.clone())).instrument(span.clone()));
-        let tidy = inner.log.clone().tidy_up(inner.stop.clone());
-        tasks.spawn(guarded(inner.clone(), tidy).instrument(span.clone()));
-        if inner.env.media.settings.eager {
-            tasks.spawn(files::eager(inner.clone()).instrument(span.clone()));
-        }
-        let supervisor = Supervisor::new(inner.clone()).run(command_queue);
-        tasks.spawn(guarded(inner.clone(), supervisor).instrument(span));
-        Ok(Self(inner))
-    }
-
     pub fn tenant(&self) -> &TenantId {
         &self.0.tenant
     }
@@ -489,80 +311,10 @@ impl Session {
     }
 }
 
-fn context(env: &Env, tenant: &TenantId, known: bool) -> journal::Context {
-    journal::Context {
-        vault: env.vault.clone(),
-        seal: env.keyring.tenant(tenant),
-        tenant: tenant.clone(),
-        writer: env.instance.clone(),
-        clock: env.clock.clone(),
-        policy: env.policy.clone(),
-        rng: SmallRng::from_os_rng(),
-        expect_history: known,
-        check: Some(store::check),
-    }
-}
-
-/// Reads a tenant that another process serves, for [`Session::open`] as soon as that one has let go of it.
-pub async fn prepare(env: &Env, tenant: &TenantId, known: bool) -> Result<Prepared, OpenError> {
-    journal::prepare(&context(env, tenant, known)).await
-}
-
 /// A panic of one tenant's task is a bug, and that tenant's alone: the session ends, visibly, and the others go on.
 async fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) {
     if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
         session.end(End::Crashed);
-    }
-}
-
-#[async_trait]
-impl StoreCallbacks for Inner {
-    async fn save_device(&self) {
-        let client = self.client.borrow().clone();
-        if let Some(client) = client
-            && let Err(error) = client.persistence_manager().flush().await
-        {
-            warn!(%error, "the device was not saved");
-        }
-    }
-
-    async fn another_account(&self, account: &OwnAccount) -> bool {
-        self.admit_account(account).await
-    }
-
-    async fn pairing(&self, account: &OwnAccount) {
-        self.open_conversations_to(account).await;
-    }
-
-    fn copy_failed(&self, failure: &CopyFailure) {
-        self.end(End::CopyFailed(failure.clone()));
-    }
-
-    fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
-        warn!(message.id = id, "a message was decrypted before and is nowhere: asking the phone for it");
-        let Some(client) = self.client.borrow().clone() else { return };
-        let (Ok(chat), Ok(sender)) = (chat.parse::<Jid>(), sender.parse::<Jid>()) else { return };
-        let source = MessageSource {
-            is_group: matches!(chat.server, Server::Group | Server::Broadcast),
-            // The phone looks for its own messages elsewhere.
-            is_from_me: [client.pn(), client.lid()].iter().flatten().any(|me| me.user == sender.user),
-            chat,
-            sender,
-            ..MessageSource::default()
-        };
-        // The phone's answer may come without a time: then it is of now rather than of 1970.
-        let timestamp = whatsapp_rust::wacore::time::now_utc();
-        let info = MessageInfo { source, id: id.into(), timestamp, ..MessageInfo::default() };
-        self.recoveries.add(info);
-    }
-
-    fn app_state_key_came(&self) {
-        self.first_sync.keys_came();
-        self.skipped.keys_came();
-    }
-
-    fn met(&self, lid: &str, number: &str) {
-        self.outbox.join(&Jid::lid(lid).to_string(), &Jid::pn(number).to_string());
     }
 }
 
@@ -611,54 +363,6 @@ impl Inner {
         let connection = status.connection();
         self.env.feed.publish(&self.tenant, FeedItem::Connection(connection.clone()));
         self.env.directory.note(&self.tenant, connection);
-    }
-
-    /// WhatsApp acknowledged a message, or refused it with a code.
-    async fn acknowledged(&self, id: &str, error: Option<&str>) {
-        let Some(error) = error else {
-            return self.note_progress(id, self.outbox.progress(id, Delivery::Sent, None).await);
-        };
-        let code = error.parse().ok();
-        match code {
-            Some(code) if send::judgement::is_passing(code) => self.answers.give(id, SendAnswer::NotNow(code)),
-            code => {
-                warn!(message.id = id, code, "WhatsApp refuses a message");
-                self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await.map(Some));
-            }
-        }
-    }
-
-    /// A message of a chat has come further, wherever it was written. `by`: to whom, where there are several.
-    async fn progress(&self, chat: &Jid, id: &str, to: Delivery, by: Option<String>) {
-        let of_ours = self.outbox.progress(id, to, by.clone()).await;
-        let is_logged = match &of_ours {
-            Ok(None) => match self.inbox.progress(&chat.to_non_ad_string(), id, to, by.clone()).await {
-                Ok(is_logged) => is_logged,
-                Err(error) => return self.note_progress(id, Err(error)),
-            },
-            Ok(is_logged) => *is_logged,
-            Err(_) => None,
-        };
-        if let Some(is_logged) = is_logged
-            && by.is_some()
-        {
-            let (message_id, chat) = (id.to_owned(), chat.to_non_ad_string());
-            let receipt = EventBody::Status { message_id, chat, status: to, by, failure: None };
-            self.member_receipts.hear(receipt, is_logged);
-        }
-        self.note_progress(id, of_ours);
-    }
-
-    /// `None`: of a message that was not accepted here.
-    fn note_progress(&self, id: &str, written: Result<Option<bool>, StoreError>) {
-        match written {
-            Ok(Some(true)) => {
-                self.answers.note();
-                self.answers.give(id, SendAnswer::Settled);
-            }
-            Ok(_) => {}
-            Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),
-        }
     }
 
     /// The client as soon as messages can be sent; `None` when the session stops.

@@ -67,6 +67,7 @@ fn every_reason_of_a_session_is_said_in_spanish() {
         "session/connection/events.rs",
         "session/connection/mod.rs",
         "session/mod.rs",
+        "session/open.rs",
         "session/end.rs",
         "fleet/mod.rs",
         "fleet/slot.rs",
