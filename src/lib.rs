@@ -28,6 +28,7 @@ pub mod pacing;
 pub mod seal;
 pub mod session;
 pub mod store;
+mod sync;
 pub mod telemetry;
 pub mod tenant;
 pub mod vault;

@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::broadcast;
 
 use super::event_body::Event;
-use crate::{config::Secret, tenant::TenantId};
+use crate::{config::Secret, sync::lock, tenant::TenantId};
 
 /// How a tenant's connection looks to its dashboards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +44,13 @@ impl Feed {
     }
 
     pub fn subscribe(&self, tenant: &TenantId) -> broadcast::Receiver<FeedItem> {
-        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = lock(&self.0);
         channels.retain(|_, channel| channel.receiver_count() > 0);
         channels.entry(tenant.clone()).or_insert_with(|| broadcast::Sender::new(Self::CAPACITY)).subscribe()
     }
 
     pub fn publish(&self, tenant: &TenantId, notice: FeedItem) {
-        let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let channels = lock(&self.0);
         if let Some(channel) = channels.get(tenant) {
             // Nobody listening any more is no error.
             let _ = channel.send(notice);

@@ -7,7 +7,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, RwLock},
     time::Duration,
 };
 
@@ -34,6 +34,7 @@ use crate::{
         key::{self, Key},
         space,
     },
+    sync::lock,
     tenant::TenantId,
 };
 
@@ -466,7 +467,7 @@ impl Log {
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, PublishQueue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
     /// Deletes the oldest events when there are too many or they are too old, and with an event of a message its record. In

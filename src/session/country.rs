@@ -1,11 +1,14 @@
 //! A tenant's own country: where a phone number that is typed without its country code is dialed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use phonenumber::country::Id;
 
 use super::Session;
-use crate::store::{Batch, Store, StoreError, key, space};
+use crate::{
+    store::{Batch, Store, StoreError, key, space},
+    sync::lock,
+};
 
 const KEY: &str = "session/country";
 
@@ -27,7 +30,7 @@ impl Session {
 
     /// The tenant's own; `None`: as for all tenants.
     pub fn own_country(&self) -> Option<Id> {
-        *self.0.country.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0.country.0)
     }
 
     /// Waits five seconds for it to be durable. `None`: as for all tenants.
@@ -38,7 +41,7 @@ impl Session {
             None => batch.delete(space::SETTINGS, key::text(KEY)),
         }
         let change = self.0.store.write(batch).await?;
-        *self.0.country.0.lock().unwrap_or_else(PoisonError::into_inner) = country;
+        *lock(&self.0.country.0) = country;
         self.0.confirm(change).await
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use crate::{
     outbound::Outbound,
     seal::Keyring,
     store::Pool,
+    sync::lock,
     tenant::TenantId,
     vault::{InstanceId, Vault},
 };
@@ -87,18 +88,18 @@ pub struct Directory {
 
 impl Directory {
     pub fn note(&self, tenant: &TenantId, connection: ConnectionState) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), connection);
+        lock(&self.waiting).insert(tenant.clone(), connection);
         self.changed.notify_one();
     }
 
     /// Puts a status back that could not be written, unless a newer one has come.
     pub fn give_back(&self, tenant: TenantId, connection: ConnectionState) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant).or_insert(connection);
+        lock(&self.waiting).entry(tenant).or_insert(connection);
         self.changed.notify_one();
     }
 
     pub fn take(&self) -> HashMap<TenantId, ConnectionState> {
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.waiting))
     }
 }
 
@@ -111,12 +112,12 @@ pub struct EndedTenants {
 
 impl EndedTenants {
     pub fn note(&self, tenant: &TenantId) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+        lock(&self.waiting).insert(tenant.clone());
         self.changed.notify_one();
     }
 
     pub fn take(&self) -> HashSet<TenantId> {
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.waiting))
     }
 }
 

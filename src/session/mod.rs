@@ -27,7 +27,7 @@ mod state_events;
 mod stopping;
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -76,6 +76,7 @@ use crate::{
     journal::{ChangeNo, Journal, JournalClosedError},
     message::{EventBody, FeedItem, Inbox, Log, Outbox, PublishWhen},
     store::{Batch, Exported, Store, StoreError},
+    sync::lock,
     tenant::TenantId,
 };
 
@@ -203,7 +204,7 @@ impl Session {
 
     /// Where the tenant has gone, if it has left for another gateway: it is not paired anew before somebody logs it out.
     pub fn exported(&self) -> Option<Exported> {
-        self.0.exported.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.exported).clone()
     }
 
     /// Renews the pairing offer, for as long as the first request did: somebody still looks at the QR code. An offer

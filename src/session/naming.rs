@@ -1,10 +1,7 @@
 //! Conversations by name: from what people and programs write for one to a jid, and to the name that it has here. A person has two
 //! names, a phone number and a LID; the number is the first, where it is known. A LID is never read as a number.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use phonenumber::country;
 use tokio::{sync::OnceCell, task::spawn_blocking};
@@ -14,6 +11,7 @@ use super::{AcceptError, Inner, RequestError, Session, requests};
 use crate::{
     message::{Flaw, phone},
     store::StoreError,
+    sync::lock,
 };
 
 /// The conversations that may be meant by what people and programs write for one, as jids: a phone number as it is typed, or a jid.
@@ -93,11 +91,11 @@ impl ChosenReadings {
     const MOST: usize = 1000;
 
     fn find(&self, readings: &[String]) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&readings.join(" ")).cloned()
+        lock(&self.0).get(&readings.join(" ")).cloned()
     }
 
     fn note(&self, readings: &[String], meant: &str) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         if known.len() >= Self::MOST {
             known.clear();
         }

@@ -1,7 +1,7 @@
 //! A session's figures for metrics, from memory only: no question to WhatsApp, the store or the vault.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Mutex,
     atomic::{AtomicI64, Ordering::Relaxed},
 };
 
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     message::BacklogSize,
     pacing::{Held, HeldBy},
+    sync::lock,
 };
 
 /// What a session has seen of WhatsApp.
@@ -64,7 +65,7 @@ impl WhatsAppReadings {
     }
 
     fn limits(&self) -> std::sync::MutexGuard<'_, AccountLimits> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.limits)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::DirBuilderExt,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
+    sync::{Arc, Mutex, Weak, atomic::AtomicU64},
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -34,6 +34,7 @@ use super::{
 use crate::{
     clock::Clock,
     journal::{ChangeNo, Journal, JournalClosedError, Record, SnapshotSource, SourceError},
+    sync::lock,
 };
 
 /// A tenant's file, its journal, and what is remembered between turns.
@@ -322,11 +323,6 @@ impl SnapshotSource for Snapshots {
 fn source_error(error: StoreError) -> SourceError {
     let is_final = error.is_final();
     SourceError { why: format!("{:#}", anyhow::Error::new(error)), is_final }
-}
-
-/// Nothing that panics while it holds one of these locks leaves it half changed.
-pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn remove(dir: &Path) -> Result<(), StoreError> {

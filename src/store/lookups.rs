@@ -8,9 +8,9 @@ use std::{collections::HashMap, sync::Mutex};
 
 use super::{
     account::{OWN_ACCOUNT, OwnAccount},
-    copy::lock,
     space::{self, Space},
 };
+use crate::sync::lock;
 
 /// Names that were asked for. When there are more, all are forgotten: it is about those who write just now.
 const MOST: usize = 128;

@@ -70,7 +70,7 @@ pub use self::{
     pool::{Pool, PoolOptions},
 };
 use self::{
-    copy::{CopyState, Snapshots, WorkingCopy, Written, lock, remove},
+    copy::{CopyState, Snapshots, WorkingCopy, Written, remove},
     device::Wiped,
     digest::{DigestKey, SetDigest},
     gates::Gates,
@@ -83,6 +83,7 @@ use self::{
 use crate::{
     clock::{Clock, SystemClock},
     journal::{ArchiveError, Change, ChangeNo, Journal, JournalClosedError, Record, SnapshotSource},
+    sync::lock,
     vault::Decision,
 };
 

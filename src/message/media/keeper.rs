@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
 };
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::{
     quota::{Excess, Quota},
     reserve::DiskReserve,
 };
-use crate::{config, tenant::TenantId};
+use crate::{config, sync::lock, tenant::TenantId};
 
 /// What is larger goes there in pieces of this size; Google and Amazon take no smaller ones.
 const PIECE: usize = 5 * 1024 * 1024;
@@ -270,7 +270,7 @@ struct RoomMakers(Mutex<HashMap<TenantId, Weak<tokio::sync::Mutex<()>>>>);
 impl RoomMakers {
     async fn take(&self, tenant: &TenantId) -> OwnedMutexGuard<()> {
         let turn = {
-            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = lock(&self.0);
             turns.retain(|_, turn| turn.strong_count() > 0);
             let turn = turns.get(tenant).and_then(Weak::upgrade).unwrap_or_default();
             turns.insert(tenant.clone(), Arc::downgrade(&turn));

@@ -5,10 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
-use crate::tenant::TenantId;
+use crate::{sync::lock, tenant::TenantId};
 
 #[derive(Debug, Default)]
 pub struct Quota {
@@ -40,7 +40,7 @@ impl Usage {
 
 impl Quota {
     fn used(&self) -> MutexGuard<'_, HashMap<TenantId, Usage>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.used)
     }
 
     /// What a look found of a tenant.

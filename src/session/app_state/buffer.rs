@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use tokio::sync::Notify;
@@ -13,6 +13,7 @@ use whatsapp_rust::types::events::{ContactUpdate, LabelAssociationUpdate, LabelE
 use crate::{
     message::synced::{self, AddressBookEntry, Label, SyncedUpdate},
     session::Inner,
+    sync::lock,
 };
 
 /// More people than any phone has; what is above is left out.
@@ -70,7 +71,7 @@ impl AppStateBuffer {
     }
 
     fn updates(&self) -> MutexGuard<'_, VecDeque<(SyncedUpdate, bool)>> {
-        self.updates.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.updates)
     }
 
     /// Writes what there is. Returns when it is in the working copy. What was not written stays, whether it failed or nobody waited for it any

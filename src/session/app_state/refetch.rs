@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -20,6 +20,8 @@ use tracing::debug;
 use whatsapp_rust::{
     Client, sync_task::MajorSyncTask, types::events::AppStateSyncFailed, wacore::appstate::patch_decode::WAPatchName,
 };
+
+use crate::sync::lock;
 
 /// Names of collections that are to be fetched: there are five. Each with how often it was skipped.
 #[derive(Debug, Default)]
@@ -69,7 +71,7 @@ impl SkippedCollections {
     }
 
     fn names(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.names)
     }
 
     /// As long as the connection lasts. What it does not come to is left to the next. `ready`: the client while it is logged in for good.

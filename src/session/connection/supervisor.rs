@@ -4,7 +4,7 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     journal::{ChangeNo, JournalClosedError, SnapshotError},
     session::{End, Inner, STAYS_AWAY, SessionCommand, env::jitter, requests::pace::RequestKind, state::State},
+    sync::lock,
     telemetry::metrics::{self, label::ConnectionEnd},
     vault::Decision,
 };
@@ -497,7 +498,7 @@ impl Supervisor {
         self.meanwhile(commands, session.store.wait(wiped)).await?.map_err(Stop::Closed)?;
         session.first_sync.keys_wiped();
         // The mark went with the credentials.
-        session.exported.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&session.exported).take();
         session.set_status(|status| {
             status.state = State::Stopped;
             status.reason = reason.to_owned();

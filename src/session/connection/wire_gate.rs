@@ -34,7 +34,7 @@
 //! held here waits as long as that, and a write of several small frames may be held like one with a ciphertext.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, Weak},
     time::Duration,
 };
 
@@ -43,7 +43,7 @@ use futures::channel::oneshot;
 use tokio::time::{sleep, timeout};
 use whatsapp_rust::{Client, NodeFilter, wacore_binary::Node};
 
-use crate::store::Store;
+use crate::{store::Store, sync::lock};
 
 /// The smallest frame with a ciphertext: a Signal message is at least 66 bytes (version 1, ratchet key 35, counters 4,
 /// one block 18, MAC 8), its frame adds 16 for the tag and 3 for the length. The stanza around it is not even counted.
@@ -71,7 +71,7 @@ impl WireGate {
     /// Names the client whose cache is flushed. It has not sent anything yet.
     pub fn attach(&self, client: &Arc<Client>) {
         let first_message = client.wait_for_sent_node(NodeFilter::tag("message"));
-        *self.first_message.lock().unwrap_or_else(PoisonError::into_inner) = Some(first_message);
+        *lock(&self.first_message) = Some(first_message);
         // Set once: a gate belongs to one client.
         let _ = self.client.set(Arc::downgrade(client));
     }
@@ -88,7 +88,7 @@ impl WireGate {
 
     /// Once true it stays so: between a message and a new waiter another might go unseen.
     fn has_sent_messages(&self) -> bool {
-        let mut first_message = self.first_message.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first_message = lock(&self.first_message);
         if let Some(waiter) = first_message.as_mut()
             && let Ok(None) = waiter.try_recv()
         {

@@ -13,7 +13,7 @@ mod upload;
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -44,6 +44,7 @@ use crate::{
         media::{FileName, MediaStoreError, StoredFile},
     },
     store::StoreError,
+    sync::lock,
     telemetry::metrics::{self, label::FetchOutcome},
 };
 
@@ -335,10 +336,6 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
             self.order.retain(|known| known != key);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -27,6 +27,7 @@ use crate::{
     },
     session::{Inner, RequestError, Session, requests::pace::RequestKind, send::attempt},
     store::StoreError,
+    sync::lock,
 };
 
 /// Bytes of an answer as it comes, and inflated. A message with a picture's thumbnail has some 20 KiB.
@@ -108,7 +109,7 @@ impl PhoneRequests {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<mpsc::Sender<PhoneAnswer>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     fn listen(&self) -> (Listening<'_>, mpsc::Receiver<PhoneAnswer>) {

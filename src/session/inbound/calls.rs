@@ -3,10 +3,7 @@
 //! Reports the end of a call once, and only if its start was reported: WhatsApp also reports calls that the tenant
 //! makes. The library is built without voice and filters nothing, so every stanza about a call arrives here.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::VecDeque, sync::Mutex};
 
 use whatsapp_rust::{
     Jid,
@@ -16,6 +13,7 @@ use whatsapp_rust::{
 use crate::{
     message::{Call, CallStage, EventBody},
     session::{Inner, RequestError, Session, requests, requests::pace::RequestKind},
+    sync::lock,
 };
 
 /// Calls that a session remembers.
@@ -49,7 +47,7 @@ struct KnownCall {
 
 impl Calls {
     fn heard(&self) -> std::sync::MutexGuard<'_, CallLog> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// What is to be told of a call that came: nothing of one that is known.

@@ -5,12 +5,12 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher as _, RandomState},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::broadcast;
 
-use crate::message::EventBody;
+use crate::{message::EventBody, sync::lock};
 
 /// Receipts that wait for a webhook which does something else; of more the oldest are lost.
 const WAITING: usize = 64;
@@ -42,7 +42,7 @@ impl MemberReceipts {
         let EventBody::Status { message_id, status, by, .. } = &receipt else { return };
         let digest = self.digests.hash_one((message_id, status.as_str(), by));
         let is_new = {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = lock(&self.told);
             if told.len() >= REMEMBERED {
                 told.clear();
             }

@@ -8,7 +8,7 @@ use std::{
     collections::{HashSet, VecDeque},
     convert::Infallible,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -34,6 +34,7 @@ use crate::{
     message::{Content, Message},
     session::{Inner, connection::disconnect::backoff, env::jitter},
     store::StoreError,
+    sync::lock,
 };
 
 /// Messages that wait; what is above is not asked for.
@@ -268,8 +269,4 @@ fn info_of(message: &Message) -> Option<MessageInfo> {
         timestamp: time::from_secs_or_now(message.timestamp),
         ..MessageInfo::default()
     })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,13 +4,13 @@
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use tracing::debug;
 use whatsapp_rust::{Jid, traits::ProtocolStore as _};
 
-use crate::store::Store;
+use crate::{store::Store, sync::lock};
 
 /// People whose devices are asked for once more, without their server. Bounded by those who write.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ impl UnknownDevices {
     }
 
     fn people(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

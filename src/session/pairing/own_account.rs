@@ -2,7 +2,7 @@
 //! refused before WhatsApp hears an answer to it, and told; unless the owner allowed another account, which counts once and for a day.
 
 use std::{
-    sync::{Mutex, PoisonError, atomic::Ordering},
+    sync::{Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     message::{EventBody, FormerConversations},
     session::{Inner, Session, SessionCommand, connection::disconnect::DisconnectReason},
     store::{ACCOUNT_CHANGE, Batch, OwnAccount, Store, StoreError, key, space},
+    sync::lock,
 };
 
 /// How long an allowed change waits for the scan. A door that is left open for ever is forgotten.
@@ -37,11 +38,11 @@ pub struct RefusedScan(Mutex<Option<DisconnectReason>>);
 
 impl RefusedScan {
     fn put(&self, signal: DisconnectReason) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(signal);
+        *lock(&self.0) = Some(signal);
     }
 
     pub fn take(&self) -> Option<DisconnectReason> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 }
 

@@ -4,18 +4,15 @@
 //! disconnects, also in the middle of a passkey ceremony, for which WhatsApp gives ten minutes. It cannot be told to stop
 //! (whatsapp-rust 0.7, `pair.rs`). But it says each code from within that task, and the task runs on a runtime of ours.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, sync::Mutex, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use whatsapp_rust::{
     TokioRuntime,
     wacore::runtime::{AbortHandle, Runtime},
 };
+
+use crate::sync::lock;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -69,7 +66,7 @@ struct RotationState {
 impl QrRotation {
     /// The task that calls this has another code to show: it is told of, unless there is to be none any more.
     pub fn show(&self, tell: impl FnOnce()) {
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.0);
         let by = THIS_TASK.try_with(Clone::clone).ok();
         if shown.ended {
             by.inspect(CancellationToken::cancel);
@@ -81,7 +78,7 @@ impl QrRotation {
 
     /// No code is told of after this.
     pub fn end(&self) {
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.0);
         shown.ended = true;
         shown.by.take().inspect(CancellationToken::cancel);
     }

@@ -1,10 +1,11 @@
 //! Labels of conversations, which WhatsApp Business has. Read from what WhatsApp has told; changed at WhatsApp, which tells it back.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::{
     message::synced::{self, Label},
     session::{RequestError, Session},
+    sync::lock,
 };
 
 /// WhatsApp Business has so many.
@@ -19,7 +20,7 @@ pub(in crate::session) struct LabelNumbers(Mutex<u32>);
 impl LabelNumbers {
     fn next(&self, labels: &[Label]) -> u32 {
         let known = labels.iter().filter_map(|label| label.id.parse().ok()).max().unwrap_or(0);
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.0);
         *last = known.max(*last).saturating_add(1);
         *last
     }

@@ -2,13 +2,14 @@
 //! counts per account, and slows down or bans the account as a whole.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use crate::{
     allowance::Allowance,
     clock::{Clock, Instant},
+    sync::lock,
 };
 
 /// Kinds of requests.
@@ -89,7 +90,7 @@ impl RequestPace {
         work: impl FnOnce(&mut Allowance, u32, u32, Instant) -> Result<(), Duration>,
     ) -> Result<(), Duration> {
         let now = self.clock.instant();
-        let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut allowances = lock(&self.allowances);
         let row = TABLE.iter().zip(allowances.iter_mut()).find(|((kind, ..), _)| *kind == ask);
         let Some(((_, burst, per_minute, _), allowance)) = row else { return Ok(()) };
         work(allowance, *burst, *per_minute, now)

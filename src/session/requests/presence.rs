@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -19,7 +19,10 @@ use whatsapp_rust::{
 };
 
 use super::pace::RequestKind;
-use crate::session::{Inner, RequestError, Session};
+use crate::{
+    session::{Inner, RequestError, Session},
+    sync::lock,
+};
 
 /// The library tells of a stanza before it queues it for the wire, and does so at once. What is said after so long stands behind it.
 const QUEUED: Duration = Duration::from_millis(100);
@@ -87,7 +90,7 @@ impl Presences {
     }
 
     fn online(&self) -> MutexGuard<'_, Online> {
-        self.online.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.online)
     }
 
     /// Before it is said: what is said and not meant is taken back.
@@ -99,7 +102,7 @@ impl Presences {
     }
 
     fn followed(&self) -> MutexGuard<'_, Followed> {
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.followed)
     }
 
     fn follow(&self, chat: &str, also: Vec<String>) {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use crate::{
     clock::Instant,
     message::{EventBody, Group, GroupChange},
     session::Session,
+    sync::lock,
 };
 
 /// Nobody waits longer for a name.
@@ -64,7 +65,7 @@ impl GroupSubjects {
     }
 
     fn known(&self) -> MutexGuard<'_, SubjectTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

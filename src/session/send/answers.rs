@@ -3,10 +3,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use tokio::{sync::oneshot, time::Instant};
+
+use crate::sync::lock;
 
 /// WhatsApp's answer to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,7 @@ impl Answers {
     }
 
     fn book(&self) -> MutexGuard<'_, ExpectedAnswers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

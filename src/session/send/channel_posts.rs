@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use whatsapp_rust::{
@@ -22,6 +22,7 @@ use crate::{
         inbound::content::{self, Parties},
         requests::{channels::channel, pace::RequestKind},
     },
+    sync::lock,
 };
 
 /// Among so many of a channel's newest posts the one is looked for to which somebody reacts.
@@ -42,17 +43,17 @@ pub struct PendingEdits(Mutex<HashMap<String, String>>);
 
 impl PendingEdits {
     fn begin(&self, post: &str, id: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(post.to_owned(), id);
+        lock(&self.0).insert(post.to_owned(), id);
     }
 
     /// A connection begins: what was not confirmed on the last one is said again, or never was.
     pub fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.0).clear();
     }
 
     /// The change that WhatsApp means when it names a post.
     pub fn end(&self, post: &str) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(post)
+        lock(&self.0).remove(post)
     }
 }
 

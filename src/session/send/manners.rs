@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use crate::{
     humanize::{Act, Done},
     message::WaitingMessage,
     session::{Inner, Session, requests::pace::RequestKind},
+    sync::lock,
 };
 
 /// How long WhatsApp may take for a sign.
@@ -44,7 +45,7 @@ pub struct Typing(Arc<Mutex<HashSet<Arc<str>>>>);
 
 impl Typing {
     fn chats(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

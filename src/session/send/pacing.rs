@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings, SlowDown},
     session::{AcceptError, Inner, Session},
     store::{StoreError, space},
+    sync::lock,
 };
 
 /// WhatsApp's word about new chats is asked for again after so long.
@@ -56,7 +57,7 @@ pub enum Asking {
 
 impl Pacer {
     fn paced(&self) -> MutexGuard<'_, Paced> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn is_on(&self) -> bool {

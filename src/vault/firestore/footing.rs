@@ -4,22 +4,20 @@
 //! it still is if nothing has happened to it since. That time is remembered for the last document of each tenant that this process has
 //! written or read. Where it is not known, the document is read: one more request, after an answer was lost or so.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use firestore::gcloud_sdk::{
     google::firestore::v1::{Write, precondition::ConditionType},
     prost_types,
 };
 
-use super::{
-    super::{AppendError, Footing, JournalDocument, Seq, VaultError},
-    Firestore, journal_path, snapshot_path,
-    wire::RpcFailure,
+use super::{Firestore, journal_path, snapshot_path, wire::RpcFailure};
+use crate::{
+    seal::Digest,
+    sync::lock,
+    tenant::TenantId,
+    vault::{AppendError, Footing, JournalDocument, Seq, VaultError},
 };
-use crate::{seal::Digest, tenant::TenantId};
 
 /// Each tenant's document that was written or read last, and when it was updated.
 #[derive(Debug, Default)]
@@ -41,11 +39,11 @@ impl LastDocuments {
     ) {
         let Some(at) = updated else { return };
         let updated = Updated { seq: document.seq, digest: document.digest(), at };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), updated);
+        lock(&self.0).insert(tenant.clone(), updated);
     }
 
     fn updated(&self, tenant: &TenantId, seq: Seq, digest: Digest) -> Option<prost_types::Timestamp> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.0);
         all.get(tenant).filter(|last| last.seq == seq && last.digest == digest).map(|last| last.at)
     }
 }

@@ -7,13 +7,7 @@
 //! Promises: no request outlives its time limit (a streamed answer: none of its pieces), none is repeated, and one that was left
 //! without an answer makes the next one dial anew.
 
-use std::{
-    error::Error,
-    fmt,
-    future::Future,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{error::Error, fmt, future::Future, sync::Mutex, time::Duration};
 
 use firestore::gcloud_sdk::{
     self, GoogleAuthHeaders, GoogleAuthMiddleware, GoogleAuthMiddlewareLayer, HeaderMap,
@@ -45,6 +39,7 @@ use tonic_prost::ProstCodec;
 use tower::Layer;
 
 use super::{Credentials, FirestoreConfig, VaultError};
+use crate::sync::lock;
 
 const PRODUCTION: &str = "https://firestore.googleapis.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/datastore";
@@ -255,7 +250,7 @@ impl Wire {
     }
 
     fn current(&self) -> Connection {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.connection).clone()
     }
 
     fn answered<T>(&self, answer: Option<Result<T, Status>>, dial: u64) -> Result<T, RpcFailure> {
@@ -273,7 +268,7 @@ impl Wire {
 
     /// Leaves a connection that gave no answer: it may be dead without anybody having been told. Requests under way keep it.
     fn redial(&self, seen: u64) {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = lock(&self.connection);
         if connection.dial == seen {
             *connection = Connection::new(self.auth.layer(self.endpoint.connect_lazy()), seen + 1);
         }
