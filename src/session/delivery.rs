@@ -3,10 +3,7 @@
 use tracing::warn;
 use whatsapp_rust::Jid;
 
-use super::{
-    Inner,
-    send::{answers::SendAnswer, judgement},
-};
+use super::{Inner, connection::disconnect::is_passing, send::answers::SendAnswer};
 use crate::{
     message::{Delivery, EventBody, Failure},
     store::StoreError,
@@ -20,7 +17,7 @@ impl Inner {
         };
         let code = error.parse().ok();
         match code {
-            Some(code) if judgement::is_passing(code) => self.answers.give(id, SendAnswer::NotNow(code)),
+            Some(code) if is_passing(code) => self.answers.give(id, SendAnswer::NotNow(code)),
             code => {
                 warn!(message.id = id, code, "WhatsApp refuses a message");
                 self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await.map(Some));

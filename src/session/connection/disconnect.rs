@@ -168,6 +168,11 @@ impl DisconnectReason {
     }
 }
 
+/// Whether WhatsApp's code says "not now", of a connection, a request or a message: the meaning that HTTP gives it.
+pub fn is_passing(code: u16) -> bool {
+    matches!(code, 408 | 425 | 429 | 500..=599)
+}
+
 /// Waiting before a reconnect: doubles with each failure from `min` to `max`; `jitter` (0..1) takes up to half of it away, so
 /// that a fleet that dropped together does not come back together.
 pub fn backoff(failures: u32, min: Duration, max: Duration, jitter: f64) -> Duration {

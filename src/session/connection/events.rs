@@ -6,13 +6,13 @@ use std::{ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 use futures::FutureExt as _;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
-use whatsapp_rust::{
-    types::events::{ConnectFailureReason, Event},
-    wacore::iq::keepalive::KeepaliveSpec,
-    wacore_binary::NodeRef,
-};
+use whatsapp_rust::{types::events::Event, wacore::iq::keepalive::KeepaliveSpec, wacore_binary::NodeRef};
 
-use super::{Connection, Flow, LOGIN_TIMEOUT, OVER, disconnect::DisconnectReason, stream_error::StreamError};
+use super::{
+    Connection, Flow, LOGIN_TIMEOUT, OVER,
+    disconnect::{DisconnectReason, is_passing},
+    stream_error::StreamError,
+};
 use crate::{
     config::Secret,
     crash,
@@ -214,7 +214,7 @@ impl Connection<'_> {
                 None
             }
             Event::PairingQrCodesExhausted(_) => Some(DisconnectReason::QrExhausted),
-            Event::LoggedOut(out) => Some(DisconnectReason::LoggedOut { code: code_of(&out.reason) }),
+            Event::LoggedOut(out) => Some(DisconnectReason::LoggedOut { code: out.reason.code() }),
             Event::StreamReplaced(_) => Some(DisconnectReason::Replaced),
             Event::TemporaryBan(ban) => {
                 Some(DisconnectReason::Banned { until: ban.expire.to_std().unwrap_or(Duration::from_secs(3600)) })
@@ -224,11 +224,11 @@ impl Connection<'_> {
                 Some(DisconnectReason::Outdated)
             }
             Event::ConnectFailure(failure)
-                if failure.reason.should_reconnect() || is_passing(code_of(&failure.reason)) =>
+                if failure.reason.should_reconnect() || u16::try_from(failure.reason.code()).is_ok_and(is_passing) =>
             {
-                Some(DisconnectReason::Unwell { code: code_of(&failure.reason) })
+                Some(DisconnectReason::Unwell { code: failure.reason.code() })
             }
-            Event::ConnectFailure(failure) => Some(DisconnectReason::Refused { code: code_of(&failure.reason) }),
+            Event::ConnectFailure(failure) => Some(DisconnectReason::Refused { code: failure.reason.code() }),
             Event::Disconnected(gone) => {
                 debug!(reason = %gone.reason, "the socket ended");
                 None
@@ -280,13 +280,4 @@ impl Connection<'_> {
             async move { session.presences.renew(&client).await }
         });
     }
-}
-
-/// Codes of the moment, in HTTP's meaning, which the library does not know.
-fn is_passing(code: i32) -> bool {
-    matches!(code, 408 | 425 | 429 | 500..=599)
-}
-
-fn code_of(reason: &ConnectFailureReason) -> i32 {
-    reason.code()
 }

@@ -20,10 +20,7 @@ use crate::{
         Flaw,
         media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, UrlFetchError, title},
     },
-    session::{
-        RequestError, Session,
-        send::{accept::AcceptError, judgement::is_passing},
-    },
+    session::{RequestError, Session, connection::disconnect::is_passing, send::accept::AcceptError},
     telemetry::metrics,
 };
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use whatsapp_rust::{ClientError, ErrorChainExt as _, SendError};
 
-use crate::message::{Failure, FailureReason};
+use crate::{
+    message::{Failure, FailureReason},
+    session::connection::disconnect::is_passing,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
@@ -60,11 +63,6 @@ impl Judgement {
             _ => Self::Broken,
         }
     }
-}
-
-/// Whether WhatsApp's code says "not now", of a request or of a message.
-pub fn is_passing(code: u16) -> bool {
-    matches!(code, 408 | 425 | 429 | 500..=599)
 }
 
 #[cfg(test)]
