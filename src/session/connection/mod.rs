@@ -265,7 +265,7 @@ impl<'a> Connection<'a> {
         session.ready.send_replace(None);
         let abrupt = matches!(stop, Some(Stop::Closed(_))) || session.end.get().is_some();
         if !abrupt {
-            session.line.deafen();
+            session.line.pause();
             session.store.arrivals().drain(if run.is_finished() { LEFT_TIMEOUT } else { DRAINED_TIMEOUT }).await;
         }
         drop(subscription);

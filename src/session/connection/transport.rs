@@ -149,7 +149,7 @@ impl CurrentLine {
         }
     }
 
-    /// Nothing is read from the line for a while.
+    /// Nothing is read from the line until [`Self::go_on`]; what is to be said on it still can be.
     pub fn pause(&self) {
         if let Some(line) = self.latest().line.upgrade() {
             line.socket.deafen();
@@ -160,13 +160,6 @@ impl CurrentLine {
     pub fn go_on(&self) {
         if let Some(line) = self.latest().line.upgrade() {
             line.socket.hear();
-        }
-    }
-
-    /// Nothing more is read from the line; what is to be said on it still can be.
-    pub fn deafen(&self) {
-        if let Some(line) = self.latest().line.upgrade() {
-            line.socket.deafen();
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{
     crash,
     message::{Failure, FailureReason, Unsettled, WaitingMessage},
     session::Inner,
+    store::StoreError,
 };
 
 /// How long WhatsApp and the vault may take, all in all, until a message is on the wire: at the first attempt, and twice as long at each
@@ -164,10 +165,7 @@ async fn expire(session: &Inner, id: &str) -> ChatOutcome {
             session.outbox.forget(id);
             ChatOutcome::Onward
         }
-        Err(error) => {
-            warn!(message.id = id, %error, "the outbox cannot be written");
-            ChatOutcome::Later(None)
-        }
+        Err(error) => unwritten(id, &error),
     }
 }
 
@@ -189,10 +187,7 @@ async fn leave_unanswered(
             debug!(message.id = id, attempts, "no answer to a message");
             ChatOutcome::Later(None)
         }
-        Err(error) => {
-            warn!(message.id = id, %error, "the outbox cannot be written");
-            ChatOutcome::Later(None)
-        }
+        Err(error) => unwritten(id, &error),
     }
 }
 
@@ -201,11 +196,13 @@ async fn fail(session: &Inner, id: &str, failure: Failure) -> ChatOutcome {
     crash::pause("failing").await;
     match session.outbox.fail(id, failure).await {
         Ok(_) => ChatOutcome::Onward,
-        Err(error) => {
-            warn!(message.id = id, %error, "the outbox cannot be written");
-            ChatOutcome::Later(None)
-        }
+        Err(error) => unwritten(id, &error),
     }
+}
+
+fn unwritten(id: &str, error: &StoreError) -> ChatOutcome {
+    warn!(message.id = id, %error, "the outbox cannot be written");
+    ChatOutcome::Later(None)
 }
 
 /// Everything that must be true before anything is encrypted.
