@@ -169,17 +169,5 @@ impl RetryPause {
 
 /// What its journal says. Does not take the tenant over.
 async fn is_paired(fleet: &Fleet, tenant: &TenantId) -> anyhow::Result<bool> {
-    let env = &fleet.env;
-    let context = journal::Context {
-        vault: env.vault.clone(),
-        seal: env.keyring.tenant(tenant),
-        tenant: tenant.clone(),
-        writer: env.instance.clone(),
-        clock: env.clock.clone(),
-        policy: env.policy.clone(),
-        rng: SmallRng::from_os_rng(),
-        expect_history: false,
-        check: Some(store::check),
-    };
-    Ok(store::is_paired(&journal::look(&context).await?)?)
+    Ok(store::is_paired(&journal::look(&fleet.env.journal_context(tenant, false)).await?)?)
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rand::Rng as _;
+use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use tokio::sync::{Notify, Semaphore};
 use whatsapp_rust::wacore::net::HttpClient;
 
@@ -18,11 +18,11 @@ use super::{
 use crate::{
     clock::Clock,
     config,
-    journal::Policy,
+    journal::{self, Policy},
     message::{ConnectionState, Feed, SegmentCache, media::Keeper},
     outbound::Outbound,
     seal::Keyring,
-    store::Pool,
+    store::{self, Pool},
     sync::lock,
     tenant::TenantId,
     vault::{InstanceId, Vault},
@@ -73,6 +73,22 @@ pub struct Env {
 }
 
 impl Env {
+    /// Names a tenant's journal, for this process to look at or to take over. `expect_history`: the directory has the tenant as
+    /// connected, so a vault without history is damage, not a new tenant.
+    pub fn journal_context(&self, tenant: &TenantId, expect_history: bool) -> journal::Context {
+        journal::Context {
+            vault: self.vault.clone(),
+            seal: self.keyring.tenant(tenant),
+            tenant: tenant.clone(),
+            writer: self.instance.clone(),
+            clock: self.clock.clone(),
+            policy: self.policy.clone(),
+            rng: SmallRng::from_os_rng(),
+            expect_history,
+            check: Some(store::check),
+        }
+    }
+
     /// What a tenant reaches WhatsApp's web servers by.
     pub fn http_of(&self, tenant: &TenantId) -> &Arc<dyn HttpClient> {
         self.proxied.get(tenant).unwrap_or(&self.http)

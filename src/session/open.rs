@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, OnceLock, atomic::AtomicBool};
 
-use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info_span};
@@ -17,7 +16,7 @@ use super::{
 use crate::{
     journal::{self, OpenError},
     message::{EventId, Inbox, Log, Outbox, Retention},
-    store::{self, Exported, STOPPED, Store, StoreCallbacks, StoreError, StoreOptions, key, space},
+    store::{Exported, STOPPED, Store, StoreCallbacks, StoreError, StoreOptions, key, space},
     tenant::TenantId,
     vault::Decision,
 };
@@ -47,7 +46,7 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let tasks = TaskTracker::new();
         let journal_tasks = TaskTracker::new();
-        let context = context(&env, &tenant, known);
+        let context = env.journal_context(&tenant, known);
         let opened = journal::open_prepared(context, prepared, &journal_tasks, CancellationToken::new()).await?;
         let journal = opened.journal;
         let dir = env.sessions_dir.join(tenant.as_str());
@@ -194,21 +193,7 @@ impl Session {
     }
 }
 
-fn context(env: &Env, tenant: &TenantId, known: bool) -> journal::Context {
-    journal::Context {
-        vault: env.vault.clone(),
-        seal: env.keyring.tenant(tenant),
-        tenant: tenant.clone(),
-        writer: env.instance.clone(),
-        clock: env.clock.clone(),
-        policy: env.policy.clone(),
-        rng: SmallRng::from_os_rng(),
-        expect_history: known,
-        check: Some(store::check),
-    }
-}
-
 /// Reads a tenant that another process serves, for [`Session::open`] as soon as that one has let go of it.
 pub async fn prepare(env: &Env, tenant: &TenantId, known: bool) -> Result<Prepared, OpenError> {
-    journal::prepare(&context(env, tenant, known)).await
+    journal::prepare(&env.journal_context(tenant, known)).await
 }
