@@ -269,14 +269,14 @@ impl Slot {
         };
         let Some(failure) = &inside.failure else {
             if let (SlotState::Vacant, Some(since)) = (&inside.place, inside.elsewhere_since) {
-                let mut status = bare(State::Stopped, End::Moved.to_string(), since);
+                let mut status = Status::new(State::Stopped, End::Moved.to_string(), since);
                 status.paired = inside.expects_state;
                 status.phone_number = inside.known_number.clone();
                 return status;
             }
-            return last.unwrap_or_else(|| bare(State::Starting, "being restored".into(), started_at));
+            return last.unwrap_or_else(|| Status::new(State::Starting, "being restored".into(), started_at));
         };
-        let mut status = bare(State::Failed, failure.reason.clone(), failure.at);
+        let mut status = Status::new(State::Failed, failure.reason.clone(), failure.at);
         if let Some(last) = last {
             status.paired = last.paired;
             status.phone_number = last.phone_number;
@@ -385,23 +385,5 @@ impl Slot {
 
     fn inside(&self) -> MutexGuard<'_, SlotFields> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn bare(state: State, reason: String, since: Timestamp) -> Status {
-    Status {
-        state,
-        since,
-        reason,
-        paired: false,
-        rejected: false,
-        phone_number: None,
-        expected: None,
-        push_name: None,
-        qr: None,
-        passkey: None,
-        trouble: None,
-        lid: None,
-        jid: None,
     }
 }

@@ -104,27 +104,22 @@ impl Session {
             _ => app_state::refetch::SkippedCollections::default(),
         };
         let (commands, command_queue) = mpsc::channel(16);
+        let reason = match (&device, &gone) {
+            (Some(_), _) if stopped => STAYS_AWAY,
+            (Some(_), _) => "restored",
+            (None, Some(gone)) => gone.as_str(),
+            (None, None) => "not paired",
+        };
+        // One that is linked dials by itself: until then it takes messages as it does while it connects.
+        let state = if device.is_some() && !stopped { State::Starting } else { State::Stopped };
         let status = Status {
-            // One that is linked dials by itself: until then it takes messages as it does while it connects.
-            state: if device.is_some() && !stopped { State::Starting } else { State::Stopped },
-            reason: match (&device, &gone) {
-                (Some(_), _) if stopped => STAYS_AWAY,
-                (Some(_), _) => "restored",
-                (None, Some(gone)) => gone.as_str(),
-                (None, None) => "not paired",
-            }
-            .into(),
             paired: device.is_some(),
-            rejected: false,
             phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
             expected: own.map(|own| own.number),
             lid: device.as_ref().and_then(|device| Some(device.lid.as_ref()?.to_non_ad_string())),
             jid: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.to_string())),
             push_name: device.map(|device| device.push_name).filter(|name| !name.is_empty()),
-            qr: None,
-            passkey: None,
-            trouble: None,
-            since: env.clock.now(),
+            ..Status::new(state, reason.into(), env.clock.now())
         };
         let inner = Arc::new(Inner {
             tenant: tenant.clone(),

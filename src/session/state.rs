@@ -42,6 +42,25 @@ pub struct Status {
 }
 
 impl Status {
+    /// Of a session of which nothing else is known: not paired.
+    pub fn new(state: State, reason: String, since: Timestamp) -> Self {
+        Self {
+            state,
+            reason,
+            paired: false,
+            rejected: false,
+            phone_number: None,
+            expected: None,
+            push_name: None,
+            lid: None,
+            jid: None,
+            qr: None,
+            passkey: None,
+            trouble: None,
+            since,
+        }
+    }
+
     /// The same as dashboards are told it.
     pub fn connection(&self) -> ConnectionState {
         match self.state {
@@ -89,21 +108,7 @@ mod tests {
     use crate::clock::SystemClock;
 
     fn stopped() -> Status {
-        Status {
-            state: State::Stopped,
-            reason: String::new(),
-            paired: true,
-            rejected: false,
-            phone_number: None,
-            expected: None,
-            push_name: None,
-            lid: None,
-            jid: None,
-            qr: None,
-            passkey: None,
-            trouble: None,
-            since: Timestamp::UNIX_EPOCH,
-        }
+        Status { paired: true, ..Status::new(State::Stopped, String::new(), Timestamp::UNIX_EPOCH) }
     }
 
     #[test]

@@ -166,21 +166,7 @@ mod tests {
     use super::*;
 
     fn status(state: State, paired: bool) -> Status {
-        Status {
-            trouble: None,
-            lid: None,
-            jid: None,
-            state,
-            reason: String::new(),
-            paired,
-            rejected: false,
-            phone_number: None,
-            expected: None,
-            push_name: None,
-            qr: None,
-            passkey: None,
-            since: jiff::Timestamp::UNIX_EPOCH,
-        }
+        Status { paired, ..Status::new(state, String::new(), jiff::Timestamp::UNIX_EPOCH) }
     }
 
     /// A session that is in each state for so many seconds; what is told of it, and when.

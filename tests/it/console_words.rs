@@ -77,9 +77,8 @@ fn every_reason_of_a_session_is_said_in_spanish() {
             // Not a semicolon within a sentence.
             ("status.reason =", &[";\n"][..]),
             ("let reason =", &[";\n"]),
-            (" reason: match", &[".into(),"]),
             ("STAYS_AWAY: &str =", &[";"]),
-            ("bare(State::", &[")"]),
+            ("Status::new(State::", &[")"]),
         ] {
             said.extend(stretches(&source, mark, ends).flat_map(literals));
         }
