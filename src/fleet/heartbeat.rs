@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use super::{Beat, Fleet};
 use crate::{
     message::ConnectionState,
-    session::SessionHealth,
+    session::{End, SessionHealth},
     telemetry::metrics,
     tenant::TenantId,
     vault::{TenantInfo, VaultError},
@@ -103,7 +103,7 @@ async fn write_statuses(fleet: &Fleet) {
 async fn write_status(fleet: &Fleet, tenant: TenantId, connection: ConnectionState) {
     let slot = fleet.slot(&tenant);
     // Another process's business by now.
-    if matches!(&connection, ConnectionState::Disconnected { reason, .. } if reason == "moved") {
+    if End::has_moved(&connection) {
         slot.iter().for_each(|slot| slot.set_written(None));
         return;
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use tracing::info_span;
 
 use super::{Inner, Session, state::State};
-use crate::{journal::JournalClosedError, store::CopyFailure};
+use crate::{journal::JournalClosedError, message::ConnectionState, store::CopyFailure};
 
 /// Why a session ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,11 @@ impl End {
             // By then the working copy's failure has ended the session.
             closed @ JournalClosedError::StateLost(_) => Some(Self::VaultRefused(closed.to_string())),
         }
+    }
+
+    /// Whether a dashboard sees by `connection` that another process has the tenant. The reason is a text there.
+    pub fn has_moved(connection: &ConnectionState) -> bool {
+        matches!(connection, ConnectionState::Disconnected { reason, .. } if *reason == Self::Moved.to_string())
     }
 
     fn state(&self) -> State {
