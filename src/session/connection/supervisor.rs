@@ -272,25 +272,14 @@ impl Supervisor {
         command: SessionCommand,
         commands: &mut mpsc::Receiver<SessionCommand>,
     ) -> Result<(), Stop> {
-        match command {
-            SessionCommand::Connect => {
-                self.last_pairing_error = None;
-                self.wants_to_pair();
-            }
-            SessionCommand::KeepPairing => self.keep_pairing(),
-            SessionCommand::StopPairing => self.give_up_pairing(),
-            SessionCommand::DialNow { .. }
-            | SessionCommand::Stop
-            | SessionCommand::EndCeremony(_)
-            | SessionCommand::RefuseScan => {}
-            // What was never linked needs no connection to be unlinked.
-            SessionCommand::Unlink(done) => {
-                let paired = self.session.status.borrow().paired;
-                self.wants_to_unlink(done);
-                if !paired {
-                    self.unlinked(&DisconnectReason::Unlinked { told: true }, commands).await?;
-                }
-            }
+        if let SessionCommand::Connect = command {
+            self.last_pairing_error = None;
+        }
+        // What was never linked needs no connection to be unlinked.
+        let wipes = matches!(command, SessionCommand::Unlink(_)) && !self.session.status.borrow().paired;
+        self.note_command(command);
+        if wipes {
+            self.unlinked(&DisconnectReason::Unlinked { told: true }, commands).await?;
         }
         Ok(())
     }
@@ -530,7 +519,7 @@ impl Supervisor {
         }
     }
 
-    /// A command that changes what comes next, and nothing now.
+    /// Notes what a command changes of what comes next. Does nothing now.
     pub(super) fn note_command(&mut self, command: SessionCommand) {
         match command {
             SessionCommand::Unlink(done) => self.wants_to_unlink(done),
