@@ -1,4 +1,4 @@
-//! What the working copy asks of its session.
+//! The session's answers to its working copy ([`StoreCallbacks`]).
 
 use async_trait::async_trait;
 use tracing::warn;

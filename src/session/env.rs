@@ -89,7 +89,7 @@ impl Env {
         }
     }
 
-    /// What a tenant reaches WhatsApp's web servers by.
+    /// The HTTP client by which a tenant reaches WhatsApp's web servers: through its own proxy, if it has one.
     pub fn http_of(&self, tenant: &TenantId) -> &Arc<dyn HttpClient> {
         self.proxied.get(tenant).unwrap_or(&self.http)
     }

@@ -49,7 +49,7 @@ impl Session {
         if self.is_pairing() {
             return Err(HandOverError::Pairing);
         }
-        // Whoever was told that it has begun counts on it.
+        // The caller of the unlinking was told that it has begun, and counts on it.
         if inner.unlinking.load(Ordering::Acquire) {
             return Err(HandOverError::Ending);
         }

@@ -169,7 +169,7 @@ const MAX_READERS_OF_TENANT: usize = 16;
 
 const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started";
 
-/// What someone asks of a session.
+/// A command to a session's supervisor.
 enum SessionCommand {
     /// Connect, and pair if there are no credentials.
     Connect,
@@ -285,7 +285,7 @@ impl Session {
         inner.tasks.close();
         let over = async {
             inner.tasks.wait().await;
-            // What somebody began who did not wait for it.
+            // Changes whose callers did not wait for them.
             inner.log.written().await;
         };
         if self.end().is_none() {
@@ -301,7 +301,7 @@ impl Session {
         }
         let is_written = flushed.is_ok();
         match flushed {
-            // What a former owner has not written is not written any more.
+            // A former owner writes nothing any more.
             Ok(()) | Err(JournalClosedError::Fenced) => {}
             Err(closed) => warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault"),
         }

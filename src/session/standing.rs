@@ -18,7 +18,7 @@ use crate::{
     sync::lock,
 };
 
-/// What a session has seen of WhatsApp.
+/// A session's last readings of WhatsApp: its newest stanza, its limits.
 #[derive(Debug, Default)]
 pub(super) struct WhatsAppReadings {
     /// Milliseconds since 1970; 0: there was none yet.
@@ -92,7 +92,7 @@ impl Session {
         let stanza_ms = inner.seen.stanza_ms.load(Relaxed);
         let now = inner.env.clock.now().as_second();
         let limits = inner.seen.limits();
-        // What was true of a cycle that is over says nothing of this one.
+        // The figures of a cycle that is over say nothing of this one.
         let capping = limits.capping.as_ref().filter(|told| told.total > 0 && (told.ends == 0 || told.ends > now));
         Standing {
             last_stanza: (stanza_ms != 0).then_some(stanza_ms as f64 / 1e3),

@@ -10,12 +10,12 @@ use crate::{clock::Clock, config::Secret, message::ConnectionState};
 /// A QR code to scan, good until `expires_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qr {
-    /// What the phone reads: `ref,noise,identity,adv,client`.
+    /// The text that the phone reads: `ref,noise,identity,adv,client`.
     pub code: Secret,
     pub expires_at: Timestamp,
 }
 
-/// What is known of a session now.
+/// A session's state, with its reason and the names of its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub state: State,

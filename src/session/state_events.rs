@@ -1,9 +1,10 @@
 //! Which changes of a session's state are events of the tenant's log, and when.
 //!
-//! What a consumer can act on is told at once. A connection that is made anew is told of only when that takes long: a lost line, a
-//! test of a quiet session or a restart of the daemon, over within [`CONNECTING_GRACE`], is nothing that anybody need know, and costs no
-//! write. A session that comes and goes for longer is told of ever more rarely ([`StatePace`]): what is told then is the state of that
-//! moment, so that the last one is never missing. What was told last is kept with the events, for the next owner to go on from.
+//! Publishes at once what a consumer can act on. Publishes a reconnect only when it takes long: a lost line, a test
+//! of a quiet session or a restart of the daemon, over within [`CONNECTING_GRACE`], concerns nobody and costs no
+//! write. Publishes ever more rarely for a session that comes and goes ([`StatePace`]), and then the state of that
+//! moment, so that the last one is never missing. Keeps the last published states with the events, for the next owner
+//! to go on from.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,7 +37,7 @@ const STATE_WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 const TOLD: &str = "session/told";
 
-/// What consumers were told, oldest first.
+/// The states that were published as events, oldest first.
 #[derive(Debug)]
 pub(in crate::session) struct PublishedStates(tokio::sync::Mutex<Vec<StatePoint>>);
 

@@ -37,8 +37,9 @@ impl Session {
         }
     }
 
-    /// Stays linked and goes away, until somebody asks for a connection; over restarts too, unless this says that it is unconfirmed.
-    /// What comes meanwhile waits at WhatsApp. Waits ten seconds for it to have gone, and no longer: then the status says what keeps it.
+    /// Disconnects and stays linked until somebody asks for a connection; over restarts too, unless this says that it
+    /// is unconfirmed. Messages wait at WhatsApp meanwhile. Waits at most ten seconds for the disconnect: after that
+    /// the status says why it takes longer.
     pub async fn stop(&self) -> Result<(), StoreError> {
         let change = self.set_stopped(true).await?;
         let mut status = self.watch();

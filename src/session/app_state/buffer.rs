@@ -22,7 +22,7 @@ const COLLECTED: usize = 100_000;
 /// Written at once.
 const BATCH: usize = 500;
 
-/// What was told and is not written yet, in order.
+/// Updates that came and are not written yet, in order.
 #[derive(Debug, Default)]
 pub(in crate::session) struct AppStateBuffer {
     updates: Mutex<VecDeque<(SyncedUpdate, bool)>>,
@@ -88,7 +88,7 @@ impl AppStateBuffer {
         }
     }
 
-    /// What is written next; stays until it is.
+    /// The next batch to write; it stays here until it is written.
     fn next(&self) -> Option<Vec<(SyncedUpdate, bool)>> {
         let batch: Vec<_> = self.updates().iter().take(BATCH).cloned().collect();
         (!batch.is_empty()).then_some(batch)

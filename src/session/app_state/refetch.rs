@@ -28,7 +28,7 @@ use crate::sync::lock;
 pub(in crate::session) struct SkippedCollections {
     names: Mutex<BTreeMap<&'static str, u64>>,
     more: Notify,
-    /// What was fetched could not be read.
+    /// A fetched collection could not be read: its key is missing.
     lacks_keys: AtomicBool,
 }
 

@@ -89,7 +89,7 @@ pub(super) async fn farewell(session: &Inner, client: &Arc<Client>, mut run: Abo
         // Not a word more to WhatsApp: the tenant is another's, or what would be said cannot be trusted.
         session.line.shut();
         run.abort();
-        // What it does in the background ends, too: nothing of it can leave any more.
+        // Its background work ends, too: nothing of it can leave any more.
         let client = client.clone();
         session.tasks.spawn(async move {
             if timeout(FAREWELL, client.disconnect()).await.is_err() {

@@ -49,7 +49,7 @@ pub enum DisconnectReason {
     NoDescriptor,
 }
 
-/// What to do next.
+/// The step after a disconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReconnectPlan {
     /// The credentials are dead: wipe them (an entry first) and tell the dashboard that a scan is needed.
@@ -109,7 +109,7 @@ impl fmt::Display for DisconnectReason {
 }
 
 impl DisconnectReason {
-    /// What it counts as.
+    /// The metric's label.
     pub fn counted_as(&self) -> ConnectionEnd {
         match self {
             Self::LoggedOut { .. } => ConnectionEnd::LoggedOut,
@@ -154,10 +154,10 @@ impl DisconnectReason {
             Self::Dropped | Self::Unanswered | Self::Unreachable(_) => ReconnectPlan::Reconnect,
             // Pings are answered all the same; what was kept back comes with a new login.
             Self::Quiet => ReconnectPlan::ReconnectNow,
-            // What was lost was not acknowledged, and is said again at the next login.
+            // A lost frame was not acknowledged: WhatsApp sends it again at the next login.
             Self::Garbled => ReconnectPlan::ReconnectNow,
             Self::QrExhausted | Self::PairingFailed | Self::GivenUp => ReconnectPlan::NewQr,
-            // Who scanned it has seen it.
+            // Somebody has scanned the old one.
             Self::OtherAccount { .. } => ReconnectPlan::NewQr,
             // A challenge is answered once.
             Self::PasskeyExpired | Self::PasskeyFailed(_) => ReconnectPlan::NewQr,

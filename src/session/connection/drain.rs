@@ -26,7 +26,7 @@ pub struct Drain {
     left: Option<Instant>,
 }
 
-/// What is to be thought of a queue that is not over.
+/// The judgement on an offline queue that is not over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     GoesOn,

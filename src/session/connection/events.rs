@@ -128,7 +128,7 @@ impl Connection<'_> {
         if in_a_row > 1 { OVER } else { ControlFlow::Continue(()) }
     }
 
-    /// What an event says of the session; and why the connection will end, if it says that.
+    /// Applies an event to the session's status; notes why the connection will end, if the event says that.
     pub(super) fn apply_event(&mut self, event: &Event) {
         let session = &self.session;
         let signal = match event {

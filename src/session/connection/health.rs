@@ -6,7 +6,7 @@ use whatsapp_rust::wacore::iq::keepalive::KeepaliveSpec;
 
 use crate::session::{Session, SessionCommand, state::State};
 
-/// What a heartbeat found.
+/// The finding of a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionHealth {
     Healthy,

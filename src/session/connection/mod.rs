@@ -203,7 +203,7 @@ impl<'a> Connection<'a> {
         });
         let subscription = self.client.subscribe_handler(ears);
         session.store.begin_connection();
-        // What was not acknowledged comes again with the login that is ahead.
+        // Unacknowledged messages come again with the login that is ahead.
         session.owes_acks.store(false, Ordering::Release);
         session.client.send_replace(Some(self.client.clone()));
         let store = session.store.clone();
@@ -231,7 +231,7 @@ impl<'a> Connection<'a> {
                     if let Err(error) = ended {
                         error!(%error, "the library's client crashed");
                     }
-                    // What it said last may still be in the channel.
+                    // Its last events may still be in the channel.
                     while let Ok(event) = news.try_recv() {
                         self.apply_event(&event);
                     }

@@ -99,7 +99,7 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// What was written is the kernel's.
+    /// Returns at once: written bytes are the kernel's.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

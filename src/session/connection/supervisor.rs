@@ -85,7 +85,7 @@ enum DialPause {
     Fixed,
 }
 
-/// What a command does to such a wait.
+/// When a command ends such a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ends {
     No,
@@ -94,7 +94,7 @@ enum Ends {
     AtOnce,
 }
 
-/// What ends the supervisor.
+/// The reason for which the supervisor ends.
 pub enum Stop {
     /// The process is stopping.
     Asked,
@@ -123,10 +123,10 @@ impl Supervisor {
             unlinking: None,
         };
         if supervisor.is_unproven {
-            // Whoever scanned before this process began is still there.
+            // Somebody scanned before this process began, and is still there.
             supervisor.wants_to_pair();
         } else if !paired {
-            // And whoever looks at a code.
+            // So is somebody who looks at a code.
             let (now, most) = (supervisor.session.env.clock.now(), supervisor.session.env.settings.pairing_timeout);
             let left = supervisor.session.pairing_mark.left(now, most);
             supervisor.pairing_until = left.map(|left| Instant::now() + left);
@@ -210,7 +210,7 @@ impl Supervisor {
         }
     }
 
-    /// Whoever wanted to pair still looks.
+    /// Renews the offer to pair: somebody still looks at the code.
     pub(in crate::session) fn keep_pairing(&mut self) {
         let paired = self.session.status.borrow().paired;
         if !paired && (self.is_pairing() || self.has_lapsed) {
@@ -275,7 +275,7 @@ impl Supervisor {
         if let SessionCommand::Connect = command {
             self.last_pairing_error = None;
         }
-        // What was never linked needs no connection to be unlinked.
+        // A device that was never linked needs no connection to be unlinked.
         let wipes = matches!(command, SessionCommand::Unlink(_)) && !self.session.status.borrow().paired;
         self.note_command(command);
         if wipes {
@@ -427,7 +427,7 @@ impl Supervisor {
         let was_pairing = self.pairing_until.take().is_some() && std::mem::take(&mut self.is_unproven);
         // Wanted, and WhatsApp's answer to it was lost: then the next login is refused.
         let rejected = matches!(signal, DisconnectReason::LoggedOut { .. }) && !self.is_unlinking();
-        // Whoever scanned is there, and sees the next QR code.
+        // Somebody scanned, and sees the next QR code.
         let pairs_again = rejected && was_pairing;
         let reason = match signal {
             DisconnectReason::LoggedOut { code } if pairs_again => format!("WhatsApp refused the pairing ({code})"),

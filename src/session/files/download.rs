@@ -31,7 +31,7 @@ use crate::{
 /// The library decrypts in pieces of 16 bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// What a fetch from the hosts brought.
+/// The answer of WhatsApp's media hosts.
 enum HostAnswer {
     File(Spooled),
     /// The hosts have no such file any more.

@@ -60,7 +60,7 @@ const FINAL: Duration = Duration::from_secs(60);
 /// The phone is not asked for the same file again before this.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 
-/// What is remembered of so many files: which failed, which the phone was asked for.
+/// How many files are remembered that failed, and how many that the phone was asked for.
 const REMEMBERED: usize = 256;
 
 /// Why there is no file.

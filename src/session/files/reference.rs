@@ -1,4 +1,4 @@
-//! What a message says of its file: where WhatsApp has it, and what it must be. All of it was written by a stranger.
+//! A message's reference to its file: where WhatsApp has it, and what it must be. A stranger wrote all of it.
 
 use bytes::Bytes;
 use whatsapp_rust::{

@@ -64,7 +64,7 @@ impl From<StoreError> for HistoryError {
     }
 }
 
-/// What came of asking.
+/// The outcome of one question to the phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchedHistory {
     /// Messages that were not known, and are kept.
@@ -239,7 +239,7 @@ impl Inner {
     }
 }
 
-/// What the phone was asked for, and is not of the time before the chat was cleared.
+/// Whether the phone was asked for this message, and it is not from before the chat was cleared.
 fn is_wanted(told: &past::BackfilledMessage, oldest: &Message, cleared: &Cleared) -> bool {
     let is_shown = cleared.get(&told.message.chat).is_none_or(|last| told.event() > *last);
     is_shown && told.message.chat == oldest.chat && told.message.timestamp <= oldest.timestamp

@@ -1,4 +1,4 @@
-//! What a phone tells of a chat's past, out of its bytes. Pure.
+//! Parses a phone's answer about a chat's past. Pure.
 //!
 //! The bytes are compressed and as long as whoever wrote them liked: they are inflated up to a limit, and a message is decoded only
 //! when it is taken, since a few bytes of a protobuf may stand for a thousand in memory.
@@ -161,7 +161,7 @@ impl HistoryLine {
         Ok(info.map(|info| Self { info, order }))
     }
 
-    /// Who wrote it, where the chat does not say so.
+    /// The author, where the chat alone does not name one.
     fn author(&self) -> Option<Jid> {
         let key = self.info.key.as_option()?;
         let named = key.participant.as_deref().or(self.info.participant.as_deref());

@@ -37,7 +37,7 @@ pub fn is_bare(stanza: &NodeRef<'_>, me: impl FnOnce() -> Option<Jid>) -> bool {
     !mine.any(|to| to.get_optional_child("enc").is_some())
 }
 
-/// What a message says of its missing content.
+/// The reason that a message gives for its missing content.
 #[derive(Debug, PartialEq, Eq)]
 enum Unavailable {
     /// The phone has it.

@@ -50,7 +50,7 @@ impl Calls {
         lock(&self.0)
     }
 
-    /// What is to be told of a call that came: nothing of one that is known.
+    /// The events of a call that began: none if it is known already.
     fn begin(&self, new: KnownCall) -> Vec<Call> {
         let mut heard = self.heard();
         if heard.known.iter().any(|known| known.call.id == new.call.id) {

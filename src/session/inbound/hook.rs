@@ -128,9 +128,9 @@ pub async fn read<'a>(
 
 /// The session's ears on the library's event bus.
 pub struct EventBridge {
-    /// What concerns the connection.
+    /// Events of the connection.
     pub control: mpsc::Sender<Arc<Event>>,
-    /// What concerns messages.
+    /// Events of messages.
     pub records: mpsc::Sender<Arc<Event>>,
     /// When WhatsApp last said something unasked.
     pub pushed: watch::Sender<Instant>,
@@ -187,7 +187,7 @@ impl EventBridge {
         EventKind::Presence,
     ];
 
-    /// What is only remembered; false: it is none of that.
+    /// Notes an event that is kept in memory only. Returns false if it is none of these.
     fn note(&self, event: &Event) -> bool {
         let session = &self.session;
         match event {
@@ -238,7 +238,7 @@ impl EventBridge {
 impl EventHandler for EventBridge {
     fn handle_event(&self, event: Arc<Event>) {
         if let Event::HistorySync(sync) = &*event {
-            // What nobody has asked for says how the phone's chats are set.
+            // A history that nobody asked for says how the phone's chats are set.
             match sync.sync_type() == HistorySyncType::ON_DEMAND as i32 {
                 true => self.session.questions.heard(sync),
                 false => self.hand_on(event, Concern::Messages),
@@ -284,7 +284,7 @@ impl EventHandler for EventBridge {
     }
 }
 
-/// Whom an event is for.
+/// The receiver of an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Concern {
     Connection,

@@ -136,7 +136,7 @@ impl Recoveries {
         asked.push_back(info.clone());
     }
 
-    /// What the phone tells in an answer that the library cannot read, for half a surrogate pair in a text.
+    /// Reads the phone's answer where the library cannot, because of half a surrogate pair in a text.
     pub fn read_answer(&self, answer: &PeerDataOperationRequestResponseMessage) -> Vec<InboundMessage> {
         let told = answer.peer_data_operation_result.iter().filter_map(|result| {
             let bytes = result.placeholder_message_resend_response.as_option()?.web_message_info_bytes.as_deref()?;

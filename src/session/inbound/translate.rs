@@ -73,7 +73,7 @@ fn whole(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> Incomin
     }
 }
 
-/// What a sealed comment is about: the library opens it, and says that beside it.
+/// The message that a sealed comment is about. The library opens the comment, and names that message beside it.
 fn commented(info: &MessageInfo, parties: &Parties<'_>) -> Option<Quoted> {
     let target = parties.target(info.comment_target.as_ref()?)?;
     Some(Quoted { target, content: Box::new(Content::plain("")) })

@@ -50,7 +50,7 @@ impl PairingMark {
         self.begun.borrow().is_some()
     }
 
-    /// What is left of the offer; nothing when it is over, or was never made.
+    /// How long the offer still stands; `None` when it is over, or was never made.
     pub fn left(&self, now: Timestamp, most: Duration) -> Option<Duration> {
         let until = self.begun.borrow().as_ref()?.until;
         let left = u64::try_from(until - now.as_millisecond()).ok().filter(|left| *left > 0)?;

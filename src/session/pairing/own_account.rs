@@ -1,5 +1,6 @@
-//! Whose tenant it is: an account that was paired stays the tenant's, over logouts, restarts and lost disks. Another one's scan is
-//! refused before WhatsApp hears an answer to it, and told; unless the owner allowed another account, which counts once and for a day.
+//! Binds a tenant to its account: once paired, it stays the tenant's over logouts, restarts and lost disks. Refuses
+//! another account's scan before WhatsApp gets an answer to it, and reports that; unless the owner allowed another
+//! account, which counts once and for a day.
 
 use std::{
     sync::{Mutex, atomic::Ordering},
@@ -27,7 +28,7 @@ const VAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Another account may scan, once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountChange {
-    /// What becomes of what was said before.
+    /// Whether the former account's conversations are kept or deleted.
     pub conversations: FormerConversations,
     pub until: Timestamp,
 }

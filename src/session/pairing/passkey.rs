@@ -35,7 +35,7 @@ const CEREMONY_LIMIT: Duration = Duration::from_secs(600);
 /// More than any challenge has.
 const MOST_BYTES: usize = 16 * 1024;
 
-/// What the browser takes for the site when WhatsApp names none: where passkeys are asked for.
+/// The site in whose name the browser asks for a passkey, when WhatsApp names none.
 const SITE: &str = "web.whatsapp.com";
 
 /// What a passkey must sign: WebAuthn's request options, as `PublicKeyCredential.parseRequestOptionsFromJSON` takes them.
@@ -77,7 +77,7 @@ impl fmt::Debug for Challenge {
     }
 }
 
-/// What a passkey signed, as `navigator.credentials.get` gives it.
+/// A passkey's answer, as `navigator.credentials.get` gives it.
 pub struct Assertion {
     pub credential_id: Vec<u8>,
     pub client_data: Vec<u8>,
@@ -108,7 +108,7 @@ pub struct Ceremony {
     pub expires_at: Timestamp,
 }
 
-/// What it waits for.
+/// The step that a ceremony waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CeremonyStep {
     /// A passkey, to sign this.
@@ -225,7 +225,7 @@ impl Challenge {
 }
 
 impl Session {
-    /// What a passkey must sign now.
+    /// The challenge that a passkey must sign now.
     pub fn passkey_challenge(&self) -> Result<Challenge, PasskeyStepError> {
         let (step, left) = self.0.ceremony()?;
         match step {
@@ -309,7 +309,7 @@ impl Inner {
         self.status.borrow().passkey.as_ref().is_some_and(|ceremony| ceremony.expires_at <= self.env.clock.now())
     }
 
-    /// What the ceremony waits for, and for how many milliseconds.
+    /// The step that the ceremony waits for, and for how many milliseconds it still does.
     fn ceremony(&self) -> Result<(CeremonyStep, u64), PasskeyStepError> {
         let ceremony = self.status.borrow().passkey.clone().ok_or(PasskeyStepError::NotAsked)?;
         let left = ceremony.expires_at.duration_since(self.env.clock.now());
@@ -356,7 +356,7 @@ impl Inner {
     }
 }
 
-/// What WhatsApp said; `None`: nothing. The library keeps of an error only its text.
+/// Parses WhatsApp's words out of the library's error, which keeps only a text; `None`: WhatsApp said nothing.
 fn refusal(error: &PasskeyError) -> Option<String> {
     let text = error.to_string();
     text.split_once("server error response: ").map(|(_, said)| said.to_owned())

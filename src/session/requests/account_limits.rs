@@ -1,4 +1,4 @@
-//! What WhatsApp limits this account to: how many new chats it may begin, and whether it may begin any now.
+//! WhatsApp's limits of this account: how many new chats it may begin, and whether it may begin any now.
 
 use serde::de::DeserializeOwned;
 use whatsapp_rust::{

@@ -17,7 +17,7 @@ pub struct Channel {
     pub id: String,
     pub name: String,
     pub description: Option<String>,
-    /// What the link to it ends with.
+    /// The last part of the channel's link.
     pub invite: Option<String>,
     pub verified: bool,
     pub subscribers: u64,

@@ -1,5 +1,5 @@
-//! What the tenant does with a conversation on all of its devices at once: archive, mark as unread, star, clear, delete. WhatsApp
-//! keeps these settings sealed with keys that only the account's devices have.
+//! Changes of a conversation on all of the tenant's devices at once: archive, mark as unread, star, clear, delete.
+//! WhatsApp keeps these settings sealed with keys that only the account's devices have.
 
 use whatsapp_rust::{
     Jid,
@@ -81,7 +81,7 @@ impl Session {
     }
 }
 
-/// Who wrote it, where the chat does not say so.
+/// The author of the target, where the chat alone does not name one.
 fn author(chat: &Jid, target: &MessageTarget) -> Result<Option<Jid>, RequestError> {
     if target.from_me || chat.server != whatsapp_rust::Server::Group {
         return Ok(None);

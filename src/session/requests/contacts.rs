@@ -33,7 +33,7 @@ pub struct Person {
     pub id: String,
     /// As the tenant saved it.
     pub saved: Option<AddressBookEntry>,
-    /// What the person calls itself, as far as it wrote.
+    /// The name that the person chose, known once a message of theirs came.
     pub push_name: Option<String>,
     pub is_me: bool,
     /// `None`: WhatsApp could not be asked.
@@ -65,7 +65,7 @@ impl Session {
         }))
     }
 
-    /// What a person says of itself; `None`: nothing, or not to us.
+    /// A person's "about" text; `None`: there is none, or not for us.
     pub async fn about(&self, id: &str) -> Result<Option<String>, RequestError> {
         let jid = requests::person("contactId", id)?;
         let found = self

@@ -27,7 +27,7 @@ const MAX_SUBJECT: usize = 100;
 const MAX_DESCRIPTION: usize = 2048;
 const MAX_MEMBERS: usize = 1023;
 
-/// What is done with some of a group.
+/// A change to some members of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberChange {
     Add,
@@ -39,7 +39,7 @@ pub enum MemberChange {
     Reject,
 }
 
-/// What came of it for one of them.
+/// The outcome for one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberChangeResult {
     /// A jid.
@@ -58,7 +58,7 @@ pub struct JoinApplicant {
     pub at: u64,
 }
 
-/// What came of joining.
+/// The outcome of joining a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinResult {
     /// A jid.
@@ -193,7 +193,7 @@ impl Session {
         set.await.map_err(|refused| refused.about("group"))
     }
 
-    /// What came of it for each of them.
+    /// Changes members of a group. Returns the outcome for each.
     pub async fn change_group(
         &self,
         id: &str,
@@ -354,7 +354,7 @@ impl Modes {
         let modes = self.0.get(group.id.user.as_str());
         let mut group = Group::from(group);
         if let Some((adds, shares)) = modes {
-            // What WhatsApp does not name is as it was before there was a choice.
+            // A setting that WhatsApp does not name is as it was before there was a choice.
             group.settings.members_add = adds.as_deref() != Some("admin_add");
             group.settings.members_share_history = shares.as_deref() == Some("all_member_share");
         }
@@ -376,7 +376,7 @@ impl From<GroupMetadata> for Group {
             settings: GroupSettings {
                 info_by_admins: group.is_locked,
                 messages_by_admins: group.is_announcement,
-                // What WhatsApp does not name is open to all.
+                // A setting that WhatsApp does not name is open to all.
                 members_add: group.member_add_mode != Some(MemberAddMode::AdminAdd),
                 members_share_history: group.member_share_history_mode == Some(MemberShareHistoryMode::AllMemberShare),
                 approval: group.membership_approval,

@@ -77,7 +77,7 @@ impl From<End> for RequestError {
 }
 
 impl RequestError {
-    /// What an error of the library comes to.
+    /// Maps an error of the library.
     pub(in crate::session) fn of(error: &(impl Error + 'static)) -> Self {
         debug!(%error, "WhatsApp was asked in vain");
         if let Some(rejection) = whatsapp_rust::ErrorChainExt::server_rejection(error) {

@@ -40,7 +40,7 @@ pub enum PresenceState {
     Paused,
 }
 
-/// What a chat shows of one who is in it.
+/// The presence of one member of a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberPresence {
     /// A jid.
@@ -50,7 +50,7 @@ pub struct MemberPresence {
     pub last_seen: Option<i64>,
 }
 
-/// What is known of who is there.
+/// The presences of the followed chats, and our own.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Presences {
     followed: Mutex<Followed>,
@@ -76,13 +76,13 @@ struct Followed {
 #[derive(Debug)]
 struct FollowedChat {
     asked: u64,
-    /// What else WhatsApp may call it: a person's other jid.
+    /// The person's other jid, by which WhatsApp may call the chat.
     also: Vec<String>,
     shown: Vec<MemberPresence>,
 }
 
 impl Presences {
-    /// Who was followed was another account's business.
+    /// Forgets everything: the followed chats were another account's business.
     pub fn forget(&self) {
         *self.followed() = Followed::default();
         let mut online = self.online();
@@ -296,7 +296,7 @@ impl Session {
         Ok(())
     }
 
-    /// What a chat shows now, with the name that it has here; follows it from now on.
+    /// The presences that a chat shows now, with the chat's name here; follows it from now on.
     pub async fn presence(&self, chat: &str) -> Result<(String, Vec<MemberPresence>), RequestError> {
         let name = self.conversation(chat).await?.swap_remove(0).to_string();
         match self.shown(&name) {
@@ -310,7 +310,7 @@ impl Session {
         self.0.presences.followed().chats.get(chat).map(|chat| chat.shown.clone())
     }
 
-    /// What all chats show that are followed: by jid.
+    /// The presences of all followed chats, by jid.
     pub fn presences(&self) -> Vec<(String, Vec<MemberPresence>)> {
         let followed = self.0.presences.followed();
         followed.chats.iter().map(|(name, chat)| (name.clone(), chat.shown.clone())).collect()

@@ -37,7 +37,7 @@ impl Session {
         let recent = self.unmarked(chat, ids, &marked).await.map_err(unreadable)?;
         let theirs = recent.iter().filter(|entry| !entry.message.from_me);
         let wanted: Vec<_> = if ids.is_empty() {
-            // What the phone told is older than all that came here.
+            // Messages from the phone are older than all that came here.
             theirs.filter(|entry| !entry.past && !marked.has(entry)).collect()
         } else {
             theirs.filter(|entry| ids.contains(&entry.message.id)).collect()

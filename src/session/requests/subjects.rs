@@ -70,7 +70,7 @@ impl GroupSubjects {
 }
 
 impl Session {
-    /// What these groups are called, as far as it is known, or WhatsApp says it soon.
+    /// Learns the subjects of these groups, if one is unknown and WhatsApp answers soon.
     pub(in crate::session) async fn learn_subjects(&self, groups: &[String]) {
         let subjects = &self.0.subjects;
         let is_unknown = groups.iter().any(|group| subjects.get(group).is_none());

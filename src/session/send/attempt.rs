@@ -24,7 +24,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 /// The library calls the line gone: its end is known here within this time.
 const LINE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What follows for a chat.
+/// The next step for a chat, after an attempt to send its first message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChatOutcome {
     /// Its message is settled, or failed: the next one goes.

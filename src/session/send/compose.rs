@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// What a draft is made into a message with.
+/// The data beside the draft from which a message is composed.
 pub struct ComposeContext<'a> {
     /// Where it goes.
     pub chat: &'a Jid,
@@ -169,7 +169,7 @@ pub fn compose(draft: &Draft, setting: &ComposeContext<'_>) -> Result<Composed, 
             | Draft::Link { .. }
             | Draft::Choice { .. }
     );
-    // What everybody may read has none.
+    // A channel's post has no secret: everybody may read it.
     if carries_secret && setting.chat.server != whatsapp_rust::Server::Newsletter {
         message.message_context_info = MessageField::some(wa::MessageContextInfo {
             message_secret: Some(setting.secret.to_vec()),
@@ -188,7 +188,7 @@ pub fn compose(draft: &Draft, setting: &ComposeContext<'_>) -> Result<Composed, 
     Ok(Composed { message, content, quoted })
 }
 
-/// What a message says that was composed before.
+/// Reads a message that was composed before.
 pub fn recompose(message: wa::Message, setting: &ComposeContext<'_>) -> Composed {
     let parties = parties(setting);
     let content = content::content(&message, &parties);
@@ -368,7 +368,8 @@ fn voted(options: &[String], setting: &ComposeContext<'_>) -> Result<(wa::Messag
     Ok((message, Content::Vote { poll: target.clone(), options: options.to_vec() }))
 }
 
-/// What WhatsApp's clients pass on: what one can read, see or hear, and no more than once if it was to be seen once.
+/// The message as WhatsApp's clients forward it. Only what one can read, see or hear is forwarded, and nothing that
+/// was to be seen once.
 fn passed_on(setting: &ComposeContext<'_>) -> Result<(wa::Message, Content), Flaw> {
     let cannot = || Flaw { field: "messageId", expected: "a message that can be forwarded".into() };
     let (_, original) = setting.about.as_ref().ok_or_else(cannot)?;

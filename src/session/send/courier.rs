@@ -137,7 +137,8 @@ impl Courier {
                 () = session.outbox.news() => self.gather(),
                 Ok(()) = client.changed() => {
                     self.manners.begin_connection();
-                    // What waited at WhatsApp is read by now or is just being kept, and may say that two chats are one.
+                    // Messages that waited at WhatsApp are read by now or are just being kept, and may say that two
+                    // chats are one.
                     if client.borrow().is_some() {
                         session.store.arrivals().settle(SETTLING).await;
                     }
@@ -164,7 +165,7 @@ impl Courier {
         for (from, into) in self.session.outbox.joined_chats() {
             self.join(from, into);
         }
-        // What it waited for may not come any more.
+        // The message that such a chat waited for may not come any more.
         for chat in self.session.outbox.withdrawn_chats() {
             self.go_at_once(chat);
         }
@@ -248,7 +249,7 @@ impl Courier {
                     Asking::Ask => return self.ask_word(slot, chat, head),
                 }
             }
-            // What waits for a limit is not typed meanwhile.
+            // A message that a limit keeps back is not typed meanwhile.
             let mut held = self.session.check_pace(&head, now_ms).err();
             let act = if held.is_none() { self.manners.act(&head, now_ms) } else { Act::Send };
             if let Act::Wait(wait) = act {
@@ -401,7 +402,7 @@ impl Courier {
                 return;
             }
         }
-        // What waited behind it need not wait any more.
+        // Messages behind it need not wait any more.
         self.go_at_once(waiting.chat.clone());
     }
 }

@@ -54,7 +54,7 @@ impl Manners {
         Self { shown: HashMap::new(), typing }
     }
 
-    /// What to do next for a message that is the first of its chat. What is said to be done is not said again.
+    /// Decides the next act for the first message of a chat. Gives each act once.
     pub fn act(&mut self, waiting: &WaitingMessage, now_ms: i64) -> Act {
         if waiting.timing.due_at_ms == 0 {
             return Act::Send;

@@ -46,7 +46,7 @@ struct Paced {
     told: HashMap<HeldBy, i64>,
 }
 
-/// What a first message to a stranger needs first.
+/// Whether WhatsApp must be asked before a first message to a stranger.
 pub enum Asking {
     /// WhatsApp's word, which whoever gets this asks for.
     Ask,
@@ -220,7 +220,7 @@ impl Session {
             return false;
         }
         for name in names {
-            // What cannot be read keeps nobody back.
+            // An unreadable record keeps nobody back.
             if inner.store.has_signal_state_for_user(&name.user).await.unwrap_or(true) {
                 return false;
             }

@@ -40,8 +40,8 @@ pub(super) async fn obstacle(
     if !message.audience.is_empty() || !matches!(chat.server, Server::Pn | Server::Lid) {
         return Ok(None);
     }
-    // Whoever has devices is there. To others the library would send a copy for the tenant's own phone and nothing else, and
-    // WhatsApp would confirm that. The list may be under any of the names.
+    // A recipient with devices exists. To any other the library would send only the copy for the tenant's own phone,
+    // and WhatsApp would confirm that. The list may be under any of the names.
     let lists = names.iter().map(|name| key::text(&name.user)).collect();
     if session.store.get_all(space::DEVICE_LISTS, lists).await.is_ok_and(|lists| !lists.is_empty()) {
         return Ok(None);
