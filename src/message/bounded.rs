@@ -1,6 +1,6 @@
-//! The largest message that is shown. WhatsApp's own clients write texts of 65,536 characters at the most; its protocol carries 16 MB.
-//! What is larger was written by no client: it is cut, and says so, since every event is kept for weeks, read in pages and handed to
-//! every consumer. Pure.
+//! The largest message that is shown. WhatsApp's own clients write texts of 65,536 characters at the most; its
+//! protocol carries 16 MB. No client wrote a larger one: it is cut, and says so, since every event is kept for weeks,
+//! read in pages and handed to every consumer. Pure.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ const MAX_NAME: usize = 256;
 /// what it chooses, however few bytes it came in.
 const MAX_POLL_NAME: usize = 512;
 
-/// What comes in fewer bytes cannot be too large: base64 and JSON's escapes make six of one at the most.
+/// A message that came in fewer bytes cannot be too large: base64 and JSON's escapes make at most six bytes of one.
 const SURELY_SMALL: usize = MAX_SHOWN / 6;
 
 impl Message {
@@ -56,7 +56,7 @@ impl Message {
 const BRIEF: usize = 2048;
 
 impl Message {
-    /// What a list of conversations shows of it, when there is much in the list.
+    /// The short form, for a list of conversations that is large.
     pub fn brief(self) -> Self {
         let content = self.content.brief();
         let is_cut = content != self.content;

@@ -71,7 +71,7 @@ impl Log {
         self.closed.read().unwrap_or_else(PoisonError::into_inner).has(id.0)
     }
 
-    /// What was said to this account is shown again: it is the tenant, which was nobody's.
+    /// Shows this account's conversations again: the tenant was nobody's, and is this account's now.
     pub async fn open_to(&self, account: &OwnAccount) -> Result<(), StoreError> {
         let closed = ClosedEvents::new(&read(&self.store).await?, Some(account));
         *self.closed.write().unwrap_or_else(PoisonError::into_inner) = closed;
@@ -89,7 +89,7 @@ impl Log {
         conversations: FormerConversations,
         news: Vec<EventBody>,
     ) -> Result<(ChangeNo, Vec<Segment>), StoreError> {
-        // What the bot asked the former account's customers, and what they answered, is theirs.
+        // The bot's conversations with the former account's customers are theirs.
         let dying = [space::INBOX, space::PENDING_INBOUND, space::WEBHOOK_FAILURES, space::BOT_CONVERSATIONS];
         let orders = [space::BOT_ORDERS, space::BOT_ORDER_IDS];
         let orders = orders.into_iter().filter(|_| conversations == FormerConversations::Delete);

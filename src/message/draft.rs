@@ -1,5 +1,5 @@
-//! What a consumer wants to have sent: one form for every kind that can be written. Checked when it is made into a message;
-//! sends nothing.
+//! A consumer's draft of a message: one form for every kind that can be written. Checked when it is made into a
+//! message; sends nothing.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
     status::{StatusContent, StatusPost},
 };
 
-/// What to say. Serializes so that a repeat under the same idempotency key can be told from another message.
+/// The content to send. Serializes so that a repeat under the same idempotency key can be told from another message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Draft {
@@ -77,7 +77,7 @@ pub enum Draft {
     },
 }
 
-/// Whom a message mentions.
+/// The people that a message mentions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Mentions {
     /// Jids; the text names each as `@number`.
@@ -106,10 +106,10 @@ pub struct Happening {
     pub extra_guests: bool,
 }
 
-/// What is shown before a message that comes as a human would write it: somebody types; and, before that:
+/// The signs before a message that comes as a human would write it: typing always; and, before that:
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Humanize {
-    /// What came in the chat is marked as read.
+    /// The chat's messages are marked as read.
     pub reads: bool,
 }
 
@@ -131,7 +131,7 @@ pub struct SendRequest {
     pub humanize: Option<Humanize>,
 }
 
-/// What is wrong with a draft: the field, and what was expected there.
+/// A flaw of a draft: the field, and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {expected}")]
 pub struct Flaw {
@@ -147,7 +147,7 @@ pub(super) fn fits(text: &str, most: usize) -> bool {
     text.len() <= most || text.chars().nth(most).is_none()
 }
 
-/// What WhatsApp's clients offer for a pin: a day, a week, thirty days.
+/// The times that WhatsApp's clients offer for a pin: a day, a week, thirty days.
 const PIN_SECONDS: [u32; 3] = [86_400, 604_800, 2_592_000];
 
 /// WhatsApp's limits for polls; of the texts in characters, as its clients take them.
@@ -190,7 +190,7 @@ impl Draft {
         }
     }
 
-    /// Whom it mentions, where it can mention somebody.
+    /// Its mentions, where a draft of its kind can have some.
     pub fn mentions(&self) -> Option<&Mentions> {
         match self {
             Self::Text { mentions, .. } | Self::Edit { mentions, .. } => Some(mentions),

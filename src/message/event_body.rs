@@ -1,4 +1,4 @@
-//! What an event says: everything that can happen to a tenant, as it is kept and read again.
+//! The bodies of events: everything that can happen to a tenant, as it is kept and read again.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ pub enum EventBody {
     /// A customer's order, as it is from here on.
     Order {
         change: OrderChange,
-        /// What the restaurant calls itself.
+        /// The restaurant's name.
         restaurant: String,
         order: Box<Order>,
     },

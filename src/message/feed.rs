@@ -18,7 +18,7 @@ pub enum ConnectionState {
     Disconnected { reason: String, scan_needed: bool },
 }
 
-/// What goes to whoever is connected now. Only events are kept.
+/// An item for the clients that are connected now. Only events are kept.
 #[derive(Debug, Clone)]
 pub enum FeedItem {
     Event(Arc<Event>),

@@ -9,7 +9,7 @@ pub struct Group {
     pub id: String,
     pub subject: String,
     pub description: Option<String>,
-    /// Who made it: a jid.
+    /// Its maker: a jid.
     pub owner: Option<String>,
     /// Seconds since 1970.
     pub created: Option<u64>,
@@ -33,11 +33,11 @@ pub struct Member {
 pub enum Rank {
     Member,
     Admin,
-    /// Who made the group.
+    /// The group's maker.
     SuperAdmin,
 }
 
-/// Who may do what in a group.
+/// The rights of members and admins in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSettings {
     /// Only admins change subject, description and picture.
@@ -89,7 +89,7 @@ pub enum GroupChange {
     Gone,
 }
 
-/// What became of members.
+/// A change of members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Move {

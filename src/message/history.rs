@@ -37,9 +37,9 @@ pub struct HistoryEntry {
     pub edited: bool,
     /// Deleted for everyone.
     pub revoked: bool,
-    /// Who reacted with what, the latest of each.
+    /// The latest reaction of each person.
     pub reactions: Vec<Reaction>,
-    /// Who chose what, the latest of each, when it is a poll.
+    /// The latest vote of each person, when it is a poll.
     pub votes: Vec<Vote>,
 }
 
@@ -84,7 +84,7 @@ pub struct MessageQuery {
     pub limit: usize,
     /// Only messages whose text has this in it, in any case.
     pub text: Option<String>,
-    /// What is not shown any more.
+    /// The chats that were cleared: their older messages are not shown.
     pub cleared: Cleared,
 }
 

@@ -106,8 +106,8 @@ mod tests {
 
     const NOON: Duration = Duration::from_secs(1_800_000_000);
 
-    /// What happens to a log: events with the clock so many milliseconds off, and how many of them survive the death
-    /// that follows.
+    /// A log's history: events with the clock so many milliseconds off, and how many of them survive the death that
+    /// follows.
     fn story() -> impl Strategy<Value = Vec<(i64, usize, usize)>> {
         prop::collection::vec((-4_000_000..4_000_000i64, 0..6usize, 0..6usize), 1..90)
     }
@@ -119,8 +119,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-        /// Whoever comes back with any id that was ever published gets all that came after it, and nothing that was
-        /// before.
+        /// A consumer that comes back with any id that was ever published gets all that came after it, and nothing
+        /// from before.
         #[test]
         fn a_cursor_of_any_life_misses_nothing(story in story(), old in 0..3usize) {
             // As an earlier build left it.

@@ -70,7 +70,7 @@ pub struct Log {
     pub(super) full: Notify,
     /// Held while an event gets its id and is written, so that ids grow with the change numbers.
     pub(super) tail: tokio::sync::Mutex<LogTail>,
-    /// What a former account of the tenant's was told.
+    /// Events of former accounts of the tenant, which are not shown.
     pub(super) closed: RwLock<ClosedEvents>,
     queue: Mutex<PublishQueue>,
     pub traffic: Traffic,
@@ -80,7 +80,7 @@ pub struct Log {
     committing: TaskTracker,
 }
 
-/// What waits to be published, in the order of the ids.
+/// Events that wait to be published, in the order of their ids.
 pub(super) struct PublishQueue {
     waiting: VecDeque<Pending>,
     /// The last that was.
@@ -134,7 +134,7 @@ pub(super) struct LogTail {
     begun: bool,
 }
 
-/// What retention takes away.
+/// The events that retention deletes.
 #[derive(Default)]
 struct Trimmed {
     removed: usize,
@@ -250,7 +250,8 @@ impl Log {
             drop(writing);
             let change = committed.as_ref().ok().copied();
             let is_left = done.send(committed).is_err();
-            // Whoever wanted it tells of it; unless that one has gone away. What may be seen at once waits for no vault: who waits makes it write.
+            // The caller publishes, unless it has gone away. An event that may be seen at once waits for no vault: a
+            // waiter makes the vault write.
             let may_be_seen = match (change, seen) {
                 (None, _) => false,
                 (Some(_), PublishWhen::AtOnce) => is_left,
@@ -393,7 +394,7 @@ impl Log {
         let mut after = cursor.map(|cursor| Key::from(cursor.0.to_bytes()));
         while live.is_empty() {
             let page = self.store.page(space::EVENTS, after.as_deref(), limit, PAGE_BYTES).await?;
-            // What this build cannot read, another has written: it is passed over.
+            // Another build wrote what this one cannot read: it is passed over.
             live.extend(page.iter().filter_map(|(key, value)| self.event(key, value)));
             match page.last() {
                 Some((key, _)) => after = Some(key.clone()),
@@ -406,7 +407,7 @@ impl Log {
             return Ok(found);
         }
         let closed = found.last().map(|event| event.id);
-        // What is not published yet will be.
+        // Unpublished events will be published later.
         let live = live.into_iter().filter(|event| Some(event.id) > closed && event.id.0 <= published);
         found.extend(live.take(limit - found.len()));
         Ok(found)
@@ -442,7 +443,7 @@ impl Log {
             if !found.is_empty() {
                 return Ok(found);
             }
-            // What this build cannot read is no end.
+            // Events that this build cannot read are no end.
             cursor = oldest;
         }
     }
@@ -501,7 +502,7 @@ impl Log {
     }
 }
 
-/// Whoever waits for a commit: one who goes away may have been answered already, and does not publish what was committed.
+/// Publishes if the caller of a commit goes away: it may have been answered already, and does not publish then.
 struct Leaving<'a>(Option<&'a Log>);
 
 impl Leaving<'_> {

@@ -60,7 +60,7 @@ pub struct Message {
     pub id: String,
     /// The conversation: the phone number's jid where it is known, else as WhatsApp addressed it. The inbox goes by it.
     pub chat: String,
-    /// Who wrote it, as a jid.
+    /// The author, as a jid.
     pub sender: String,
     /// As WhatsApp addressed it: what replies and receipts go by.
     pub addressed: Addressed,
@@ -68,7 +68,7 @@ pub struct Message {
     pub is_group: bool,
     /// When it was written, seconds since 1970, by WhatsApp's clock.
     pub timestamp: i64,
-    /// What the sender calls himself.
+    /// The name that the sender chose.
     pub push_name: String,
     pub content: Content,
     /// The message that it answers.

@@ -1,4 +1,4 @@
-//! What else happens to a tenant, as its events bring it: calls, the session's state, labels.
+//! The other contents of a tenant's events: calls, the session's state, labels.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct StatePoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     pub id: String,
-    /// Who calls: a jid, by the phone number where it is known.
+    /// The caller: a jid, by the phone number where it is known.
     pub from: String,
     pub stage: CallStage,
     pub video: bool,
@@ -38,7 +38,7 @@ pub enum CallStage {
     Missed,
 }
 
-/// What became of a label.
+/// A change of a label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelNews {
     pub id: String,

@@ -18,7 +18,7 @@ pub(super) struct OldestFirst<'a> {
     log: &'a Log,
     query: MessageQuery,
     left: usize,
-    /// What comes while it is read is not part of it.
+    /// The newest event when the reading began: later ones are not part of it.
     newest: Option<EventId>,
 }
 

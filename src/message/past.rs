@@ -43,7 +43,7 @@ pub struct BackfillLimits {
     pub tenant: usize,
 }
 
-/// What became of what the phone told.
+/// The outcome of keeping an answer of the phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackfillOutcome {
     pub new: usize,
@@ -51,7 +51,7 @@ pub struct BackfillOutcome {
     pub full: bool,
 }
 
-/// What is known of a chat, from events or told before.
+/// The messages of a chat that are known from events, or from earlier answers.
 #[derive(Debug, Default)]
 pub struct KnownHistory {
     /// The oldest message that is shown.
@@ -165,7 +165,8 @@ pub async fn forget(store: &Store, batch: &mut Batch, chat: &str) -> Result<(), 
     Ok(())
 }
 
-/// What was told, of the chat that has these names or of all, as events would say it; newest first.
+/// Reads the messages that phones told, of the chat that has these names or of all, in the form of events; newest
+/// first.
 pub(super) async fn read(store: &Store, chat: Option<&[String]>) -> Result<Vec<(EventId, EventBody)>, StoreError> {
     let mut told = Vec::new();
     let everything = [String::new()];
@@ -194,7 +195,7 @@ fn message_of(value: &Bytes) -> Option<Message> {
     serde_json::from_slice(&PastRecord::decode(value.as_ref()).ok()?.message).ok()
 }
 
-/// What the file of a message is fetched by, chat and sender as WhatsApp addressed them.
+/// The reference by which a message's file is fetched; chat and sender as WhatsApp addressed them.
 pub async fn file(store: &Store, chat: &str, id: &str, sender: &str) -> Result<Option<Bytes>, StoreError> {
     let is_it =
         |message: &Message| message.id == id && message.addressed.chat == chat && message.addressed.sender == sender;

@@ -1,6 +1,6 @@
-//! What WhatsApp keeps the same on all devices of an account, as far as the tenant's dashboards ask for it: the address book, the
-//! labels, and which chat has which. Owns these records in the tenant's store; what changes them comes from WhatsApp alone, our own
-//! changes too.
+//! The settings that WhatsApp keeps the same on all devices of an account, as far as dashboards ask for them: the
+//! address book, the labels, and which chat has which. Owns these records in the tenant's store. Only WhatsApp's
+//! updates change them: our own changes come back as updates, too.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -91,7 +91,7 @@ pub async fn people(store: &Store) -> Result<Vec<(String, AddressBookEntry)>, St
     Ok(found.iter().filter_map(read).collect())
 }
 
-/// What the address book has of a person.
+/// The address book's entry of a person.
 pub async fn person(store: &Store, id: &str) -> Result<Option<AddressBookEntry>, StoreError> {
     let found = store.get(space::PEOPLE, &key::text(id)).await?;
     Ok(found.and_then(|value| serde_json::from_slice(&value).ok()))

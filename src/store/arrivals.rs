@@ -58,7 +58,7 @@ const CROWD_OF_ALL: usize = 48 << 20;
 /// Ids of messages that have not opened, remembered for one connection.
 const MOST_FAILED: usize = 1000;
 
-/// What has come is looked at so often while the line is not read: an answer that the library sends wakes nobody.
+/// How often arrivals are looked at while the line is not read: an answer that the library sends wakes nobody.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Bytes on their way of all tenants of this process.
@@ -523,7 +523,7 @@ mod tests {
         assert!(ids(&arrivals).is_empty(), "the next connection has it again");
     }
 
-    /// Who writes chooses the id.
+    /// The sender chooses the id.
     #[test]
     fn one_id_in_two_chats_is_two_messages() {
         let arrivals = live();

@@ -78,12 +78,12 @@ pub(super) struct Attached {
     knows: bool,
 }
 
-/// What became of a turn's writes.
+/// The outcome of a turn's writes.
 #[derive(Clone, Copy)]
 pub(super) struct Written {
     /// The number under which everything up to here is recorded.
     pub(super) change: ChangeNo,
-    /// What must be durable before the library goes on.
+    /// The change that must be durable before the library goes on.
     pub(super) gate: Option<ChangeNo>,
 }
 
@@ -157,7 +157,7 @@ impl WorkingCopy {
         }
     }
 
-    /// What is known without a turn. Of a copy that has failed nothing is.
+    /// Answers a lookup without a turn. A copy that has failed answers none.
     pub(super) fn known<T>(&self, find: impl FnOnce(&Lookups) -> Option<T>) -> Option<T> {
         if self.failure.borrow().is_some() { None } else { find(&self.lookups) }
     }
@@ -254,11 +254,12 @@ impl WorkingCopy {
             Ok(answer) => answer,
             Err(error) => {
                 let undone = database.rollback();
-                // What cannot be undone is in the file, but was never recorded: the copy is not what the vault has.
+                // A write that cannot be undone is in the file, but was never recorded: the copy differs from the
+                // vault.
                 return Err(undone.err().map_or(error, StoreError::from));
             }
         };
-        // Before anybody hears of the change, who may ask what it has changed.
+        // Before the caller hears of the change: it may look up what it has changed.
         self.lookups.settle(findings.into_inner());
         // Without changes: the number of the last one, whose like a caller may still have to wait for.
         let change = self.journal.record(changes, decision);
@@ -294,7 +295,7 @@ impl WorkingCopy {
     }
 }
 
-/// What snapshots are made of.
+/// The source of snapshots: the working copy, as long as it is there.
 pub(super) struct Snapshots(pub(super) Weak<WorkingCopy>);
 
 impl SnapshotSource for Snapshots {

@@ -53,7 +53,7 @@ use crate::{
 /// How long a save that was refused rests before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What the store asks of the session above it, and tells it.
+/// The store's calls to the session above it.
 #[async_trait]
 pub trait StoreCallbacks: Send + Sync {
     /// Have the library save its device now: `client.persistence_manager().flush()`.

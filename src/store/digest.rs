@@ -15,7 +15,7 @@ use super::space::Space;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowDigest(u128);
 
-/// What digests of one store are made with.
+/// The key of one store's digests.
 #[derive(Clone, Copy)]
 pub(super) struct DigestKey(u64);
 

@@ -17,7 +17,7 @@ pub struct CopyFailure {
     pub detail: String,
 }
 
-/// What is wrong with a working copy, as far as it decides what happens next.
+/// The kind of a working copy's failure: it decides what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CopyFailureKind {
     /// It holds other bytes than were written, or a record that does not parse.

@@ -1,5 +1,5 @@
-//! What every message asks the store for, and what seldom changes: the names of a person, and the account that the tenant is. Kept in memory,
-//! so that the answer costs no turn of the tenant's thread.
+//! Caches what every message asks for and what seldom changes: the names of a person, and the tenant's account. In
+//! memory, so that the answer costs no turn of the tenant's thread.
 //!
 //! Read by anybody, written on the tenant's thread alone, at the end of a good turn and before its caller is answered: a turn that changed
 //! what an answer rests on makes it forgotten. So a write that returned is read by every later lookup, as of records.
@@ -15,7 +15,7 @@ use crate::sync::lock;
 /// Names that were asked for. When there are more, all are forgotten: it is about those who write just now.
 const MOST: usize = 128;
 
-/// Who has more names, or longer ones, is asked for each time: callers choose what they ask for.
+/// A person with more names, or longer ones, is looked up each time: callers choose what they ask for.
 const MOST_NAMES: usize = 4;
 const LONGEST: usize = 64;
 
@@ -29,7 +29,7 @@ struct Known {
     account: Option<Option<OwnAccount>>,
 }
 
-/// What a turn has read for later, and what it has changed.
+/// The lookups that a turn has read for later, and those that it has changed.
 #[derive(Default)]
 pub(super) struct Findings {
     names: Vec<(Box<str>, Vec<String>)>,

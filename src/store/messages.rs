@@ -1,4 +1,4 @@
-//! What the library remembers of messages, answered from what the daemon keeps of them.
+//! The library's memory of messages, answered from the daemon's own records of them.
 //!
 //! **Pending inbound.** For each decrypted message the library stores a pending row, runs the durability hook, deletes
 //! the row, acknowledges (whatsapp-rust `message/commit_batch.rs`, `commit_inbound_batch`). A message that WhatsApp
@@ -174,7 +174,7 @@ impl Store {
 
     /// The same of one who is to be written to. `None`: digits that were taken for a number, and are somebody's LID.
     pub async fn names_to_write_to(&self, jid: &str) -> std::result::Result<Option<Vec<String>>, StoreError> {
-        // Whoever has several is no LID that was taken for a number.
+        // A person with several names is no LID that was taken for a number.
         if let Some(names) = self.copy.known(|lookups| lookups.names(jid)).filter(|names| names.len() > 1) {
             return Ok(Some(names));
         }

@@ -115,7 +115,7 @@ pub enum StoreError {
     Closed,
     #[error(transparent)]
     Journal(#[from] JournalClosedError),
-    /// What left the working copy for the vault.
+    /// A segment, which is in the vault and no longer in the working copy, could not be read or written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// It is written here, and the vault did not confirm it while somebody waited: whether it counts shows when the vault is back.
@@ -332,7 +332,7 @@ impl Store {
         self.copy.signal_writes.load(Ordering::Acquire)
     }
 
-    /// Whom the store asks and tells, see [`StoreCallbacks`]. Held weakly: the session owns the store.
+    /// Attaches the session's callbacks, see [`StoreCallbacks`]. Held weakly: the session owns the store.
     pub fn attach(&self, hooks: &Arc<dyn StoreCallbacks>) {
         lock(&self.copy.hooks).to = Some(Arc::downgrade(hooks));
         self.copy.tell_failure();
@@ -404,7 +404,7 @@ impl Store {
         self.copy.gates_off.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// Whoever waits in a call of the library gets an error now. Only when the line to WhatsApp is cut for good: the library
+    /// Ends the library's waiting calls with an error. Only when the line to WhatsApp is cut for good: the library
     /// could refuse messages there.
     pub fn release_library(&self) {
         self.copy.released.cancel();

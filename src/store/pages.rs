@@ -21,10 +21,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::failure::{CopyFailure, CopyFailureKind};
 
-/// What SQLite reads and writes at a time.
+/// The bytes that SQLite reads and writes at a time.
 pub(super) const PAGE: usize = 4096;
 
-/// What this process knows of one tenant's file, open or closed. A clone knows the same.
+/// The digests of one tenant's file in this process, whether the file is open or closed. Clones share them.
 #[derive(Clone)]
 pub(super) struct Pages(Arc<Mutex<PageDigests>>);
 

@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{CopyFailureKind, StoreError, database::Database};
 
-/// What a [`Pool`] may use.
+/// The limits of a [`Pool`].
 #[derive(Debug, Clone, Copy)]
 pub struct PoolOptions {
     pub threads: usize,

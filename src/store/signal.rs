@@ -200,7 +200,7 @@ impl Store {
         self.answer(self.write(batch)).await.map(drop)
     }
 
-    /// What the library wrote last, stored by now or not.
+    /// The record that the library wrote last, stored by now or not.
     async fn signal_record(&self, space: Space, key: &[u8]) -> std::result::Result<Option<Bytes>, StoreError> {
         match self.copy.signal_queue.find(space, key) {
             Some(record) => Ok(record),

@@ -27,8 +27,8 @@ use super::{
 };
 use crate::journal::ChangeNo;
 
-/// What may wait here, in bytes. Beyond that the first are written whatever their messages do: a lost message comes from
-/// the phone.
+/// The bytes that may wait here. Beyond that the first are written, whatever becomes of their messages: the phone has
+/// a message that is lost.
 const MOST_BYTES: usize = 8 << 20;
 
 /// One call of the library.
@@ -85,7 +85,7 @@ pub(super) struct Mark {
     drops: u64,
 }
 
-/// What became of the writes before a mark.
+/// The outcome of the writes before a mark.
 pub(super) enum Outcome {
     Waiting,
     /// They are written; this change must be durable.
@@ -166,7 +166,7 @@ impl SignalQueue {
         }
     }
 
-    /// What the library wrote last under a key, if that waits here: a record, or none.
+    /// The library's last write under a key, if it waits here: a record, or its deletion.
     pub(super) fn find(&self, space: Space, key: &[u8]) -> Option<Option<Bytes>> {
         self.state().queue.iter().rev().find_map(|queued| queued.write.find(space, key))
     }

@@ -15,7 +15,7 @@ pub enum Home {
     Local,
 }
 
-/// What a wipe of the credentials does to a space.
+/// The effect that a wipe of the credentials has on a space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wipe {
     /// It belongs to the pairing that ended.
@@ -68,7 +68,7 @@ pub const OUTBOX: Space = Space(33);
 pub const EVENTS: Space = Space(34);
 /// First ULID → a closed piece of the events that is in the vault, as the event log writes it.
 pub const SEGMENTS: Space = Space(36);
-/// What the parts above keep of a tenant: settings, cursors.
+/// Records of the parts above the store: settings, cursors.
 pub const SETTINGS: Space = Space(35);
 /// (webhook, ULID of the event) → what a webhook could not deliver, as it writes it.
 pub const WEBHOOK_FAILURES: Space = Space(40);
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(TABLE.iter().map(|row| row.name).collect::<HashSet<_>>().len(), TABLE.len());
     }
 
-    /// What vaults hold depends on these numbers. This test is changed by adding lines only.
+    /// Vaults hold records under these numbers. This test is changed by adding lines only.
     #[test]
     fn numbers_are_for_ever() {
         let numbers: Vec<_> = TABLE.iter().map(|row| (row.space.0, row.name)).collect();

@@ -22,10 +22,10 @@ use crate::{journal::Change, vault::Decision};
 /// Reads, and writes that are committed together when the job ends well.
 pub(super) struct StoreTurn<'a> {
     pub(super) database: &'a Database,
-    /// What an earlier turn wiped.
+    /// The spaces that an earlier turn wiped.
     pub(super) dead: Option<&'a Wiped>,
     pub(super) writing: bool,
-    /// What is known without a look at the records, as long as this turn has changed nothing.
+    /// Answers without a look at the records, as long as this turn has changed nothing.
     pub(super) lookups: &'a Lookups,
     pub(super) findings: RefCell<Findings>,
     /// Of all records, with this turn's changes.

@@ -67,7 +67,7 @@ static REGISTERED: LazyLock<c_int> = LazyLock::new(|| {
     unsafe { ffi::sqlite3_vfs_register(Box::leak(vfs), 0) }
 });
 
-/// What SQLite allocates for us an open file; it knows the first field.
+/// One open file, as SQLite allocates it for us; SQLite knows the first field.
 #[repr(C)]
 struct OpenFile {
     base: ffi::sqlite3_file,

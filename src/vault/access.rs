@@ -1,4 +1,4 @@
-//! Who may come in, as the vault keeps it: the API's keys, and which tenants a person belongs to.
+//! Access rights in the vault: the API's keys, and which tenants a person belongs to.
 //!
 //! Of a key there is only its hash. A key that was revoked is gone for good: no change that was on its way brings it back. Processes
 //! learn of each other's changes by asking what changed since they last asked.
@@ -44,7 +44,7 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// What one may want to do for a tenant.
+/// A right to do something for a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// See its status, chats and messages.
@@ -71,7 +71,7 @@ impl Scope {
     }
 }
 
-/// What a key opens.
+/// The rights of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rights {
     /// Everything.
@@ -80,7 +80,7 @@ pub enum Rights {
         tenant: TenantId,
         scopes: BTreeSet<Scope>,
     },
-    /// What is counted, of all tenants, and nothing else.
+    /// The metrics of all tenants, and nothing else.
     Metrics,
 }
 
@@ -112,7 +112,7 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// What a key is now.
+/// A change of a key: its state now.
 #[derive(Debug, Clone)]
 pub struct KeyChange {
     pub hash: KeyHash,

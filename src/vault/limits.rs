@@ -1,4 +1,4 @@
-//! What Firestore would refuse, refused by every home alike: so nothing is stored that could not move there.
+//! Firestore's limits, which every home keeps: so nothing is stored that could not move there.
 //!
 //! Facts: <https://firebase.google.com/docs/firestore/quotas>. A refusal says what is too much; it happens before anything
 //! is sent.

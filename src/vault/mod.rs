@@ -192,7 +192,7 @@ pub enum VaultError {
     /// It answered no, and would again: permissions, a limit, a malformed request. A write has not happened.
     #[error("the vault refuses: {0}")]
     Refused(String),
-    /// What it holds is not what was ever written there.
+    /// It holds something that was never written there.
     #[error("the vault holds something malformed: {0}")]
     Malformed(String),
 }

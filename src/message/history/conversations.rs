@@ -25,7 +25,7 @@ const NAMED: usize = 2560;
 pub struct ChatSummary {
     /// A jid.
     pub id: String,
-    /// What the other one calls himself, as far as he wrote.
+    /// The name that the other one chose, known once a message of theirs came.
     pub name: Option<String>,
     /// Its messages disappear after so many seconds.
     pub timer: Option<u32>,

@@ -11,7 +11,7 @@ use crate::message::{Content, Delivery, EventBody, EventId, Failure, Message};
 /// Texts of edits that wait for their messages.
 const EDITED_BYTES: usize = 1024 * 1024;
 
-/// What became of messages that are yet to come, since they are older.
+/// The fates of messages that are older than what was read, and so are met later.
 #[derive(Default)]
 pub(super) struct Fates {
     status: HashMap<String, Fate>,
@@ -64,7 +64,7 @@ struct MessageKey {
 }
 
 impl MessageKey {
-    /// What `message` may say something of.
+    /// The message that `message` may change: one of the same author.
     fn named_by(message: &Message, id: String) -> Self {
         let author = (!message.from_me).then(|| message.sender.clone());
         Self { chat: message.chat.clone(), id, author }
@@ -118,7 +118,7 @@ impl Fates {
                 let place = MessageKey::named_by(&message, target.id.clone());
                 if let hash_map::Entry::Vacant(vacant) = self.edits.entry(place) {
                     self.edited_bytes += content.text().len();
-                    // Whoever edits what is long ago, again and again, must not fill the memory of who reads.
+                    // Many edits of messages of long ago must not fill the reader's memory.
                     let is_much = self.edited_bytes > EDITED_BYTES;
                     vacant.insert(if is_much { content.brief() } else { content.as_ref().clone() });
                 }

@@ -71,7 +71,7 @@ fn a_message_carries_what_became_of_it() {
     assert_eq!(shown[1].reactions, [Reaction { sender: CHAT.into(), from_me: false, emoji: "❤".into() }]);
 }
 
-/// Whoever begins anew tells again what was told; of what is ours it is told that WhatsApp has it.
+/// A process that begins anew reports states again; only for messages of ours it is reported that WhatsApp has them.
 #[test]
 fn the_phones_messages_come_as_far_as_anybody_told() {
     let sent = |id: &str| EventBody::Sent { message: message(id, CHAT, "me", true, text("at eight")) };

@@ -10,7 +10,7 @@ use super::{
     kind,
 };
 
-/// What it is to be sent as.
+/// The kind of message as which a file is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttachmentKind {
@@ -45,12 +45,12 @@ pub struct Attachment {
     pub file_name: Option<String>,
     /// As the consumer says. Believed of documents only.
     pub mime: Option<String>,
-    /// Whom its caption mentions.
+    /// The people that its caption mentions.
     #[serde(skip_serializing_if = "Mentions::is_empty")]
     pub mentions: Mentions,
 }
 
-/// What its bytes are sent as.
+/// The kind and type as which a file is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fit {
     pub kind: AttachmentKind,
@@ -98,7 +98,7 @@ impl Attachment {
         Ok(())
     }
 
-    /// What a file that begins with `head` is sent as.
+    /// Decides as what a file that begins with `head` is sent.
     pub fn fit(&self, head: &[u8]) -> Result<Fit, Flaw> {
         let found = kind::sniff(head);
         let is = |prefix: &str| found.is_some_and(|mime| mime.starts_with(prefix));

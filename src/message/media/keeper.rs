@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{config, sync::lock, tenant::TenantId};
 
-/// What is larger goes there in pieces of this size; Google and Amazon take no smaller ones.
+/// Larger files are written in pieces of this size; Google and Amazon take no smaller ones.
 const PIECE: usize = 5 * 1024 * 1024;
 
 /// One for the process.
@@ -128,7 +128,7 @@ impl Keeper {
         let excess = |tenant| self.quota.excess(tenant, self.settings.keep_bytes, self.settings.keep_bytes_of_all);
         while let Some(Excess { tenant: of, .. }) = excess(tenant) {
             let _turn = self.making_room.take(&of).await;
-            // Who was first may have made it.
+            // The one before us may have made room already.
             let Some(Excess { coming, down_to, .. }) = excess(tenant).filter(|excess| excess.tenant == of) else {
                 continue;
             };
@@ -153,7 +153,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// What a look found of a tenant.
+    /// Notes the bytes that a look found of a tenant.
     pub(super) fn recount(&self, tenant: &TenantId, bytes: u64) {
         self.quota.set(tenant, bytes);
     }
@@ -179,7 +179,7 @@ impl Keeper {
         Ok(StoredFile { meta: self.store.head(&path).await? })
     }
 
-    /// What the file is, by its first bytes.
+    /// The file's MIME type, by its first bytes.
     pub async fn kind(&self, kept: &StoredFile) -> Result<Option<&'static str>, MediaStoreError> {
         if kept.size() == 0 {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What a file is: by its first bytes, never by what somebody says of it.
+//! Recognises a file's type by its first bytes, never by a sender's word.
 
 /// So many of a file's first bytes say what it is.
 pub const HEAD: usize = 4096;
@@ -63,7 +63,7 @@ pub fn ending(mime: &str) -> &'static str {
     ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(essence)).map_or("bin", |(_, ending)| ending)
 }
 
-/// What a document's name says that it is, where its bytes do not.
+/// The MIME type by a document's name, where its bytes say none.
 pub fn of_name(name: &str) -> Option<&'static str> {
     let (_, ending) = name.rsplit_once('.')?;
     ENDINGS.iter().find(|(_, known)| known.eq_ignore_ascii_case(ending)).map(|(mime, _)| *mime)

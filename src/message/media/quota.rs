@@ -23,7 +23,7 @@ struct Usage {
     coming: u64,
 }
 
-/// Who must make room, and down to how much.
+/// The tenant that must make room, and down to how much.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excess {
     pub tenant: TenantId,
@@ -43,7 +43,7 @@ impl Quota {
         lock(&self.used)
     }
 
-    /// What a look found of a tenant.
+    /// Notes the bytes that a look found of a tenant.
     pub fn set(&self, tenant: &TenantId, bytes: u64) {
         self.used().entry(tenant.clone()).or_default().kept = bytes;
     }
@@ -66,8 +66,9 @@ impl Quota {
         }
     }
 
-    /// Whose oldest files must go: a tenant's own that has too many; else those of the one that has most, so that one tenant's flood
-    /// costs the others nothing. A little more than needed, so that not every file makes room for itself.
+    /// Decides whose oldest files must go: those of a tenant that has too many; else those of the tenant that has
+    /// most, so that one tenant's flood costs the others nothing. Frees a little more than needed, so that not every
+    /// file makes room for itself.
     pub fn excess(&self, tenant: &TenantId, each: u64, all: u64) -> Option<Excess> {
         let used = self.used();
         let room = |limit: u64| limit - limit / 16;

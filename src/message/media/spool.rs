@@ -71,7 +71,7 @@ impl Spool {
         Ok(Self { folder: Arc::new(folder), reserve })
     }
 
-    /// Whoever writes into a [`Self::file`] asks it again, once in [`STEP`] bytes.
+    /// The disk's reserve, for the writer into a [`Self::file`] to ask again, once in [`STEP`] bytes.
     pub fn reserve(&self) -> &DiskReserve {
         &self.reserve
     }
@@ -80,7 +80,7 @@ impl Spool {
     pub fn file(&self) -> io::Result<File> {
         self.reserve.allow(0)?;
         match tempfile::tempfile_in(&*self.folder) {
-            // Who wipes the data folder while we run does not end the sending of files.
+            // Files can still be sent after somebody has wiped the data folder.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 std::fs::create_dir_all(&*self.folder)?;
                 tempfile::tempfile_in(&*self.folder)

@@ -17,7 +17,7 @@ use crate::{clock::Clock, tenant::TenantId};
 /// A file is kept shortly before its message is.
 const NEW: Duration = Duration::from_secs(600);
 
-/// Who knows which messages there are.
+/// Looks up whether a file's message still exists.
 #[async_trait]
 pub trait MessageLookup: Send + Sync + 'static {
     /// Whether there is the message whose file it is; `None` when nobody can tell now.
@@ -89,7 +89,7 @@ impl Sweeper {
     }
 
     async fn is_forgotten(&self, tenant: &TenantId, file: &ObjectMeta) -> bool {
-        // What is not ours stays until it is old.
+        // A file that is not ours stays until it is old.
         let Some(Ok(name)) = file.location.filename().map(str::parse) else { return false };
         self.witness.knows(tenant, &name).await == Some(false)
     }

@@ -1,5 +1,6 @@
-//! What still has to be sent, by id: the order of the outbox. In memory, so that nobody reads twenty thousand settled records to
-//! find ten that wait; and small, since the messages themselves stay in the store. Pure.
+//! The order of the outbox: the ids of the messages that still have to be sent. In memory, so that nobody reads
+//! twenty thousand settled records to find ten that wait; and small, since the messages themselves stay in the store.
+//! Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -24,7 +25,7 @@ pub struct WaitingMessage {
     /// It gives way to whoever answers in its place.
     pub from_bot: bool,
     pub timing: Timing,
-    /// What counts of it.
+    /// Its count for the sending limits.
     pub parcel: Parcel,
     /// Of its record.
     pub bytes: usize,
@@ -255,7 +256,7 @@ impl Backlog {
         fresh
     }
 
-    /// What expires first, of all that are not `busy`.
+    /// The message that expires first, of all that are not `busy`.
     pub fn first_to_expire(&self, busy: impl Fn(&WaitingMessage) -> bool) -> Option<&WaitingMessage> {
         let mut by_time = self.expiries.iter().filter_map(|(_, _, id)| self.get(id));
         by_time.find(|waiting| !busy(waiting))

@@ -1,4 +1,4 @@
-//! Who may come in: the table of keys.
+//! The table of API keys.
 
 use std::collections::BTreeSet;
 

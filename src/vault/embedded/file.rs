@@ -35,7 +35,7 @@ use super::{
     writer::vault_error,
 };
 
-/// What is in the log goes into the file after so long, with the next transaction.
+/// The log is written into the file after so long, with the next transaction.
 const EARLY: Duration = Duration::from_secs(1);
 
 /// A file that somebody writes is looked at again after so long, …
@@ -100,7 +100,7 @@ type Identity = (u64, u64);
 /// Length and the time of the last change.
 type Stamp = (u64, (i64, i64));
 
-/// What happened to the file.
+/// The state in which the file is found.
 enum Found {
     AsLeft,
     Deleted,
@@ -272,7 +272,7 @@ impl VaultFile {
             Err(error) if is_damage(&error) => drop(schema::open(&aside)?),
             Err(error) => return Err(vault_error(error)),
         }
-        // Whoever starts in between finds the damaged file, or the new one.
+        // A process that starts in between finds the damaged file, or the new one.
         let damaged = self.free_name("damaged")?;
         fs::hard_link(&self.path, &damaged)
             .or_else(|_| fs::copy(&self.path, &damaged).map(drop))

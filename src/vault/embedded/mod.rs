@@ -579,7 +579,7 @@ impl Vault for Embedded {
 
     fn doubts(&self) -> watch::Receiver<u64> {
         let mut doubts = self.doubts.clone();
-        // Who asks now has nothing from before.
+        // A new receiver has no doubts from before.
         doubts.mark_unchanged();
         doubts
     }

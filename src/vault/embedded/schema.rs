@@ -150,7 +150,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     }
     // FULL: an answered commit survives the loss of power.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // What a burst made large is given back.
+    // Gives back the disk space of a log that a burst made large.
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)
 }
 

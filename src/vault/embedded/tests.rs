@@ -1,4 +1,4 @@
-//! What the contract suite cannot see: the file, the group commit, a full disk.
+//! Tests beside the contract suite: the file, the group commit, a full disk.
 
 use std::{
     fs,
@@ -232,7 +232,7 @@ async fn a_file_that_is_replaced_under_its_hands_is_the_one_that_is_written() {
     assert_eq!(opened.documents(&tenant(1), Seq(1)).await.unwrap(), [document(1, vec![1]), document(2, vec![22])]);
 }
 
-/// What becomes of the file while it is open.
+/// The harm that is done to the file while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Harm {
     LogCut,

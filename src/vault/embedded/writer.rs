@@ -43,7 +43,7 @@ struct Job {
 
 type Work = Box<dyn FnOnce(Result<&Connection, VaultError>) -> Done + Send>;
 
-/// What a job leaves for the end of its transaction.
+/// The part of a job that is done at the end of its transaction.
 struct Done {
     /// Its changes are to stay.
     keep: bool,

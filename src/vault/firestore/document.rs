@@ -1,4 +1,4 @@
-//! What a Firestore document looks like, to and from the vault's types.
+//! Converts Firestore's documents to the vault's types, and back.
 //!
 //! Reads strictly where a field decides something, and with patience where it only informs: another product writes into
 //! `tenants` too, and an odd note of it must not keep a tenant down.
@@ -288,7 +288,7 @@ fn last_segment(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// What comes after project and database.
+/// The path without project and database.
 fn path(name: &str) -> &str {
     name.split_once("/documents/").map_or(name, |(_, path)| path)
 }

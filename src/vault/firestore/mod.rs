@@ -58,7 +58,7 @@ pub struct FirestoreConfig {
 pub enum Credentials {
     /// A key file's content.
     ServiceAccountJson(ServiceAccountKey),
-    /// What `GOOGLE_APPLICATION_CREDENTIALS`, gcloud or the machine itself provides.
+    /// The credentials that `GOOGLE_APPLICATION_CREDENTIALS`, gcloud or the machine itself provides.
     ApplicationDefault,
     /// None: an emulator at `host:port`, without TLS.
     Emulator { host: String },
