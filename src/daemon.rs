@@ -47,7 +47,7 @@ const KEPT_FOR_CLOSING: Duration = Duration::from_secs(10);
 /// So much of the giving is kept for the last letters.
 const LAST_LETTERS: Duration = Duration::from_secs(3);
 
-/// What comes after the sessions takes a second or two.
+/// Time for the work after the sessions, which takes a second or two.
 const AFTER_SESSIONS: Duration = Duration::from_secs(2);
 
 /// Where none is set: so long for closing.
@@ -134,7 +134,8 @@ impl Daemon {
         let restored = stop.run_until_cancelled(fleet.restore(restoring)).await;
         let summary = match restored {
             Some(Ok(summary)) => summary,
-            // What an import has opened is written and closed, also where the vault does not say whom to restore.
+            // Sessions that an import has opened are written and closed, also where the vault does not say whom to
+            // restore.
             unrestored => {
                 if unrestored.is_none() {
                     info!("told to stop while the tenants are restored");

@@ -112,7 +112,7 @@ pub struct Auth {
     pub firebase: Option<Firebase>,
 }
 
-/// Whose users may come in with their ID tokens.
+/// The Firebase project whose users may come in with their ID tokens.
 #[derive(Debug, Clone)]
 pub struct Firebase {
     pub project: String,
@@ -145,7 +145,7 @@ pub struct Vault {
     pub snapshot_entries: u64,
     /// How often an owner looks whether the vault still has everything.
     pub audit: Duration,
-    /// What a tenant's journal may write in a minute before it is slowed; `None`: without end.
+    /// Writes of a tenant's journal in a minute before it is slowed; `None`: any number.
     pub writes_per_minute: Option<NonZeroU32>,
 }
 
@@ -168,7 +168,7 @@ pub enum VaultHome {
 pub enum Credentials {
     /// The JSON of a service account's key.
     ServiceAccount(Secret),
-    /// What the Google client libraries find by themselves.
+    /// The credentials that Google's client libraries find by themselves.
     ApplicationDefault,
     /// `host:port`; no credentials.
     Emulator(String),
@@ -326,7 +326,7 @@ pub struct Webhooks {
     pub per_tenant: usize,
 }
 
-/// Who may read what is counted, and how much of it.
+/// The rights to read metrics, and how much of them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     /// Where it is served without a key; `None`: nowhere.

@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(there, served);
     }
 
-    /// What a page names is there, and nothing that it names is elsewhere.
+    /// All files that a page names are there, and none that it names is elsewhere.
     #[test]
     fn what_the_files_load_is_among_them() {
         for (name, bytes) in ASSETS {

@@ -4,8 +4,8 @@
 //! size, up to 32 MiB, from its arenas, where a small one behind them keeps them (`mallopt(3)`, dynamic mmap threshold). So one long
 //! text would stay as large as it was at its peak. A threshold that is set stays where it is.
 //!
-//! What is free at the end of an arena is given back when it is more than [`KEPT`], and what is free in the middle, after a restore or a
-//! burst, from time to time: to do either with every message costs more than it saves.
+//! Gives back free memory at the end of an arena when it is more than [`KEPT`], and free memory in the middle, after
+//! a restore or a burst, from time to time: to do either with every message costs more than it saves.
 #![expect(unsafe_code, reason = "glibc's interface to its allocator is C")]
 
 use std::time::Duration;

@@ -106,7 +106,7 @@ pub(super) fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors)
     Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), settings))
 }
 
-/// What `/health` looks at.
+/// The disks that `/health` looks at.
 pub(super) fn disks(config: &Config, media: &Keeper) -> Disks {
     let mut vital = vec![media.spool.reserve().clone()];
     if let VaultHome::Embedded { path, .. } = &config.vault.home {
@@ -116,7 +116,7 @@ pub(super) fn disks(config: &Config, media: &Keeper) -> Disks {
     Disks { vital, files: media.reserve().cloned() }
 }
 
-/// What `/metrics` goes by.
+/// The settings of `/metrics`.
 pub(super) fn metrics_settings(config: &Config) -> MetricsSettings {
     let vault = match config.vault.home {
         VaultHome::Embedded { .. } => "embedded",

@@ -8,7 +8,7 @@ use tracing::{error, info};
 use super::Daemon;
 use crate::config::Config;
 
-/// What tells the process to stop.
+/// The signals that stop the process.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,

@@ -53,7 +53,7 @@ impl Fleet {
         if self.is_served_elsewhere(&slot) {
             return Err(FleetError::Moved);
         }
-        // What cannot be opened is tried again with backoff: one who asks makes it no quicker.
+        // A tenant that cannot be opened is tried again with backoff: a request makes it no quicker.
         let has_failed = || slot.failure().is_some() && !slot.was_taken();
         if has_failed() {
             return Ok(Some(slot.status(self.started_at)));

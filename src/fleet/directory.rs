@@ -167,7 +167,7 @@ impl RetryPause {
     }
 }
 
-/// What its journal says. Does not take the tenant over.
+/// Asks the tenant's journal. Does not take the tenant over.
 async fn is_paired(fleet: &Fleet, tenant: &TenantId) -> anyhow::Result<bool> {
     Ok(store::is_paired(&journal::look(&fleet.env.journal_context(tenant, false)).await?)?)
 }

@@ -105,13 +105,13 @@ pub struct Fleet {
     visiting: Semaphore,
 }
 
-/// Whoever works beside the sessions, each as long as it is open.
+/// Works beside each session, for as long as it is open.
 pub trait SessionObserver: Send + Sync + 'static {
     /// A session was opened: the tenant's first, or the one after a session that ended. Does not wait.
     fn opened(&self, session: &Session);
 }
 
-/// What the fleet goes by.
+/// The fleet's settings.
 #[derive(Debug, Clone)]
 pub struct FleetSettings {
     pub restore: config::Restore,
@@ -120,7 +120,7 @@ pub struct FleetSettings {
     pub is_sole: bool,
 }
 
-/// What a heartbeat found, and when.
+/// A heartbeat's finding, and its time.
 #[derive(Debug, Clone)]
 pub struct Beat {
     pub at: Timestamp,
@@ -212,7 +212,7 @@ impl Fleet {
         fleet
     }
 
-    /// Who is to be told of every session that is opened. Once, before the first is.
+    /// Sets the observers that hear of every session that is opened. Once, before the first is.
     pub fn set_observers(&self, observers: Vec<Arc<dyn SessionObserver>>) {
         assert!(self.observers.set(observers).is_ok(), "observers are set once");
     }
@@ -410,7 +410,7 @@ impl Fleet {
     }
 
     async fn forget(&self, tenant: &TenantId) -> Result<(), FleetError> {
-        // Whoever has the id next is somebody else.
+        // The next tenant of this id is somebody else.
         let deleted = TenantInfo {
             name: Some(String::new()),
             last_error: Some(None),
@@ -438,7 +438,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// What the directory has of one tenant.
+    /// The directory's record of one tenant.
     pub async fn record(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, FleetError> {
         let record = self.env.vault.tenant(tenant).await.map_err(|error| self.unreadable(&error))?;
         Ok(record.filter(|record| record.deleted_at.is_none()))
@@ -452,7 +452,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// What the directory has of all tenants, by id; at most half a minute old, since each look costs a read a tenant.
+    /// The directory's records of all tenants, by id; at most half a minute old, since each look costs one read a
+    /// tenant.
     pub async fn records(&self) -> Result<Arc<Vec<TenantRecord>>, FleetError> {
         let look = || async {
             let tenants = self.env.vault.tenants().await?;
@@ -471,12 +472,12 @@ impl Fleet {
         }
     }
 
-    /// What is known of the tenant; `None`: this process has never heard of it.
+    /// The tenant's status; `None`: this process has never heard of it.
     pub fn status(&self, tenant: &TenantId) -> Option<Status> {
         Some(self.slot(tenant)?.status(self.started_at))
     }
 
-    /// What the last heartbeat found; `None`: there was none yet.
+    /// The last heartbeat's finding; `None`: there was none yet.
     pub fn beat(&self, tenant: &TenantId) -> Option<Beat> {
         self.slot(tenant)?.beat()
     }
@@ -488,7 +489,7 @@ impl Fleet {
         cursor: Option<EventId>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        // Whoever asks again is answered by the next session.
+        // The next session answers those who ask again.
         let session = self.session(tenant).ok_or(StoreError::Closed)?;
         session.events_after(cursor, limit).await
     }
@@ -560,7 +561,7 @@ impl Fleet {
         let fleet = self.clone();
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
             let unread = directory::restore_forgotten(&fleet).await;
-            // What can never be read of one tenant holds up no other.
+            // A tenant that can never be read holds up no other.
             let unlinked = async {
                 loop {
                     restore::open_unlinked(&fleet).await;
@@ -591,7 +592,7 @@ impl Fleet {
         let ending = async {
             // Openings and deletions end, or one of them would find its session closed; one that hangs holds up no other tenant.
             let _ = timeout(TASKS_TIMEOUT, self.tasks.wait()).await;
-            // What is being given away is closed by its giver, if it lets go of it.
+            // A tenant that is being given away is closed by its giver, if it lets go of it.
             let (giving, kept): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| self.is_giving(&slot.tenant));
             let close = |slot: &Arc<Slot>| {
                 if let Some(session) = slot.unclosed() {
@@ -602,7 +603,7 @@ impl Fleet {
             self.handovers.giving.wait().await;
             giving.into_iter().for_each(close);
             self.tasks.wait().await;
-            // What they have opened meanwhile.
+            // Sessions that these tasks have opened meanwhile.
             let open = self.slots().values().filter(|slot| slot.session().is_some()).cloned().collect::<Vec<_>>();
             open.iter().for_each(close);
             closing.close();

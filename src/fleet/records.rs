@@ -1,4 +1,4 @@
-//! What the directory has of all tenants, kept for a moment: each look costs the vault a read a tenant.
+//! Caches the directory's records of all tenants for a moment: each look costs the vault one read a tenant.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

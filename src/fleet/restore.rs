@@ -139,7 +139,7 @@ impl Fleet {
         }
     }
 
-    /// What no process that lives has.
+    /// Restores the tenants that no living process has.
     async fn restore_own(self: &Arc<Self>, began: Instant, deadline: Instant) -> Result<Summary, RestoreError> {
         let listed = self.insist(deadline, || self.env.vault.restorable()).await?;
         let mut summary = Summary { tenants: listed.len(), ..Summary::default() };

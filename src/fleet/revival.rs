@@ -49,7 +49,7 @@ fn note(fleet: &Fleet, slot: &Slot) {
     }
 }
 
-/// Whose the tenant was before.
+/// The tenant's former owner.
 enum Former {
     Ours,
     /// A process' that was gone when this one looked, or that has let go of it.

@@ -49,7 +49,7 @@ struct SlotFields {
     place: SlotState,
     /// Why it could not be opened when that was tried last, since the last session that went on.
     failure: Option<OpenFailure>,
-    /// What the last heartbeat found.
+    /// The last heartbeat's finding.
     beat: Option<Beat>,
     /// The status that the directory has from here. Goes with the place: a tenant that is made anew has none there.
     written: Option<ConnectionState>,

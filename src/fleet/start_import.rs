@@ -52,7 +52,7 @@ impl StartImportError {
     }
 }
 
-/// What became of one tenant of the old place.
+/// The outcome for one tenant of the old place.
 enum Taken {
     Imported,
     /// It was not connected there.

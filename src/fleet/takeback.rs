@@ -119,7 +119,7 @@ async fn look(fleet: &Arc<Fleet>) {
             fleet.welcome();
         }
         fleet.knock_at(&silent);
-        // Whoever stops takes nothing more, and still has to know to whom it can give.
+        // A process that stops takes nothing more, but must know to whom it can give.
         if fleet.is_leaving() || fleet.is_draining() {
             return Ok(());
         }
@@ -164,7 +164,7 @@ async fn glance(fleet: &Arc<Fleet>) {
 async fn take_back_moved(fleet: &Arc<Fleet>) {
     let mut moved: Vec<_> = fleet.slots().values().filter(|slot| slot.is_moved()).cloned().collect();
     {
-        // What is on its way here is the handover's business, also when its owner has gone.
+        // A tenant on its way here is the handover's business, also when its owner has gone.
         let book = fleet.handovers.book();
         moved.retain(|slot| !book.joiner.wants(&slot.tenant));
     }
@@ -187,7 +187,7 @@ async fn take_back_moved(fleet: &Arc<Fleet>) {
         })
         .buffer_unordered(CONCURRENT_OWNER_READS);
     while let Some(asked) = owners.next().await {
-        // What cannot be read of one holds up no other.
+        // An unreadable tenant holds up no other.
         let Some((slot, owner)) = asked else { continue };
         if owner.as_ref().is_some_and(|owner| fleet.is_alive(owner)) {
             slot.set_owner(owner);

@@ -13,7 +13,7 @@ impl Reader<'_> {
         let project = self.parsed("auth.firebase_project", "the id of a Firebase project", |text| {
             text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_').then(|| text.to_owned())
         });
-        // What comes from there decides who is who.
+        // The keys from there decide who is who.
         let keys_url = self.parsed("auth.firebase_keys_url", "an https address (http on loopback)", |text| {
             is_safe(text).then(|| text.to_owned())
         });

@@ -85,7 +85,7 @@ impl Reader<'_> {
         Some(Vault { home, master_keys, snapshot_entries, audit: audit?, writes_per_minute })
     }
 
-    /// What is wrong with a key is said without a character of it.
+    /// Reports a wrong key without a character of it.
     fn master_keys(&mut self) -> Option<Vec<MasterKey>> {
         let mut keys = Some(Vec::new());
         for (n, text) in self.secrets("vault.master_keys").iter().enumerate() {
