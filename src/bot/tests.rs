@@ -54,7 +54,7 @@ fn units(cart: &[BasketLine]) -> Vec<(String, u32)> {
     units
 }
 
-/// What became of the orders and the talk of a corpus.
+/// The results of a corpus: its orders and its talk.
 #[derive(Debug, Default)]
 struct Figures {
     orders: usize,

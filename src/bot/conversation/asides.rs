@@ -204,7 +204,7 @@ pub fn asks_status(plain: &str) -> bool {
     ASKS_STATUS.is_match(plain)
 }
 
-/// What stands behind a yes that something else follows.
+/// The words behind a yes that something else follows.
 pub fn behind_yes(said: &str) -> Option<String> {
     let found = YES_AND.captures(said)?;
     let rest = found.get(1)?.as_str();

@@ -299,7 +299,7 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
         heard.answered = Some(Phase::Address { tries: 0 });
     }
     remember(talk, heard);
-    // Who swears at a forgotten drink wants the drink.
+    // A customer who swears at a forgotten drink wants the drink.
     turn.swears |= phrases::swears(&plain) && (!reading.changed || phrases::insults(&plain));
     let folded = crate::bot::text::fold(&said);
     if intent::asks_bot(&plain, said.contains('?')) {

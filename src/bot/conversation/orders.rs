@@ -219,7 +219,8 @@ pub fn moved(exchange: &mut Exchange<'_>, id: &str, stage: OrderStage, may_tell:
     order.stage = stage;
     order.is_unpaid &= stage == OrderStage::Pendiente;
     let is_pick_up = order.is_pick_up;
-    // Who was asked "shall I cancel it?" before the kitchen began is told that it is too late, and not left with an unheard "yes".
+    // Tells a customer who was asked "shall I cancel it?" before the kitchen began that it is too late: their "yes"
+    // must not go unheard.
     if let Phase::CancelOrder { order } = &exchange.talk.phase
         && order == id
         && stage.is_final()

@@ -86,7 +86,7 @@ pub fn guard(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_understood: bool
         talk.stalled = 0;
         talk.asked.clear();
     } else if heard.questions.is_empty() || !is_new(&mut talk.asked, text) {
-        // Who asks one thing after the other is about to order.
+        // A customer who asks one thing after the other is about to order.
         talk.stalled += 1;
     }
     talk.misunderstood = if is_understood { 0 } else { talk.misunderstood + 1 };

@@ -219,7 +219,8 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
         exchange.say(TextKey::WishDropped, &[]);
     }
     let pruned = quote::prune(exchange);
-    // Who orders on instead is asked again before the order is closed; whatever else is said, the question stands.
+    // A customer who orders on instead is asked again before the order is closed; whatever else is said, the question
+    // stands.
     let was_asked = !is_fresh && *phase != Phase::Idle && (*phase != Phase::Resuming || heard.changed);
     if exchange.talk.kept.is_some() && !was_asked && exchange.talk.order.ambiguous.is_empty() {
         return ask_resume(exchange, heard, is_fresh);

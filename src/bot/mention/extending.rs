@@ -214,7 +214,7 @@ fn is_plain(word: &str) -> bool {
     )
 }
 
-/// What a number in a name may count.
+/// Words that a number in a name may count.
 fn is_piece(word: &str) -> bool {
     matches!(
         word,

@@ -1,4 +1,4 @@
-//! What a word of a note is: a noun, an adjective, a quantity, an item of the menu.
+//! Classifies a note's words: nouns, adjectives, quantities, items of the menu.
 
 use super::{NoteReader, words::is_article};
 use crate::bot::{

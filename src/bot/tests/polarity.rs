@@ -1,4 +1,4 @@
-//! What is not wanted: how a dish is not to be, dishes that are refused, and words that are no note.
+//! Unwanted things: how a dish is not to be, dishes that are refused, and words that are no note.
 
 use super::{OrderState, fonda, shown};
 use crate::bot::intent::Intent;

@@ -64,7 +64,7 @@ pub struct Turn<'a> {
     of_each: Option<u32>,
     /// A line that this message has pointed at: `los de pollo`.
     referred: Option<SlotId>,
-    /// What a heading may mean: `mochis: …`.
+    /// The items that a heading may mean: `mochis: …`.
     listed: Vec<ItemNo>,
     last_end: usize,
     /// The dish that was named last was counted.

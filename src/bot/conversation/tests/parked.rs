@@ -62,7 +62,7 @@ fn a_parked_order_is_never_lost() {
         let mut chat = parked();
         play(&mut chat, &[(said, &["descartado"])]);
     }
-    // Who orders on is asked again before the order is closed.
+    // A customer who orders on is asked again before the order is closed.
     let mut chat = parked();
     play(
         &mut chat,

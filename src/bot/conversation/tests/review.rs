@@ -47,7 +47,7 @@ fn a_yes_from_before_the_summary_confirms_nothing() {
     assert_eq!(chat.orders.len(), 1);
 }
 
-/// What stands in the way of the order is as it was.
+/// The obstacles to the order are as they were.
 fn unchanged(chat: &Chat) {
     assert_eq!(chat.basket(), lines(&[("perro", 2)]));
     assert!(chat.orders.is_empty() && !chat.called_owner());
@@ -104,7 +104,7 @@ fn chatter_is_no_address() {
         assert!(matches!(chat.talk.phase(), Phase::Address { .. }), "{said}");
         play(&mut chat, &[("Calle 10 # 20-30", &["número"]), ("sí", &[])]);
     }
-    // What was said by the way is kept.
+    // Words said by the way are kept.
     let mut chat = Chat::new();
     play(
         &mut chat,
