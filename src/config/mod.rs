@@ -384,7 +384,7 @@ impl Config {
         Self::from_parts(file, &environment)
     }
 
-    /// The same from given parts.
+    /// As [`Self::load`], from given parts.
     pub fn from_parts(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
         let text = file.and_then(|path| match std::fs::read_to_string(path) {

@@ -158,7 +158,8 @@ async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, expected: Optio
     Ok(verify(keyring, &value)?)
 }
 
-/// The same of a vault that is there, and makes nothing: for who only looks. `None`: there is none yet.
+/// As [`open_vault`], for a vault that is there: makes nothing. For callers that only look. `None`: there is none
+/// yet.
 pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<(Arc<dyn access::Home>, Arc<Keyring>)>> {
     let mut keys = config.vault.master_keys.clone();
     if let VaultHome::Embedded { path, .. } = &config.vault.home {

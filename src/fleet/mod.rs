@@ -99,7 +99,7 @@ pub struct Fleet {
     unsearchable: Arc<UnsearchableRecords>,
     /// A process is gone, and what it had was not looked through to the end since.
     orphans_are_due: AtomicBool,
-    /// The same, for those without a pairing.
+    /// A process is gone that may have had tenants without a pairing.
     lost_one: Notify,
     /// Tenants that are opened for dashboards at the same time: many of those hold up nobody who is paired.
     visiting: Semaphore,
@@ -252,7 +252,8 @@ impl Fleet {
         }
     }
 
-    /// The same, a few at a time: for what many may want at once, as all dashboards do after a restart.
+    /// As [`Self::open_known`], a few at a time: for requests that many may make at once, as all dashboards do after
+    /// a restart.
     pub async fn open_known_in_turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         if let Ok(session) = self.await_session(tenant).await {
             return Ok(session);
@@ -295,7 +296,7 @@ impl Fleet {
         Ok(session)
     }
 
-    /// The same without the connecting: for whoever waits until it is connected.
+    /// As [`Self::connect`] without the connecting: for a caller that connects and waits for it.
     pub async fn open_for_connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         let session = self.open_or_create(tenant).await?;
         refuse_exported(&session)?;
@@ -334,7 +335,7 @@ impl Fleet {
         Ok(session.send(request, key).await)
     }
 
-    /// The same with a file.
+    /// As [`Self::send`], with a file.
     pub async fn send_file(
         &self,
         tenant: &TenantId,
@@ -694,7 +695,7 @@ impl Fleet {
         self.open_prepared(slot, known, None).await
     }
 
-    /// The same of a tenant that was read before.
+    /// As [`Self::open`], of a tenant that was read before.
     async fn open_prepared(&self, slot: &Slot, known: bool, prepared: Option<Prepared>) -> Result<Session, FleetError> {
         let tenant = &slot.tenant;
         if known {

@@ -61,7 +61,8 @@ pub fn revive(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
     begin(fleet, slot, Former::Ours);
 }
 
-/// The same of one that a process had which is gone, or that one has let go of for this one ([`Slot::giver`]). Another may have been quicker.
+/// As [`revive`], for a tenant whose process is gone, or has let go of it for this one ([`Slot::giver`]). Another
+/// process may have been quicker.
 pub fn take(fleet: &Arc<Fleet>, slot: Arc<Slot>) {
     begin(fleet, slot, Former::Orphaned);
 }

@@ -26,7 +26,7 @@ const MAX_POLL_NAME: usize = 512;
 const SURELY_SMALL: usize = MAX_SHOWN / 6;
 
 impl Message {
-    /// The same, or cut. `size`: the bytes in which it came.
+    /// Cuts the message if it is too large. `size`: the bytes in which it came.
     pub fn bounded(mut self, size: usize) -> Self {
         if self.push_name.len() > MAX_NAME {
             cut(&mut self.push_name, MAX_NAME);

@@ -48,7 +48,7 @@ pub enum Draft {
     Revoke {
         target: MessageTarget,
     },
-    /// The same message, from the chat where it is, to another.
+    /// A message, as it is, from one chat to another.
     Forward {
         /// A jid.
         chat: String,

@@ -76,7 +76,7 @@ pub struct Log {
     pub traffic: Traffic,
     /// Changes that are being written.
     writing: TaskTracker,
-    /// The same, until they are published.
+    /// Changes until they are published.
     committing: TaskTracker,
 }
 
@@ -113,7 +113,7 @@ pub struct Retention {
     pub live: usize,
     /// How long messages are kept whole, beyond what of them is in their events.
     pub whole: Duration,
-    /// The same of messages that came, in bytes.
+    /// How many bytes of received messages are kept whole.
     pub whole_bytes: usize,
 }
 

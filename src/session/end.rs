@@ -84,7 +84,8 @@ impl Inner {
         }
     }
 
-    /// The same, for whoever closes what is left: the fleet is not told. False: it had ended before.
+    /// As [`Self::end`], for a caller that closes the rest itself: the fleet is not told. Returns false if it had
+    /// ended before.
     pub(super) fn end_quietly(&self, end: End) -> bool {
         self.line.shut();
         if self.end.set(end.clone()).is_err() {

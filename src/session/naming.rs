@@ -184,7 +184,8 @@ impl Inner {
         Ok(parsed(&self.store.names(&chat.to_string()).await?, chat))
     }
 
-    /// The same. `None`: some program has taken a LID for a number, and somebody may have that number.
+    /// As [`Self::names_of`], for a send. `None`: some program has taken a LID for a number, and somebody may have
+    /// that number.
     async fn names_to_write_to(&self, chat: &Jid) -> Result<Option<Vec<Jid>>, StoreError> {
         let names = self.store.names_to_write_to(&chat.to_string()).await?;
         Ok(names.map(|names| parsed(&names, chat)))

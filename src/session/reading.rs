@@ -28,8 +28,9 @@ impl Session {
         history::messages(&self.0.log, &query).await
     }
 
-    /// The same, one at a time, as fast as they are taken: what somebody does not read is not in memory. `None` from the stream is its
-    /// end; one that ends without has broken off. `None` at once: too many are being read.
+    /// As [`Self::messages`], one at a time, as fast as they are taken: unread messages are not in memory. `None`
+    /// from the stream is its end; a stream that ends without it has broken off. `None` at once: too many are being
+    /// read.
     pub fn stream_messages(
         &self,
         query: history::MessageQuery,
@@ -72,7 +73,7 @@ impl Session {
         self.with_saved_names(self.unnamed_chats(offset, limit).await?).await
     }
 
-    /// The same, people by the names that they give themselves, and groups without a name.
+    /// As [`Self::chats`], with people by the names that they chose, and groups without a name.
     pub(super) async fn unnamed_chats(
         &self,
         offset: usize,

@@ -61,7 +61,7 @@ impl Status {
         }
     }
 
-    /// The same as dashboards are told it.
+    /// The connection's state in the form that dashboards get.
     pub fn connection(&self) -> ConnectionState {
         match self.state {
             State::Working => ConnectionState::Connected { phone_number: self.phone_number.clone() },

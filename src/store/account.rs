@@ -57,7 +57,7 @@ impl OwnAccount {
         device.account.as_ref().and(Self::claimed_by(device))
     }
 
-    /// The same, and of one in the middle of pairing.
+    /// As [`Self::of`], also of a device in the middle of pairing.
     pub(super) fn claimed_by(device: &Device) -> Option<Self> {
         let number = device.pn.as_ref()?.user.to_string();
         let lid = device.lid.as_ref().map(|lid| lid.user.to_string());

@@ -49,7 +49,7 @@ const MOST_WATCHED: usize = 256;
 /// (4 MiB, `message/commit_batch.rs`).
 const CROWD: usize = 6 << 20;
 
-/// The same while all tenants together have more than [`CROWD_OF_ALL`].
+/// As [`CROWD`], while all tenants together have more than [`CROWD_OF_ALL`].
 const SHARE: usize = 256 << 10;
 
 /// A message on its way costs its bytes; one that is being kept some times as many.

@@ -53,7 +53,7 @@ impl Findings {
         }
     }
 
-    /// The same of the account.
+    /// As [`Self::note_names`], for the account.
     pub(super) fn note_account(&mut self, account: &Option<OwnAccount>) {
         self.account = Some(account.clone());
     }

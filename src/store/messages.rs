@@ -137,7 +137,7 @@ pub struct Filed {
 }
 
 impl Store {
-    /// The same as [`Self::filed`], in one turn with what [`Self::learn_names`] does for each of these pairs.
+    /// As [`Self::filed`], in one turn with [`Self::learn_names`] for each of these pairs.
     pub async fn learn_and_file(
         &self,
         pairs: Vec<(String, String)>,
@@ -172,7 +172,7 @@ impl Store {
         self.read(move |turn| turn.names(&jid)).await
     }
 
-    /// The same of one who is to be written to. `None`: digits that were taken for a number, and are somebody's LID.
+    /// As [`Self::names`], for a send. `None`: digits that were taken for a number, and are somebody's LID.
     pub async fn names_to_write_to(&self, jid: &str) -> std::result::Result<Option<Vec<String>>, StoreError> {
         // A person with several names is no LID that was taken for a number.
         if let Some(names) = self.copy.known(|lookups| lookups.names(jid)).filter(|names| names.len() > 1) {

@@ -33,7 +33,7 @@ const DEVICES: usize = 256;
 const TICK: Duration = Duration::from_millis(20);
 const TICKS: u32 = 250;
 
-/// The same for messages that have not opened before: the wire may be held up until then.
+/// As [`TICKS`], for messages that have not opened before: the wire may be held up until then.
 const TICKS_FOR_FAILED_ONES: u32 = 10;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The same vault, measured: each question by what it asks for, how long it took and how it ended.
+//! Measures a vault: the kind of each question, how long it took and how it ended.
 //!
 //! Owns nothing and changes nothing. It stands at the border, so that every home is measured alike, and whoever asks is. Documents are
 //! counted by the homes themselves ([`Vault::usage`]), which know what a question costs.

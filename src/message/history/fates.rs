@@ -43,8 +43,8 @@ impl Fate {
         Self { status, failure, is_ours }
     }
 
-    /// The same, with what was told before. A process that begins tells of the phone's messages what another one has told: what is less
-    /// says nothing.
+    /// Joins this fate with an earlier one. A process that begins reports the states of the phone's messages again: a
+    /// lesser state says nothing.
     fn after(self, earlier: Self) -> Self {
         let (is_ours, failed) = (self.is_ours || earlier.is_ours, Delivery::Failed);
         let takes_back = self.status != failed && earlier.status != failed && earlier.status > self.status;

@@ -67,7 +67,7 @@ impl Backlog {
         if fresh > self.last { fresh } else { Ulid(self.last.0 + 1) }
     }
 
-    /// The same, and nobody else gets it.
+    /// As [`Self::next_order`], and nobody else gets it.
     pub fn take_order(&mut self, now: SystemTime) -> Ulid {
         let order = self.next_order(now);
         self.know(order);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// From the login, from WhatsApp's word of how much it has, and from the last sign of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The same where the library asks for no more: what it had asked for comes within this time.
+/// As [`PATIENCE`], where the library asks for no more: the messages that it had asked for come within this time.
 const REST_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]

@@ -61,7 +61,7 @@ use super::{
 /// second takes what is decrypted between them for a part of an offline queue).
 const DRAINED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The same where the connection has ended by itself: what waits in the library's queues is not worked on any more.
+/// As [`DRAINED_TIMEOUT`], where the connection has ended by itself: the library's queues are not worked on any more.
 const LEFT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// From the dial to the login. WhatsApp answers within seconds; silence is a dead line.

@@ -140,7 +140,7 @@ impl CurrentLine {
         }
     }
 
-    /// The same, and no other line is made: one that is being dialed now is cut before it is used.
+    /// As [`Self::cut`], and no other line is made: one that is being dialed now is cut before it is used.
     pub fn shut(&self) {
         let mut latest = self.latest();
         latest.shut = true;

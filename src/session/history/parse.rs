@@ -97,7 +97,7 @@ pub fn timers(blob: &[u8], most: u64, now: i64) -> Result<Vec<(String, Timer)>, 
     Ok(timers)
 }
 
-/// The same of the bytes of a `Conversation`.
+/// The timer in the bytes of a `Conversation`, with its chat.
 fn timer(mut bytes: &[u8], now: i64) -> Result<Option<(String, Timer)>, ProtobufError> {
     let (mut chat, mut seconds, mut since) = (None, 0, 0);
     while let Some((tag, field)) = next(&mut bytes)? {

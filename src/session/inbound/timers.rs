@@ -31,7 +31,7 @@ pub async fn hear(store: &Store, inbound: &InboundMessage) {
     }
 }
 
-/// The same of a group, where WhatsApp itself tells of the change.
+/// Notes a group's timer, of whose change WhatsApp itself tells.
 pub async fn hear_of_group(store: &Store, update: &GroupUpdate) {
     if let GroupNotificationAction::Ephemeral { expiration, .. } = &update.action {
         let at = update.timestamp.timestamp();
@@ -41,7 +41,7 @@ pub async fn hear_of_group(store: &Store, update: &GroupUpdate) {
     }
 }
 
-/// The same of all chats that the phone tells of after a pairing: timers that were set before it.
+/// Notes the timers of all chats that the phone tells of after a pairing: those were set before it.
 pub async fn hear_of_history(store: &Store, history: &LazyHistorySync, now: i64) {
     let kinds = [HistorySyncType::INITIAL_BOOTSTRAP, HistorySyncType::RECENT, HistorySyncType::FULL];
     if !kinds.iter().any(|kind| history.sync_type() == *kind as i32) || history.compressed_bytes().len() > MAX_HISTORY {

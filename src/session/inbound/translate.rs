@@ -28,8 +28,9 @@ pub fn incoming(inbound: &InboundMessage, me: &[Jid], vote: Option<Content>) -> 
 /// Bytes of a message that are kept, for forwards, files and answers to retries. Those of WhatsApp's own clients are much smaller.
 const MAX_BODY: usize = 512 * 1024;
 
-/// The same of one that no API shows: key material, protocol messages, what other programs tell each other. The library has worked on it
-/// when we see it. Later only its secrets are asked for ([`crate::session::inbound::message_secrets`]), and that it was here.
+/// Bytes that are kept of a message that no API shows: key material, protocol messages, talk between programs. The
+/// library has worked on it when we see it. Later only its secrets are asked for
+/// ([`crate::session::inbound::message_secrets`]), and that it was here.
 const MAX_UNSEEN: usize = 4 * 1024;
 
 /// Of a message that is larger than what is kept of it: what its file is fetched by, or what is shown of it; and its secrets.

@@ -52,7 +52,7 @@ impl Session {
         Ok(self.0.hide(chat).await?)
     }
 
-    /// The same, and takes it off the list of chats.
+    /// As [`Self::clear_chat`], and takes the chat off the list.
     pub async fn delete_chat(&self, chat: &str) -> Result<(), RequestError> {
         let (jid, range) = (self.named_here(chat).await?, self.range(chat).await?);
         self.set(|client| async move { client.chat_actions().delete_chat(&jid, true, range).await }).await?;

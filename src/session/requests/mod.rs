@@ -129,7 +129,7 @@ impl RequestError {
         }
     }
 
-    /// The same, where it is known what was not found.
+    /// Says what was not found, where the caller knows.
     pub(in crate::session) fn about(self, what: &'static str) -> Self {
         if let Self::Unknown(_) = self { Self::Unknown(what) } else { self }
     }

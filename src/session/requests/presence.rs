@@ -132,7 +132,7 @@ impl Presences {
         self.show(&from, MemberPresence { who: from.clone(), mood, last_seen })
     }
 
-    /// The same.
+    /// As [`Self::heard_presence`], for typing and recording.
     pub fn heard_typing(&self, update: &ChatPresenceUpdate) -> Option<String> {
         let mood = match (&update.state, &update.media) {
             (ChatPresence::Composing, ChatPresenceMedia::Audio) => PresenceState::Recording,
@@ -305,7 +305,7 @@ impl Session {
         }
     }
 
-    /// The same, of one that is followed.
+    /// The presences of a chat that is followed; `None`: it is not.
     pub fn shown(&self, chat: &str) -> Option<Vec<MemberPresence>> {
         self.0.presences.followed().chats.get(chat).map(|chat| chat.shown.clone())
     }

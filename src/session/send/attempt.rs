@@ -31,9 +31,9 @@ pub(super) enum ChatOutcome {
     Onward,
     /// The line was lost: the same again, over the next.
     Again,
-    /// The same again after a moment.
+    /// The same message again after a moment.
     Soon,
-    /// The same again after a wait that grows, this long at least.
+    /// The same message again after a wait that grows, this long at least.
     Later(Option<Duration>),
 }
 

@@ -134,7 +134,7 @@ impl Inner {
         self.pacer.check(waiting, self.seen.no_new_chats(now_ms), now_ms)
     }
 
-    /// The same of one that is about to leave, which counts then.
+    /// As [`Self::check_pace`], for a message that is about to leave, and counts it.
     pub(in crate::session) fn take_pace(&self, waiting: &WaitingMessage, now_ms: i64) -> Result<(), Held> {
         self.check_pace(waiting, now_ms)?;
         self.pacer.count(waiting, now_ms);
