@@ -25,7 +25,7 @@ use crate::{
 /// Where it is written which events belong to which former account.
 const CLOSED: &str = "events/closed";
 
-/// What becomes of the conversations of a former account.
+/// Whether the conversations of a former account are kept or deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(example = Self::Keep)]

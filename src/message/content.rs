@@ -1,16 +1,16 @@
-//! What a message says, in one form for every kind. What WhatsApp needs to fetch or decrypt it (media keys, paths) is not
-//! here: that stays in the inbox, with the whole message.
+//! The content of a message, in one form for every kind. Media keys and paths, by which WhatsApp's clients fetch and
+//! decrypt a file, are not here: they stay in the inbox, with the whole message.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a message says, by `kind`.
+/// The content of a message, by `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Content {
     Text {
         text: String,
-        /// What its sender shows of where a link in it leads.
+        /// The sender's preview of the page that a link in it leads to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         preview: Option<Box<LinkPreview>>,
     },
@@ -58,7 +58,7 @@ pub enum Content {
     Choice {
         id: String,
         text: String,
-        /// What else a flow tells, as its JSON came: a form that was filled in, an address.
+        /// The other data of a flow, as its JSON came: a form that was filled in, an address.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         parameters: String,
     },
@@ -70,7 +70,7 @@ pub enum Content {
     Unknown {
         name: String,
         text: String,
-        /// What may be chosen of it, where it is a business's message with buttons or a list.
+        /// The options, where it is a business's message with buttons or a list.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         choices: Vec<ChoiceOption>,
     },
@@ -143,7 +143,7 @@ pub struct Location {
     pub longitude: f64,
     pub name: String,
     pub address: String,
-    /// What its sender wrote beside the name.
+    /// The sender's words beside the name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub comment: String,
     /// It moves: more of them follow.
@@ -228,7 +228,7 @@ pub struct Advertisement {
     pub reference: Option<String>,
 }
 
-/// What is shown of where a link leads, as whoever sent it says.
+/// The preview of the page that a link leads to, in the sender's words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkPreview {
     /// The link, as it stands in the text.
@@ -262,7 +262,7 @@ impl Content {
         Self::Text { text: text.into(), preview: None }
     }
 
-    /// What there is to read: the text, the caption, a name; empty when there is nothing.
+    /// The readable part: the text, the caption, a name; empty when there is none.
     pub fn text(&self) -> &str {
         match self {
             Self::Text { text, .. }

@@ -4,7 +4,7 @@
 //! in memory (a failed transaction still undoes itself), and no lock files, for one connection is the only one. That
 //! makes one file descriptor and, with the small cache, some 100 KiB an open file.
 //!
-//! What comes back is what was put: [`super::pages`] checks the pages, and here each row is compared with its digest.
+//! Reads return what was written: [`super::pages`] checks the pages, and here each row is compared with its digest.
 
 use std::{ops::ControlFlow, slice};
 

@@ -38,7 +38,8 @@ const MOST_BYTES: usize = 16 * 1024;
 /// The site in whose name the browser asks for a passkey, when WhatsApp names none.
 const SITE: &str = "web.whatsapp.com";
 
-/// What a passkey must sign: WebAuthn's request options, as `PublicKeyCredential.parseRequestOptionsFromJSON` takes them.
+/// The challenge that a passkey must sign: WebAuthn's request options, as
+/// `PublicKeyCredential.parseRequestOptionsFromJSON` takes them.
 #[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "PasskeyChallenge")]
@@ -53,7 +54,7 @@ pub struct Challenge {
     allow_credentials: Vec<Credential>,
     /// `required`, `preferred` or `discouraged`.
     user_verification: &'static str,
-    /// What WhatsApp asks of the authenticator beside.
+    /// WhatsApp's further requests to the authenticator.
     #[serde(skip_serializing_if = "Option::is_none")]
     extensions: Option<Map<String, Value>>,
 }

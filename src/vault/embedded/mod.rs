@@ -494,7 +494,8 @@ impl Vault for Embedded {
         self.list(|connection| {
             let mut statement = connection.prepare_cached("SELECT * FROM instances ORDER BY id")?;
             let rows = statement.query_map([], |row| {
-                // What another hand has spoilt is as if it were not there: its process writes it anew, if it lives.
+                // A record that another hand has spoilt is as if it were not there: its process writes it anew, if it
+                // lives.
                 Ok(Instance {
                     id: InstanceId(row.get("id")?),
                     address: row.get("address").unwrap_or_default(),

@@ -97,8 +97,8 @@ const SEGMENTS: &str = "
 
 const PROCESSES: &str = "ALTER TABLE instances ADD COLUMN process TEXT;";
 
-/// What one process has to say to another, for as long as both live. Beside the layouts, so that a program that does not know it, as after a
-/// deploy that was rolled back, still opens the file.
+/// Letters from one process to another, for as long as both live. Beside the layouts, so that a program that does not
+/// know them, as after a deploy that was rolled back, still opens the file.
 const LETTERS: &str = "
     CREATE TABLE IF NOT EXISTS letters (
         recipient TEXT NOT NULL,

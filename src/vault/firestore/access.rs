@@ -1,7 +1,8 @@
 //! API keys: the collection `apiKeys`, and `revokedApiKeys` with a document for each that was revoked lately.
 //!
-//! What was revoked is deleted, and changes require that their document exists: so nothing brings it back. When something changed is
-//! the server's time, not ours, and a reader goes on from the server's time of its last reading: no clock of a process matters.
+//! A revoked key is deleted, and changes require that their document exists: so nothing brings it back. The time of a
+//! change is the server's, and a reader goes on from the server's time of its last reading: no clock of a process
+//! matters.
 
 use std::collections::BTreeSet;
 

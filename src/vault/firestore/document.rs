@@ -226,7 +226,7 @@ impl Reader {
         Ok((sender, self.payload()?))
     }
 
-    /// What another hand has spoilt is as if it were not there: its process writes it anew, if it lives.
+    /// A record that another hand has spoilt is as if it were not there: its process writes it anew, if it lives.
     pub(super) fn instance(mut self) -> Instance {
         Instance {
             id: InstanceId(self.id().into()),
