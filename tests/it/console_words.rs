@@ -64,6 +64,7 @@ fn every_reason_of_a_session_is_said_in_spanish() {
     said.extend(stretches(&code, "pub fn pairing_error(", &["\n}"]).flat_map(literals));
     for file in [
         "session/connection/supervisor.rs",
+        "session/connection/supervisor/unlink.rs",
         "session/connection/events.rs",
         "session/connection/mod.rs",
         "session/mod.rs",
