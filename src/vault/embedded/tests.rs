@@ -5,6 +5,7 @@ use std::{
     io::Read as _,
     os::unix::fs::{MetadataExt as _, PermissionsExt},
     process::{Command, Stdio},
+    sync::Arc,
     thread,
 };
 
