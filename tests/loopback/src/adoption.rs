@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::signal::SignedKey;
 use crate::world::World;
 
-/// What the server that linked the device knew of it, and the proof that the account gave it.
+/// A device as the server knew it that linked it, with the proof that the account gave it.
 #[derive(Debug, Clone)]
 pub struct AdoptedDevice {
     /// Which of the account's devices it is.

@@ -50,12 +50,12 @@ struct Collection {
     patches: Vec<wa::SyncdPatch>,
     /// Authentication codes of what is set, by those of their index.
     values: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// What is set, by its index.
+    /// The settings, by their index.
     settings: BTreeMap<Vec<String>, Value>,
 }
 
 impl AppState {
-    /// What is set, by its index: the setting's name and what it is for, with spaces between.
+    /// The settings, by their index: the setting's name and its object, with spaces between.
     pub(crate) fn settings(&self) -> BTreeMap<String, Value> {
         let all = self.0.values().flat_map(|collection| &collection.settings);
         all.map(|(index, value)| (index.join(" "), value.clone())).collect()

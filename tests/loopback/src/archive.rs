@@ -56,11 +56,11 @@ impl World {
         let archive = &mut self.directory.get_mut(account).contact.archive;
         let order = archive.len() as u64;
         let archived = Archived { message: message.clone(), beyond: Vec::new(), time, sender, chat, order };
-        // What comes again keeps its place.
+        // A message that comes again keeps its place.
         archive.entry(id.to_owned()).or_insert(archived);
     }
 
-    /// What a message has beyond its protobuf.
+    /// Adds the bytes that a message has beyond its protobuf.
     pub(crate) fn archive_beyond(&mut self, account: AccountId, id: &str, beyond: &[u8]) {
         if let Some(archived) = self.directory.get_mut(account).contact.archive.get_mut(id) {
             archived.beyond = beyond.to_vec();

@@ -1,4 +1,4 @@
-//! Whom an account has blocked: what they write does not reach it, and they are not told.
+//! The people whom an account has blocked: their messages do not reach it, and they are not told.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Node, Server};

@@ -31,7 +31,7 @@ pub struct ChannelInfo {
     pub muted_by: Vec<String>,
 }
 
-/// What was written in a channel, as it is now.
+/// A post in a channel, as it is now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelPost {
     pub id: String,
@@ -274,7 +274,7 @@ impl World {
         iq_result(iq, [NodeBuilder::new("messages").attr("jid", jid).children(posts).build()])
     }
 
-    /// What a device asks of channels; `None`: something else.
+    /// Answers a device's question about channels; `None`: it asks something else.
     pub(crate) fn channel_mex(&mut self, from: DeviceAddress, id: &str, variables: &Value) -> Option<Data> {
         let me = from.account;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -63,7 +63,7 @@ pub(crate) enum Chat {
     Status,
 }
 
-/// Who says it where.
+/// The author and the chat.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) author: AccountId,

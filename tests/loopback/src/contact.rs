@@ -32,7 +32,7 @@ pub(crate) struct Contact {
     pub(crate) endpoint: Endpoint,
     pub(crate) inbox: Inbox,
     pub(crate) archive: HashMap<String, Archived>,
-    /// What it wrote, for retries.
+    /// The messages that it wrote, for retries.
     pub(crate) sent: HashMap<String, Sent>,
     /// Retry receipts it has sent, by device and message.
     retries: HashMap<(DeviceAddress, String), u8>,
@@ -40,7 +40,7 @@ pub(crate) struct Contact {
     pub(crate) forms: HashMap<AccountId, Form>,
     /// Which devices hold its sender key of a group, or of its statuses.
     keys_given: HashMap<Chat, HashSet<DeviceAddress>>,
-    /// Whom each of its statuses is for.
+    /// The audience of each of its statuses.
     pub(crate) audiences: HashMap<String, HashSet<AccountId>>,
 }
 

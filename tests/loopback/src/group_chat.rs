@@ -33,7 +33,7 @@ impl World {
         for enc in &shared {
             self.ledger.group_ciphertext(from, envelope.to, content(enc).unwrap_or_default());
         }
-        // What a retry receipt asked for goes to who asked.
+        // An answer to a retry receipt goes to the device that asked.
         if let Some(one) = jid_attr(stanza, "participant") {
             let encs: Vec<Node> = enc_nodes(stanza).cloned().collect();
             if let Some(address) = self.directory.find_device(&one) {

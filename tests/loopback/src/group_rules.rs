@@ -1,4 +1,4 @@
-//! Who may do what in a group, who is invited to it, and who waits to be let in.
+//! A group's rights, its invitations, and its requests to join.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ fn approval_node(on: bool) -> Node {
 }
 
 impl World {
-    /// What an admin's device sets; `None`: it is no setting.
+    /// Applies a setting from an admin's device; `None`: the request is no setting.
     pub(crate) fn group_setting(&mut self, id: GroupId, by: AccountId, request: &Node) -> Option<Result<(), String>> {
         let text = content(request).unwrap_or_default();
         let rules = self.groups.get(id).rules;
@@ -100,7 +100,7 @@ impl World {
         Ok(())
     }
 
-    /// Who shares the past of a group with new members; set by another way than the rest.
+    /// Sets who shares a group's past with new members; WhatsApp has its own request for that.
     pub(crate) fn share_history(&mut self, group: &Jid, by: AccountId, on: bool) -> Result<(), String> {
         let id = self.groups.find(group).ok_or("no such group")?;
         let rules = GroupRules { members_share_history: on, ..self.groups.get(id).rules };
@@ -172,7 +172,7 @@ impl World {
         self.tell_created(id, by, &[account]);
     }
 
-    /// What an admin's device asks about invitations and requests; `None`: something else.
+    /// Answers an admin's device about invitations and requests to join; `None`: it asks something else.
     pub(crate) fn admission_iq(&mut self, from: DeviceAddress, iq: &Node, id: GroupId, request: &Node) -> Option<Node> {
         let known = ["invite", "membership_approval_requests", "membership_requests_action"];
         if !known.contains(&request.tag.as_ref()) {
@@ -240,5 +240,5 @@ impl World {
     }
 }
 
-/// Who waits to be let in, and since when (Unix time in seconds).
+/// The people who wait to be let in, and since when (Unix time in seconds).
 pub(crate) type Requests = BTreeMap<AccountId, u64>;

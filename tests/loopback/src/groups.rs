@@ -33,7 +33,7 @@ impl GroupId {
 pub enum Rank {
     Member,
     Admin,
-    /// Who made the group.
+    /// The group's maker.
     SuperAdmin,
 }
 
@@ -78,7 +78,7 @@ impl Change {
     }
 }
 
-/// Who may do what in a group.
+/// The rights of members and admins in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct GroupRules {
     /// Only admins change the subject, the description and the picture.
@@ -113,7 +113,7 @@ pub struct GroupInfo {
     /// Numbers of the members.
     pub members: BTreeMap<String, Rank>,
     pub rules: GroupRules,
-    /// What one joins it with.
+    /// The code by which one joins it.
     pub invite: String,
     /// Numbers of those who wait to be let in.
     pub requests: Vec<String>,
@@ -230,7 +230,7 @@ impl Group {
     }
 }
 
-/// What the network itself, or a test, does with groups. `by` acts and must be allowed to.
+/// Changes to groups by the network itself, or by a test. `by` acts and must be allowed to.
 impl World {
     pub(crate) fn create_group(&mut self, by: AccountId, subject: &str, members: &[AccountId]) -> GroupId {
         let id = GroupId(u32::try_from(self.groups.0.len()).expect("fewer than four billion groups"));
@@ -286,7 +286,7 @@ impl World {
             return Ok(changed);
         }
         if change == Change::Remove {
-            // Who left must not read on: everybody who lives here starts a new sender key.
+            // A member who left must not read on: everybody who lives here starts a new sender key.
             for account in &before {
                 self.directory.get_mut(*account).contact.forget_group(id);
             }
@@ -413,7 +413,7 @@ impl World {
     }
 }
 
-/// What linked devices ask and want, `xmlns="w:g2"`.
+/// Requests of linked devices about groups, `xmlns="w:g2"`.
 impl World {
     pub(crate) fn group_iq(&mut self, from: DeviceAddress, iq: &Node) -> Node {
         let Some(request) = first_child(iq) else {
@@ -440,7 +440,7 @@ impl World {
                 let left = request.get_children_by_tag("group");
                 let ids: Vec<GroupId> = left.filter_map(|group| self.groups.find(&jid_attr(group, "id")?)).collect();
                 for id in ids {
-                    // Who is not in it has left it.
+                    // A person who is not in it has left it.
                     let _ = self.change_members(id, account, Change::Remove, &[account]);
                 }
                 iq_result(iq, [request.clone()])

@@ -23,7 +23,7 @@ pub(crate) enum Error {
     Missing(&'static str),
 }
 
-/// What a handshake agreed on. Encryption counters start at zero in both directions.
+/// The outcome of a handshake. Encryption counters start at zero in both directions.
 pub(crate) struct Established {
     pub(crate) client_static: [u8; 32],
     pub(crate) payload: ClientPayload,

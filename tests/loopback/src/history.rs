@@ -23,7 +23,7 @@ use crate::archive::Archived;
 use crate::compose::Chat;
 use crate::world::World;
 
-/// What a phone that has lost its mind hands out in place of its history.
+/// The nonsense that a broken phone hands out in place of its history.
 #[derive(Debug, Clone)]
 pub enum Lie {
     /// These bytes in place of a history's, compressed as they are.
@@ -80,7 +80,7 @@ impl World {
         self.send_history(device, HistorySyncType::RECENT, NotifiedType::RECENT, conversations, None);
     }
 
-    /// What an account has of a chat before a place in its record, newest first.
+    /// An account's messages of a chat before a place in its record, newest first.
     fn record(&self, account: AccountId, chat: Chat, before: u64) -> Vec<(&String, &Archived)> {
         let archive = &self.directory.get(account).contact.archive;
         let mut messages: Vec<(&String, &Archived)> = archive

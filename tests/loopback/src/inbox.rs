@@ -1,4 +1,4 @@
-//! What a person sees of a message: its kind, its fields, its file, who it is about.
+//! A message as a person sees it: its kind, its fields, its file, its subject.
 //!
 //! Nothing is taken on trust: a file is fetched from the media host and verified, a vote is decrypted with the poll's
 //! secret, an edit or revocation counts only if it is its author's.
@@ -34,7 +34,7 @@ pub struct Received {
     /// `text`, `image`, `voice`, `poll`, `vote`, `edit`, …; of a kind that has no name here the protobuf's field, or
     /// `unknown` when it has none.
     pub kind: String,
-    /// What it was wrapped in, outermost first: `ephemeral`, `view_once`, `document_with_caption`, …
+    /// Its wrappers, outermost first: `ephemeral`, `view_once`, `document_with_caption`, …
     pub wrapped_in: Vec<String>,
     /// The text, or the new text of an edit.
     pub text: Option<String>,
@@ -67,7 +67,7 @@ pub struct Attachment {
     pub data: Vec<u8>,
 }
 
-/// What an endpoint has opened, in order.
+/// The messages that an endpoint has opened, in order.
 #[derive(Default)]
 pub(crate) struct Inbox {
     messages: Vec<Received>,
@@ -97,7 +97,7 @@ impl Inbox {
 }
 
 impl World {
-    /// What `account` sees of a message that `sender` wrote. Who it is from and in which chat is the caller's to say.
+    /// The message that `sender` wrote, as `account` sees it. The caller names its sender and its chat.
     pub(crate) fn behold(&self, account: AccountId, sender: AccountId, id: &str, message: &wa::Message) -> Received {
         let (wrapped_in, base) = unwrap(message);
         let (kind, fields) = describe(base);

@@ -1,4 +1,4 @@
-//! What a linked device asks of the server, and the answers.
+//! Answers the requests of linked devices.
 //!
 //! Everything is answered: a client counts its unanswered requests against the connection. What this network has
 //! no state for (experiments, privacy) gets the answer of an account that has none.
@@ -244,7 +244,7 @@ impl World {
     }
 }
 
-/// What WhatsApp says beside a code.
+/// WhatsApp's text beside a code.
 fn error_text(code: u16) -> &'static str {
     match code {
         400 => "bad-request",
@@ -275,7 +275,8 @@ fn stateless(xmlns: &str, tag: &str) -> Option<Node> {
             NodeBuilder::new("props").attr("protocol", 1u8).attr("hash", "none").attr("refresh", 86_400u32).build(),
         ),
         ("privacy", "privacy") => {
-            // What an account has that never changed anything. Baileys sends read receipts only by it.
+            // The privacy settings of an account that never changed any. Baileys goes by them when it sends read
+            // receipts.
             let names = ["last", "online", "profile", "status", "readreceipts", "groupadd", "calladd"];
             let categories =
                 names.map(|name| NodeBuilder::new("category").attr("name", name).attr("value", "all").build());

@@ -92,7 +92,7 @@ pub struct WireMessage {
     pub read: Vec<String>,
 }
 
-/// What counts by itself: a sending device, a receiving device or group, a ratchet or sender key.
+/// The key of a counter: a sending device, a receiving device or group, a ratchet or sender key.
 #[derive(PartialEq, Eq, Hash, Clone)]
 struct Chain {
     from: DeviceAddress,

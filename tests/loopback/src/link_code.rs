@@ -33,7 +33,7 @@ struct Entered {
     ticket: Ticket,
 }
 
-/// What the phone computes from a typed code. Slow on purpose (PBKDF2), so it is done outside the lock.
+/// The key that the phone computes from a typed code. Slow on purpose (PBKDF2), so it is computed outside the lock.
 pub(crate) struct TypedCode {
     ephemeral: KeyPair,
     wrapped_ephemeral: [u8; 80],

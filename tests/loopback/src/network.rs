@@ -216,7 +216,7 @@ impl Network {
         self.of(number, |world, id| world.directory.get_mut(id).phone.passkey = Some(passkey))
     }
 
-    /// What the phone shows while a device is being linked with a passkey: the device must show the same.
+    /// The code on the phone while a device is being linked with a passkey: the device must show the same.
     pub async fn passkey_code(&self, number: &str) -> Result<Option<String>, NetworkError> {
         self.of(number, |world, id| world.directory.get(id).phone.passkey_code.clone())
     }
@@ -264,8 +264,8 @@ impl Network {
         self.of(number, |world, id| world.adopt(id, device))?.map_err(NetworkError::Refused)
     }
 
-    /// What a device that was linked elsewhere has sent there: to whom, in which ratchet, and the next counter. From now on a lower one is
-    /// one that is used twice.
+    /// Notes the counters that a device, linked elsewhere, has used there: to whom, in which ratchet, and the next
+    /// one. From now on a lower one counts as used twice.
     pub async fn has_sent(
         &self,
         number: &str,
@@ -349,7 +349,7 @@ impl Network {
         self.of(number, |world, id| world.set_on_phone(id, setting))?.map_err(NetworkError::Refused)
     }
 
-    /// What the phone and its devices have set, as the phone reads it: by the setting's name and what it is for.
+    /// The settings of the phone and its devices, as the phone reads them: by the setting's name and its object.
     pub async fn settings(&self, number: &str) -> Result<BTreeMap<String, Value>, NetworkError> {
         self.of(number, |world, id| world.directory.get(id).phone.app_state.settings())
     }
@@ -362,7 +362,7 @@ impl Network {
         })
     }
 
-    /// What others see of an account.
+    /// An account's profile, as others see it.
     pub async fn profile(&self, number: &str) -> Result<ProfileInfo, NetworkError> {
         self.of(number, |world, id| world.profile_info(id))
     }
@@ -400,7 +400,7 @@ impl Network {
         self.of(by, |world, by| world.write_in_channel(by, jid, &message))?.map_err(NetworkError::Refused)
     }
 
-    /// What was written in a channel.
+    /// The posts of a channel.
     pub async fn channel_posts(&self, jid: &str) -> Vec<ChannelPost> {
         self.0.with(|world| world.channel_posts(jid))
     }
@@ -423,7 +423,7 @@ impl Network {
         })?
     }
 
-    /// What people see of an account: what it says of itself, and its picture. An absent one stays as it is.
+    /// Sets an account's profile: its "about" text and its picture. An absent one stays as it is.
     pub async fn set_profile(
         &self,
         number: &str,
@@ -438,7 +438,7 @@ impl Network {
         self.of(number, |world, id| world.rename_owner(id, name))
     }
 
-    /// What the phone itself has seen: messages of others, and copies of what its devices sent.
+    /// The messages on the phone itself: those of others, and copies of those that its devices sent.
     pub async fn phone_inbox(&self, number: &str) -> Result<Vec<Received>, NetworkError> {
         self.of(number, |world, id| world.directory.get(id).contact.inbox.messages().to_vec())
     }
@@ -552,7 +552,7 @@ impl Network {
         self.of(number, |world, id| world.set_available(id.primary(), available))
     }
 
-    /// What a customer sees of those it has chats with: who is there, who types.
+    /// The presences that a customer sees in its chats: online, typing.
     pub async fn customer_sees(&self, number: &str) -> Result<Vec<Seen>, NetworkError> {
         self.of(number, |world, id| world.seen_by(id))
     }

@@ -1,5 +1,5 @@
-//! What the server tells of people: that they link a device or lose one, install WhatsApp anew, change their number. It tells those
-//! who have written to them, and an account's own devices.
+//! The server's news of people: they link a device or lose one, install WhatsApp anew, change their number. It tells
+//! those who have written to them, and an account's own devices.
 
 use rand::RngExt as _;
 use wacore::messages::MessageUtils;

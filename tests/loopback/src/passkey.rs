@@ -56,7 +56,8 @@ pub struct Passkey {
 pub(crate) struct Ceremony {
     pub(crate) account: AccountId,
     pub(crate) ticket: Ticket,
-    /// What the QR code or the typed code made the two share: it proves that the client is the one that was scanned.
+    /// The secret that the two share by the QR code or the typed code: it proves that the client is the one that was
+    /// scanned.
     secret: [u8; 32],
     challenge: [u8; 32],
     options: String,
@@ -144,7 +145,7 @@ impl World {
         Ok(())
     }
 
-    /// What a client that is not linked asks in the namespace `md`.
+    /// Answers a client that is not linked, in the namespace `md`.
     pub(crate) fn ceremony_iq(&mut self, conn: ConnId, iq: &Node, request: &Node) {
         let Some(Session::Registering(registration)) = self.sessions.get_mut(&conn) else {
             return;
@@ -276,7 +277,7 @@ fn read_identity(bytes: &[u8]) -> Verified<wa::CompanionEphemeralIdentity> {
     wa::CompanionEphemeralIdentity::decode_from_slice(bytes).map_err(|_| "the client's key cannot be read")
 }
 
-/// What `navigator.credentials.get` gives, as it travels.
+/// The result of `navigator.credentials.get`, as it travels.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Assertion {

@@ -1,5 +1,5 @@
-//! What a phone does for its linked devices beyond chatting: it vouches for which of them exist, shares the keys of
-//! the app state, and sends again what a device could not read.
+//! A phone's services to its linked devices beyond chatting: it vouches for which of them exist, shares the keys of
+//! the app state, and sends messages again that a device could not read.
 
 use std::sync::Arc;
 
@@ -26,24 +26,24 @@ use crate::history::Lie;
 use crate::passkey::Passkey;
 use crate::world::World;
 
-/// What precedes the account's signature of its list of devices.
+/// The prefix of the bytes that the account signs as its list of devices.
 const KEY_INDEX_SIGNATURE_PREFIX: [u8; 2] = [6, 2];
 /// The one app state key an account has.
 pub(crate) const APP_STATE_KEY_ID: [u8; 6] = [0, 0, 0, 0, 0, 1];
 
-/// What only the owner's phone knows.
+/// The state that only the owner's phone has.
 pub(crate) struct PhoneState {
     /// Identifies the account's set of devices; stays as long as the phone's identity does.
     pub(crate) raw_id: u32,
     app_state_key: [u8; 32],
     app_state_key_time: i64,
-    /// What the server has sealed with that key, and what the phone reads in it.
+    /// The app state that the server has, sealed with that key, and the phone's reading of it.
     pub(crate) app_state: AppState,
-    /// What it hands out in place of its history.
+    /// The nonsense that it hands out in place of its history.
     pub(crate) lie: Option<Lie>,
     /// Without it no device is linked.
     pub(crate) passkey: Option<Passkey>,
-    /// What the owner compares while a device is being linked.
+    /// The code that the owner compares while a device is being linked.
     pub(crate) passkey_code: Option<String>,
     /// Which devices exist, signed; renewed when one comes or goes.
     key_index_list: (u64, Vec<u8>),

@@ -1,4 +1,4 @@
-//! Who is there and who is typing. Told to whoever is connected at that moment, never kept for later.
+//! Presence and typing. Told to those who are connected at that moment, never kept for later.
 //!
 //! Presence goes to those who subscribed to it, chat states to the other side of the chat.
 
@@ -12,7 +12,7 @@ use crate::account::{AccountId, DeviceAddress, Form};
 use crate::stanza::{attr, attr_is, first_child, jid_attr};
 use crate::world::World;
 
-/// What somebody does in a chat.
+/// Somebody's activity in a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChatState {
@@ -21,7 +21,7 @@ pub enum ChatState {
     Paused,
 }
 
-/// What a person sees of somebody else.
+/// Another person's presence, as a person sees it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Seen {
     pub number: String,
@@ -38,7 +38,7 @@ pub struct Seen {
 pub(crate) struct Presence {
     available: HashSet<DeviceAddress>,
     last_seen: HashMap<AccountId, u64>,
-    /// Who wants to know about whom, and how they named them.
+    /// The subscriptions: who wants to know about whom, and by which name.
     subscriptions: HashMap<(DeviceAddress, AccountId), Jid>,
     /// What one did in the chat with the other.
     chats: HashMap<(AccountId, AccountId), Vec<ChatState>>,

@@ -1,4 +1,4 @@
-//! What people see of an account: its picture, on the media host, and what it says of itself. Groups have pictures too.
+//! Profiles: an account's picture, on the media host, and its "about" text. Groups have pictures too.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -36,7 +36,7 @@ impl Picture {
     }
 }
 
-/// What others see of an account.
+/// An account's profile, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProfileInfo {
     pub name: String,

@@ -1,4 +1,4 @@
-//! What the server owes one device: stanzas in order, each kept until the device acknowledges it.
+//! The server's queue for one device: stanzas in order, each kept until the device acknowledges it.
 //!
 //! A stanza that was sent but not acknowledged is sent again at the next login, in its old place. A message that a
 //! retry receipt asked for again has the id of the first: an ack is for one stanza, the oldest of its class and id;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use wacore_binary::Node;
 
-/// What kind of stanza it is.
+/// The kind of a stanza.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
@@ -82,7 +82,7 @@ impl Queue {
         self.unsent = 0;
     }
 
-    /// What this connection has not been sent; afterwards it counts as sent.
+    /// Takes the stanzas that this connection has not been sent; afterwards they count as sent.
     pub(crate) fn take_unsent(&mut self) -> Vec<Node> {
         let from = std::mem::replace(&mut self.unsent, self.next);
         let unsent = self.items.range_mut(from..).map(|(_, item)| {

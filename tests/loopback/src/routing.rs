@@ -1,6 +1,7 @@
 //! From sender to receiver: messages split into one stanza a device, receipts, acks.
 //!
-//! Whoever is addressed by one name sees the sender under the same kind of name, with the other beside it.
+//! A receiver who is addressed by one kind of name sees the sender under the same kind, with the other name beside
+//! it.
 
 use std::time::Instant;
 
@@ -23,7 +24,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) id: &'a str,
     pub(crate) kind: &'a str,
     pub(crate) category: Option<&'a str>,
-    /// What the message does to another, if it does.
+    /// The effect of the message on another one, if it has one.
     pub(crate) edit: Option<&'a str>,
     pub(crate) device_identity: Option<&'a Node>,
     pub(crate) meta: Option<Node>,
@@ -202,7 +203,7 @@ impl World {
         // Where many are: the chat, and how people are named there.
         let group = self.groups.find(&to).map(|group| self.groups.get(group).form);
         let many = group.or(to.is_status_broadcast().then_some(statuses::FORM)).map(|form| (to.clone(), form));
-        // What came by a broadcast list is its sender's alone.
+        // A message that came by a broadcast list is its sender's alone.
         let is_of_list = to.server == Server::Broadcast;
         let author = if many.is_some() || is_of_list { jid_attr(stanza, "participant") } else { None };
         let to = author.unwrap_or(to);
@@ -224,8 +225,8 @@ impl World {
         }
     }
 
-    /// Whom a receipt reaches: one that names no device (Baileys says of a chat, not of a device, that it was read) is for
-    /// all of the account.
+    /// The devices that a receipt reaches: one that names no device (Baileys reports a chat as read, not a device's
+    /// message) is for all of the account.
     pub(crate) fn receivers(&self, named: DeviceAddress) -> Vec<DeviceAddress> {
         if named.device != 0 {
             return vec![named];
@@ -320,7 +321,7 @@ pub(crate) fn enc_nodes(stanza: &Node) -> impl Iterator<Item = &Node> {
     stanza.get_children_by_tag("enc")
 }
 
-/// Who gets which ciphertext: the entries of `<participants>`, and a top-level `<enc>` for `to` itself.
+/// The receivers with their ciphertexts: the entries of `<participants>`, and a top-level `<enc>` for `to` itself.
 pub(crate) fn targets<'a>(stanza: &'a Node, to: &Jid) -> Vec<(Jid, &'a Node)> {
     let participants = child(stanza, "participants").and_then(Node::children).unwrap_or_default();
     let mut targets: Vec<(Jid, &Node)> = participants

@@ -1,4 +1,4 @@
-//! What a customer or a phone's owner can say: every kind of message, in a form that tests read and JSON carries.
+//! The messages that a customer or a phone's owner can write: every kind, in a form that tests read and JSON carries.
 //!
 //! In JSON `kind` says which, `data` is a file in base64: `{"kind": "image", "data": "…", "caption": "Margherita"}`.
 //! A message is named by its id: that of the poll voted on, of the message reacted to, edited, revoked or quoted.

@@ -1,7 +1,7 @@
 //! The shell around the world: the lock, the wires to the connections, the tasks.
 //!
-//! Whoever changes the world does it through [`Shared::with`], which carries out the effects before it lets go of
-//! the lock: two changes never mix their stanzas on a wire.
+//! All changes of the world go through [`Shared::with`], which carries out the effects before it lets go of the lock:
+//! two changes never mix their stanzas on a wire.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

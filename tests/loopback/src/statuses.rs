@@ -90,7 +90,7 @@ impl World {
     }
 }
 
-/// Whom a status is for: people, or devices of theirs.
+/// The audience of a status: people, or devices of theirs.
 fn named(stanza: &Node) -> Vec<Jid> {
     let participants = child(stanza, "participants").and_then(Node::children).unwrap_or_default();
     participants.iter().filter(|entry| entry.tag == "to").filter_map(|entry| jid_attr(entry, "jid")).collect()

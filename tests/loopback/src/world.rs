@@ -26,7 +26,7 @@ use crate::presence::Presence;
 use crate::queue::Class;
 use crate::stanza::{attr, failure, leaf, stream_error, stream_removed, stream_replaced};
 
-/// What a client is told to route its next connection by; opaque to it.
+/// The route of a client's next connection; opaque to the client.
 const EDGE_ROUTING_INFO: [u8; 4] = [8, 8, 8, 13];
 
 /// One connection, never reused.
@@ -56,7 +56,7 @@ pub(crate) enum Ending {
     Graceful,
 }
 
-/// What a network sends that has lost its mind.
+/// The nonsense that a broken network sends.
 #[derive(Debug, Clone)]
 pub enum Babble {
     /// A stanza that it would never send.
@@ -299,7 +299,7 @@ impl World {
         }
     }
 
-    /// Whose connection it is, when that is known.
+    /// The account of a connection, when it is known.
     pub(crate) fn account_of(&self, conn: ConnId) -> Option<AccountId> {
         match self.sessions.get(&conn)? {
             Session::Registering(registration) => registration.account(),

@@ -27,7 +27,7 @@ pub(super) struct Adopted {
     account_key: String,
     account_signature: String,
     device_signature: String,
-    /// What it has sent: lower counters are used.
+    /// The counters that it has sent: lower ones are used.
     #[serde(default)]
     sent: Vec<Sent>,
 }

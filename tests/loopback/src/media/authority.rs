@@ -11,7 +11,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 pub(crate) struct Authority {
     /// Its certificate: who trusts it trusts the host.
     pub(crate) pem: String,
-    /// What the host shows.
+    /// The host's certificate, for its listener.
     pub(crate) server: Arc<ServerConfig>,
 }
 

@@ -66,9 +66,9 @@ pub(crate) struct MediaStore {
     tokens: HashMap<String, DeviceAddress>,
     /// By path, without its query.
     blobs: HashMap<String, Blob>,
-    /// What is not found any more, and phones still have.
+    /// Files that are not found any more, and that phones still have.
     forgotten: HashMap<String, Blob>,
-    /// What arrived of uploads that were cut off, by kind and hash.
+    /// The beginnings of uploads that were cut off, by kind and hash.
     partial: HashMap<(String, String), Bytes>,
     /// Signs paths.
     secret: [u8; 16],
