@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{tenant::TenantRecord, vault::VaultError};
 
-/// How old what is said of all tenants may be.
+/// How old the cached records may be.
 const DIRECTORY_AGE: Duration = Duration::from_secs(30);
 
 /// The last look, and the turn for the next.

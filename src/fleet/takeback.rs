@@ -310,7 +310,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Of all that are there, it is this process that should own the tenant.
+    /// Whether this process, of all that are there, should own the tenant.
     pub(super) fn should_own(&self, tenant: &TenantId) -> bool {
         let correspondents = self.correspondents();
         let staying = correspondents.iter().filter(|(_, is_draining)| !is_draining).map(|(id, _)| id);

@@ -22,7 +22,7 @@ use crate::{
     store::{Batch, OwnAccount, Store, StoreError, key, parse_setting, space},
 };
 
-/// Where it is written which events belong to which former account.
+/// The setting that names each former account's events.
 const CLOSED: &str = "events/closed";
 
 /// Whether the conversations of a former account are kept or deleted.

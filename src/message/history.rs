@@ -179,7 +179,7 @@ pub async fn messages(log: &Log, query: &MessageQuery) -> Result<Vec<HistoryEntr
     Ok(found)
 }
 
-/// How long whoever reads a stream may take for one message.
+/// How long a reader of a stream may take for one message.
 const STALLED: Duration = Duration::from_secs(60);
 
 /// In the query's order, one at a time, as fast as they are taken. `None` is the end: a stream that ends without it has broken off.
@@ -224,7 +224,7 @@ pub struct Sends {
     pub day: u32,
 }
 
-/// As far as the log goes back.
+/// Counts sends, as far as the log goes back.
 pub async fn sends(log: &Log, now: Timestamp) -> Result<Sends, StoreError> {
     const MINUTE: u64 = 60_000;
     let now = u64::try_from(now.as_millisecond()).unwrap_or(0);

@@ -132,7 +132,7 @@ impl Delivery {
         steps.filter(move |step| later != Self::Failed && self < *step && *step < later)
     }
 
-    /// As events and problems say it.
+    /// The word in events and problems.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",

@@ -93,7 +93,7 @@ fn place(message: &Message) -> (String, Option<String>) {
 }
 
 impl BackfilledMessage {
-    /// Where it stands between the events.
+    /// Its place between the events.
     pub fn event(&self) -> EventId {
         const TIME: i64 = (1 << 48) - 1;
         let time = self.message.timestamp.saturating_mul(1000).clamp(0, TIME).unsigned_abs();

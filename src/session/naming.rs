@@ -66,7 +66,8 @@ fn addressed(text: &str, user: &str, server: &str) -> Option<Jid> {
     fits.then_some(jid)
 }
 
-/// Of other servers (bots, hosted devices, other messengers, lists that the phone keeps) WhatsApp would confirm a message that nobody gets.
+/// Whether messages to this jid reach somebody. For other servers (bots, hosted devices, other messengers, lists that
+/// the phone keeps) WhatsApp would confirm a message that nobody gets.
 fn takes_messages(jid: &Jid) -> bool {
     match jid.server {
         Server::Pn => jid.user != WHATSAPP,

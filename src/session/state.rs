@@ -42,7 +42,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Of a session of which nothing else is known: not paired.
+    /// Makes the status of an unpaired session of which nothing else is known.
     pub fn new(state: State, reason: String, since: Timestamp) -> Self {
         Self {
             state,

@@ -49,7 +49,7 @@ impl PublishedStates {
     }
 }
 
-/// Where a tenant begins that nothing was ever told of.
+/// The last published state; a tenant without one begins as stopped.
 fn last(states: &[StatePoint]) -> State {
     states.last().map_or(State::Stopped, |point| point.state)
 }

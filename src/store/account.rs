@@ -10,19 +10,19 @@ use whatsapp_rust::wacore::store::Device;
 use super::{Batch, StoreError, key, parse_setting, records, space, turn::StoreTurn};
 use crate::journal::{Change, Record};
 
-/// Where it is written which account the tenant is.
+/// The setting that names the tenant's account.
 pub(super) const OWN_ACCOUNT: &str = "session/account";
 
-/// Where it is written that the owner allows another account, once. Gone with the next pairing, whoever's it is.
+/// The setting by which the owner allows another account, once. Gone with the next pairing, of any account.
 pub const ACCOUNT_CHANGE: &str = "session/account/change";
 
-/// Where it is written that the tenant was an account, and became nobody's.
+/// The setting that says that the tenant was an account, and became nobody's.
 const DISOWNED: &str = "session/account/disowned";
 
-/// Where it is written that the owner wants the session to stay away.
+/// The setting by which the owner keeps the session away.
 pub const STOPPED: &str = "session/stopped";
 
-/// Where it is written that a pairing has begun and is not over (`session::pairing_mark`).
+/// The setting that says that a pairing has begun and is not over (`session::pairing::mark`).
 pub const PAIRING: &str = "session/pairing";
 
 /// An account at WhatsApp.

@@ -298,7 +298,7 @@ impl Arrivals {
         unkept.collect()
     }
 
-    /// Where a message is by now.
+    /// The stage that a message has reached.
     pub(super) fn progress(&self, traveller: &Traveller) -> ArrivalProgress {
         let mut table = self.table();
         table.drop_answered();

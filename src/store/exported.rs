@@ -24,13 +24,13 @@ pub struct Exported {
 }
 
 impl Exported {
-    /// Of a hydrated state.
+    /// Reads the mark of a hydrated state.
     pub fn of(state: &[Record]) -> Result<Option<Self>, StoreError> {
         let mark = state.iter().find(|record| record.space == space::EXPORTED && record.key == key::only());
         mark.map(|mark| Self::parse(&mark.value)).transpose()
     }
 
-    /// Of an open tenant.
+    /// Reads the mark of an open tenant.
     pub async fn read(store: &Store) -> Result<Option<Self>, StoreError> {
         store.get(space::EXPORTED, &key::only()).await?.map(|mark| Self::parse(&mark)).transpose()
     }

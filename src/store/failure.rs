@@ -46,7 +46,7 @@ impl CopyFailureKind {
         }
     }
 
-    /// As logs and metrics name it.
+    /// The name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Damaged => "damaged",

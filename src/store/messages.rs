@@ -127,7 +127,7 @@ pub struct InboundPlace {
     pub id: String,
 }
 
-/// Where a message belongs, and the record that there is of it.
+/// A message's conversation, and the record that there is of it.
 pub struct Filed {
     /// Canonical jids.
     pub chat: String,
@@ -151,7 +151,7 @@ impl Store {
         .await
     }
 
-    /// Where messages belong, in the order given.
+    /// Files messages under their conversations, in the order given.
     pub async fn filed(&self, places: Vec<InboundPlace>) -> std::result::Result<Vec<Filed>, StoreError> {
         self.read(move |turn| places.iter().map(|place| turn.filed(place)).collect()).await
     }

@@ -155,7 +155,7 @@ impl Batch {
         self.changes.push(Change { space, key: key.into(), value: None });
     }
 
-    /// Of the values that are put into a space.
+    /// The bytes of the values that this batch puts into a space.
     pub fn bytes_of(&self, space: Space) -> usize {
         let put = self.changes.iter().filter(|change| change.space == space);
         put.filter_map(|change| change.value.as_ref()).map(Bytes::len).sum()

@@ -42,7 +42,7 @@ struct PageDigests {
 pub(super) struct Failed;
 
 impl Pages {
-    /// Of a file that is not made yet.
+    /// Begins with a file that is not made yet.
     pub(super) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(PageDigests { seed, identity: None, digests: Vec::new(), failure: None })))
     }

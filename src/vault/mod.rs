@@ -82,7 +82,7 @@ pub enum DocumentKind {
 }
 
 impl DocumentKind {
-    /// As both homes write it.
+    /// The word that both homes write.
     fn as_str(self) -> &'static str {
         match self {
             Self::Takeover => "takeover",

@@ -60,7 +60,7 @@ impl<'a> Backwards<'a> {
         Ok(self.entries.pop_front())
     }
 
-    /// Of an own message nothing has been told: it waits in the outbox, or it was written on the phone.
+    /// Completes own messages without a status: each waits in the outbox, or was written on the phone.
     async fn tell_what_waits(&mut self) -> Result<(), StoreError> {
         let log = self.log;
         let is_untold = |entry: &&mut HistoryEntry| entry.message.from_me && !entry.past && entry.status.is_none();

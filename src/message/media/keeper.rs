@@ -70,7 +70,7 @@ impl Keeper {
         Self { store, prefix, quota, counted, making_room, reserve, spool, links, settings }
     }
 
-    /// Of the disk of the folder; `None`: they are kept in a cloud.
+    /// The reserve of the folder's disk; `None`: files are kept in a cloud.
     pub fn reserve(&self) -> Option<&DiskReserve> {
         self.reserve.as_ref()
     }

@@ -48,7 +48,7 @@ impl Quota {
         self.used().entry(tenant.clone()).or_default().kept = bytes;
     }
 
-    /// Of all.
+    /// Bytes that all tenants keep.
     pub fn kept(&self) -> u64 {
         self.used().values().map(|usage| usage.kept).sum()
     }

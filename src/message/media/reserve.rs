@@ -85,7 +85,7 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// Of the disk with the least room.
+    /// The space on the disk that has the least.
     pub fn space(&self) -> DiskSpace {
         let vital = self.vital.iter().map(DiskReserve::space);
         let files = self.files.iter().map(|disk| disk.space().min(DiskSpace::Low));

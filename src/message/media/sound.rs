@@ -5,7 +5,7 @@ use super::Spooled;
 /// More than the largest page.
 const TAIL: usize = 66_000;
 
-/// Of Opus, whatever the recording had.
+/// The sample rate of Opus, whatever the recording had.
 const RATE: u64 = 48_000;
 
 /// Seconds, rounded up; `None`: it is no Opus in Ogg.

@@ -49,7 +49,7 @@ impl Sweeper {
         }
     }
 
-    /// How many were removed. What fails of one tenant holds up no other.
+    /// Removes old files, and returns how many. A tenant that fails holds up no other.
     pub async fn pass(&self) -> Result<u64, MediaStoreError> {
         let mut removed = 0;
         for (tenant, place) in self.keeper.tenants().await? {

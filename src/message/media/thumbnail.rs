@@ -9,7 +9,7 @@ use image::{
 
 use super::Spooled;
 
-/// Of a decoded picture: 40 megapixels of three bytes.
+/// Bytes of a decoded picture: 40 megapixels of three bytes.
 const MAX_DECODED: u64 = 120 * 1024 * 1024;
 
 /// Pixels of a side that no camera has.
@@ -20,7 +20,7 @@ const SIDE: u32 = 96;
 
 const QUALITY: u8 = 60;
 
-/// Of a profile's picture, as WhatsApp's clients send it.
+/// Side and quality of a profile's picture, as WhatsApp's clients send it.
 const PORTRAIT_SIDE: u32 = 640;
 const PORTRAIT_QUALITY: u8 = 85;
 

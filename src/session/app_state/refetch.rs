@@ -41,7 +41,7 @@ const COLLECTIONS: [WAPatchName; 5] = [
 ];
 
 impl SkippedCollections {
-    /// Of a device with a name and without keys.
+    /// Marks all collections as skipped, for a device with a name and without keys.
     pub fn without_keys() -> Self {
         let skipped = Self { lacks_keys: AtomicBool::new(true), ..Self::default() };
         skipped.add_all();
@@ -74,7 +74,8 @@ impl SkippedCollections {
         lock(&self.names)
     }
 
-    /// As long as the connection lasts. What it does not come to is left to the next. `ready`: the client while it is logged in for good.
+    /// Fetches skipped collections for as long as the connection lasts; the rest is left to the next connection.
+    /// `ready`: the client while it is logged in for good.
     pub async fn fetch(&self, client: Arc<Client>, mut ready: watch::Receiver<Option<Arc<Client>>>) -> Infallible {
         if !self.names().is_empty() {
             let is_it = |now: &Option<Arc<Client>>| now.as_ref().is_some_and(|now| Arc::ptr_eq(now, &client));

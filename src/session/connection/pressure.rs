@@ -13,7 +13,7 @@ use crate::session::Inner;
 /// How long reading may pause without progress before it resumes.
 const CROWDED_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// As long as the connection lasts.
+/// Pauses and resumes the reading, for as long as the connection lasts.
 pub(in crate::session) async fn ease(session: Arc<Inner>) -> Infallible {
     let arrivals = session.store.arrivals();
     loop {

@@ -82,7 +82,7 @@ pub async fn eager(session: Arc<Inner>) {
     }
 }
 
-/// Of conversations; what is broadcast to everybody is fetched when somebody looks at it.
+/// The file of a conversation's message. Files of broadcasts are fetched when somebody looks at them.
 fn file_of(event: &Event) -> Option<FileName> {
     let (EventBody::Received { message } | EventBody::Sent { message }) = &event.body else { return None };
     let broadcast = message.chat.ends_with("@broadcast") || message.chat.ends_with("@newsletter");

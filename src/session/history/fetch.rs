@@ -37,7 +37,7 @@ const MAX_INFLATED: usize = 16 * 1024 * 1024;
 /// Answers that wait to be read.
 const ANSWERS: usize = 2;
 
-/// How long who comes too soon should wait.
+/// How long a caller that comes too soon should wait.
 const BUSY_PHONE_WAIT: Duration = Duration::from_secs(5);
 
 /// Why there is no past.
@@ -89,7 +89,7 @@ pub(in crate::session) struct PhoneRequests {
 }
 
 impl PhoneRequests {
-    /// Of the library's dispatch, which must not be held up.
+    /// Notes a history that came. Runs inside the library's dispatch, and so does not wait.
     pub fn heard(&self, sync: &LazyHistorySync) {
         if sync.sync_type() != HistorySyncType::ON_DEMAND as i32 {
             return;

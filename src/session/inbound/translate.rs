@@ -33,7 +33,8 @@ const MAX_BODY: usize = 512 * 1024;
 /// ([`crate::session::inbound::message_secrets`]), and that it was here.
 const MAX_UNSEEN: usize = 4 * 1024;
 
-/// Of a message that is larger than what is kept of it: what its file is fetched by, or what is shown of it; and its secrets.
+/// The part of a message that is kept where the whole is too large: the reference to its file, or its shown text; and
+/// its secrets.
 fn kept(message: &wa::Message, shown: &Message, most: usize) -> Bytes {
     let mut kept = reference::only(message)
         .unwrap_or_else(|| wa::Message { conversation: Some(shown.content.text().to_owned()), ..Default::default() });

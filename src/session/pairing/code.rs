@@ -84,7 +84,7 @@ impl From<PairError> for CodeRequestError {
     }
 }
 
-/// Why nothing comes of a code that was given, or of a scan, in words; `None`: the event does not say that.
+/// Why a typed code or a scan failed, in words; `None`: the event does not say that.
 pub fn pairing_error(event: &Event) -> Option<String> {
     Some(match event {
         Event::PairingCodeError(error) => match &error.rejection {

@@ -181,7 +181,7 @@ impl Inner {
     }
 }
 
-/// Of a number, enough for its owner; logs and reasons have no more.
+/// The last digits of a number: enough for its owner; logs and reasons show no more.
 fn hint(number: &str) -> String {
     let digits = number.len().saturating_sub(4);
     format!("…{}", number.get(digits..).unwrap_or_default())

@@ -333,7 +333,7 @@ fn text(node: &NodeRef<'_>) -> Option<String> {
 }
 
 impl Modes {
-    /// Of the groups right in a node, or in a list in it.
+    /// Reads the modes of the groups right in a node, or in a list in it.
     pub(in crate::session) fn read(node: &NodeRef<'_>) -> Self {
         let mut modes = Modes::default();
         let several = node.get_optional_child("groups");

@@ -144,7 +144,7 @@ impl Presences {
         self.show(&source.chat.to_non_ad_string(), shown)
     }
 
-    /// Of chats that nobody asked for nothing is kept: they may be thousands.
+    /// Notes a presence in a followed chat. Keeps nothing of other chats: they may be thousands.
     fn show(&self, named: &str, mut new: MemberPresence) -> Option<String> {
         const MEMBERS: usize = 1024;
         let mut followed = self.followed();

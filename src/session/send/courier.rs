@@ -383,7 +383,7 @@ impl Courier {
         self.wait(chat, wait);
     }
 
-    /// Of all that are not being sent: which, and in how long.
+    /// The first to expire of all messages that are not being sent, and how long it has.
     fn first_to_expire(&self) -> Option<(WaitingMessage, Duration)> {
         let first = self.session.outbox.first_to_expire(|waiting| self.sending.contains(&waiting.id))?;
         let left = first.expires_at_ms.saturating_sub(self.session.outbox.certain_ms());

@@ -52,7 +52,7 @@ enum Suspicion {
 }
 
 thread_local! {
-    /// Of this thread's file, since the last look. SQLite tells it to whoever asks for something.
+    /// The suspicion against this thread's file since the last look: SQLite reports it with any request.
     static SUSPICION: Cell<Suspicion> = const { Cell::new(Suspicion::None) };
 }
 

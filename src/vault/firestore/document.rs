@@ -20,7 +20,7 @@ use crate::tenant::TenantRecord;
 
 pub(super) type Fields = HashMap<String, Value>;
 
-/// Of an order's document: which change of the order it shows.
+/// The field of an order's document that says which change of the order it shows.
 pub(super) const REVISION: &str = "revision";
 
 // --- to Firestore

@@ -146,7 +146,7 @@ impl Firestore {
         }
     }
 
-    /// That the document is the one that is there now, if that is the one that is meant.
+    /// The condition that the document stays as it is now, if it is the one that is meant.
     async fn as_it_is(&self, tenant: &TenantId, seq: Seq, digest: Digest) -> Result<ConditionType, Uncommitted> {
         let found = self.get(&journal_path(tenant, seq)).await?.ok_or(Uncommitted::Gap)?;
         let updated = found.updated();
