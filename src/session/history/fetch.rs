@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tracing::{debug, warn};
-use whatsapp_rust::{Client, Jid, types::events::LazyHistorySync, waproto::whatsapp::message::HistorySyncType};
+use whatsapp_rust::{Client, Jid, types::events::LazyHistorySync};
 
 use super::parse;
 use crate::{
@@ -89,11 +89,8 @@ pub(in crate::session) struct PhoneRequests {
 }
 
 impl PhoneRequests {
-    /// Notes a history that came. Runs inside the library's dispatch, and so does not wait.
+    /// Notes a history of the kind that is asked for. Runs inside the library's dispatch, and so does not wait.
     pub fn heard(&self, sync: &LazyHistorySync) {
-        if sync.sync_type() != HistorySyncType::ON_DEMAND as i32 {
-            return;
-        }
         let Some(waiting) = self.waiting().clone() else {
             debug!("the phone answers what nobody waits for any more");
             return;
