@@ -59,7 +59,7 @@ use crate::{
     import::UnsearchableRecords,
     journal::{Damage, Journal, Loss, OpenError},
     message::{
-        Event, EventId, Message, SendRequest,
+        Acceptance, Event, EventId, SendRequest,
         media::{FileName, MessageLookup, Sweeper},
     },
     session::{
@@ -326,7 +326,7 @@ impl Fleet {
         tenant: &TenantId,
         request: &SendRequest,
         key: Option<&str>,
-    ) -> Result<Result<Message, AcceptError>, FleetError> {
+    ) -> Result<Result<Acceptance, AcceptError>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
@@ -341,7 +341,7 @@ impl Fleet {
         request: &SendRequest,
         source: FileSource,
         key: Option<&str>,
-    ) -> Result<Result<Message, AcceptError>, FleetError> {
+    ) -> Result<Result<Acceptance, AcceptError>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }

@@ -42,7 +42,9 @@ pub use self::{
     group::{Group, GroupChange, GroupSetting, GroupSettings, Member, Move, Rank},
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, BacklogSize, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, WaitingMessage},
+    outbox::{
+        Acceptance, Accepted, BacklogSize, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, WaitingMessage,
+    },
     segments::SegmentCache,
 };
 

@@ -117,6 +117,16 @@ pub struct Unsettled {
     pub attempts: u32,
 }
 
+/// What a consumer is answered that wants something sent.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    pub message: Message,
+    /// How far it has come. A repeat is told of the first.
+    pub delivery: Delivery,
+    /// Why it is not sent any more.
+    pub failure: Option<Failure>,
+}
+
 /// A message that was accepted.
 #[derive(Debug, Clone)]
 pub struct Accepted {
@@ -126,6 +136,8 @@ pub struct Accepted {
     /// As [`Unsettled::account`].
     pub account: String,
     pub delivery: Delivery,
+    /// As [`Acceptance::failure`].
+    pub failure: Option<Failure>,
     pub body: Bytes,
     /// As [`Outgoing::audience`].
     pub audience: Vec<String>,
@@ -220,24 +232,29 @@ impl Outbox {
     }
 
     /// Returns when the message is durable; it is sent from then on without anybody's help. A repeat is answered when the first is
-    /// durable, with the first message. Takes as long as the vault takes: run it in a task of its own, which nobody drops between
+    /// durable, with what has become of it. Takes as long as the vault takes: run it in a task of its own, which nobody drops between
     /// the write and its publication.
-    pub async fn accept(&self, outgoing: Outgoing) -> Result<Message, OutboxError> {
-        let change = {
+    pub async fn accept(&self, outgoing: Outgoing) -> Result<Acceptance, OutboxError> {
+        let (change, delivery, failure) = {
             let _writing = self.writing.lock().await;
             match self.record(&outgoing.message.id).await? {
                 Some(known) if known.body_digest == outgoing.digest => {
                     // What does not wait any more was durable before it was sent.
-                    self.backlog().get(&outgoing.message.id).map_or(ChangeNo::ZERO, |waiting| waiting.change)
+                    let waiting = self.backlog().get(&outgoing.message.id).map(|waiting| waiting.change);
+                    (waiting.unwrap_or(ChangeNo::ZERO), decode(known.state()), failure_of(&known))
                 }
                 Some(_) => return Err(OutboxError::KeyReused),
                 None if !self.has_room(outgoing.body.len()) => return Err(OutboxError::Full),
-                None => self.write(BotDecision { messages: vec![outgoing.clone()], ..BotDecision::default() }).await?,
+                None => {
+                    let messages = vec![outgoing.clone()];
+                    let change = self.write(BotDecision { messages, ..BotDecision::default() }).await?;
+                    (change, Delivery::Accepted, None)
+                }
             }
         };
         let _wait = self.note_wait();
         self.log.wait_and_publish(change).await.map_err(OutboxError::Unconfirmed)?;
-        Ok(outgoing.message)
+        Ok(Acceptance { message: outgoing.message, delivery, failure })
     }
 
     /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
@@ -700,6 +717,7 @@ impl Outbox {
                 (_, sent) => Some(sent),
             },
             delivery: decode(record.state()),
+            failure: failure_of(&record),
             account: record.account,
             digest: record.body_digest,
             chat: record.chat,
@@ -761,6 +779,8 @@ fn remnant(record: OutboxRecord, conversations: FormerConversations) -> OutboxRe
             id: record.id,
             body_digest: record.body_digest,
             state: record.state,
+            failure: record.failure,
+            failure_code: record.failure_code,
             accepted_at_ms: record.accepted_at_ms,
             ..OutboxRecord::default()
         },

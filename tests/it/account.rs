@@ -400,5 +400,19 @@ async fn a_deleted_session_is_nobodys() {
     make_anew().await;
     scene.is_linked_to(&scene.own()).await;
     assert_eq!(scene.said().await, [ORDER]);
+    // A message that waited when the session was deleted is not sent in its next life, and a client that repeats it learns that.
+    let send = async || {
+        let body = json!({
+            "session": "trattoria", "chatId": format!("{}@c.us", scene.customer()), "text": "slowly ".repeat(60),
+            "id": "3EB0ABCDEF0123456789AB", "humanize": true,
+        });
+        let sent = dashboard.post("/api/sendText", body).await.unwrap();
+        assert_eq!(sent.status, 201, "{}", sent.body);
+        (sent.body["ackName"].clone(), sent.body["failure"].clone())
+    };
+    assert_eq!(send().await, (json!("PENDING"), Value::Null));
+    make_anew().await;
+    scene.is_linked_to(&scene.own()).await;
+    assert_eq!(send().await, (json!("ERROR"), json!({ "reason": "other_account" })));
     scene.end().await;
 }
