@@ -398,6 +398,17 @@ async fn a_clock_that_goes_back_does_not_reorder_what_waits() {
     assert_eq!(ids(&self::outbox(&last).await.0), ["a", "b", "c"]);
 }
 
+/// A page of the backlog ends where it has enough bytes, also when there are more records.
+#[tokio::test]
+async fn a_backlog_of_large_messages_is_read_whole() {
+    let world = World::new().await;
+    let (outbox, _) = outbox(&world).await;
+    for id in ["a", "b", "c", "d"] {
+        outbox.accept(Outgoing { body: vec![7; 700 * 1024].into(), ..outgoing(id) }).await.unwrap();
+    }
+    assert_eq!(ids(&self::outbox(&world.restored().await).await.0), ["a", "b", "c", "d"]);
+}
+
 #[tokio::test]
 async fn what_has_failed_says_why_and_does_not_wait_any_more() {
     let world = World::new().await;
