@@ -317,14 +317,15 @@ async fn a_vault_that_is_down_holds_no_request() {
     vault.execute_batch("BEGIN IMMEDIATE").unwrap();
     let dashboard = &scene.stage.dashboard;
     let change = "/api/sessions/trattoria/account/change";
-    let asked = async {
-        [
-            timeout(SOON, dashboard.put(change, json!({ "conversations": "keep" }))).await,
-            timeout(SOON, dashboard.delete(change)).await,
-            timeout(SOON, dashboard.post("/api/sessions/trattoria/stop", json!({}))).await,
-        ]
+    let permission = async {
+        let allowed = timeout(SOON, dashboard.put(change, json!({ "conversations": "keep" }))).await;
+        (allowed, timeout(SOON, dashboard.delete(change)).await)
     };
-    let answers = asked.await;
+    let country = dashboard.put("/api/sessions/trattoria", json!({ "config": { "country": "PE" } }));
+    let stop = dashboard.post("/api/sessions/trattoria/stop", json!({}));
+    let ((allowed, forbidden), country, stopped) =
+        tokio::join!(permission, timeout(SOON, country), timeout(SOON, stop));
+    let answers = [allowed, forbidden, country, stopped];
     // Whoever starts what was stopped leaves before the vault has answered.
     let start = format!("http://{}/api/sessions/trattoria/start", scene.stage.setup.address);
     let start = reqwest::Client::new().post(start).header("X-Api-Key", &scene.stage.setup.admin_key).json(&json!({}));
