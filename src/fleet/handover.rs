@@ -99,9 +99,11 @@ impl Handovers {
 pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
     let now = fleet.env.clock.instant();
     let offers: Vec<_> = letter.offers.iter().filter(|tenant| fleet.may_want(tenant)).cloned().collect();
+    // A tenant is better off where it is than where nothing reaches WhatsApp.
+    let may_ask = fleet.has_reached_whatsapp() || !fleet.is_alive(from);
     let asked = {
         let mut book = fleet.handovers.book();
-        if !fleet.is_leaving() && !fleet.is_draining() {
+        if may_ask && !fleet.is_leaving() && !fleet.is_draining() {
             book.joiner.offered(from, offers, now);
         }
         book.joiner.answered(from, &letter.answers, now);

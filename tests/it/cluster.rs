@@ -15,7 +15,10 @@ use serde_json::json;
 use sessiond::demo::{Conversation, Dashboard, Ear, Process, Sent, Written, until};
 use tokio::task::JoinHandle;
 
-use crate::stage::{Home, LIMIT, Other, Stage};
+use crate::{
+    front::Front,
+    stage::{Home, LIMIT, Other, Stage},
+};
 
 /// How long a tenant may be without a session in a debug build, on two cores that do other work as well. The aim is two seconds for the slowest
 /// of a hundred, which only a release build can show.
@@ -203,6 +206,40 @@ async fn a_failed_deploy_costs_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_deploy_costs_nothing_with_firestore() {
     a_failed_deploy(Home::Emulator).await;
+}
+
+/// The new process comes up where nothing reaches WhatsApp. It is not healthy, and the old one's tenants stay where they are, also when that
+/// one is told to stop. When there is a way they change hands as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_that_cannot_reach_whatsapp_takes_nothing() {
+    let mut pair = pair(Home::Embedded, 2).await.unwrap();
+    // It hangs up on everybody, for now.
+    let front = Front::start().await;
+    let whatsapp = pair.stage.network.ws_url();
+    let address = whatsapp.parse::<http::Uri>().unwrap().authority().unwrap().to_string();
+    let endpoint = whatsapp.replace(&address, &front.address.to_string());
+    pair.other.setup = pair.other.setup.clone().set("SESSIOND_WHATSAPP__ENDPOINT", endpoint);
+    let new = pair.other.start().await;
+    let (code, health) = pair.other.health().await;
+    assert_eq!((code, &health["status"]), (503, &json!("whatsapp_unreachable")), "{health}\n{}", pair.other.log());
+    let (_, replaced) = pair.logins().await;
+    pair.old.signal(Signal::TERM).unwrap();
+    let offers = || async { pair.stage.log().contains("giving the tenants to them") };
+    until(LIMIT, "the offer", offers).await.unwrap_or_else(|e| panic!("{e}\n{}", pair.stage.log()));
+    let seen = Instant::now();
+    while seen.elapsed() < Duration::from_secs(2) {
+        for conversation in &pair.conversations {
+            assert!(pair.stage.dashboard.is_connected(&conversation.tenant).await, "{}", pair.other.log());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    front.point_to(address.parse().unwrap());
+    pair.assert_handed_over().await;
+    assert_eq!(pair.logins().await.1, replaced, "WhatsApp saw two logins\n{}", pair.other.log());
+    let well = || async { pair.other.health().await.0 == 200 };
+    until(LIMIT, "the new one to be healthy", well).await.unwrap_or_else(|e| panic!("{e}\n{}", pair.other.log()));
+    pair.assert_promises().await;
+    new.kill().await.unwrap();
 }
 
 /// New up, healthy, SIGTERM to the old.
