@@ -35,6 +35,7 @@ use super::{
 use crate::{
     clock,
     cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
+    crash,
     session::{self, HandOverError, Prepared, Session, State},
     tenant::TenantId,
     vault::{InstanceId, Seq, VaultError},
@@ -181,6 +182,7 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerd
     let Some(slot) = fleet.slot(&ask.tenant) else { return HandoverVerdict::Kept };
     let _opening = slot.opening.lock().await;
     let Some(session) = slot.session() else { return give_again(fleet, by, &ask.tenant).await };
+    crash::point("give");
     let began = Instant::now();
     let handed = session.hand_over().await;
     if matches!(handed, Ok(()) | Err(HandOverError::Unwritten)) {

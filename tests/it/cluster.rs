@@ -337,6 +337,28 @@ async fn a_silent_owner_is_taken_from() {
     new.kill().await.unwrap();
 }
 
+/// A bug in the giving of one tenant: that one is kept, asked for again and given, and neither the others nor the stop wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_while_a_tenant_is_given_costs_it_a_moment() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("LOOPBACK_PANIC", "give:1");
+    let old = stage.start().await;
+    let mut conversations = Vec::new();
+    for n in 0..2 {
+        conversations.push(stage.pair(&format!("tenant-{n}")).await);
+    }
+    let other = stage.other("other", false);
+    let new = other.start().await;
+    assert_eq!(old.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    let pair = Pair { stage, conversations, old: new, other };
+    pair.assert_handed_over().await;
+    let log = pair.stage.log();
+    assert!(log.contains("handing a tenant over crashed"), "{log}");
+    assert_eq!(log.matches("\"handed over\"").count(), 2, "{log}");
+    assert_eq!(pair.logins().await.1, 0, "WhatsApp saw two logins\n{}", pair.other.log());
+    pair.assert_promises().await;
+    pair.old.kill().await.unwrap();
+}
+
 /// Killed while it gives, the old one costs nothing; nor does the new one, killed while it takes.
 async fn a_kill_in_the_middle(kills_old: bool) {
     let mut pair = pair(Home::Embedded, 12).await.unwrap();
