@@ -346,15 +346,16 @@ impl Outbox {
         let mut entries = Vec::with_capacity(messages.len());
         let mut dues: HashMap<String, i64> = HashMap::new();
         for (outgoing, names) in messages.into_iter().zip(&names) {
-            let (order, before) = {
-                let mut backlog = self.backlog();
-                let before = names.iter().filter_map(|name| backlog.last_due(name)).max();
-                (backlog.take_order(now.into()), before)
-            };
-            // What goes before it is said first.
-            let due = dues.entry(names[0].clone()).or_insert_with(|| before.unwrap_or_default());
-            let record = self.entry(&outgoing, order, *due);
-            *due = record.due_at_ms.max(*due);
+            let order = self.backlog().take_order(now.into());
+            // What goes before it is said first. Only what takes its time looks for that through all that waits in the chat.
+            let due = outgoing.manner.map(|_| {
+                let before = || names.iter().filter_map(|name| self.backlog().last_due(name)).max().unwrap_or_default();
+                dues.entry(names[0].clone()).or_insert_with(before)
+            });
+            let record = self.entry(&outgoing, order, due.as_deref().copied().unwrap_or_default());
+            if let Some(due) = due {
+                *due = record.due_at_ms.max(*due);
+            }
             batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
             events.push(EventBody::Sent { message: outgoing.message });
             entries.push((order, record));
