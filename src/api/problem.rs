@@ -449,11 +449,12 @@ impl From<AcceptError> for Problem {
                 "A message of this id is there already",
                 "somebody else wrote it, or the owner on the phone: leave `id` out, or make a new one",
             ),
-            AcceptError::OtherAccount { id, delivery } => {
+            AcceptError::OtherAccount { id, delivery, failure } => {
+                let why = failure.map(|failure| format!(" ({failure})")).unwrap_or_default();
                 let mut problem = Self::conflict(
                     "other_account",
                     "The message was accepted for the account that was paired before",
-                    format!("it is `{}`, and is not sent again from another number", delivery.as_str()),
+                    format!("it is `{}`{why}, and is not sent again from another number", delivery.as_str()),
                 );
                 problem.message_id = Some(Box::new(id));
                 problem

@@ -35,6 +35,7 @@ use super::{
 use crate::{
     clock,
     cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
+    crash,
     session::{self, HandOverError, Prepared, Session, State},
     tenant::TenantId,
     vault::{InstanceId, Seq, VaultError},
@@ -99,9 +100,11 @@ impl Handovers {
 pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
     let now = fleet.env.clock.instant();
     let offers: Vec<_> = letter.offers.iter().filter(|tenant| fleet.may_want(tenant)).cloned().collect();
+    // A tenant is better off where it is than where nothing reaches WhatsApp.
+    let may_ask = fleet.has_reached_whatsapp() || !fleet.is_alive(from);
     let asked = {
         let mut book = fleet.handovers.book();
-        if !fleet.is_leaving() && !fleet.is_draining() {
+        if may_ask && !fleet.is_leaving() && !fleet.is_draining() {
             book.joiner.offered(from, offers, now);
         }
         book.joiner.answered(from, &letter.answers, now);
@@ -179,6 +182,7 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerd
     let Some(slot) = fleet.slot(&ask.tenant) else { return HandoverVerdict::Kept };
     let _opening = slot.opening.lock().await;
     let Some(session) = slot.session() else { return give_again(fleet, by, &ask.tenant).await };
+    crash::point("give");
     let began = Instant::now();
     let handed = session.hand_over().await;
     if matches!(handed, Ok(()) | Err(HandOverError::Unwritten)) {

@@ -19,6 +19,7 @@ mod slot;
 mod standing;
 mod start_import;
 mod takeback;
+mod whatsapp_reach;
 mod work_folder;
 
 use std::{
@@ -45,6 +46,7 @@ use self::{
     incidents::Incidents,
     records::RecordCache,
     slot::{OpenFailure, OpenFailureKind, Slot},
+    whatsapp_reach::WhatsAppReach,
 };
 pub use self::{
     move_in::MoveInError,
@@ -59,7 +61,7 @@ use crate::{
     import::UnsearchableRecords,
     journal::{Damage, Journal, Loss, OpenError},
     message::{
-        Event, EventId, Message, SendRequest,
+        Acceptance, Event, EventId, SendRequest,
         media::{FileName, MessageLookup, Sweeper},
     },
     session::{
@@ -92,6 +94,7 @@ pub struct Fleet {
     incidents: Incidents,
     peers: Peers,
     handovers: Handovers,
+    whatsapp: WhatsAppReach,
     /// Since when the vault does not take this instance's record, as far as was tried.
     unannounced_since: Mutex<Option<clock::Instant>>,
     /// Tenants that are opened anew at the same time.
@@ -198,6 +201,7 @@ impl Fleet {
             incidents: Incidents::default(),
             peers,
             handovers: Handovers::default(),
+            whatsapp: WhatsAppReach::default(),
             unannounced_since: Mutex::new(None),
             reviving,
             unsearchable: Arc::default(),
@@ -327,7 +331,7 @@ impl Fleet {
         tenant: &TenantId,
         request: &SendRequest,
         key: Option<&str>,
-    ) -> Result<Result<Message, AcceptError>, FleetError> {
+    ) -> Result<Result<Acceptance, AcceptError>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
@@ -342,7 +346,7 @@ impl Fleet {
         request: &SendRequest,
         source: FileSource,
         key: Option<&str>,
-    ) -> Result<Result<Message, AcceptError>, FleetError> {
+    ) -> Result<Result<Acceptance, AcceptError>, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }

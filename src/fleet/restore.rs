@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Fleet, directory::RetryPause, letters, takeback};
+use super::{Fleet, directory::RetryPause, letters, takeback, whatsapp_reach};
 use crate::{
     crash,
     session::{self, State},
@@ -131,10 +131,17 @@ impl Fleet {
             false => {
                 letters::knock(self, deadline).await;
                 self.answer_letters();
+                let looking = whatsapp_reach::look(self.clone());
+                self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(looking));
             }
         }
+        let restoring = async {
+            let summary = self.restore_own(began, deadline).await;
+            self.await_first_reach(deadline).await;
+            summary
+        };
         tokio::select! {
-            summary = self.restore_own(began, deadline) => summary,
+            summary = restoring => summary,
             never = takeback::keep_announcing(self) => match never {},
         }
     }

@@ -86,7 +86,7 @@ impl Scribe {
             })
             .collect();
         let document = documents.last().map(JournalDocument::digest);
-        let after = Head { last, digest: digest(&documents), document, epoch: head.epoch };
+        let after = Head { last, digest: digest_of_entry(&documents, document), document, epoch: head.epoch };
         Frozen { documents, before: head.document, decision: cut.decision.clone(), after }
     }
 
@@ -103,8 +103,12 @@ fn pieces(plain: &[u8], max_payload: usize) -> Vec<&[u8]> {
     }
 }
 
-fn digest(documents: &[JournalDocument]) -> Digest {
-    Digest::of(documents.iter().map(|document| &*document.payload))
+/// `last`: of its last document. An entry of one document has the digest of that one.
+fn digest_of_entry(documents: &[JournalDocument], last: Option<Digest>) -> Digest {
+    match (documents, last) {
+        ([_], Some(last)) => last,
+        _ => Digest::of(documents.iter().map(|document| &*document.payload)),
+    }
 }
 
 /// Follows a chain from a known point on, verifies it and carries it out.
@@ -148,8 +152,9 @@ impl Follower {
         if seq != self.head.last.next() {
             return Err(Damage::MissingEntry(self.head.last.next()));
         }
+        let digest = document.digest();
         self.head.last = seq;
-        self.head.document = Some(document.digest());
+        self.head.document = Some(digest);
         self.latest = self.latest.max(document.at);
         match document.kind {
             DocumentKind::Part => self.open.push(document),
@@ -162,7 +167,7 @@ impl Follower {
                 self.open.clear();
                 let place = self.head.place(Kind::Takeover, seq, 0, 1, seq);
                 self.unseal(Document::Takeover(seq), &place, &document.payload)?;
-                self.head = Head { digest: document.digest(), epoch: seq, ..self.head };
+                self.head = Head { digest, epoch: seq, ..self.head };
                 self.tail.grow(&[document]);
             }
         }
@@ -197,7 +202,7 @@ impl Follower {
         if decides {
             self.guards.extend(documents.last().map(guard));
         }
-        self.head.digest = digest(&documents);
+        self.head.digest = digest_of_entry(&documents, self.head.document);
         self.tail.grow(&documents);
         Ok(())
     }

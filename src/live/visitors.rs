@@ -17,7 +17,7 @@ use std::{
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
-    http::{Method, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::Response,
 };
@@ -46,6 +46,18 @@ const MAX_OPENING: usize = 4 * 1024;
 
 /// WebSockets of one client: it has one, and another for a moment when it connects anew.
 const MAX_WEB_SOCKETS: usize = 4;
+
+/// Of the first request of a session: what it is looked at for.
+const HEADERS: [HeaderName; 7] = [
+    header::HOST,
+    header::ORIGIN,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_PROTOCOL,
+];
+const QUERY: [&str; 3] = ["EIO=", "transport=", "b64="];
 
 /// The clients that have not shown a key yet, counted.
 #[derive(Debug)]
@@ -256,6 +268,7 @@ pub async fn pass(
         Some(session) => visitors.of_session(session),
         None => {
             let visitor = visitors.admit(auth.address(&request));
+            detach(&mut request);
             request.extensions_mut().insert(visitor.clone());
             Some(visitor)
         }
@@ -270,6 +283,27 @@ pub async fn pass(
     match visitor {
         Some(visitor) if opens && answer.status() == StatusCode::OK => remember(&visitor, answer).await,
         _ => Ok(answer),
+    }
+}
+
+/// socketioxide keeps the head of a session's first request as long as the session, and of one that shows no key until its time is over. As
+/// hyper gives it, a head has up to 16 KiB, and each header holds the whole buffer that it was read into. So only what is looked at goes on,
+/// in memory of its own.
+fn detach(request: &mut Request) {
+    let query = request.uri().query().unwrap_or_default();
+    let asked = query.split('&').filter(|part| QUERY.iter().any(|name| part.starts_with(name)));
+    let asked = format!("{PATH}/?{}", asked.collect::<Vec<_>>().join("&"));
+    // Parts of a query that was read make one that can be read.
+    if let Ok(uri) = asked.parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+    let given = std::mem::take(request.headers_mut());
+    for name in HEADERS {
+        for value in given.get_all(&name) {
+            if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+                request.headers_mut().append(name.clone(), value);
+            }
+        }
     }
 }
 
@@ -320,6 +354,28 @@ mod tests {
         }
         assert!(is_what_clients_say(many("42[\"register\",\"a\"]", 128).as_bytes()));
         assert!(!is_what_clients_say(many("3", 129).as_bytes()));
+    }
+
+    #[test]
+    fn a_head_that_is_kept_is_small_and_holds_no_buffer() {
+        let buffer = axum::body::Bytes::from(format!("https://dashboard.example{}", "x".repeat(60_000)));
+        let origin = HeaderValue::from_maybe_shared(buffer.slice(..25)).unwrap();
+        let long = HeaderValue::from_maybe_shared(buffer.slice(25..)).unwrap();
+        let mut request = Request::new(Body::empty());
+        let query = format!("t=now&EIO=4&transport=websocket&x={}", "x".repeat(9_000));
+        *request.uri_mut() = format!("{PATH}/y?{query}").parse().unwrap();
+        request.headers_mut().insert(header::ORIGIN, origin);
+        request.headers_mut().insert(header::COOKIE, long);
+        for given in ["keep-alive", "Upgrade"] {
+            request.headers_mut().append(header::CONNECTION, HeaderValue::from_static(given));
+        }
+        detach(&mut request);
+        assert_eq!(request.uri(), "/socket.io/?EIO=4&transport=websocket");
+        let kept = request.headers();
+        assert_eq!(kept[header::ORIGIN], "https://dashboard.example");
+        assert!(!buffer.as_ptr_range().contains(&kept[header::ORIGIN].as_bytes().as_ptr()));
+        assert_eq!(kept.get_all(header::CONNECTION).iter().collect::<Vec<_>>(), ["keep-alive", "Upgrade"]);
+        assert_eq!(kept.len(), 3);
     }
 
     fn visitors() -> Arc<Visitors> {

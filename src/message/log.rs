@@ -221,8 +221,9 @@ impl Log {
         }
         let mut recent = live.iter().rev().filter_map(|(key, value)| log.event(key, value));
         log.queue().message = recent.find(|event| event.body.message().is_some()).map(|event| event.id);
-        let unheard = live.iter().filter_map(|(key, value)| Some((log.event(key, value)?, value.len())));
-        let unheard = unheard.filter(|(event, _)| event.id.0 > published);
+        // Mostly none: the others are not read.
+        let unheard = live.iter().filter(|(key, _)| parse_key(key).is_some_and(|id| id > published));
+        let unheard = unheard.filter_map(|(key, value)| Some((log.event(key, value)?, value.len())));
         let unheard = unheard.map(|(event, size)| Pending { event: Arc::new(event), size, after: None });
         log.queue().waiting.extend(unheard);
         if published < last {

@@ -44,7 +44,9 @@ pub use self::{
     inbox::{Found, Inbox, Incoming},
     log::{Cursor, Log, PublishWhen, Retention},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
-    outbox::{Accepted, BacklogSize, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, WaitingMessage},
+    outbox::{
+        Acceptance, Accepted, BacklogSize, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, WaitingMessage,
+    },
     segments::SegmentCache,
 };
 

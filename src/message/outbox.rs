@@ -35,7 +35,8 @@ use crate::{
     journal::{ChangeNo, JournalClosedError},
     pacing::{self, Parcel},
     store::{
-        Batch, OwnAccount, Store, StoreError, key,
+        Batch, OwnAccount, Store, StoreError,
+        key::{self, Key},
         records::{OutboxRecord, OutboxState},
         space,
     },
@@ -118,6 +119,16 @@ pub struct Unsettled {
     pub attempts: u32,
 }
 
+/// What a consumer is answered that wants something sent.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    pub message: Message,
+    /// How far it has come. A repeat is told of the first.
+    pub delivery: Delivery,
+    /// Why it is not sent any more.
+    pub failure: Option<Failure>,
+}
+
 /// A message that was accepted.
 #[derive(Debug, Clone)]
 pub struct Accepted {
@@ -127,6 +138,8 @@ pub struct Accepted {
     /// As [`Unsettled::account`].
     pub account: String,
     pub delivery: Delivery,
+    /// As [`Acceptance::failure`].
+    pub failure: Option<Failure>,
     pub body: Bytes,
     /// As [`Outgoing::audience`].
     pub audience: Vec<String>,
@@ -163,28 +176,22 @@ impl Outbox {
         ttl: Duration,
         waiting_bytes: usize,
     ) -> Result<Self, StoreError> {
-        const PAGE: usize = 256;
         let mut backlog = Backlog::default();
-        let mut after: Option<Box<[u8]>> = None;
+        let mut after = None;
         loop {
-            let page = store.scan(space::OUTBOX, after.as_deref(), PAGE).await?;
-            for (_, value) in &page {
-                let record = parse(value)?;
-                let order = order_of(&record);
-                backlog.know(order);
-                if decode(record.state()) == Delivery::Accepted {
-                    let expires_at_ms = expiry(&record, ttl);
-                    let lane = lane_of(&backlog, &store.names(&record.chat).await?);
-                    let (change, from_bot, timing) = (ChangeNo::ZERO, record.from_bot, timing_of(&record));
-                    let (id, parcel, bytes) = (record.id.as_str().into(), parcel_of(&record), value.len());
-                    let waiting =
-                        WaitingMessage { id, chat: lane, expires_at_ms, change, from_bot, timing, parcel, bytes };
-                    backlog.add(order, waiting);
-                }
+            let mut page = next_page(&store, &mut after).await?;
+            if page.is_empty() {
+                break;
             }
-            match page.last() {
-                Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
-                _ => break,
+            page.iter().for_each(|(record, _)| backlog.know(order_of(record)));
+            page.retain(|(record, _)| decode(record.state()) == Delivery::Accepted);
+            let names = store.names_of_each(page.iter().map(|(record, _)| record.chat.clone()).collect()).await?;
+            for ((record, bytes), names) in page.into_iter().zip(names) {
+                let (expires_at_ms, chat) = (expiry(&record, ttl), lane_of(&backlog, &names));
+                let (change, from_bot, timing) = (ChangeNo::ZERO, record.from_bot, timing_of(&record));
+                let (id, parcel) = (record.id.as_str().into(), parcel_of(&record));
+                let waiting = WaitingMessage { id, chat, expires_at_ms, change, from_bot, timing, parcel, bytes };
+                backlog.add(order_of(&record), waiting);
             }
         }
         Ok(Self {
@@ -221,24 +228,29 @@ impl Outbox {
     }
 
     /// Returns when the message is durable; it is sent from then on without anybody's help. A repeat is answered when the first is
-    /// durable, with the first message. Takes as long as the vault takes: run it in a task of its own, which nobody drops between
+    /// durable, with what has become of it. Takes as long as the vault takes: run it in a task of its own, which nobody drops between
     /// the write and its publication.
-    pub async fn accept(&self, outgoing: Outgoing) -> Result<Message, OutboxError> {
-        let change = {
+    pub async fn accept(&self, outgoing: Outgoing) -> Result<Acceptance, OutboxError> {
+        let (change, delivery, failure) = {
             let _writing = self.writing.lock().await;
             match self.record(&outgoing.message.id).await? {
                 Some(known) if known.body_digest == outgoing.digest => {
                     // What does not wait any more was durable before it was sent.
-                    self.backlog().get(&outgoing.message.id).map_or(ChangeNo::ZERO, |waiting| waiting.change)
+                    let waiting = self.backlog().get(&outgoing.message.id).map(|waiting| waiting.change);
+                    (waiting.unwrap_or(ChangeNo::ZERO), decode(known.state()), failure_of(&known))
                 }
                 Some(_) => return Err(OutboxError::KeyReused),
                 None if !self.has_room(outgoing.body.len()) => return Err(OutboxError::Full),
-                None => self.write(BotDecision { messages: vec![outgoing.clone()], ..BotDecision::default() }).await?,
+                None => {
+                    let messages = vec![outgoing.clone()];
+                    let change = self.write(BotDecision { messages, ..BotDecision::default() }).await?;
+                    (change, Delivery::Accepted, None)
+                }
             }
         };
         let _wait = self.note_wait();
         self.log.wait_and_publish(change).await.map_err(OutboxError::Unconfirmed)?;
-        Ok(outgoing.message)
+        Ok(Acceptance { message: outgoing.message, delivery, failure })
     }
 
     /// Writes what a bot decided: what it keeps, what happened, and what it says, as one change. A message that is known already was
@@ -335,15 +347,16 @@ impl Outbox {
         let mut entries = Vec::with_capacity(messages.len());
         let mut dues: HashMap<String, i64> = HashMap::new();
         for (outgoing, names) in messages.into_iter().zip(&names) {
-            let (order, before) = {
-                let mut backlog = self.backlog();
-                let before = names.iter().filter_map(|name| backlog.last_due(name)).max();
-                (backlog.take_order(now.into()), before)
-            };
-            // What goes before it is said first.
-            let due = dues.entry(names[0].clone()).or_insert_with(|| before.unwrap_or_default());
-            let record = self.entry(&outgoing, order, *due);
-            *due = record.due_at_ms.max(*due);
+            let order = self.backlog().take_order(now.into());
+            // What goes before it is said first. Only what takes its time looks for that through all that waits in the chat.
+            let due = outgoing.manner.map(|_| {
+                let before = || names.iter().filter_map(|name| self.backlog().last_due(name)).max().unwrap_or_default();
+                dues.entry(names[0].clone()).or_insert_with(before)
+            });
+            let record = self.entry(&outgoing, order, due.as_deref().copied().unwrap_or_default());
+            if let Some(due) = due {
+                *due = record.due_at_ms.max(*due);
+            }
             batch.put(space::OUTBOX, key::outbox(&record.id), record.encode_to_vec());
             events.push(EventBody::Sent { message: outgoing.message });
             entries.push((order, record));
@@ -386,7 +399,7 @@ impl Outbox {
         OutboxRecord {
             id: outgoing.message.id.clone(),
             chat: outgoing.message.addressed.chat.clone(),
-            message: outgoing.body.to_vec(),
+            message: outgoing.body.clone(),
             idempotency_key: outgoing.key.clone(),
             body_digest: outgoing.digest.to_vec(),
             accepted_at_ms: now,
@@ -431,20 +444,14 @@ impl Outbox {
 
     /// What has left since then, the oldest first: when, Unix milliseconds, and what counts of it.
     pub async fn left_since(&self, since_ms: i64) -> Result<Vec<(i64, Parcel)>, StoreError> {
-        const PAGE: usize = 256;
-        let (mut left, mut after) = (Vec::new(), None::<Box<[u8]>>);
+        let (mut left, mut after) = (Vec::new(), None);
         loop {
-            let page = self.store.scan(space::OUTBOX, after.as_deref(), PAGE).await?;
-            for (_, value) in &page {
-                let record = parse(value)?;
-                if record.sent_at_ms >= since_ms && !record.chat.is_empty() {
-                    left.push((record.sent_at_ms, parcel_of(&record)));
-                }
+            let page = next_page(&self.store, &mut after).await?;
+            if page.is_empty() {
+                break;
             }
-            match page.last() {
-                Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
-                _ => break,
-            }
+            let counted = page.iter().filter(|(record, _)| record.sent_at_ms >= since_ms && !record.chat.is_empty());
+            left.extend(counted.map(|(record, _)| (record.sent_at_ms, parcel_of(record))));
         }
         left.sort_unstable_by_key(|(at, _)| *at);
         Ok(left)
@@ -518,7 +525,7 @@ impl Outbox {
             attempts: record.attempts,
             id: record.id,
             chat: record.chat,
-            body: record.message.into(),
+            body: record.message,
             audience: record.audience,
             account: record.account,
         }))
@@ -595,16 +602,22 @@ impl Outbox {
             |new: &OwnAccount| EventBody::AccountChanged { from: former.number.clone(), to: new.number.clone() };
         let mut news: Vec<_> = new.map(changed).into_iter().collect();
         let mut batch = Batch::default();
-        for (key, value) in self.store.scan(space::OUTBOX, None, usize::MAX).await? {
-            let mut record = parse(&value)?;
-            if decode(record.state()) == Delivery::Accepted {
-                let failure = FailureReason::OtherAccount.into();
-                news.push(self.settle(&mut record, Delivery::Failed, None, Some(failure)));
+        let mut after = None;
+        loop {
+            let page = next_page(&self.store, &mut after).await?;
+            if page.is_empty() {
+                break;
             }
-            // Whoever repeats a request must not send it again, now from the new account: its id stays for as long as others do, and by what
-            // it was asked for.
-            let remnant = remnant(record, conversations);
-            batch.put(space::OUTBOX, key, remnant.encode_to_vec());
+            for (mut record, _) in page {
+                if decode(record.state()) == Delivery::Accepted {
+                    let failure = FailureReason::OtherAccount.into();
+                    news.push(self.settle(&mut record, Delivery::Failed, None, Some(failure)));
+                }
+                // Whoever repeats a request must not send it again, now from the new account: its id stays for as long as others do, and by
+                // what it was asked for.
+                let remnant = remnant(record, conversations);
+                batch.put(space::OUTBOX, key::outbox(&remnant.id), remnant.encode_to_vec());
+            }
         }
         // The courier finds out by itself if this ends here: there is nothing to send under these ids.
         let (change, deleted) = self.log.change_account(batch, former, new, conversations, news).await?;
@@ -701,23 +714,24 @@ impl Outbox {
                 (_, sent) => Some(sent),
             },
             delivery: decode(record.state()),
+            failure: failure_of(&record),
             account: record.account,
             digest: record.body_digest,
             chat: record.chat,
-            body: record.message.into(),
+            body: record.message,
             audience: record.audience,
         }))
     }
 
     /// The whole protobuf of a message that was sent from here. `None` also when it is gone, and only known to have been.
     pub async fn body(&self, id: &str) -> Result<Option<Bytes>, StoreError> {
-        let body = self.record(id).await?.map(|record| Bytes::from(record.message));
+        let body = self.record(id).await?.map(|record| record.message);
         Ok(body.filter(|body| !body.is_empty()))
     }
 
     async fn record(&self, id: &str) -> Result<Option<OutboxRecord>, StoreError> {
         let value = self.store.get(space::OUTBOX, &key::outbox(id)).await?;
-        value.map(|value| parse(&value)).transpose()
+        value.map(parse).transpose()
     }
 
     /// Each change to it is a single step, so one that a panic has interrupted is still good.
@@ -752,16 +766,30 @@ fn lane_of(backlog: &Backlog, names: &[String]) -> Arc<str> {
     open.unwrap_or(&names[0]).as_str().into()
 }
 
+/// The next records after `after`, which becomes the last of them, each with its size. A backlog has more than should be in memory twice.
+async fn next_page(store: &Store, after: &mut Option<Key>) -> Result<Vec<(OutboxRecord, usize)>, StoreError> {
+    const PAGE: usize = 256;
+    const PAGE_BYTES: usize = 1024 * 1024;
+    let page = store.page(space::OUTBOX, after.as_deref(), PAGE, PAGE_BYTES).await?;
+    if let Some((last, _)) = page.last() {
+        *after = Some(last.clone());
+    }
+    let sized = page.into_iter().map(|(_, value)| (value.len(), value));
+    sized.map(|(size, value)| Ok((parse(value)?, size))).collect()
+}
+
 /// What stays of a settled message when the tenant becomes another account: not its text, and of one that is to be deleted no more than
 /// it takes to know a repeat.
 fn remnant(record: OutboxRecord, conversations: FormerConversations) -> OutboxRecord {
-    let (message, audience) = (Vec::new(), Vec::new());
+    let (message, audience) = (Bytes::new(), Vec::new());
     match conversations {
         FormerConversations::Keep => OutboxRecord { message, audience, ..record },
         FormerConversations::Delete => OutboxRecord {
             id: record.id,
             body_digest: record.body_digest,
             state: record.state,
+            failure: record.failure,
+            failure_code: record.failure_code,
             accepted_at_ms: record.accepted_at_ms,
             ..OutboxRecord::default()
         },
@@ -769,7 +797,7 @@ fn remnant(record: OutboxRecord, conversations: FormerConversations) -> OutboxRe
 }
 
 /// One that cannot be read is not absent: it may be an accepted send.
-fn parse(value: &[u8]) -> Result<OutboxRecord, StoreError> {
+fn parse(value: Bytes) -> Result<OutboxRecord, StoreError> {
     OutboxRecord::decode(value).map_err(|source| StoreError::Record { space: space::OUTBOX, source })
 }
 

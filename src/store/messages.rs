@@ -113,7 +113,7 @@ impl Store {
             // The library keeps a message under the name of the chat that it encrypted for and asks by that first; the
             // outbox may have the other name.
             // One that was emptied, because the tenant became another account, is gone.
-            Ok((!sent.message.is_empty() && turn.same_chat(&sent.chat, &chat)?).then_some(sent.message))
+            Ok((!sent.message.is_empty() && turn.same_chat(&sent.chat, &chat)?).then(|| sent.message.into()))
         });
         self.answer(taken).await
     }
@@ -170,6 +170,11 @@ impl Store {
         }
         let jid = jid.to_owned();
         self.read(move |turn| turn.names(&jid)).await
+    }
+
+    /// The names of each of these, in one turn.
+    pub async fn names_of_each(&self, jids: Vec<String>) -> std::result::Result<Vec<Vec<String>>, StoreError> {
+        self.read(move |turn| jids.iter().map(|jid| turn.names(jid)).collect()).await
     }
 
     /// As [`Self::names`], for a send. `None`: digits that were taken for a number, and are somebody's LID.

@@ -62,9 +62,9 @@ pub struct OutboxRecord {
     pub id: String,
     #[prost(string, tag = "2")]
     pub chat: String,
-    /// The whole WhatsApp message, protobuf: secret and media keys included.
-    #[prost(bytes = "vec", tag = "3")]
-    pub message: Vec<u8>,
+    /// The whole WhatsApp message, protobuf: secret and media keys included. Read from a record, it is a part of that one's bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub message: bytes::Bytes,
     #[prost(string, optional, tag = "4")]
     pub idempotency_key: Option<String>,
     /// SHA-256 of the request that made it: the same key with another body is a mistake of the caller.

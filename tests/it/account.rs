@@ -317,14 +317,15 @@ async fn a_vault_that_is_down_holds_no_request() {
     vault.execute_batch("BEGIN IMMEDIATE").unwrap();
     let dashboard = &scene.stage.dashboard;
     let change = "/api/sessions/trattoria/account/change";
-    let asked = async {
-        [
-            timeout(SOON, dashboard.put(change, json!({ "conversations": "keep" }))).await,
-            timeout(SOON, dashboard.delete(change)).await,
-            timeout(SOON, dashboard.post("/api/sessions/trattoria/stop", json!({}))).await,
-        ]
+    let permission = async {
+        let allowed = timeout(SOON, dashboard.put(change, json!({ "conversations": "keep" }))).await;
+        (allowed, timeout(SOON, dashboard.delete(change)).await)
     };
-    let answers = asked.await;
+    let country = dashboard.put("/api/sessions/trattoria", json!({ "config": { "country": "PE" } }));
+    let stop = dashboard.post("/api/sessions/trattoria/stop", json!({}));
+    let ((allowed, forbidden), country, stopped) =
+        tokio::join!(permission, timeout(SOON, country), timeout(SOON, stop));
+    let answers = [allowed, forbidden, country, stopped];
     // Whoever starts what was stopped leaves before the vault has answered.
     let start = format!("http://{}/api/sessions/trattoria/start", scene.stage.setup.address);
     let start = reqwest::Client::new().post(start).header("X-Api-Key", &scene.stage.setup.admin_key).json(&json!({}));
@@ -400,5 +401,19 @@ async fn a_deleted_session_is_nobodys() {
     make_anew().await;
     scene.is_linked_to(&scene.own()).await;
     assert_eq!(scene.said().await, [ORDER]);
+    // A message that waited when the session was deleted is not sent in its next life, and a client that repeats it learns that.
+    let send = async || {
+        let body = json!({
+            "session": "trattoria", "chatId": format!("{}@c.us", scene.customer()), "text": "slowly ".repeat(60),
+            "id": "3EB0ABCDEF0123456789AB", "humanize": true,
+        });
+        let sent = dashboard.post("/api/sendText", body).await.unwrap();
+        assert_eq!(sent.status, 201, "{}", sent.body);
+        (sent.body["ackName"].clone(), sent.body["failure"].clone())
+    };
+    assert_eq!(send().await, (json!("PENDING"), Value::Null));
+    make_anew().await;
+    scene.is_linked_to(&scene.own()).await;
+    assert_eq!(send().await, (json!("ERROR"), json!({ "reason": "other_account" })));
     scene.end().await;
 }

@@ -15,7 +15,10 @@ use serde_json::json;
 use sessiond::demo::{Conversation, Dashboard, Ear, Process, Sent, Written, until};
 use tokio::task::JoinHandle;
 
-use crate::stage::{Home, LIMIT, Other, Stage};
+use crate::{
+    front::Front,
+    stage::{Home, LIMIT, Other, Stage},
+};
 
 /// How long a tenant may be without a session in a debug build, on two cores that do other work as well. The aim is two seconds for the slowest
 /// of a hundred, which only a release build can show.
@@ -205,6 +208,40 @@ async fn a_failed_deploy_costs_nothing_with_firestore() {
     a_failed_deploy(Home::Emulator).await;
 }
 
+/// The new process comes up where nothing reaches WhatsApp. It is not healthy, and the old one's tenants stay where they are, also when that
+/// one is told to stop. When there is a way they change hands as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_that_cannot_reach_whatsapp_takes_nothing() {
+    let mut pair = pair(Home::Embedded, 2).await.unwrap();
+    // It hangs up on everybody, for now.
+    let front = Front::start().await;
+    let whatsapp = pair.stage.network.ws_url();
+    let address = whatsapp.parse::<http::Uri>().unwrap().authority().unwrap().to_string();
+    let endpoint = whatsapp.replace(&address, &front.address.to_string());
+    pair.other.setup = pair.other.setup.clone().set("SESSIOND_WHATSAPP__ENDPOINT", endpoint);
+    let new = pair.other.start().await;
+    let (code, health) = pair.other.health().await;
+    assert_eq!((code, &health["status"]), (503, &json!("whatsapp_unreachable")), "{health}\n{}", pair.other.log());
+    let (_, replaced) = pair.logins().await;
+    pair.old.signal(Signal::TERM).unwrap();
+    let offers = || async { pair.stage.log().contains("giving the tenants to them") };
+    until(LIMIT, "the offer", offers).await.unwrap_or_else(|e| panic!("{e}\n{}", pair.stage.log()));
+    let seen = Instant::now();
+    while seen.elapsed() < Duration::from_secs(2) {
+        for conversation in &pair.conversations {
+            assert!(pair.stage.dashboard.is_connected(&conversation.tenant).await, "{}", pair.other.log());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    front.point_to(address.parse().unwrap());
+    pair.assert_handed_over().await;
+    assert_eq!(pair.logins().await.1, replaced, "WhatsApp saw two logins\n{}", pair.other.log());
+    let well = || async { pair.other.health().await.0 == 200 };
+    until(LIMIT, "the new one to be healthy", well).await.unwrap_or_else(|e| panic!("{e}\n{}", pair.other.log()));
+    pair.assert_promises().await;
+    new.kill().await.unwrap();
+}
+
 /// New up, healthy, SIGTERM to the old.
 async fn a_rolling_deploy(home: Home) {
     let Some(mut pair) = pair(home, 20 * scale()).await else { return };
@@ -298,6 +335,28 @@ async fn a_silent_owner_is_taken_from() {
     }
     stage.assert_promises(&conversations).await;
     new.kill().await.unwrap();
+}
+
+/// A bug in the giving of one tenant: that one is kept, asked for again and given, and neither the others nor the stop wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_while_a_tenant_is_given_costs_it_a_moment() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("LOOPBACK_PANIC", "give:1");
+    let old = stage.start().await;
+    let mut conversations = Vec::new();
+    for n in 0..2 {
+        conversations.push(stage.pair(&format!("tenant-{n}")).await);
+    }
+    let other = stage.other("other", false);
+    let new = other.start().await;
+    assert_eq!(old.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    let pair = Pair { stage, conversations, old: new, other };
+    pair.assert_handed_over().await;
+    let log = pair.stage.log();
+    assert!(log.contains("handing a tenant over crashed"), "{log}");
+    assert_eq!(log.matches("\"handed over\"").count(), 2, "{log}");
+    assert_eq!(pair.logins().await.1, 0, "WhatsApp saw two logins\n{}", pair.other.log());
+    pair.assert_promises().await;
+    pair.old.kill().await.unwrap();
 }
 
 /// Killed while it gives, the old one costs nothing; nor does the new one, killed while it takes.

@@ -398,6 +398,17 @@ async fn a_clock_that_goes_back_does_not_reorder_what_waits() {
     assert_eq!(ids(&self::outbox(&last).await.0), ["a", "b", "c"]);
 }
 
+/// A page of the backlog ends where it has enough bytes, also when there are more records.
+#[tokio::test]
+async fn a_backlog_of_large_messages_is_read_whole() {
+    let world = World::new().await;
+    let (outbox, _) = outbox(&world).await;
+    for id in ["a", "b", "c", "d"] {
+        outbox.accept(Outgoing { body: vec![7; 700 * 1024].into(), ..outgoing(id) }).await.unwrap();
+    }
+    assert_eq!(ids(&self::outbox(&world.restored().await).await.0), ["a", "b", "c", "d"]);
+}
+
 #[tokio::test]
 async fn what_has_failed_says_why_and_does_not_wait_any_more() {
     let world = World::new().await;
@@ -411,6 +422,15 @@ async fn what_has_failed_says_why_and_does_not_wait_any_more() {
     assert!(outbox.expire("unsure").await.unwrap());
     assert!(outbox.progress("sent", Delivery::Sent, None).await.unwrap().unwrap());
     assert!(!outbox.fail("sent", FailureReason::Expired.into()).await.unwrap(), "it has arrived");
+    // A repeat is told of the first.
+    for (id, delivery, failure) in [
+        ("refused", Delivery::Failed, Some(Failure::refused(Some(403)))),
+        ("unsure", Delivery::Failed, Some(FailureReason::Unconfirmed.into())),
+        ("sent", Delivery::Sent, None),
+    ] {
+        let repeat = outbox.accept(outgoing(id)).await.unwrap();
+        assert_eq!((repeat.delivery, repeat.failure), (delivery, failure), "{id}");
+    }
     assert!(!outbox.progress("refused", Delivery::Sent, None).await.unwrap().unwrap(), "WhatsApp said no");
     assert!(
         outbox.progress("unsure", Delivery::Delivered, None).await.unwrap().unwrap(),
@@ -499,7 +519,9 @@ async fn what_waited_for_a_former_account_is_not_sent_by_the_next() {
 
         // A repeat is answered, and is not a new message: neither of what waited nor of what the former account has sent.
         for (known, delivery) in [("waits", Delivery::Failed), ("settled", Delivery::Sent)] {
-            outbox.accept(outgoing(known)).await.unwrap();
+            let repeat = outbox.accept(outgoing(known)).await.unwrap();
+            let failure = (delivery == Delivery::Failed).then(|| Failure::from(FailureReason::OtherAccount));
+            assert_eq!((repeat.delivery, repeat.failure), (delivery, failure), "{conversations:?}");
             assert_eq!(outbox.delivery(known).await.unwrap(), Some(delivery));
             // Whoever asks for the message itself is told that it is gone, not that it was empty.
             assert_eq!(outbox.body(known).await.unwrap(), None);

@@ -115,6 +115,22 @@ async fn groups_that_are_gone_stop_nobody() {
     let found = scene.stage.dashboard.get(&format!("/api/{TENANT}/chats/{chat}/messages?limit=1")).await.unwrap();
     let shown = (&found.body[0]["ackName"], &found.body[0]["failure"]);
     assert_eq!(shown, (&json!("ERROR"), &json!({ "reason": "refused", "code": 404 })), "{}", found.body);
+    // So does a client that repeats the request, over whichever route.
+    let repeat = json!({ "session": TENANT, "chatId": chat, "text": "into nothing 0", "id": refused[0] });
+    let repeat = scene.stage.dashboard.post("/api/sendText", repeat).await.unwrap();
+    let shown = (&repeat.body["ackName"], &repeat.body["failure"]);
+    assert_eq!((repeat.status, shown), (201, (&json!("ERROR"), &json!({ "reason": "refused", "code": 404 }))));
+    for (route, words) in [("send", "text"), ("send-message", "message")] {
+        let url = format!("http://{}/api/baileys/{route}", scene.stage.setup.address);
+        let repeat = reqwest::Client::new().post(url).header("X-Api-Key", &scene.stage.setup.admin_key);
+        let body = json!({ "tenantId": TENANT, "to": chat, words: "into nothing 0" });
+        let answer = repeat.header("Idempotency-Key", "into nothing 0").json(&body).send().await.unwrap();
+        let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap());
+        assert_eq!((status.as_u16(), &body["messageId"]), (200, &json!(refused[0])), "{body}");
+        let shown = (&body["success"], &body["status"], &body["failure"]["reason"]);
+        assert_eq!(shown, (&json!(false), &json!("failed"), &json!("refused")), "{body}");
+        assert!(!body["message"].to_string().contains("exitosamente"), "{body}");
+    }
 
     let scene = scene.restart().await;
     scene.send(scene.customer(), "after a restart").await;

@@ -144,7 +144,7 @@ async fn a_recipient_that_asks_again_is_answered_from_the_outbox() {
     let sent = OutboxRecord {
         id: "3EB0A".into(),
         chat: "5511987650002@s.whatsapp.net".into(),
-        message: b"whole message".to_vec(),
+        message: b"whole message".to_vec().into(),
         ..Default::default()
     };
     let mut batch = Batch::default();

@@ -17,7 +17,7 @@ use crate::{
         waha,
     },
     message::{
-        Draft, Mentions, Message, SendRequest,
+        Acceptance, Delivery, Draft, Failure, Mentions, SendRequest,
         media::{Attachment, AttachmentKind},
     },
     tenant::{InvalidTenantId, TenantId},
@@ -110,12 +110,33 @@ words!(SendMessage message: "tenantId, to y message son requeridos");
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BaileysSent {
+    /// False: the request was accepted before under this key, and has failed. Nothing is sent.
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'static str>,
     message_id: String,
     /// Milliseconds since 1970.
     timestamp: i64,
+    /// How far it has come: `accepted`, unless the request is a repeat.
+    status: Delivery,
+    /// Why it has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+}
+
+impl BaileysSent {
+    /// `message`: what a success is called.
+    fn new(sent: Acceptance, message: Option<&'static str>) -> Self {
+        let success = sent.delivery != Delivery::Failed;
+        Self {
+            success,
+            message: if success { message } else { message.map(|_| "El mensaje no se pudo enviar") },
+            message_id: sent.message.id,
+            timestamp: sent.message.timestamp * 1000,
+            status: sent.delivery,
+            failure: sent.failure,
+        }
+    }
 }
 
 pub async fn send(
@@ -129,7 +150,7 @@ pub async fn send(
     } else {
         send_words(&app, &tenant, &send, &key).await?
     };
-    Ok(Json(BaileysSent { success: true, message: None, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
+    Ok(Json(BaileysSent::new(sent, None)))
 }
 
 pub async fn send_message(
@@ -139,11 +160,15 @@ pub async fn send_message(
 ) -> Result<Json<BaileysSent>, Problem> {
     let sent = send_words(&app, &tenant, &send, &key).await;
     let sent = sent.map_err(|problem| problem.saying_of_connection("No hay conexión activa de WhatsApp"))?;
-    let message = Some("Mensaje enviado exitosamente");
-    Ok(Json(BaileysSent { success: true, message, message_id: sent.id, timestamp: sent.timestamp * 1000 }))
+    Ok(Json(BaileysSent::new(sent, Some("Mensaje enviado exitosamente"))))
 }
 
-async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &IdempotencyKey) -> Result<Message, Problem> {
+async fn send_words(
+    app: &App,
+    tenant: &TenantId,
+    send: &impl Words,
+    key: &IdempotencyKey,
+) -> Result<Acceptance, Problem> {
     fn given(text: Option<&str>) -> Option<&str> {
         text.filter(|text| !text.is_empty())
     }
@@ -168,7 +193,7 @@ async fn send_words(app: &App, tenant: &TenantId, send: &impl Words, key: &Idemp
 }
 
 /// A file by its URL, with the words as its caption.
-async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &IdempotencyKey) -> Result<Message, Problem> {
+async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &IdempotencyKey) -> Result<Acceptance, Problem> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let wrong = |field: &'static str, message: &str| {
         Problem::invalid(SendText::MISSING, vec![FieldError { field: field.into(), message: message.into() }])

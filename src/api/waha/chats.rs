@@ -238,7 +238,7 @@ pub async fn edit(
         from_bot: false,
         humanize: None,
     };
-    Ok(Json(accepted(&app.fleet.send(&tenant, &request, key.as_deref()).await??)))
+    Ok(Json(accepted(&app.fleet.send(&tenant, &request, key.as_deref()).await??, None)))
 }
 
 /// `DELETE /api/{session}/chats/{chatId}/messages/{messageId}`: for everyone.
@@ -259,8 +259,7 @@ pub async fn revoke(
         from_bot: false,
         humanize: None,
     };
-    app.fleet.send(&tenant, &request, key.as_deref()).await??;
-    Ok(Json(Success::YES))
+    Ok(Json(app.fleet.send(&tenant, &request, key.as_deref()).await??.into()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -311,8 +310,7 @@ async fn set_pinned(
         from_bot: false,
         humanize: None,
     };
-    app.fleet.send(tenant, &request, key.as_deref()).await??;
-    Ok(Created(Success::YES))
+    Ok(Created(app.fleet.send(tenant, &request, key.as_deref()).await??.into()))
 }
 
 #[derive(Serialize, JsonSchema)]

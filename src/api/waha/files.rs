@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     message::{
-        Delivery, Draft, Mentions, Message, SendRequest,
+        Acceptance, Draft, Mentions, SendRequest,
         media::{Attachment, AttachmentKind, Origin, sniff},
     },
     session::FileSource,
     tenant::TenantId,
-    waha::{self, View},
+    waha,
 };
 
 type Sent = Result<Created<waha::Message>, Problem>;
@@ -66,8 +66,8 @@ async fn send(
     let attachment = Attachment { mentions, ..attachment };
     let request =
         SendRequest { to, draft: Draft::File(attachment), answers, id, ttl: ttl(form_ttl)?, from_bot, humanize };
-    let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
-    Ok(Created(accepted(app, &tenant, &message)))
+    let sent = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
+    Ok(Created(accepted(app, &tenant, &sent)))
 }
 
 /// The file of a request, as what it is to be sent.
@@ -120,14 +120,7 @@ fn needs_no_ffmpeg(kind: AttachmentKind, form: &UploadForm) -> Result<(), Proble
     Ok(())
 }
 
-pub(super) fn accepted(app: &App, tenant: &TenantId, message: &Message) -> waha::Message {
-    let url = app.fleet.env().media.links.of(tenant, message);
-    let view = View {
-        me: &message.sender,
-        source: waha::Source::Api,
-        delivery: Some(Delivery::Accepted),
-        failure: None,
-        media_url: url.as_deref(),
-    };
-    waha::Message::new(message, view)
+pub(super) fn accepted(app: &App, tenant: &TenantId, sent: &Acceptance) -> waha::Message {
+    let url = app.fleet.env().media.links.of(tenant, &sent.message);
+    super::accepted(sent, url.as_deref())
 }

@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     message::{
-        Delivery, Humanize, Mentions, Message, MessageTarget,
+        Acceptance, Delivery, Failure, Humanize, Mentions, MessageTarget,
         history::{self, HistoryEntry},
     },
     session::{self, AcceptError, Session},
@@ -57,10 +57,19 @@ use crate::{
 #[schemars(rename = "Result")]
 pub struct Success {
     success: bool,
+    /// Why not: the request was accepted before under this key, and has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
 }
 
 impl Success {
-    const YES: Self = Self { success: true };
+    const YES: Self = Self { success: true, failure: None };
+}
+
+impl From<Acceptance> for Success {
+    fn from(accepted: Acceptance) -> Self {
+        Self { success: accepted.delivery != Delivery::Failed, failure: accepted.failure }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -172,13 +181,11 @@ fn bare_id(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_owned(), |id: MessageId| id.id)
 }
 
-/// A message just accepted, as its sender is answered.
-fn accepted(message: &Message) -> waha::Message {
-    let delivery = Some(Delivery::Accepted);
-    waha::Message::new(
-        message,
-        View { me: &message.sender, source: Source::Api, delivery, failure: None, media_url: None },
-    )
+/// A message that was accepted, as its sender is answered. `media_url`: where its file can be fetched.
+fn accepted(Acceptance { message, delivery, failure }: &Acceptance, media_url: Option<&str>) -> waha::Message {
+    let view =
+        View { me: &message.sender, source: Source::Api, delivery: Some(*delivery), failure: *failure, media_url };
+    waha::Message::new(message, view)
 }
 
 /// A message from the history.

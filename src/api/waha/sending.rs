@@ -275,8 +275,8 @@ pub async fn reaction(
         from_bot: false,
         humanize: None,
     };
-    let message = app.fleet.send(&tenant, &request, key.as_deref()).await??;
-    Ok(Json(accepted(&message)))
+    let sent = app.fleet.send(&tenant, &request, key.as_deref()).await??;
+    Ok(Json(accepted(&sent, None)))
 }
 
 /// A kind of message that linked devices cannot write.
@@ -394,11 +394,11 @@ pub(super) async fn send_with(
         from_bot: to.bot.unwrap_or_default(),
         humanize: humanize(to.humanize),
     };
-    let message = match source {
+    let sent = match source {
         Some(source) => app.fleet.send_file(tenant, &request, source, key.as_deref()).await??,
         None => app.fleet.send(tenant, &request, key.as_deref()).await??,
     };
-    Ok(Created(accepted(&message)))
+    Ok(Created(accepted(&sent, None)))
 }
 
 #[derive(Deserialize, JsonSchema)]

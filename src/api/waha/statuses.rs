@@ -115,13 +115,13 @@ async fn file(
     let (contacts, id) = (form.contacts.take(), form.id.take());
     let (attachment, source) = files::attachment(app, form, kind)?;
     let request = request(app, &tenant, StatusContent::File { attachment, background }, contacts, id).await?;
-    let message = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
-    Ok(Created(files::accepted(app, &tenant, &message)))
+    let sent = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
+    Ok(Created(files::accepted(app, &tenant, &sent)))
 }
 
 async fn post(app: &App, tenant: &TenantId, key: &IdempotencyKey, request: SendRequest) -> Sent {
-    let message = app.fleet.send(tenant, &request, key.as_deref()).await??;
-    Ok(Created(super::accepted(&message)))
+    let sent = app.fleet.send(tenant, &request, key.as_deref()).await??;
+    Ok(Created(super::accepted(&sent, None)))
 }
 
 async fn request(

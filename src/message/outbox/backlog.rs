@@ -52,7 +52,7 @@ pub(super) struct Backlog {
     /// Chats that are one with another now, until somebody takes them: what became of which.
     joined: Vec<(Arc<str>, Arc<str>)>,
     /// Chats in which something was taken back, until somebody takes them.
-    withdrawn: Vec<Arc<str>>,
+    withdrawn: BTreeSet<Arc<str>>,
     /// Counts the times that two names became one person's.
     meetings: u64,
     last: Ulid,
@@ -154,9 +154,7 @@ impl Backlog {
     fn take_out(&mut self, withdrawn: &[(Ulid, WaitingMessage)]) {
         for (_, waiting) in withdrawn {
             self.remove(&waiting.id);
-            if !self.withdrawn.contains(&waiting.chat) {
-                self.withdrawn.push(waiting.chat.clone());
-            }
+            self.withdrawn.insert(waiting.chat.clone());
         }
     }
 
@@ -174,7 +172,7 @@ impl Backlog {
 
     /// Chats in which something was taken back since this was last asked.
     pub fn take_withdrawn(&mut self) -> Vec<Arc<str>> {
-        std::mem::take(&mut self.withdrawn)
+        std::mem::take(&mut self.withdrawn).into_iter().collect()
     }
 
     /// When the last of what waits in a chat is due, Unix milliseconds.
@@ -231,8 +229,8 @@ impl Backlog {
     /// Whatever a chat waits for whose next message is such a one, it is looked at anew.
     pub fn look_anew(&mut self, is_meant: impl Fn(&WaitingMessage) -> bool) {
         for (chat, lane) in &self.chats {
-            if lane.values().next().is_some_and(&is_meant) && !self.withdrawn.contains(chat) {
-                self.withdrawn.push(chat.clone());
+            if lane.values().next().is_some_and(&is_meant) {
+                self.withdrawn.insert(chat.clone());
             }
         }
     }

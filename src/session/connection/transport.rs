@@ -19,9 +19,9 @@ use bytes::Bytes;
 use rustix::net::sockopt;
 use tokio::{
     net::{TcpStream, lookup_host},
-    time::Instant,
+    time::{Instant, timeout},
 };
-use tokio_websockets::{ClientBuilder, Connector};
+use tokio_websockets::{ClientBuilder, Connector, MaybeTlsStream, WebSocketStream};
 use tracing::warn;
 use whatsapp_rust::{
     async_channel,
@@ -34,6 +34,9 @@ use crate::{crash, journal::Journal, sync::lock};
 
 /// How long data may stay unacknowledged by the peer's TCP before the kernel gives the connection up.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a line may take to open for whoever only asks whether one can be.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes that the kernel takes of what is not read yet: while reading pauses ([`crate::session::connection::pressure`]) they are memory, too.
 const RECEIVE_BUFFER: usize = 512 << 10;
@@ -64,6 +67,46 @@ impl Endpoint {
             bail!("a build with the feature `loopback` does not connect to {host}: it is not on loopback");
         }
         Ok(found)
+    }
+
+    /// Opens a line and hangs up; nobody logs in. An error says why there is no way to WhatsApp from here.
+    pub async fn reach(&self) -> anyhow::Result<()> {
+        let opened = timeout(REACH_TIMEOUT, self.open()).await.context("nobody answers where WhatsApp is")?;
+        let (socket, _) = opened?;
+        socket.cut();
+        Ok(())
+    }
+
+    async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let mut last = None;
+        for address in self.addresses().await? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or_else(|| anyhow::anyhow!("the host has no address"), Into::into))
+    }
+
+    /// A line on which nobody has said anything yet.
+    async fn open(&self) -> anyhow::Result<(Socket, WebSocketStream<MaybeTlsStream<Socket>>)> {
+        let stream = self.connect().await?;
+        stream.set_nodelay(true)?;
+        sockopt::set_socket_keepalive(&stream, true)?;
+        sockopt::set_socket_recv_buffer_size(&stream, RECEIVE_BUFFER)?;
+        sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32)?;
+        let socket = Socket::new(stream);
+        let secure = self.uri.scheme_str() != Some("ws");
+        let plain = Connector::Plain;
+        let connector = if secure { &*self.tls } else { &plain };
+        let host = self.uri.host().context("the URL has no host")?;
+        let stream = connector.wrap(host, socket.clone()).await?;
+        let origin = http::HeaderValue::from_static(WHATSAPP_WEB_ORIGIN);
+        let (websocket, _) = ClientBuilder::from_uri(self.uri.clone())
+            .add_header(http::header::ORIGIN, origin)?
+            .connect_on(stream)
+            .await?;
+        Ok((socket, websocket))
     }
 }
 
@@ -183,17 +226,6 @@ impl Dialer {
     pub fn new(endpoint: Endpoint, journal: Journal, current: Arc<CurrentLine>, gate: Arc<WireGate>) -> Self {
         Self { endpoint, journal, current, gate }
     }
-
-    async fn connect(&self) -> anyhow::Result<TcpStream> {
-        let mut last = None;
-        for address in self.endpoint.addresses().await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.map_or_else(|| anyhow::anyhow!("the host has no address"), Into::into))
-    }
 }
 
 #[async_trait]
@@ -217,22 +249,7 @@ impl Dialer {
             .confirm()
             .await
             .context("not dialing: the vault has not confirmed that this process owns the tenant")?;
-        let stream = self.connect().await?;
-        stream.set_nodelay(true)?;
-        sockopt::set_socket_keepalive(&stream, true)?;
-        sockopt::set_socket_recv_buffer_size(&stream, RECEIVE_BUFFER)?;
-        sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32)?;
-        let socket = Socket::new(stream);
-        let secure = self.endpoint.uri.scheme_str() != Some("ws");
-        let plain = Connector::Plain;
-        let connector = if secure { &*self.endpoint.tls } else { &plain };
-        let host = self.endpoint.uri.host().context("the URL has no host")?;
-        let stream = connector.wrap(host, socket.clone()).await?;
-        let origin = http::HeaderValue::from_static(WHATSAPP_WEB_ORIGIN);
-        let (websocket, _) = ClientBuilder::from_uri(self.endpoint.uri.clone())
-            .add_header(http::header::ORIGIN, origin)?
-            .connect_on(stream)
-            .await?;
+        let (socket, websocket) = self.endpoint.open().await?;
         let (inner, events) = from_websocket(websocket);
         let line = Arc::new(WhatsAppLine { inner, socket, cut: AtomicBool::new(false), gate: self.gate.clone() });
         self.current.renew(&line)?;

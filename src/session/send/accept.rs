@@ -21,8 +21,8 @@ use crate::{
     humanize::Manner,
     journal::{ChangeNo, JournalClosedError},
     message::{
-        Accepted, Addressed, BotDecision, Delivery, Draft, Flaw, Humanize, Mentions, Message, MessageTarget,
-        OutboxError, Outgoing, SendRequest, media::FileName, timer,
+        Acceptance, Accepted, Addressed, BotDecision, Delivery, Draft, Failure, Flaw, Humanize, Mentions, Message,
+        MessageTarget, OutboxError, Outgoing, SendRequest, media::FileName, timer,
     },
     pacing::Held,
     session::{End, RequestError, Session, files::FileSource, inbound::edits::Editable, state::State},
@@ -86,7 +86,7 @@ pub enum AcceptError {
     IdTaken,
     /// A repeat of what was accepted for the account that was paired before: it is not sent from another number.
     #[error("the message {id} was accepted for another account")]
-    OtherAccount { id: String, delivery: Delivery },
+    OtherAccount { id: String, delivery: Delivery, failure: Option<Failure> },
     #[error("the file has more than {0} bytes")]
     TooLarge(u64),
     /// The file's URL did not give it; in words for whoever named it.
@@ -130,11 +130,12 @@ impl From<RequestError> for AcceptError {
 }
 
 impl Session {
-    /// Accepts a message; returns it when it is durable and will be sent.
+    /// Accepts a message; returns it when it is durable and will be sent. A repeat is returned with what has become of the first, also
+    /// when that has failed: nothing is sent then.
     ///
     /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
     /// message, and the same key for another message is refused.
-    pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Message, AcceptError> {
+    pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Acceptance, AcceptError> {
         let outgoing = self.composed(request, None, key).await?;
         if outgoing.is_first_contact {
             self.refuse_bulk(&outgoing).await?;
@@ -148,7 +149,7 @@ impl Session {
         request: &SendRequest,
         source: FileSource,
         key: Option<&str>,
-    ) -> Result<Message, AcceptError> {
+    ) -> Result<Acceptance, AcceptError> {
         let outgoing = self.composed(request, Some(source), key).await?;
         if outgoing.is_first_contact {
             self.refuse_bulk(&outgoing).await?;
@@ -261,7 +262,11 @@ impl Session {
         // A repeat is what was accepted, whatever has become since of the message that it is about.
         let is_repeat = known.is_some();
         let answers = match &request.answers {
-            Some(id) => Some(self.original(&chat, id, &me, is_repeat).await?),
+            Some(id) => match self.original(&chat, id, &me, is_repeat).await {
+                // A repeat sends nothing, and the message that it answers may be gone by now.
+                Err(AcceptError::UnknownMessage) if is_repeat => None,
+                found => Some(found?),
+            },
             None => None,
         };
         let about = match &request.draft {
@@ -279,7 +284,8 @@ impl Session {
         let digest = digest_of(known.as_ref(), &names, request);
         match &known {
             Some(known) if known.digest == digest && self.is_of_former_account(known).await? => {
-                return Err(AcceptError::OtherAccount { id, delivery: known.delivery });
+                let (delivery, failure) = (known.delivery, known.failure);
+                return Err(AcceptError::OtherAccount { id, delivery, failure });
             }
             Some(_) => {}
             // A client chose it, and may have chosen one that is there.
@@ -383,7 +389,7 @@ impl Session {
     }
 
     /// From the write on nobody can stop it: neither a client that goes away nor one that is not patient.
-    async fn accept_durably(&self, outgoing: Outgoing) -> Result<Message, AcceptError> {
+    async fn accept_durably(&self, outgoing: Outgoing) -> Result<Acceptance, AcceptError> {
         let inner = &self.0;
         let until = Instant::now() + ACCEPT_TIMEOUT;
         let room = timeout_at(until, inner.outbox.room(outgoing.body.len())).await;
@@ -406,7 +412,7 @@ impl Session {
             stop.run_until_cancelled(outbox.accept(outgoing)).await
         });
         match timeout_at(until, accepting).await {
-            Ok(Ok(Some(Ok(message)))) => Ok(message),
+            Ok(Ok(Some(Ok(acceptance)))) => Ok(acceptance),
             Ok(Ok(Some(Err(OutboxError::KeyReused | OutboxError::OnItsWay)))) => Err(AcceptError::KeyReused),
             Ok(Ok(Some(Err(OutboxError::Full)))) => Err(AcceptError::BacklogFull),
             Ok(Ok(Some(Err(OutboxError::Store(error))))) => {

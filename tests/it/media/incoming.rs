@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loopback::{Fault, FaultKind, File, Say};
-use reqwest::{StatusCode, header};
+use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use sessiond::demo::until;
 use whatsapp_rust::{
@@ -120,6 +120,32 @@ async fn what_fails_on_the_way_in_is_fetched_later() {
     assert!(refused.headers().contains_key(header::RETRY_AFTER));
     assert_eq!(problem(refused).await, (429, "too_many_requests".to_owned()));
     scene.end().await;
+}
+
+/// The tenant becomes another account while a file of the former is fetched: it is not kept for whoever knows its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_on_its_way_does_not_survive_a_change_of_account() {
+    let scene = Scene::with(lazily).await;
+    let (network, dashboard) = (scene.stage.network.clone(), &scene.stage.dashboard);
+    let url = scene.receive(Say::image(file(JPEG, 500))).await;
+    let downloads = async || network.stats().await.counts.media_downloads;
+    let before = downloads().await;
+    network.fault(Fault::new(FaultKind::MediaSlow).ms(4000)).await.unwrap();
+    let asked = tokio::spawn(scene.ask(Method::GET, &url).send());
+    until(LIMIT, "the download", async || downloads().await > before).await.unwrap();
+    let left = dashboard.post(&format!("/api/sessions/{TENANT}/logout"), json!({})).await.unwrap();
+    assert_eq!(left.status, 201, "{}", left.body);
+    let change = format!("/api/sessions/{TENANT}/account/change");
+    let allowed = dashboard.put(&change, json!({ "conversations": "delete" })).await.unwrap();
+    assert_eq!(allowed.status, 200, "{}", allowed.body);
+    let other = network.add_phone(None).await;
+    network.scan(&other.number, &dashboard.qr(TENANT).await.unwrap()).await.unwrap();
+    until(LIMIT, "the other account", || dashboard.is_connected(TENANT)).await.unwrap();
+    // Whatever came of it.
+    let _ = asked.await.unwrap();
+    network.clear_faults().await;
+    assert_ne!(scene.get(&url).await.status(), StatusCode::OK, "{}", scene.stage.log());
+    scene.end_after(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
