@@ -145,7 +145,7 @@ impl Store {
     ) -> std::result::Result<Vec<Filed>, StoreError> {
         let now = self.copy.clock.now().as_second();
         self.read(move |turn| {
-            pairs.iter().try_for_each(|(lid, number)| turn.learn_names(lid, number, now))?;
+            pairs.iter().try_for_each(|(one, other)| turn.learn_names(one, other, now))?;
             places.iter().map(|place| turn.filed(place)).collect()
         })
         .await
@@ -158,9 +158,10 @@ impl Store {
 
     /// Notes that a LID and a number name one person, where that is not known yet. What is filed under the number
     /// because a message said so is then found by the LID as well, also after a crash: the library writes what it
-    /// learns only some time later.
-    pub async fn learn_names(&self, lid: &str, number: &str) -> std::result::Result<(), StoreError> {
-        self.learn_and_file(vec![(lid.to_owned(), number.to_owned())], Vec::new()).await.map(drop)
+    /// learns only some time later, and of messages that waited offline nothing (whatsapp-rust 0.7, `learn_lid_pn_mapping_fast`).
+    /// In either order.
+    pub async fn learn_names(&self, one: &str, other: &str) -> std::result::Result<(), StoreError> {
+        self.learn_and_file(vec![(one.to_owned(), other.to_owned())], Vec::new()).await.map(drop)
     }
 
     /// Every name of a person or chat, the canonical one first.
@@ -213,8 +214,9 @@ const SAME_ID: usize = 64;
 
 impl StoreTurn<'_> {
     /// Of two that are no LID and number, and of a LID that is known: nothing.
-    fn learn_names(&mut self, lid: &str, number: &str, now: i64) -> std::result::Result<(), StoreError> {
-        let (Ok(lid), Ok(number)) = (lid.parse::<Jid>(), number.parse::<Jid>()) else { return Ok(()) };
+    fn learn_names(&mut self, one: &str, other: &str, now: i64) -> std::result::Result<(), StoreError> {
+        let (Ok(one), Ok(other)) = (one.parse::<Jid>(), other.parse::<Jid>()) else { return Ok(()) };
+        let (lid, number) = if other.is_lid() { (other, one) } else { (one, other) };
         if !lid.is_lid() || !number.is_pn() || self.get(space::LID_MAPPINGS, lid.user.as_bytes())?.is_some() {
             return Ok(());
         }
