@@ -30,7 +30,8 @@ async fn owner(stage: &Stage, number: &str) -> PhoneInfo {
 /// What the network that linked it knew.
 fn device() -> (String, AdoptedDevice) {
     let limits = ImportLimits::default();
-    let copy = import::read_one(SourceFormat::Whatsmeow, STORE.as_ref(), None, None, &limits).unwrap().copy.unwrap();
+    let copy =
+        import::read_one(SourceFormat::Whatsmeow, STORE.as_ref(), None, (None, None), &limits).unwrap().copy.unwrap();
     let device = &copy.device;
     let adopted = AdoptedDevice {
         id: device.me.device,

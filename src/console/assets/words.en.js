@@ -436,7 +436,7 @@ export default {
   "problem.not_whole": "The copy is not whole, or of another number.",
   "problem.twice_in_source": "The tenant is in it more than once. Choose the newest copy alone.",
   "problem.several_tenants": "There are several tenants in it. Say which one.",
-  "problem.not_in_source": "There is no tenant of that name in it.",
+  "problem.not_in_source": "There is no tenant of that name or number in it.",
   "problem.damaged_database": "The database cannot be read.",
   "problem.too_slow": "It takes too long to read.",
   "problem.no_qr": "There is no QR code to scan now.",

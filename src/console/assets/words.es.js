@@ -436,7 +436,7 @@ export default {
   "problem.not_whole": "La copia no está completa, o es de otro número.",
   "problem.twice_in_source": "El negocio aparece más de una vez. Elija solo la copia más nueva.",
   "problem.several_tenants": "Contiene varios negocios. Indique cuál.",
-  "problem.not_in_source": "No contiene ningún negocio con ese nombre.",
+  "problem.not_in_source": "No contiene ningún negocio con ese nombre o número.",
   "problem.damaged_database": "No se puede leer la base de datos.",
   "problem.too_slow": "Tarda demasiado en leerse.",
   "problem.no_qr": "Ahora no hay un código QR para escanear.",

@@ -245,6 +245,16 @@ fn a_token_that_nobody_gave_is_no_damage() {
 }
 
 #[test]
+fn keys_of_statuses_are_no_damage() {
+    let mut store = files(BAILEYS_7);
+    let before = read(&store).expect("a copy").tally.of(EntryKind::SenderKey);
+    store.insert("sender-key-status@broadcast--180000000007920_1--0.json".to_owned(), "[]".to_owned());
+    let copy = read(&store).expect("a copy");
+    let after = copy.tally.of(EntryKind::SenderKey);
+    assert_eq!((after.kept, after.dropped, after.ignored), (before.kept, before.dropped, before.ignored + 1));
+}
+
+#[test]
 fn damaged_credentials_refuse_the_tenant() {
     let store = files(BAILEYS_7);
     let with = |change: &dyn Fn(&mut Value)| {
