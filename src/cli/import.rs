@@ -149,7 +149,7 @@ async fn bring_from_disk(
             Err(ImportError::SeveralTenants { names }) => {
                 bail!("--tenant is for one, and the source has several ({}): use --number or --map", names.join(", "));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => bail!("{}: {}", source.display(), ImportFailure::from(&error).detail),
         },
         TenantChoice::Map(map) => {
             for (name, id) in map.iter().filter(|(name, _)| !names.contains(*name)) {

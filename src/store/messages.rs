@@ -137,7 +137,10 @@ pub struct Filed {
 }
 
 impl Store {
-    /// The same as [`Self::filed`], in one turn with what [`Self::learn_names`] does for each of these pairs.
+    /// The same as [`Self::filed`]. Before, in the same turn, it notes of each pair of a LID and a number, in either order, that they name one
+    /// person, where that is not known yet. What is filed under the number because a message said so is then found by the LID as well, also
+    /// after a crash: the library writes what it learns only some time later, and of messages that waited offline nothing (whatsapp-rust 0.7,
+    /// `learn_lid_pn_mapping_fast`).
     pub async fn learn_and_file(
         &self,
         pairs: Vec<(String, String)>,
@@ -154,14 +157,6 @@ impl Store {
     /// Where messages belong, in the order given.
     pub async fn filed(&self, places: Vec<InboundPlace>) -> std::result::Result<Vec<Filed>, StoreError> {
         self.read(move |turn| places.iter().map(|place| turn.filed(place)).collect()).await
-    }
-
-    /// Notes that a LID and a number name one person, where that is not known yet. What is filed under the number
-    /// because a message said so is then found by the LID as well, also after a crash: the library writes what it
-    /// learns only some time later, and of messages that waited offline nothing (whatsapp-rust 0.7, `learn_lid_pn_mapping_fast`).
-    /// In either order.
-    pub async fn learn_names(&self, one: &str, other: &str) -> std::result::Result<(), StoreError> {
-        self.learn_and_file(vec![(one.to_owned(), other.to_owned())], Vec::new()).await.map(drop)
     }
 
     /// Every name of a person or chat, the canonical one first.
