@@ -24,6 +24,7 @@ use crate::{
     daemon::{self, VaultLock},
     import::{
         CounterMargin, Finality, ImportError, ImportFailure, ImportLimits, ImportWriter, SourceFormat, SourceTenant,
+        TenantFinder,
     },
     tenant::TenantId,
     vault::InstanceId,
@@ -40,7 +41,7 @@ pub struct ImportOptions {
     /// The tenant that it becomes; for a source with one. Of a live database the tenant of this name.
     #[arg(long, value_name = "ID", conflicts_with = "map")]
     tenant: Option<TenantId>,
-    /// The number that the copy must be of.
+    /// The number that the copy must be of. Of a source with several tenants it says which one is meant.
     #[arg(long, value_name = "NUMBER", requires = "tenant", value_parser = phone_digits)]
     number: Option<String>,
     /// All tenants of a database or an export of it; of rtdb those that are connected there.
@@ -110,7 +111,7 @@ async fn bring_from_disk(
         crate::import::read(from, &path, keys.as_deref(), &ImportLimits::default(), &mut take)
     });
     let only_connected = options.all && options.from == SourceFormat::RealtimeDatabase;
-    let mut only = None;
+    let mut finder = TenantFinder::new(None, options.number.as_deref());
     let mut names = BTreeSet::new();
     while let Some(mut tenant) = tenants.recv().await {
         if let Err(error @ ImportError::OlderCopy) = &tenant.copy {
@@ -122,10 +123,7 @@ async fn bring_from_disk(
             tenant.copy = Err(ImportError::TwiceInSource);
         }
         match choice {
-            TenantChoice::One(id) if only.is_some() => {
-                only = only.filter(|_| tenant.copy.is_ok()).or(Some((tenant, id.clone())));
-            }
-            TenantChoice::One(id) => only = Some((tenant, id.clone())),
+            TenantChoice::One(_) => finder.look(tenant),
             TenantChoice::Map(map) => match map.get(&tenant.name) {
                 Some(id) => import.take(tenant, id.clone()).await,
                 None => import.leave_out(&tenant.name, "not_mapped", "the map does not name it"),
@@ -144,19 +142,21 @@ async fn bring_from_disk(
         }
     }
     let read = reading.await.context("the reader crashed")?;
-    match only {
-        Some(_) if names.len() > 1 => {
-            let names: Vec<_> = names.into_iter().take(20).collect();
-            bail!("--tenant is for one, and the source has several ({}): use --map", names.join(", "));
-        }
+    match choice {
         // Of a source that ends early nobody knows whether it has one.
-        Some((tenant, id)) if read.is_ok() => import.take(tenant, id).await,
-        _ => {}
-    }
-    if let TenantChoice::Map(map) = choice {
-        for (name, id) in map.iter().filter(|(name, _)| !names.contains(*name)) {
-            import.miss(name, id.clone());
+        TenantChoice::One(id) if read.is_ok() => match finder.end() {
+            Ok(tenant) => import.take(tenant, id.clone()).await,
+            Err(ImportError::SeveralTenants { names }) => {
+                bail!("--tenant is for one, and the source has several ({}): use --number or --map", names.join(", "));
+            }
+            Err(error) => bail!("{}: {}", source.display(), ImportFailure::from(&error).detail),
+        },
+        TenantChoice::Map(map) => {
+            for (name, id) in map.iter().filter(|(name, _)| !names.contains(*name)) {
+                import.miss(name, id.clone());
+            }
         }
+        _ => {}
     }
     read.map_err(|error| anyhow::anyhow!("{}: {}", source.display(), ImportFailure::from(&error).detail))
 }

@@ -183,6 +183,11 @@ pub fn is_group(text: &str) -> bool {
     })
 }
 
+/// The list to which statuses go: it has sender keys as a group has.
+pub fn is_statuses(text: &str) -> bool {
+    text == "status@broadcast"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,6 @@
 //! One entrance for all sources on disk: what the command line names, and what it leads to.
 
 use std::{
-    collections::BTreeSet,
     fs::File,
     io::{Seek, SeekFrom},
     path::Path,
@@ -10,8 +9,8 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    ImportError, ImportLimits, ImportOrigin, SourceTenant, baileys, evolution, files, source::TenantSink, waha,
-    whatsmeow,
+    ImportError, ImportLimits, ImportOrigin, SourceTenant, TenantFinder, baileys, evolution, files, source::TenantSink,
+    waha, whatsmeow,
 };
 
 /// What a source is said to be.
@@ -24,7 +23,7 @@ pub enum SourceFormat {
     Evolution,
     /// WAHA's folder of sessions, NOWEB or GOWS.
     Waha,
-    /// whatsmeow's SQLite, or a dump of its PostgreSQL.
+    /// whatsmeow's SQLite, a dump of its PostgreSQL, or a folder with its tables as CSV.
     Whatsmeow,
     /// An export of Firebase's Realtime Database.
     #[serde(rename = "rtdb")]
@@ -82,35 +81,18 @@ pub fn read(
     }
 }
 
-/// Names that are told of a source with several tenants.
-const NAMES: usize = 20;
-
-/// Reads the one tenant of a source, or the one of this name. Of a source that ends early nobody knows whether it has one.
+/// Reads the one tenant of a source, or the one of this name, or of this number (digits). Of a source that ends early nobody knows whether it
+/// has one.
 pub fn read_one(
     format: SourceFormat,
     source: &Path,
     keys: Option<&Path>,
-    name: Option<&str>,
+    (name, number): (Option<&str>, Option<&str>),
     limits: &ImportLimits,
 ) -> Result<SourceTenant, ImportError> {
-    let (mut chosen, mut names) = (None, BTreeSet::new());
-    read(format, source, keys, limits, &mut |mut tenant| {
-        if matches!(tenant.copy, Err(ImportError::OlderCopy)) {
-            return;
-        }
-        if !names.insert(tenant.name.clone()) {
-            tenant.copy = Err(ImportError::TwiceInSource);
-        }
-        // One that is there twice comes later, and its error counts.
-        let is_chosen = name.is_none_or(|name| name == tenant.name) && (chosen.is_none() || tenant.copy.is_err());
-        if is_chosen {
-            chosen = Some(tenant);
-        }
-    })?;
-    if name.is_none() && names.len() > 1 {
-        return Err(ImportError::SeveralTenants { names: names.into_iter().take(NAMES).collect() });
-    }
-    chosen.ok_or(if name.is_some() { ImportError::NotInSource } else { ImportError::NoCredentials })
+    let mut finder = TenantFinder::new(name, number);
+    read(format, source, keys, limits, &mut |tenant| finder.look(tenant))?;
+    finder.end()
 }
 
 /// A folder of Baileys, or a folder of such folders, named by their tenants.

@@ -42,12 +42,12 @@ pub enum ImportError {
         "the source has this tenant more than once, and does not say which copy is the newest: name one of them alone"
     )]
     TwiceInSource,
-    #[error("the source has several tenants ({}): say which one", .names.join(", "))]
+    #[error("the source has several tenants ({}): say which one, by its name or its number", .names.join(", "))]
     SeveralTenants {
         /// The first of them.
         names: Vec<String>,
     },
-    #[error("the source has no tenant of this name")]
+    #[error("the source has no tenant of this name or number")]
     NotInSource,
     #[error("the database cannot be read")]
     Sqlite(#[from] rusqlite::Error),

@@ -80,7 +80,7 @@ pub fn folder(bytes: &[u8]) {
         }
     }
     // Evolution's folders are Baileys'.
-    for format in [SourceFormat::Baileys, SourceFormat::Waha] {
+    for format in [SourceFormat::Baileys, SourceFormat::Waha, SourceFormat::Whatsmeow] {
         let _ = entrance::read(format, root.path(), None, &limits(), &mut use_tenant);
     }
     let rows = root.path().join("rows");

@@ -15,7 +15,7 @@
 //! | the live Realtime Database, the live Firestore | [`LiveSource`] |
 //! | rows of Evolution's `Session`, with its folder of keys | [`evolution::rows`] |
 //! | a dump of Evolution's hash in Redis | [`evolution::redis`] |
-//! | whatsmeow's SQLite, or a dump of its PostgreSQL; WAHA GOWS' | [`whatsmeow`] |
+//! | whatsmeow's SQLite, a dump of its PostgreSQL, or its tables as CSV; WAHA GOWS' | [`whatsmeow`] |
 //! | WAHA's folder of sessions | [`waha`] |
 //!
 //! Promises:
@@ -32,6 +32,7 @@ mod claim;
 mod complete;
 mod copy;
 mod counters;
+mod csv;
 mod departure;
 mod entrance;
 mod entry;
@@ -39,6 +40,7 @@ mod error;
 pub mod evolution;
 pub mod export;
 mod files;
+mod finder;
 mod fingerprint;
 #[cfg(any(test, feature = "loopback"))]
 pub mod fuzz;
@@ -71,6 +73,7 @@ pub use self::{
     entrance::{SourceFormat, read, read_one},
     entry::{ImportReceipt, TenantEntry, UnwritableCopyError},
     error::{EntryError, ImportError},
+    finder::TenantFinder,
     key::KeyHalves,
     limits::ImportLimits,
     live::{LiveError, LiveSource},

@@ -27,6 +27,11 @@ impl SourceTenant {
     pub fn new(name: impl Into<String>, copy: Result<TenantCopy, ImportError>) -> Self {
         Self { name: name.into(), connected: None, saved_at: None, number: None, copy }
     }
+
+    /// Whose it is: as the source says, else as the copy does.
+    pub fn number(&self) -> Option<&str> {
+        self.number.as_deref().or_else(|| self.copy.as_ref().ok().map(TenantCopy::number))
+    }
 }
 
 /// Where readers of such sources put what they find, in the order of the source. One tenant at a time is in memory.

@@ -84,11 +84,7 @@ impl Inbox {
             let mut written = false;
             let mut events = Vec::new();
             let messages = || batch.iter().map(|incoming| &incoming.message);
-            let named = messages().flat_map(|Message { chat, sender, addressed, .. }| {
-                [(&addressed.chat, chat), (&addressed.sender, sender)]
-            });
-            let pairs = named.filter(|(addressed, name)| addressed != name);
-            let pairs = pairs.map(|(addressed, name)| (addressed.clone(), name.clone())).collect();
+            let pairs = messages().flat_map(names_of_one).collect();
             let places = messages().map(place).collect();
             for (incoming, filed) in batch.iter().zip(self.store.learn_and_file(pairs, places).await?) {
                 let Filed { chat, sender, known } = filed;
@@ -207,6 +203,16 @@ impl Inbox {
             message: incoming.body.to_vec(),
         }
     }
+}
+
+/// Pairs of names that are one person's, as far as a message says so. One that came by the number names its LID beside it, and may come
+/// again by the LID alone: so the phone answers, and so it is after a retry.
+fn names_of_one(message: &Message) -> Vec<(String, String)> {
+    let Message { chat, sender, addressed, .. } = message;
+    let whose = if message.from_me && !message.is_group { chat } else { sender };
+    let alternate = addressed.alternate.as_ref().map(|alternate| (whose, alternate));
+    let pairs = [(&addressed.chat, chat), (&addressed.sender, sender)].into_iter().chain(alternate);
+    pairs.filter(|(one, other)| one != other).map(|(one, other)| (one.clone(), other.clone())).collect()
 }
 
 /// By the names of its conversation, which are as good as WhatsApp's own and may already be canonical.

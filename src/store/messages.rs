@@ -137,7 +137,10 @@ pub struct Filed {
 }
 
 impl Store {
-    /// As [`Self::filed`], in one turn with [`Self::learn_names`] for each of these pairs.
+    /// As [`Self::filed`]. Before, in the same turn, it notes of each pair of a LID and a number, in either order, that they name one
+    /// person, where that is not known yet. What is filed under the number because a message said so is then found by the LID as well, also
+    /// after a crash: the library writes what it learns only some time later, and of messages that waited offline nothing (whatsapp-rust 0.7,
+    /// `learn_lid_pn_mapping_fast`).
     pub async fn learn_and_file(
         &self,
         pairs: Vec<(String, String)>,
@@ -145,7 +148,7 @@ impl Store {
     ) -> std::result::Result<Vec<Filed>, StoreError> {
         let now = self.copy.clock.now().as_second();
         self.read(move |turn| {
-            pairs.iter().try_for_each(|(lid, number)| turn.learn_names(lid, number, now))?;
+            pairs.iter().try_for_each(|(one, other)| turn.learn_names(one, other, now))?;
             places.iter().map(|place| turn.filed(place)).collect()
         })
         .await
@@ -154,13 +157,6 @@ impl Store {
     /// Files messages under their conversations, in the order given.
     pub async fn filed(&self, places: Vec<InboundPlace>) -> std::result::Result<Vec<Filed>, StoreError> {
         self.read(move |turn| places.iter().map(|place| turn.filed(place)).collect()).await
-    }
-
-    /// Notes that a LID and a number name one person, where that is not known yet. What is filed under the number
-    /// because a message said so is then found by the LID as well, also after a crash: the library writes what it
-    /// learns only some time later.
-    pub async fn learn_names(&self, lid: &str, number: &str) -> std::result::Result<(), StoreError> {
-        self.learn_and_file(vec![(lid.to_owned(), number.to_owned())], Vec::new()).await.map(drop)
     }
 
     /// Every name of a person or chat, the canonical one first.
@@ -218,8 +214,9 @@ const SAME_ID: usize = 64;
 
 impl StoreTurn<'_> {
     /// Of two that are no LID and number, and of a LID that is known: nothing.
-    fn learn_names(&mut self, lid: &str, number: &str, now: i64) -> std::result::Result<(), StoreError> {
-        let (Ok(lid), Ok(number)) = (lid.parse::<Jid>(), number.parse::<Jid>()) else { return Ok(()) };
+    fn learn_names(&mut self, one: &str, other: &str, now: i64) -> std::result::Result<(), StoreError> {
+        let (Ok(one), Ok(other)) = (one.parse::<Jid>(), other.parse::<Jid>()) else { return Ok(()) };
+        let (lid, number) = if other.is_lid() { (other, one) } else { (one, other) };
         if !lid.is_lid() || !number.is_pn() || self.get(space::LID_MAPPINGS, lid.user.as_bytes())?.is_some() {
             return Ok(());
         }

@@ -183,6 +183,56 @@ async fn what_a_message_says_of_names_is_durable_with_it() {
     assert_eq!(events(&log).await, [one(NUMBER, "A"), one(NUMBER, "B")].concat());
 }
 
+/// A message that could not be read comes twice: told by the phone, by the LID alone, and sent again by its author, by the number with the
+/// LID beside it. And its placeholder stands under the name of its first stanza.
+#[tokio::test]
+async fn what_the_phone_tells_and_what_its_author_sends_again_is_one_message() {
+    let named = |mut incoming: Incoming| {
+        incoming.message.addressed.alternate = Some(LID.into());
+        incoming
+    };
+    let empty = |mut incoming: Incoming| {
+        incoming.message.content = Content::Undecryptable;
+        incoming.body = Bytes::new();
+        incoming
+    };
+    let (told, sent) = (by_lid("A"), named(by_number("A")));
+    let unread = [None, Some(empty(told.clone())), Some(empty(sent.clone()))];
+    for placeholder in unread {
+        for arrivals in [[&told, &sent], [&sent, &told]] {
+            for at_once in [false, true] {
+                let world = World::new().await;
+                let (inbox, log) = inbox(&world).await;
+                inbox.receive(placeholder.as_slice()).await.unwrap();
+                let arrivals = arrivals.map(Incoming::clone);
+                for batch in if at_once { vec![&arrivals[..]] } else { arrivals.chunks(1).collect() } {
+                    inbox.receive(batch).await.unwrap();
+                }
+                let story = format!("{placeholder:?}, {arrivals:?}, at once: {at_once}");
+                assert_eq!(events(&log).await.len(), 1, "{story}");
+                assert_eq!(world.space(space::INBOX).await.len(), 1, "{story}");
+                for chat in [LID, NUMBER] {
+                    assert!(inbox.find(chat, "A").await.unwrap().is_some(), "{chat}, {story}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_member_whom_a_group_names_twice_is_one() {
+    let world = World::new().await;
+    let (inbox, log) = inbox(&world).await;
+    let mut first = incoming("A", (GROUP, NUMBER), (GROUP, NUMBER), b"");
+    first.message.addressed.alternate = Some(LID.into());
+    inbox.receive(&[first]).await.unwrap();
+    let again = incoming("A", (GROUP, LID), (GROUP, LID), b"body");
+    inbox.receive(std::slice::from_ref(&again)).await.unwrap();
+    inbox.receive(&[again, incoming("A", (GROUP, NUMBER), (GROUP, NUMBER), b"body")]).await.unwrap();
+    assert_eq!(events(&log).await, one(GROUP, "A"));
+    assert_eq!(world.space(space::INBOX).await.len(), 1, "the placeholder stays beside its message");
+}
+
 #[tokio::test]
 async fn records_of_earlier_builds_are_found() {
     let world = World::new().await;

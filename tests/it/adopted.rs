@@ -8,7 +8,10 @@ use sessiond::{
     import::{self, ImportLimits, SourceFormat},
 };
 
-use crate::stage::{Home, LIMIT, Stage};
+use crate::{
+    move_in::is_readable,
+    stage::{Home, LIMIT, Stage},
+};
 
 const TENANT: &str = "trattoria";
 const STORE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/import/whatsmeow.db");
@@ -27,7 +30,8 @@ async fn owner(stage: &Stage, number: &str) -> PhoneInfo {
 /// What the network that linked it knew.
 fn device() -> (String, AdoptedDevice) {
     let limits = ImportLimits::default();
-    let copy = import::read_one(SourceFormat::Whatsmeow, STORE.as_ref(), None, None, &limits).unwrap().copy.unwrap();
+    let copy =
+        import::read_one(SourceFormat::Whatsmeow, STORE.as_ref(), None, (None, None), &limits).unwrap().copy.unwrap();
     let device = &copy.device;
     let adopted = AdoptedDevice {
         id: device.me.device,
@@ -124,11 +128,7 @@ async fn a_store_of_whatsmeow_imports_and_logs_in() {
     let connected = until(LIMIT, "the tenant to be connected", || stage.dashboard.is_connected(TENANT));
     connected.await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     let ear = Ear::open(&stage.dashboard, vec![TENANT.to_owned()]);
-    let heard = ear.until(LIMIT, |heard| {
-        heard.iter().any(|heard| {
-            heard.payload["message"]["id"] == json!(waiting) && heard.payload["message"]["text"].is_string()
-        })
-    });
+    let heard = ear.until(LIMIT, |heard| heard.iter().any(|heard| is_readable(heard, &waiting)));
     heard.await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     for (to, text) in
         [(&customer, "at eight"), (&customer, "see you"), (&stage.network.add_customer().await, "good day")]

@@ -50,6 +50,16 @@ fn both_languages_have_all_words() {
     assert_eq!(keys("console/assets/words.en.js"), keys("console/assets/words.es.js"));
 }
 
+/// Whoever brings a tenant from another gateway is led to the page that says how.
+#[test]
+fn every_gateway_has_its_page_of_the_guide() {
+    let script = read("console/assets/movein.js");
+    let named: BTreeSet<_> = literals(&script).into_iter().filter(|name| name.starts_with("move-in-")).collect();
+    let pages: BTreeSet<_> = sessiond::guide::PAGES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let own: BTreeSet<_> = pages.into_iter().filter(|name| name.starts_with("move-in-")).collect();
+    assert_eq!(named, own);
+}
+
 /// Looks for reasons where they are written: in what is displayed of a disconnect and of an end, and wherever a reason is set.
 #[test]
 fn every_reason_of_a_session_is_said_in_spanish() {

@@ -238,6 +238,10 @@ fn other_gateways(folder: &Path, program: &Path) {
         write(&format!("sessions/osteria/{name}"), &text);
         write(&format!(".sessions/noweb/osteria/{name}"), &text);
     }
+    let creds: Value = serde_json::from_str(&store("baileys-7.json")["creds.json"]).expect("JSON");
+    let tenant = json!({ "baileys_session": { "creds": creds }, "restaurant": { "whatsappConnected": true } });
+    write("export.json", &json!({ "tenants": { "osteria": tenant } }).to_string());
+    write("documents.json", &json!({ "baileys_sessions": { "osteria": { "creds": creds } } }).to_string());
     let six = store("baileys-6.json");
     let creds = Value::String(six["creds.json"].clone()).to_string().replace('"', "\"\"");
     write("Session.csv", &format!("sessionId,creds\n{INSTANCE},\"{creds}\"\n"));

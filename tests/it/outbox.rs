@@ -642,7 +642,7 @@ async fn a_conversation_has_one_order_by_every_name() {
         order
     };
     accepting.accept(to("A", LID)).await.unwrap();
-    world.store.learn_names(LID, CHAT).await.unwrap();
+    world.store.learn_and_file(vec![(LID.into(), CHAT.into())], Vec::new()).await.unwrap();
     for (id, chat) in [("B", CHAT), ("C", LID), ("D", CHAT)] {
         accepting.accept(to(id, chat)).await.unwrap();
     }

@@ -68,7 +68,7 @@ async fn names_and_the_own_account_are_as_they_were_written_last() {
     };
     assert_eq!(names(lid).await, [lid]);
     assert_eq!(names(number).await, [number]);
-    store.learn_names(lid, number).await.unwrap();
+    store.learn_and_file(vec![(lid.into(), number.into())], Vec::new()).await.unwrap();
     assert_eq!(names(lid).await, [number, lid]);
     assert_eq!(names(number).await, [number, lid]);
     let mapping = LidPnMappingEntry {

@@ -88,11 +88,18 @@ impl UploadFolder {
             ([], _) => return Err(flaw("files", "expected at least one file")),
             // A session is known by its folder.
             (_, SourceFormat::Waha) => self.path().join(common_folder(&mains)),
+            // Its tables.
+            (_, SourceFormat::Whatsmeow) if mains.iter().all(|file| has_extension(file, &["csv"])) => {
+                self.path().join(common_folder(&mains))
+            }
             ([one], _) => self.path().join(one),
             (_, SourceFormat::Whatsmeow) => {
                 let databases: Vec<_> = mains.iter().filter(|file| is_database(file)).collect();
                 let [one] = databases[..] else {
-                    return Err(flaw("files", "expected one database: a file that ends in .db, .sqlite or .sql"));
+                    return Err(flaw(
+                        "files",
+                        "expected one database: a file that ends in .db, .sqlite or .sql, or its tables, which end in .csv",
+                    ));
                 };
                 self.path().join(one)
             }
@@ -177,8 +184,12 @@ fn is_journal(file: &Path) -> bool {
 }
 
 fn is_database(file: &Path) -> bool {
+    has_extension(file, &["db", "sqlite", "sqlite3", "sql"])
+}
+
+fn has_extension(file: &Path, extensions: &[&str]) -> bool {
     let extension = file.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-    extension.is_some_and(|extension| ["db", "sqlite", "sqlite3", "sql"].contains(&&*extension))
+    extension.is_some_and(|extension| extensions.contains(&&*extension))
 }
 
 fn unmade(name: &str, error: io::Error) -> Problem {
@@ -275,6 +286,9 @@ mod tests {
             (Whatsmeow, None, &["wm.db", "wm.db-wal", "wm.db-shm"], Some("wm.db")),
             (Whatsmeow, None, &["d/wm.db", "d/readme.txt"], Some("d/wm.db")),
             (Whatsmeow, None, &["d/wm.db", "d/other.DB"], None),
+            (Whatsmeow, None, &["t/whatsmeow_device.csv", "t/whatsmeow_sessions.CSV"], Some("t")),
+            (Whatsmeow, None, &["whatsmeow_device.csv"], Some("")),
+            (Whatsmeow, None, &["wm.db", "notes.csv"], Some("wm.db")),
             (Whatsmeow, None, &[], None),
             (Evolution, Some("instances"), &["rows.csv", "instances/1/session-1.0.json"], Some("rows.csv")),
             (Evolution, Some("../x"), &["rows.csv"], None),

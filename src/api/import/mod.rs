@@ -74,7 +74,8 @@ async fn settle(
     let limits = ImportLimits { until: Some(Instant::now() + READ_LIMIT), ..ImportLimits::of_upload() };
     let read = move || {
         let read = || {
-            let read = import::read_one(order.from, &source, keys.as_deref(), order.name.as_deref(), &limits)?;
+            let chosen = (order.name.as_deref(), order.expected_number.as_deref());
+            let read = import::read_one(order.from, &source, keys.as_deref(), chosen, &limits)?;
             let copy = read.copy?;
             // What the caller says counts; else what the source says.
             copy.verify(order.expected_number.as_deref().or(read.number.as_deref()))?;

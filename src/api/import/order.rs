@@ -49,7 +49,7 @@ pub struct ImportJson<'a> {
     /// Counters to skip in each session that is kept; 200 without it.
     #[schemars(range(max = 1936))]
     margin: Option<u64>,
-    /// The number that the copy must be of, with its country code.
+    /// The number that the copy must be of, with its country code. Of a source with several tenants it says which one is meant.
     #[schemars(example = "573009998877")]
     expected_number: Option<String>,
 }

@@ -8,7 +8,8 @@ import { icon } from "./icons.js";
 import { label } from "./text.js";
 import { t } from "./words.js";
 
-const GATEWAYS = ["baileys", "evolution", "waha", "whatsmeow", "rtdb", "firestore"];
+/** Each gateway, and the page of the guide that says how its store is taken out. */
+const GATEWAYS = { baileys: "move-in-baileys", evolution: "move-in-evolution", waha: "move-in-waha", whatsmeow: "move-in-whatsmeow", rtdb: "move-in-databases", firestore: "move-in-databases" };
 
 /** Kinds of entries that an operator decides by, in the order in which they are told. */
 const KINDS = ["session", "sender_key", "pre_key", "identity", "lid_mapping", "contact_token", "sync_key", "menu_item", "bot_setting"];
@@ -19,11 +20,12 @@ const SHOWN = 8;
 export function moveInPart(tenant, look) {
   let files = [];
   const steps = ["movein.step1", "movein.step2", "movein.step3", "movein.step4"];
-  const from = picker({ label: t("movein.from"), options: GATEWAYS.map((gateway) => [gateway, t(`movein.from.${gateway}`)]), value: "baileys", onchange: forget });
+  const from = picker({ label: t("movein.from"), options: Object.keys(GATEWAYS).map((gateway) => [gateway, t(`movein.from.${gateway}`)]), value: "baileys", onchange: turn });
   const number = field({ label: t("movein.number"), hint: t("movein.number.hint"), names: ["expectedNumber"], type: "tel", inputmode: "tel", oninput: forget });
   const name = field({ label: t("movein.name"), hint: t("movein.name.hint"), names: ["name"], oninput: forget });
   const keys = field({ label: t("movein.keys"), hint: t("movein.keys.hint"), names: ["keys"], oninput: forget });
   const margin = field({ label: t("movein.margin"), hint: t("movein.margin.hint"), names: ["margin"], inputmode: "numeric", oninput: forget });
+  const how = h("a", { href: guide(from.input.value) }, t("movein.how"));
   const stopped = checkbox("movein.stopped", "movein.stopped.hint", forget);
   const chosen = h("p", { class: "muted small", role: "status" }, t("movein.none"));
   const place = source(take);
@@ -34,6 +36,11 @@ export function moveInPart(tenant, look) {
   function forget() {
     fill(found);
     fill(failed);
+  }
+
+  function turn() {
+    how.href = guide(from.input.value);
+    forget();
   }
 
   function take(next) {
@@ -90,6 +97,7 @@ export function moveInPart(tenant, look) {
         props: { class: "body-form" },
         children: [
           from.node,
+          h("p", { class: "small" }, how),
           place,
           chosen,
           stopped.node,
@@ -101,6 +109,8 @@ export function moveInPart(tenant, look) {
       failed));
   return { node };
 }
+
+const guide = (gateway) => `../docs/guide/${GATEWAYS[gateway]}`;
 
 /** What would come over. */
 function told(report) {

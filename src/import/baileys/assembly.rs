@@ -272,6 +272,11 @@ impl EntryJoiner<'_> {
     }
 
     fn sender_key(&mut self, id: &str, node: JsonNode) -> Result<(), EntryError> {
+        // A status that comes before its author has sent a key anew costs a retry.
+        if id.split(['-', ':']).next().is_some_and(address::is_statuses) {
+            self.copy.tally.ignore(EntryKind::SenderKey, 1);
+            return Ok(());
+        }
         let (group, sender, is_named) = entry_name::sender_key(id)?;
         let sender = if is_named { sender } else { self.place(sender) };
         if self.copy.device.is_me(&sender) {
@@ -302,10 +307,16 @@ impl EntryJoiner<'_> {
         };
         let token = node.get("token").and_then(json::bytes).filter(|token| !token.is_empty());
         let number = |name| node.get(name).and_then(json::integer);
+        let sender_timestamp = number("senderTimestamp");
+        // Baileys notes here, too, that it gave somebody a token of ours, and has none of theirs.
+        if token.is_none() && sender_timestamp.is_some() {
+            self.copy.tally.ignore(EntryKind::ContactToken, 1);
+            return Ok(());
+        }
         let token = ContactToken {
             token: Secret::new(token.ok_or(EntryError::Missing("token"))?),
             timestamp: number("timestamp").unwrap_or(0),
-            sender_timestamp: number("senderTimestamp"),
+            sender_timestamp,
         };
         self.copy.contact_tokens.insert(lid, token);
         Ok(())

@@ -4,7 +4,6 @@
 //! - Keys in `instances/<instance>/<type>-<id>.json`: given with the rows, or read with [`folder`].
 //! - Or both in a Redis hash `<prefix>:instance:<instance>`: [`redis`] reads a dump of it.
 
-mod csv;
 pub mod redis;
 pub mod rows;
 

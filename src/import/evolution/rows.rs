@@ -8,10 +8,11 @@ use std::{
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{add_keys, csv::CsvRecords};
+use super::add_keys;
 use crate::import::{
     ImportError, ImportLimits, ImportOrigin, SourceTenant,
     baileys::Assembly,
+    csv::CsvRecords,
     json::{self, JsonNode, NodeSeed},
     source::{StreamSink, walk},
 };

@@ -84,6 +84,11 @@ impl TenantCopy {
             }
             EntryKind::ContactToken => {
                 let token = TcTokenRecord::decode(value).map_err(protocol)?;
+                // The library notes here, too, that it gave somebody ours, and has none of theirs.
+                if token.token.is_empty() {
+                    self.tally.ignore(kind, 1);
+                    return Ok(());
+                }
                 let token = ContactToken {
                     token: Secret::new(token.token),
                     timestamp: token.token_timestamp,
@@ -93,6 +98,9 @@ impl TenantCopy {
             }
             EntryKind::SyncKey => {
                 let sync_key = SyncKeyRecord::decode(value).map_err(protocol)?;
+                if sync_key.key_data.is_empty() {
+                    return Err(EntryError::Missing("the key"));
+                }
                 let sync_key = SyncKeyCopy {
                     key_data: Secret::new(sync_key.key_data),
                     fingerprint: sync_key.fingerprint,
@@ -103,7 +111,13 @@ impl TenantCopy {
             EntryKind::DeviceList => {
                 let list = DeviceListRecord::decode(value).map_err(protocol)?;
                 let devices = list.devices.iter().filter_map(|device| u16::try_from(device.device_id).ok());
-                self.device_lists.insert(user(text()?)?, devices.collect());
+                let devices: Vec<_> = devices.collect();
+                // Whoever reads an empty list does not ask for the devices.
+                if devices.is_empty() {
+                    self.tally.ignore(kind, 1);
+                    return Ok(());
+                }
+                self.device_lists.insert(user(text()?)?, devices);
             }
             _ => {}
         }
@@ -140,7 +154,7 @@ fn device_copy(device: &Device) -> Result<DeviceCopy, ImportError> {
         platform: None,
         next_pre_key_id: device.next_pre_key_id,
         first_unuploaded_pre_key_id: device.first_unupload_pre_key_id,
-        routing_info: device.edge_routing_info.clone(),
+        routing_info: device.edge_routing_info.clone().filter(|routing| !routing.is_empty()),
         nct_salt: device.nct_salt.clone().map(Secret::new),
         lid_migrated: device.lid_migrated,
     })

@@ -227,6 +227,33 @@ fn a_damaged_key_costs_itself() {
     assert!(told.contains("halves"), "{told}");
 }
 
+/// Baileys keeps when it gave somebody a token of ours, also where it has none of theirs.
+#[test]
+fn a_token_that_nobody_gave_is_no_damage() {
+    let mut store = files(BAILEYS_7);
+    for (lid, token) in [
+        ("180000000099997", "{}"),
+        ("180000000099998", r#"{"token":{"type":"Buffer","data":"AQI="},"timestamp":"7"}"#),
+        ("180000000099999", r#"{"token":{"type":"Buffer","data":""},"senderTimestamp":1800000000}"#),
+    ] {
+        store.insert(format!("tctoken-{lid}@lid.json"), token.to_owned());
+    }
+    let copy = read(&store).expect("a copy");
+    assert_eq!(copy.contact_tokens.keys().collect::<Vec<_>>(), ["180000000099998"]);
+    let EntryCounts { kept, dropped, ignored } = copy.tally.of(EntryKind::ContactToken);
+    assert_eq!((kept, dropped, ignored), (1, 1, 1));
+}
+
+#[test]
+fn keys_of_statuses_are_no_damage() {
+    let mut store = files(BAILEYS_7);
+    let before = read(&store).expect("a copy").tally.of(EntryKind::SenderKey);
+    store.insert("sender-key-status@broadcast--180000000007920_1--0.json".to_owned(), "[]".to_owned());
+    let copy = read(&store).expect("a copy");
+    let after = copy.tally.of(EntryKind::SenderKey);
+    assert_eq!((after.kept, after.dropped, after.ignored), (before.kept, before.dropped, before.ignored + 1));
+}
+
 #[test]
 fn damaged_credentials_refuse_the_tenant() {
     let store = files(BAILEYS_7);

@@ -13,6 +13,7 @@ mod groups;
 mod hostile;
 mod peers;
 mod whatsmeow;
+mod whatsmeow_kinds;
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -14,11 +14,11 @@ pub fn database(path: &Path) -> Connection {
     connection
 }
 
-fn read_file(path: &Path) -> (Vec<SourceTenant>, Result<(), ImportError>) {
+pub fn read_file(path: &Path) -> (Vec<SourceTenant>, Result<(), ImportError>) {
     collect(|take| whatsmeow::read(path, ImportOrigin::Whatsmeow, &ImportLimits::default(), take))
 }
 
-fn one(path: &Path) -> TenantCopy {
+pub fn one(path: &Path) -> TenantCopy {
     let (mut found, result) = read_file(path);
     result.expect("a database");
     assert_eq!(found.len(), 1);

@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, limits::Limit};
 
-use super::dump;
+use super::{dump, loaded};
 use crate::import::{ImportError, ImportLimits, TimeBudget, files};
 
 /// Steps of SQLite's machine between two looks at the clock: some ten microseconds.
@@ -28,6 +28,9 @@ pub struct ForeignDatabase {
 
 impl ForeignDatabase {
     pub fn open(file: &Path, limits: &ImportLimits) -> Result<Self, ImportError> {
+        if file.is_dir() {
+            return Self::new(loaded::load_folder(file, limits)?, limits, None);
+        }
         let what = "the database";
         let mut opened = files::open(file)?.ok_or(ImportError::Link { what })?;
         if opened.metadata()?.len() > limits.source_bytes {
@@ -35,6 +38,9 @@ impl ForeignDatabase {
         }
         let mut magic = [0; 16];
         if opened.read_exact(&mut magic).is_err() || &magic != b"SQLite format 3\0" {
+            if magic.starts_with(b"PGDMP") || magic.starts_with(b"\x1f\x8b") {
+                return Err(ImportError::OtherFormat("a dump in plain text (pg_dump --format=plain), unpacked"));
+            }
             opened.rewind()?;
             return Self::new(dump::load(opened, limits)?, limits, None);
         }

@@ -4,7 +4,8 @@ use rusqlite::{Row, types::FromSql};
 
 use super::database::ForeignDatabase;
 use crate::import::{
-    AccountProof, AddressServer, DeviceCopy, EntryError, ImportError, KeyHalves, Secret, SignalAddress, key,
+    AccountProof, AddressServer, DeviceCopy, EntryError, ImportError, ImportLimits, KeyHalves, Secret, SignalAddress,
+    key,
 };
 
 const TABLE: &str = "whatsmeow_device";
@@ -27,18 +28,17 @@ const COLUMNS: [&str; 17] = [
     "push_name",
     "lid_migration_ts",
 ];
-/// Devices of one database.
-const DEVICES: usize = 10_000;
 /// The longest JID that is taken.
 const JID: usize = 100;
 
 /// The devices' JIDs.
-pub fn jids(database: &ForeignDatabase) -> Result<Vec<String>, ImportError> {
+pub fn jids(database: &ForeignDatabase, limits: &ImportLimits) -> Result<Vec<String>, ImportError> {
     if database.columns(TABLE)?.is_empty() {
         return Err(ImportError::OtherFormat("whatsmeow's tables"));
     }
     let mut jids = Vec::new();
-    database.select(TABLE, &["jid"], None, DEVICES, |row| {
+    // One more than are taken: then the source has too many.
+    database.select(TABLE, &["jid"], None, limits.tenants.saturating_add(1), |row| {
         jids.extend(row.get::<_, Option<String>>(0)?.filter(|jid| jid.len() <= JID));
         Ok(())
     })?;

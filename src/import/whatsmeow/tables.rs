@@ -1,6 +1,11 @@
 //! The other tables of a device: one function a table.
 
-use rusqlite::{Row, types::FromSql};
+use std::collections::HashSet;
+
+use rusqlite::{
+    Row,
+    types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
+};
 
 use super::database::ForeignDatabase;
 use crate::import::{
@@ -17,14 +22,19 @@ pub struct DeviceTables<'d> {
     jid: &'d str,
     limits: ImportLimits,
     budget: JsonBudget,
+    /// Other devices are in the database.
+    is_shared: bool,
 }
+
+/// More than a table can have.
+const ALL_ROWS: usize = usize::MAX >> 1;
 
 /// A row's values, or why it is left out.
 type RowResult = Result<(), EntryError>;
 
 impl<'d> DeviceTables<'d> {
-    pub fn new(database: &'d ForeignDatabase, jid: &'d str, limits: &ImportLimits) -> Self {
-        Self { database, jid, limits: *limits, budget: JsonBudget::new(limits) }
+    pub fn new(database: &'d ForeignDatabase, jid: &'d str, is_shared: bool, limits: &ImportLimits) -> Self {
+        Self { database, jid, limits: *limits, budget: JsonBudget::new(limits), is_shared }
     }
 
     pub fn read_into(&self, copy: &mut TenantCopy) -> Result<(), ImportError> {
@@ -84,22 +94,50 @@ impl<'d> DeviceTables<'d> {
         })
     }
 
-    /// Of all accounts of the database: as many as one may have, the others are counted as ignored.
+    /// The table is all devices' of the database. Another's contacts are none of this one's business: of a database with several come the
+    /// people whom this device's own tables name.
     fn mappings(&self, copy: &mut TenantCopy) -> Result<(), ImportError> {
-        let mut count = 0;
-        self.database.select("whatsmeow_lid_map", &["lid", "pn"], None, self.limits.entries, |row| {
-            count += 1;
-            if let (Ok(lid), Ok(number)) = (get::<String>(row, 0), get::<String>(row, 1))
-                && !copy.lid_mappings.insert(&lid, &number)
-            {
+        let people = if self.is_shared { Some(self.people()?) } else { None };
+        let is_known = |user: &str| people.as_ref().is_none_or(|people| people.contains(user));
+        let own = copy.device.me.user.clone();
+        self.database.select("whatsmeow_lid_map", &["lid", "pn"], None, ALL_ROWS, |row| {
+            let (Ok(lid), Ok(number)) = (get::<String>(row, 0), get::<String>(row, 1)) else { return Ok(()) };
+            let (lid, number) = (user(&lid), user(&number));
+            if number != own && !is_known(lid) && !is_known(number) {
+                return Ok(());
+            }
+            if copy.lid_mappings.len() >= self.limits.entries {
+                copy.tally.ignore(EntryKind::LidMapping, 1);
+            } else if !copy.lid_mappings.insert(lid, number) {
                 copy.tally.drop_entry(EntryKind::LidMapping, "whatsmeow_lid_map", &EntryError::Address);
             }
             Ok(())
         })?;
-        if count == self.limits.entries {
-            copy.tally.ignore(EntryKind::LidMapping, 1);
+        // Devices linked before schema 7 have no LID of their own beside them.
+        if copy.device.lid.is_none()
+            && let Some(lid) = copy.lid_mappings.lid_of(&own)
+        {
+            copy.device.lid = SignalAddress::new(lid, AddressServer::Lid, copy.device.me.device).ok();
         }
         Ok(())
+    }
+
+    /// Whom this device has keys, tokens or names of.
+    fn people(&self) -> Result<HashSet<String>, ImportError> {
+        let mut people = HashSet::new();
+        for (table, column) in [
+            ("whatsmeow_identity_keys", "their_id"),
+            ("whatsmeow_sessions", "their_id"),
+            ("whatsmeow_sender_keys", "sender_id"),
+            ("whatsmeow_privacy_tokens", "their_jid"),
+            ("whatsmeow_contacts", "their_jid"),
+        ] {
+            self.database.select(table, &[column], Some(("our_jid", self.jid)), self.limits.entries, |row| {
+                people.extend(get::<String>(row, 0).ok().map(|name| user(&name).to_owned()));
+                Ok(())
+            })?;
+        }
+        Ok(people)
     }
 
     /// Used keys are deleted, so the highest id that is left says little about the highest that was given out.
@@ -110,7 +148,7 @@ impl<'d> DeviceTables<'d> {
             let id = u32::try_from(get::<i64>(row, 0)?).ok().filter(|id| (1..counters::PRE_KEY_IDS).contains(id));
             let id = id.ok_or(EntryError::Invalid("key_id"))?;
             copy.pre_keys.insert(id, KeyHalves::from_private(&get::<Vec<u8>>(row, 1)?)?);
-            uploaded |= get::<bool>(row, 2).unwrap_or(false);
+            uploaded |= is_true(row.get_ref(2).map_err(|_| EntryError::Invalid("uploaded"))?);
             Ok(())
         })?;
         if let Some(newest) = copy.pre_keys.keys().next_back().copied() {
@@ -126,7 +164,7 @@ impl<'d> DeviceTables<'d> {
 
     fn session(&self, copy: &mut TenantCopy, local: &LocalDevice, their: &str, row: &Row) -> RowResult {
         let address = SignalAddress::from_whatsmeow(their)?;
-        let session = go_session::convert(&get::<Vec<u8>>(row, 1)?, local, &self.budget)?;
+        let session = go_session::convert(&get::<TextOrBytes>(row, 1)?.0, local, &self.budget)?;
         copy.tally.keep(EntryKind::ArchivedSession, session.record.previous_sessions.len());
         for _ in 0..session.archived_dropped {
             copy.tally.drop_entry(EntryKind::ArchivedSession, their, &EntryError::Invalid("a closed session"));
@@ -141,10 +179,15 @@ impl<'d> DeviceTables<'d> {
             copy.tally.ignore(EntryKind::SenderKey, 1);
             return Ok(());
         }
+        // A status that comes before its author has sent a key anew costs a retry.
+        if address::is_statuses(group) {
+            copy.tally.ignore(EntryKind::SenderKey, 1);
+            return Ok(());
+        }
         if !address::is_group(group) {
             return Err(EntryError::Address);
         }
-        let record = go_sender_key::convert(&get::<Vec<u8>>(row, 2)?, &self.budget)?;
+        let record = go_sender_key::convert(&get::<TextOrBytes>(row, 2)?.0, &self.budget)?;
         if !signal::is_foreign(&record) {
             copy.tally.ignore(EntryKind::SenderKey, 1);
             return Ok(());
@@ -181,12 +224,40 @@ fn contact_token(copy: &mut TenantCopy, their: &str, row: &Row) -> RowResult {
         }
     };
     let token = get::<Vec<u8>>(row, 1)?;
+    // Ours was given to somebody who has given none.
     if token.is_empty() {
-        return Err(EntryError::Missing("token"));
+        copy.tally.ignore(EntryKind::ContactToken, 1);
+        return Ok(());
     }
     let token = ContactToken { token: Secret::new(token), timestamp: get(row, 2)?, sender_timestamp: get(row, 3).ok() };
     copy.contact_tokens.insert(lid, token);
     Ok(())
+}
+
+/// JSON, which some tools that copy a database write as a text.
+struct TextOrBytes(Vec<u8>);
+
+impl FromSql for TextOrBytes {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Ok(Self(bytes.to_vec())),
+            _ => Err(FromSqlError::InvalidType),
+        }
+    }
+}
+
+/// SQLite has no booleans of its own, and tools write them in their words.
+fn is_true(value: ValueRef<'_>) -> bool {
+    match value {
+        ValueRef::Integer(number) => number != 0,
+        ValueRef::Text(text) => ["t", "true", "1"].iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes())),
+        _ => false,
+    }
+}
+
+/// The user of an address or a JID: what is before the agent, the device and the server.
+fn user(name: &str) -> &str {
+    name.split(['_', '.', ':', '@']).next().unwrap_or_default()
 }
 
 /// A null is a value that is missing, or was too large to be read.

@@ -70,7 +70,6 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 }
             }
             Event::UndecryptableMessage(lost) => {
-                learn_names(&session, &lost.info).await;
                 if !lost.is_unavailable {
                     session.recoveries.add_unread(lost.info.clone());
                 }
@@ -96,7 +95,6 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
             }
             Event::RawNode(stanza) => {
                 if let Some(found) = bare::read(&client, stanza.get()) {
-                    learn_names(&session, &found).await;
                     let messages = bare::placeholder(&found);
                     unkept.push(QueuedMessages { messages, bare: Some((event, found)) });
                 }
@@ -127,16 +125,6 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
         let _ = keeping.await;
     }
     keep(session, client, unkept).await;
-}
-
-/// Notes both names of whom a message is from, before the phone is asked for it: the phone answers by the LID alone, and the library
-/// does not write down what it learns from messages that waited (whatsapp-rust 0.7, `learn_lid_pn_mapping_fast`).
-async fn learn_names(session: &Inner, info: &MessageInfo) {
-    let Some((lid, number)) = translate::both_names(&info.source) else { return };
-    let (lid, number) = (lid.to_non_ad_string(), number.to_non_ad_string());
-    if let Err(error) = session.store.learn_names(&lid, &number).await {
-        warn!(%error, message.id = info.id, "the two names of a message's sender were not noted");
-    }
 }
 
 /// The messages in an answer of the phone's, as far as the library could not read it.

@@ -106,6 +106,8 @@ export default async function movein(world) {
     await world.go("#/t/osteria/connection");
     const choice = panel.getByLabel("It comes from");
     await choice.selectOption("whatsmeow");
+    const how = panel.getByRole("link", { name: "How its store is taken out" });
+    assert.match(await how.getAttribute("href"), /\/docs\/guide\/move-in-whatsmeow$/);
     const database = page.waitForEvent("filechooser");
     await panel.getByRole("button", { name: "Choose files" }).click();
     await (await database).setFiles(fileURLToPath(new URL("whatsmeow.db", FIXTURES)));

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, Read};
 
-use crate::import::{ImportError, ImportLimits};
+use super::{ImportError, ImportLimits};
 
 /// Columns of a row.
 const COLUMNS: usize = 200;
