@@ -265,12 +265,24 @@ impl Session {
             None => None,
         };
         let about = match &request.draft {
-            Draft::Vote { poll, .. } => Some(self.original(&chat, poll, &me, true).await?),
+            Draft::Vote { poll, .. } => {
+                // As it was: its secret and its options do not change.
+                let poll = self.original(&chat, poll, &me, true).await?;
+                if !is_repeat {
+                    self.undeleted(&chat, &poll.0).await?;
+                }
+                Some(poll)
+            }
             Draft::Forward { chat, id } => {
                 let chat = chat.parse().map_err(|_| AcceptError::UnknownMessage)?;
                 Some(self.original(&chat, id, &me, is_repeat).await?)
             }
             Draft::Pin { target, seconds: Some(_) } if !is_repeat => {
+                self.undeleted(&chat, target).await?;
+                None
+            }
+            // To take one back harms nobody.
+            Draft::Reaction { target, emoji } if !is_repeat && !emoji.is_empty() => {
                 self.undeleted(&chat, target).await?;
                 None
             }
