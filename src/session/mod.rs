@@ -174,6 +174,9 @@ struct Inner {
 /// Answers with many messages that a tenant's readers may have on their way. Each has half a MiB in memory, whether it is read or not.
 const MAX_READERS_OF_TENANT: usize = 16;
 
+/// The reason of a session that nobody has paired.
+pub const NOT_PAIRED: &str = "not paired";
+
 const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started";
 
 /// What someone asks of a session.
@@ -286,7 +289,7 @@ impl Session {
                 (Some(_), _) if stopped => STAYS_AWAY,
                 (Some(_), _) => "restored",
                 (None, Some(gone)) => gone.as_str(),
-                (None, None) => "not paired",
+                (None, None) => NOT_PAIRED,
             }
             .into(),
             paired: device.is_some(),

@@ -77,6 +77,7 @@ fn every_reason_of_a_session_is_said_in_spanish() {
             ("let reason =", &[";\n"]),
             (" reason: match", &[".into(),"]),
             ("STAYS_AWAY: &str =", &[";"]),
+            ("NOT_PAIRED: &str =", &[";"]),
             ("bare(State::", &[")"]),
         ] {
             said.extend(stretches(&source, mark, ends).flat_map(literals));
