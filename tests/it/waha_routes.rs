@@ -411,7 +411,13 @@ async fn lists_have_the_order_and_the_messages_that_are_asked_for() {
         assert_eq!(scene.stage.dashboard.get(&path).await.unwrap().body["body"], json!("four"), "{id}");
     }
     for wrong in ["filter.ack=9", "filter.ack=read", "filter.fromMe=maybe", "sortOrder=up", "sortBy=size"] {
-        assert_eq!(list(&mut scene, wrong).await["code"], json!("invalid_input"), "{wrong}");
+        let problem = list(&mut scene, wrong).await;
+        let field = wrong.split('=').next().unwrap();
+        assert_eq!(
+            (&problem["code"], &problem["errors"][0]["field"]),
+            (&json!("invalid_input"), &json!(field)),
+            "{wrong}"
+        );
     }
 
     let other = format!("{other}@c.us");
