@@ -837,6 +837,7 @@ async fn without_whatsapp_the_answer_is_503_and_tenants_share_nothing() {
     // What is known here is told all the same.
     let (status, _, answer) = ask(&scene.stage, "GET", "/api/contacts/all?session=trattoria", &Value::Null).await;
     assert_eq!((status, &answer[0]["name"], &answer[0]["isBlocked"]), (200, &json!("Ana"), &Value::Null));
+    assert_eq!(answer[0]["isWAContact"], Value::Null, "she never wrote, and nobody has asked for her");
     scene.daemon.kill().await.unwrap();
 }
 
