@@ -168,8 +168,18 @@ async fn conversations_and_messages_are_listed_with_what_became_of_them() {
     let stats = get(&stage, "/api/baileys/stats?tenantId=trattoria").await;
     assert_eq!(
         (&stats["daily"]["count"], &stats["minute"]["remaining"], &stats["cooldown"]["active"]),
-        (&json!(2), &json!(23), &json!(false))
+        (&json!(2), &Value::Null, &json!(false)),
+        "it has no limits"
     );
+    let pacing = json!({ "perMinute": 8, "perHour": 90, "perDay": 400, "warmUpDays": 10 });
+    let settings = json!({ "active": false, "pacing": pacing });
+    let put = stage.dashboard.put("/api/trattoria/bot/settings", settings).await.unwrap();
+    assert_eq!(put.status, 200, "{}", put.body);
+    let stats = get(&stage, "/api/baileys/stats?tenantId=trattoria").await;
+    let limits = ["minute", "hourly", "daily"].map(|span| stats[span]["limit"].as_u64().unwrap());
+    // A young number begins with half of its day.
+    assert_eq!((limits, &stats["isNewNumber"]), ([8, 90, 200], &json!(true)), "{stats}");
+    assert_eq!((&stats["minute"]["remaining"], &stats["minute"]["percentage"]), (&json!(6), &json!(25.0)), "{stats}");
     daemon.kill().await.unwrap();
 }
 
