@@ -34,7 +34,7 @@ pub use self::{
         Advertisement, CatalogOrder, ChoiceOption, Contact, Content, LinkPreview, Location, Media, MessageTarget, Poll,
         Product, Quoted,
     },
-    draft::{Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
+    draft::{ALL, Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
     event::{
         ConnectionState, Cursor, Event, EventBody, EventId, Feed, FeedItem, Log, OrderChange, PublishWhen, Retention,
     },
@@ -74,7 +74,7 @@ pub struct Message {
     pub quoted: Option<Quoted>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
-    /// Jids that it mentions.
+    /// Jids that it mentions, and [`ALL`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<String>,
     /// The advertisement over which its sender came to write.

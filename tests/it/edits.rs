@@ -234,6 +234,11 @@ async fn a_customers_edit_of_a_caption_keeps_the_file() {
     let vote = json!({ "pollMessageId": poll, "votes": ["L"] });
     let (status, answer) = scene.post("/api/sendPollVote", vote.clone()).await;
     assert!(status.is_success(), "{answer}");
+    // A list has who chose what.
+    let path = format!("/api/{TENANT}/chats/{}@c.us/messages/{poll}", scene.customer);
+    let shown = scene.get(&path).await.json::<Value>().await.unwrap()["_data"]["votes"].take();
+    let own = format!("{}@c.us", scene.tenant.number);
+    assert_eq!(shown, json!([{ "participant": own, "fromMe": true, "selectedOptions": ["L"] }]));
     let gone = network.customer_send(&scene.customer, &scene.tenant.number, Say::revoke(&poll)).await.unwrap();
     scene.seen(&gone).await;
     let (status, answer) = scene.post("/api/sendPollVote", vote).await;

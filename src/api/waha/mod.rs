@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     message::{
-        Delivery, Humanize, Mentions, Message, MessageTarget,
+        ALL, Delivery, Humanize, Mentions, Message, MessageTarget,
         history::{self, HistoryEntry},
     },
     session::{self, AcceptError, Session},
@@ -153,7 +153,7 @@ async fn target(session: &Session, chat: &str, text: &str) -> Result<MessageTarg
 pub(super) async fn mentions(app: &App, tenant: &TenantId, named: Option<Vec<String>>) -> Result<Mentions, Problem> {
     let mut people = named.unwrap_or_default();
     let before = people.len();
-    people.retain(|one| one != "all");
+    people.retain(|one| one != ALL);
     let everybody = people.len() < before;
     let people: Vec<String> = conversations(app, tenant, "mentions", &people).await?;
     if people.iter().any(|one| ["@g.us", "@newsletter", "@broadcast"].iter().any(|server| one.ends_with(server))) {

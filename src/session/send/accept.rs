@@ -362,7 +362,7 @@ impl Session {
             content: composed.content,
             quoted: composed.quoted,
             forwarded: matches!(request.draft, Draft::Forward { .. }),
-            mentions: request.draft.mentions().map(|mentions| mentions.people.clone()).unwrap_or_default(),
+            mentions: request.draft.mentions().map(Mentions::names).unwrap_or_default(),
             advertisement: None,
             album: None,
             truncated: false,
