@@ -612,8 +612,15 @@ async fn a_group_is_made_ruled_and_left_as_its_members_see_it() {
     let network = scene.stage.network.clone();
     let (a, b) = (scene.customer.clone(), network.add_customer().await);
     let id = |number: &str| format!("{number}@c.us");
-    let made = json!(["trattoria", { "name": "Regulars", "participants": [{ "id": id(&a) }] }]);
+    // Nobody has the second number.
+    let nobody = id("4915999999999");
+    let made = json!(["trattoria", { "name": "Regulars", "participants": [{ "id": id(&a) }, { "id": nobody }] }]);
     let made = scene.waha.get_as("groups.create_group", made, "GroupInfo").await;
+    assert_eq!(
+        (&made["notAdded"], made["participants"].as_array().map(Vec::len)),
+        (&json!([nobody]), Some(2)),
+        "{made}"
+    );
     let group = made["id"].as_str().unwrap().to_owned();
     let info = async || network.group(&group).await.unwrap();
     assert_eq!((info().await.subject.as_str(), info().await.members.len()), ("Regulars", 2));
