@@ -643,7 +643,7 @@ impl Log {
         }
     }
 
-    async fn live_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    pub(super) async fn live_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
         self.store.page_back(space::EVENTS, &cursor.to_bytes(), limit, PAGE_BYTES).await
     }
 

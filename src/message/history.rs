@@ -18,7 +18,7 @@ use super::{
     cleared::Cleared,
     oldest::OldestFirst,
     past,
-    segments::{Chats, Mark, mark},
+    segments::{Mark, Marks, mark},
     status::STATUS_CHAT,
     timer,
 };
@@ -230,7 +230,7 @@ impl<'a> MatchingMessages<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<HistoryEntry>, StoreError> {
         let Self { query, names, .. } = self;
         while self.left > 0 {
-            let worth = |chats: &Chats| names.is_empty() || names.iter().any(|name| chats.may_have(name));
+            let worth = |chats: &Marks| names.is_empty() || names.iter().any(|name| chats.may_have(name));
             let Some(entry) = self.backwards.next(worth).await? else { break };
             if query.ends_before(&entry) {
                 break;
@@ -425,7 +425,7 @@ impl<'a> Backwards<'a> {
     }
 
     /// `worth`: whether it pays to read a segment that has these chats.
-    pub async fn next(&mut self, worth: impl Fn(&Chats) -> bool) -> Result<Option<HistoryEntry>, StoreError> {
+    pub async fn next(&mut self, worth: impl Fn(&Marks) -> bool) -> Result<Option<HistoryEntry>, StoreError> {
         while self.entries.is_empty() && !self.is_over {
             let events = self.log.before_among(&worth, self.before, PAGE).await?;
             self.before = events.last().map_or(self.before, |event| Some(event.id));

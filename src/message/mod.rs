@@ -4,6 +4,7 @@
 mod address;
 mod bounded;
 pub mod card;
+mod changes;
 pub mod cleared;
 mod closed;
 mod content;

@@ -139,6 +139,9 @@ async fn target(session: &Session, chat: &str, text: &str) -> Result<MessageTarg
     let id = match named {
         Ok(id) => id,
         Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            if let Some(kept) = session.kept_target(chat, text).await? {
+                return Ok(kept);
+            }
             let (chat, id) = (Some(chat.to_owned()), Some(text.to_owned()));
             let query = history::MessageQuery { chat, id, limit: 1, ..history::MessageQuery::default() };
             let found = session.messages(&query).await?;

@@ -495,7 +495,7 @@ impl Session {
         let author = match found {
             Some(found) => Some(found.sender).filter(|_| !found.from_me),
             // Its events are kept for longer than the message is whole.
-            None => self.undeleted(chat, target).await?.map(|entry| entry.message.sender),
+            None => self.told(chat, target).await?.map(|entry| entry.message.sender),
         };
         let author = author.ok_or_else(|| Flaw { field: "messageId", expected: NO_AUTHOR.into() })?;
         target.sender = author.parse::<Jid>().map_or(author, |jid| jid.to_non_ad_string());
