@@ -174,6 +174,15 @@ impl Bucket {
     }
 }
 
+/// How many messages may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    pub minute: u32,
+    pub hour: u32,
+    pub day: u32,
+    pub is_young: bool,
+}
+
 /// What a tenant has sent, as far as it counts.
 #[derive(Debug)]
 pub struct Pacing {
@@ -272,6 +281,16 @@ impl Pacing {
             if buckets.len() > MANY {
                 buckets.retain(|_, bucket| !bucket.is_empty(now_ms));
             }
+        }
+    }
+
+    /// What may leave in a minute, an hour and a day, and whether that is less than its owner has set, since the number is young.
+    pub fn allowance(&self, now_ms: i64) -> Allowance {
+        Allowance {
+            minute: self.per_minute().count,
+            hour: self.per_hour().count,
+            day: self.per_day(now_ms).count,
+            is_young: self.warmth(now_ms) < 100,
         }
     }
 

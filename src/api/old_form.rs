@@ -41,7 +41,7 @@ pub struct Message {
     /// It was larger than what is shown: its texts are cut.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
-    /// Beyond the old form: the jids that it mentions.
+    /// Beyond the old form: the jids that it mentions; `all`: all of the group.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mentions: Vec<String>,
     /// It could not be decrypted; it was asked for again.

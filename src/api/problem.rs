@@ -332,6 +332,11 @@ impl From<RequestError> for Problem {
                 "The phone has not shared the keys of its settings",
                 "switch the phone on, and try again later",
             ),
+            RequestError::NameTaken(what) => Self::conflict(
+                "name_taken",
+                "There is one of this name already",
+                format!("another {what} has this name"),
+            ),
             RequestError::Full { most, of } => {
                 let mut problem = Self::unprocessable("limit_reached", "There are as many as WhatsApp allows");
                 problem.detail = Some(format!("at most {most} {of}"));

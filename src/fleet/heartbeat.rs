@@ -25,6 +25,10 @@ const NOTICES: usize = 8;
 /// Status writes of a tenant are collected for this long.
 const STATUS_DELAY: Duration = Duration::from_secs(5);
 
+/// What the directory says of a session's connection.
+pub const CONNECTED: &str = "connected";
+pub const CONNECTING: &str = "connecting";
+
 /// First after `heartbeat.first`, then every `heartbeat.interval`.
 pub async fn run(fleet: Arc<Fleet>) {
     let settings = fleet.settings.heartbeat.clone();
@@ -125,8 +129,8 @@ async fn write_status(fleet: &Fleet, tenant: TenantId, connection: ConnectionSta
 fn record(fleet: &Fleet, connection: &ConnectionState) -> TenantInfo {
     let mut record = TenantInfo::default();
     match connection {
-        ConnectionState::Connected { .. } => record.status = Some("connected".into()),
-        ConnectionState::Connecting => record.status = Some("connecting".into()),
+        ConnectionState::Connected { .. } => record.status = Some(CONNECTED.into()),
+        ConnectionState::Connecting => record.status = Some(CONNECTING.into()),
         ConnectionState::Disconnected { reason, .. } => {
             record.status = Some("disconnected".into());
             record.last_error = Some(Some(reason.clone()));

@@ -16,7 +16,12 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Fleet, directory::RetryPause, letters, takeback, whatsapp_reach};
+use super::{
+    Fleet,
+    directory::RetryPause,
+    heartbeat::{CONNECTED, CONNECTING},
+    letters, takeback, whatsapp_reach,
+};
 use crate::{
     crash,
     session::{self, State},
@@ -77,7 +82,8 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
     let lately = |at: jiff::Timestamp| now.duration_since(at).unsigned_abs() < LATELY;
     let records = listed.into_iter().filter_map(|(_, record)| record.ok());
     let unlinked = records.filter(|record| !record.whatsapp_connected && record.deleted_at.is_none());
-    let mut left: Vec<_> = unlinked.filter(|record| record.last_error_at.is_some_and(lately)).collect();
+    let is_due = |record: &TenantRecord| is_untold(record) || record.last_error_at.is_some_and(lately);
+    let mut left: Vec<_> = unlinked.filter(is_due).collect();
     let mut pause = RetryPause::new();
     while !left.is_empty() {
         let mut unread = Vec::new();
@@ -91,6 +97,11 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
             pause.wait().await;
         }
     }
+}
+
+/// Shown as connected, and not paired: the process that lost the pairing died before it wrote more than that decision.
+fn is_untold(record: &TenantRecord) -> bool {
+    record.status.as_deref().is_some_and(|status| matches!(status, CONNECTED | CONNECTING))
 }
 
 /// False: nobody knows who has it, since the vault does not say. It may be another's, with a code on a screen.
@@ -112,8 +123,12 @@ async fn open_one_unlinked(fleet: &Fleet, record: &TenantRecord) -> bool {
     }
     let slot = fleet.slot_of(&record.id);
     slot.set_known_number(record.phone_number.clone());
-    if fleet.open(&slot, false).await.is_err() {
-        warn!(tenant = %record.id, "unpaired tenant could not be opened: its pending webhook events are delayed");
+    match fleet.open(&slot, false).await {
+        Ok(session) if is_untold(record) => fleet.env.directory.note(&record.id, session.status().connection()),
+        Ok(_) => {}
+        Err(_) => {
+            warn!(tenant = %record.id, "unpaired tenant could not be opened: its pending webhook events are delayed")
+        }
     }
     true
 }

@@ -88,7 +88,15 @@ pub struct Mentions {
     pub everybody: bool,
 }
 
+/// The word for all of a group among the mentions of a message, as WAHA has it. It is no jid.
+pub const ALL: &str = "all";
+
 impl Mentions {
+    /// As a message tells them.
+    pub fn names(&self) -> Vec<String> {
+        self.people.iter().cloned().chain(self.everybody.then(|| ALL.to_owned())).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.people.is_empty() && !self.everybody
     }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use self::backwards::Backwards;
 pub use self::conversations::{ChatSummary, chats};
 use super::{
-    Delivery, EventBody, EventId, Failure, Log, Message, cleared::Cleared, oldest::OldestFirst, past, segments::Chats,
+    Delivery, EventBody, EventId, Failure, Log, Message, cleared::Cleared, oldest::OldestFirst, past, segments::Marks,
 };
 use crate::store::StoreError;
 
@@ -147,7 +147,7 @@ impl<'a> MatchingMessages<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<HistoryEntry>, StoreError> {
         let Self { query, names, .. } = self;
         while self.left > 0 {
-            let worth = |chats: &Chats| names.is_empty() || names.iter().any(|name| chats.may_have(name));
+            let worth = |chats: &Marks| names.is_empty() || names.iter().any(|name| chats.may_have(name));
             let Some(entry) = self.backwards.next(worth).await? else { break };
             if query.ends_before(&entry) {
                 break;

@@ -23,7 +23,7 @@ use super::{
     event_body::{Event, EventBody, EventId},
     feed::{Feed, FeedItem},
     lives::{Epoch, Lives, next_id},
-    segments::{Chats, Segment, SegmentCache},
+    segments::{Marks, Segment, SegmentCache},
     traffic::Traffic,
 };
 use crate::{
@@ -429,7 +429,7 @@ impl Log {
     /// The next of them, at least one as long as there are any: out of the state, then of one segment, of those that are `worth` it.
     pub(super) async fn before_among(
         &self,
-        worth: impl Fn(&Chats) -> bool,
+        worth: impl Fn(&Marks) -> bool,
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
@@ -449,7 +449,7 @@ impl Log {
         }
     }
 
-    async fn live_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    pub(super) async fn live_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
         self.store.page_back(space::EVENTS, &cursor.to_bytes(), limit, PAGE_BYTES).await
     }
 

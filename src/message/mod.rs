@@ -4,6 +4,7 @@
 mod address;
 mod bounded;
 pub mod card;
+mod changes;
 pub mod cleared;
 mod closed;
 mod content;
@@ -36,7 +37,7 @@ pub use self::{
         Advertisement, CatalogOrder, ChoiceOption, Contact, Content, LinkPreview, Location, Media, MessageTarget, Poll,
         Product, Quoted,
     },
-    draft::{Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
+    draft::{ALL, Draft, Flaw, Happening, Humanize, Mentions, SendRequest},
     event_body::{Event, EventBody, EventId, OrderChange},
     failure::{Failure, FailureReason},
     feed::{ConnectionState, Feed, FeedItem},
@@ -78,7 +79,7 @@ pub struct Message {
     pub quoted: Option<Quoted>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
-    /// Jids that it mentions.
+    /// Jids that it mentions, and [`ALL`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<String>,
     /// The advertisement over which its sender came to write.

@@ -22,6 +22,7 @@ use tracing::{debug, error, warn};
 use ulid::Ulid;
 
 use super::{
+    changes::changed,
     event_body::{Event, EventBody},
     log::{Log, LogTail, PAGE_BYTES, TRIMMED, parse_key},
 };
@@ -65,9 +66,12 @@ struct SegmentReference {
     /// Of the whole messages that came with them and are still there.
     #[serde(default)]
     whole_bytes: usize,
-    /// Of which chats it has something; see [`Chats`].
+    /// Of which chats it has something; see [`Marks`].
     #[serde(default)]
-    chats: Option<Chats>,
+    chats: Option<Marks>,
+    /// Which messages its events edit or delete, by their ids. `None`: an older build closed it.
+    #[serde(default)]
+    changes: Option<Marks>,
     piece: Piece,
 }
 
@@ -86,6 +90,16 @@ impl Segment {
         self.reference.bytes
     }
 
+    /// When its last event was, Unix milliseconds.
+    pub fn ends_ms(&self) -> u64 {
+        self.reference.last.timestamp_ms()
+    }
+
+    /// Which messages its events edit or delete, by their ids; `None`: it does not say.
+    pub fn changes(&self) -> Option<&Marks> {
+        self.reference.changes.as_ref()
+    }
+
     pub fn piece(&self) -> &Piece {
         &self.reference.piece
     }
@@ -100,25 +114,27 @@ impl Segment {
     }
 }
 
-/// Four bytes of each chat's digest, in base64: who looks for one chat need not read the segments that have nothing of it.
+/// Four bytes of the digest of each of some names, in base64: who looks for one chat need not read the segments that have nothing of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Chats(String);
+pub(super) struct Marks(String);
 
-/// What [`Chats`] keeps of a chat.
+/// What [`Marks`] keeps of a name.
 pub(super) type Mark = [u8; 4];
 
-impl Chats {
-    /// `None`: something is of no chat that this build knows.
-    fn of<'a>(values: impl IntoIterator<Item = &'a Bytes>) -> Option<Self> {
-        let mut marks = BTreeSet::new();
+impl Marks {
+    /// Of which chats events are, and which messages they change. `None`: something is of no chat that this build knows.
+    fn of<'a>(values: impl IntoIterator<Item = &'a Bytes>) -> Option<(Self, Self)> {
+        let (mut chats, mut changes) = (BTreeSet::new(), BTreeSet::new());
         for value in values {
             let body = serde_json::from_slice(value).ok()?;
             // Calls, groups and states say nothing of a conversation: nobody who looks for one must read them.
             if let EventBody::Received { .. } | EventBody::Sent { .. } | EventBody::Status { .. } = body {
-                marks.insert(mark(body.chat()));
+                chats.insert(mark(body.chat()));
             }
+            changes.extend(changed(&body).map(mark));
         }
-        Some(Self(BASE64.encode(marks.into_iter().flatten().collect::<Vec<u8>>())))
+        let marks = |marks: BTreeSet<Mark>| Self(BASE64.encode(marks.into_iter().flatten().collect::<Vec<u8>>()));
+        Some((marks(chats), marks(changes)))
     }
 
     pub fn may_have(&self, chat: &str) -> bool {
@@ -132,8 +148,8 @@ impl Chats {
     }
 }
 
-pub(super) fn mark(chat: &str) -> Mark {
-    let Digest(digest) = Digest::of([chat.as_bytes()]);
+pub(super) fn mark(name: &str) -> Mark {
+    let Digest(digest) = Digest::of([name.as_bytes()]);
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
@@ -274,10 +290,11 @@ impl Log {
         let (Some(first), Some(last)) = (parse_key(first), parse_key(last)) else { return Ok(false) };
         let piece = self.store.journal().archive().put(&first.to_string(), &plain).await.map_err(ArchiveError::from)?;
         crash::point("segment_written");
-        let chats = Chats::of(&values);
+        let (chats, changes) = Marks::of(&values).unzip();
         let bytes = values.iter().map(Bytes::len).sum();
         let whole_bytes = self.whole_bytes(&values).await?;
-        let reference = SegmentReference { last, count: keys.len(), whole: true, bytes, whole_bytes, chats, piece };
+        let reference =
+            SegmentReference { last, count: keys.len(), whole: true, bytes, whole_bytes, chats, changes, piece };
         let segment = Segment { first, reference };
         let mut tail = self.tail.lock().await;
         // Meanwhile retention may have deleted some of them.
@@ -522,7 +539,7 @@ impl Log {
     /// Newest first, out of the first segment that is `worth` reading and has any.
     pub(super) async fn closed_before(
         &self,
-        worth: impl Fn(&Chats) -> bool,
+        worth: impl Fn(&Marks) -> bool,
         cursor: Ulid,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {

@@ -131,6 +131,7 @@ struct Inner {
     calls: inbound::calls::Calls,
     subjects: requests::subjects::GroupSubjects,
     label_numbers: requests::labels::LabelNumbers,
+    label_names: requests::labels::LabelNames,
     collected: app_state::buffer::AppStateBuffer,
     skipped: app_state::refetch::SkippedCollections,
     first_sync: Arc<app_state::first_sync::FirstSync>,
@@ -166,6 +167,9 @@ struct Inner {
 
 /// Answers with many messages that a tenant's readers may have on their way. Each has half a MiB in memory, whether it is read or not.
 const MAX_READERS_OF_TENANT: usize = 16;
+
+/// The reason of a session that nobody has paired.
+pub const NOT_PAIRED: &str = "not paired";
 
 const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started";
 

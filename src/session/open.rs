@@ -108,7 +108,7 @@ impl Session {
             (Some(_), _) if stopped => STAYS_AWAY,
             (Some(_), _) => "restored",
             (None, Some(gone)) => gone.as_str(),
-            (None, None) => "not paired",
+            (None, None) => super::NOT_PAIRED,
         };
         // One that is linked dials by itself: until then it takes messages as it does while it connects.
         let state = if device.is_some() && !stopped { State::Starting } else { State::Stopped };
@@ -145,6 +145,7 @@ impl Session {
             calls: inbound::calls::Calls::default(),
             subjects: requests::subjects::GroupSubjects::default(),
             label_numbers: requests::labels::LabelNumbers::default(),
+            label_names: requests::labels::LabelNames::default(),
             collected: app_state::buffer::AppStateBuffer::default(),
             skipped,
             first_sync,

@@ -29,6 +29,15 @@ pub struct Group {
     pub restrict: bool,
     /// Only admins write.
     pub announce: bool,
+    /// Beyond WAHA, of a group that was just made: who was to be in it and is not. Nobody has the number, or they let nobody add them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_added: Vec<String>,
+}
+
+impl From<groups::GroupCreation> for Group {
+    fn from(made: groups::GroupCreation) -> Self {
+        Self { not_added: made.left_out.iter().map(|who| chat_id(who)).collect(), ..made.group.into() }
+    }
 }
 
 impl From<groups::Group> for Group {
@@ -48,6 +57,7 @@ impl From<groups::Group> for Group {
             desc: group.description,
             restrict: settings.info_by_admins,
             announce: settings.messages_by_admins,
+            not_added: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::id::{MessageId, chat_id, jid};
 use crate::{
     message::{
         self, Content, Delivery, Failure, MessageTarget,
-        history::{HistoryEntry, Reaction},
+        history::{HistoryEntry, Reaction, Vote},
         status::STATUS_CHAT,
     },
     pacing::Held,
@@ -288,6 +288,9 @@ impl Message {
         self.data["edited"] = json!(entry.edited);
         self.data["revoked"] = json!(entry.revoked);
         self.data["reactions"] = entry.reactions.iter().map(reaction).collect();
+        if matches!(entry.message.content, Content::Poll(_)) {
+            self.data["votes"] = entry.votes.iter().map(vote).collect();
+        }
         if entry.revoked {
             self.body.clear();
             self.media_url.clear();
@@ -295,6 +298,11 @@ impl Message {
         }
         self
     }
+}
+
+/// The words of `poll.vote`.
+fn vote(vote: &Vote) -> Value {
+    json!({ "participant": chat_id(&vote.sender), "fromMe": vote.from_me, "selectedOptions": vote.options })
 }
 
 fn reaction(reaction: &Reaction) -> Value {

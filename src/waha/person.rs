@@ -25,8 +25,9 @@ pub struct Contact {
     pub is_me: bool,
     pub is_group: bool,
     pub is_user: bool,
+    /// Null: nobody has asked WhatsApp; `contacts/check-exists` does.
     #[serde(rename = "isWAContact")]
-    pub is_wa_contact: bool,
+    pub is_wa_contact: Option<bool>,
     pub is_my_contact: bool,
     /// Null: WhatsApp could not be asked.
     pub is_blocked: Option<bool>,
@@ -46,7 +47,7 @@ impl From<&Person> for Contact {
             is_me: person.is_me,
             is_group: false,
             is_user: true,
-            is_wa_contact: true,
+            is_wa_contact: person.is_on_whatsapp.then_some(true),
             is_my_contact: saved.is_some(),
             is_blocked: person.is_blocked,
         }

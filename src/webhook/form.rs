@@ -48,6 +48,7 @@ pub struct HmacForm {
 #[schemars(rename = "WebhookRetries")]
 pub struct RetriesForm {
     pub policy: Policy,
+    /// The least between two attempts.
     pub delay_seconds: f64,
     /// The first one counts.
     pub attempts: u32,

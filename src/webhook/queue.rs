@@ -30,6 +30,10 @@ use crate::{
 /// The longest wait between two attempts, unless the webhook's own delay is longer.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
+/// So much of a wait is added by chance at the most, as WAHA does: those who wait for one receiver do not come all at once, and none sooner
+/// than its webhook says.
+const JITTER: f64 = 0.2;
+
 /// A receiver that has failed so often in a row is asked by one request at a time.
 const SHY: u32 = 8;
 
@@ -86,6 +90,11 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// There is news of the receiver: nobody sits out a long wait for that, but the webhook's own delay holds.
+    fn hurry(&mut self, retries: Retries, now: Instant) {
+        self.due = self.due.min(now.max(self.since + retries.delay));
+    }
+
     /// The receiver has taken others meanwhile, each at once.
     fn is_put_off_alone(&self, taken_at_once: u64) -> bool {
         // Fewer than were counted: the row was broken, and another one has begun.
@@ -218,7 +227,8 @@ impl Queue {
         let has_canary = jobs.iter().any(|waiting| waiting.job.attempts < self.retries.attempts);
         // The receiver may be back since the first was refused: then that goes first.
         if let Some(first) = jobs.front_mut().filter(|first| first.canary && !first.flying && !has_canary) {
-            (first.canary, first.due) = (false, now);
+            first.canary = false;
+            first.hurry(self.retries, now);
         }
         jobs.push_back(waiting);
     }
@@ -323,8 +333,7 @@ impl Queue {
     fn taken(&mut self, lane: &Arc<str>, place: usize, began: Instant, now: Instant) -> Settlement {
         self.sign_of_life = self.sign_of_life.max(Some(began));
         if self.failures >= SHY {
-            // It is back: nobody has to sit out a long wait.
-            self.lanes.values_mut().flatten().for_each(|waiting| waiting.due = waiting.due.min(now));
+            self.lanes.values_mut().flatten().for_each(|waiting| waiting.hurry(self.retries, now));
         }
         self.failures = 0;
         if let Some(pause) = &mut self.pause
@@ -348,7 +357,8 @@ impl Queue {
         // It flew ahead of others. The receiver may have come back between them and it: each is tried once more, and parked when it
         // is refused.
         if let Some(first) = self.lanes.get_mut(lane).and_then(VecDeque::front_mut).filter(|_| place > 0) {
-            (first.canary, first.due) = (false, now);
+            first.canary = false;
+            first.hurry(self.retries, now);
         }
         Settlement { done, parked: Vec::new() }
     }
@@ -375,7 +385,7 @@ impl Queue {
         waiting.tries = waiting.tries.saturating_add(1);
         let may_count = place == 0 && refusal.status != Some(GONE) && (is_alone || waiting.job.source.is_of_now());
         let is_excused = refusal.not_now && !may_count;
-        let mut next = now + wait(retries, waiting.tries).mul_f64(chance);
+        let mut next = now + wait(retries, waiting.tries).mul_f64(1.0 + JITTER * chance);
         if let Some(after) = refusal.after {
             // Of one that is put off alone its own word is of itself. Behind the others, so that they can show it.
             next += after;
@@ -386,9 +396,12 @@ impl Queue {
         if !is_excused && (place == 0 || refusal.answered) {
             waiting.job.attempts = waiting.job.attempts.saturating_add(1);
         }
+        let others_are_taken =
+            sign_of_life.is_some_and(|began| began >= waiting.since) || (refusal.not_now && is_alone);
         if refusal.not_now && !is_excused {
             waiting.signs_used = taken_at_once;
         }
+        (waiting.since, waiting.due) = (now, next);
         if place > 0 {
             // Then the first again, and this one behind it.
             jobs[0].canary = false;
@@ -396,13 +409,9 @@ impl Queue {
             return Settlement::default();
         }
         let had_enough = waiting.job.attempts >= retries.attempts && !is_excused;
-        let others_are_taken =
-            sign_of_life.is_some_and(|began| began >= waiting.since) || (refusal.not_now && is_alone);
         // What someone asked to send again, and what nobody can send again, has had its attempts and no more.
         let gives_up = had_enough && (others_are_taken || waiting.job.source != JobSource::Log);
-        waiting.since = now;
         waiting.canary = had_enough && refusal.answered;
-        waiting.due = next;
         let parked = if gives_up { self.remove(lane, place) } else { None };
         Settlement { done: None, parked: parked.into_iter().collect() }
     }
@@ -445,12 +454,15 @@ fn due(jobs: &VecDeque<Waiting>, attempts: u32) -> Option<(Instant, usize)> {
     let first = jobs.front()?;
     let ahead = || jobs.iter().position(|waiting| waiting.job.attempts < attempts);
     match ahead().filter(|_| first.canary && !first.flying) {
-        Some(place) => (!jobs[place].flying).then_some((first.since, place)),
+        Some(place) if jobs[place].flying => None,
+        // It has its own delay, once it was tried.
+        Some(place) if jobs[place].due <= first.due => Some((first.since.max(jobs[place].due), place)),
+        Some(_) => Some((first.due, 0)),
         None => (!first.flying).then_some((first.due, 0)),
     }
 }
 
-/// The longest wait after so many attempts; the policy's until they are used up, then doubling.
+/// The wait after so many attempts; the policy's until they are used up, then doubling.
 fn wait(retries: Retries, attempts: u32) -> Duration {
     let base = retries.delay.max(Duration::from_millis(100));
     let within = attempts.min(retries.attempts);

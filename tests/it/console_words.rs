@@ -90,6 +90,7 @@ fn every_reason_of_a_session_is_said_in_spanish() {
             ("let reason =", &[";\n"]),
             ("STAYS_AWAY: &str =", &[";"]),
             ("Status::new(State::", &[")"]),
+            ("NOT_PAIRED: &str =", &[";"]),
         ] {
             said.extend(stretches(&source, mark, ends).flat_map(literals));
         }

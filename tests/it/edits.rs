@@ -206,7 +206,7 @@ async fn a_customers_edit_of_a_caption_keeps_the_file() {
     assert!(status.is_success(), "{answer}");
     let passed = scene.arrived(&id_of(&answer)).await;
     assert_eq!((passed.kind.as_str(), &passed.fields["caption"]), ("image", &json!("Margherita")), "{passed:#?}");
-    // What its author has deleted nobody passes on, quotes or pins.
+    // What its author has deleted nobody passes on, quotes, pins or reacts to.
     let gone = network.customer_send(&scene.customer, &scene.tenant.number, Say::revoke(&id)).await.unwrap();
     scene.seen(&gone).await;
     let pin = format!("/api/{TENANT}/chats/{}@c.us/messages/{of_customer}/pin", scene.customer);
@@ -219,6 +219,30 @@ async fn a_customers_edit_of_a_caption_keeps_the_file() {
         let (status, answer) = scene.post(path, body).await;
         assert_eq!((status.as_u16(), &answer["code"]), (404, &json!("unknown_message")), "{path}: {answer}");
     }
+    let react = async |emoji: &str| {
+        let body = json!({ "session": TENANT, "messageId": of_customer, "reaction": emoji });
+        let answer = scene.ask(Method::PUT, "/api/reaction").json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["code"].take())
+    };
+    assert_eq!(react("👍").await, (404, json!("unknown_message")));
+    // To take one back harms nobody.
+    assert_eq!(react("").await.0, 200);
+    // Nor does anybody vote in a poll that is gone.
+    let poll = Say::poll("Size?", &["L", "XL"], 1);
+    let poll = network.customer_send(&scene.customer, &scene.tenant.number, poll).await.unwrap();
+    scene.seen(&poll).await;
+    let vote = json!({ "pollMessageId": poll, "votes": ["L"] });
+    let (status, answer) = scene.post("/api/sendPollVote", vote.clone()).await;
+    assert!(status.is_success(), "{answer}");
+    // A list has who chose what.
+    let path = format!("/api/{TENANT}/chats/{}@c.us/messages/{poll}", scene.customer);
+    let shown = scene.get(&path).await.json::<Value>().await.unwrap()["_data"]["votes"].take();
+    let own = format!("{}@c.us", scene.tenant.number);
+    assert_eq!(shown, json!([{ "participant": own, "fromMe": true, "selectedOptions": ["L"] }]));
+    let gone = network.customer_send(&scene.customer, &scene.tenant.number, Say::revoke(&poll)).await.unwrap();
+    scene.seen(&gone).await;
+    let (status, answer) = scene.post("/api/sendPollVote", vote).await;
+    assert_eq!((status.as_u16(), &answer["code"]), (404, &json!("unknown_message")), "{answer}");
     scene.end().await;
 }
 

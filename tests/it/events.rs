@@ -359,11 +359,11 @@ async fn a_pairing_is_told_step_by_step_and_a_status_outlives_receiver_daemon_an
 /// Lost lines, restarts of the daemon and tests of a quiet session: over in a moment, and nobody is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_over_in_a_moment_is_no_event_and_a_loss_that_lasts_is() {
-    let receiver = Receiver::start().await;
+    let mut receiver = Receiver::start().await;
     let stage = stage().await.set("SESSIOND_HEARTBEAT__INTERVAL", "2s").set("SESSIOND_HEARTBEAT__FIRST", "1s");
     let daemon = stage.start().await;
     put(&stage, "trattoria", json!([webhook(&receiver.url(), &["session.status"], 3)])).await;
-    stage.pair("trattoria").await;
+    let conversation = stage.pair("trattoria").await;
     receiver.nth("session.status", 2).await;
     let network = &stage.network;
     for _ in 0..5 {
@@ -390,5 +390,23 @@ async fn what_is_over_in_a_moment_is_no_event_and_a_loss_that_lasts_is() {
     listener.until(LIMIT, whole).await.unwrap();
     let states: Vec<_> = told(&listener.heard(), "session").into_iter().map(|(_, it)| it["status"].clone()).collect();
     assert_eq!(states, ["STARTING", "SCAN_QR_CODE", "WORKING", "STARTING", "WORKING"]);
+
+    // The phone unlinks it, and the process dies before the directory says more than that it is not paired: the next one tells.
+    let directory =
+        async || stage.dashboard.get("/api/tenant/trattoria").await.unwrap().body["tenant"]["status"].take();
+    until(LIMIT, "the directory", async || directory().await == "connected").await.unwrap();
+    receiver.stop();
+    let device = network.devices(&conversation.number).await.unwrap()[0].id;
+    network.unlink(&conversation.number, device).await.unwrap();
+    let is_unpaired = async || {
+        let status = stage.dashboard.get("/api/baileys/status?tenantId=trattoria").await.unwrap();
+        status.body["paired"] == json!(false)
+    };
+    until(LIMIT, "the wipe", is_unpaired).await.unwrap();
+    daemon.kill().await.unwrap();
+    let daemon = stage.start().await;
+    receiver.resume().await;
+    assert_eq!(receiver.nth("session.status", 5).await["status"], json!("STOPPED"));
+    until(LIMIT, "the directory to be told", async || directory().await == "disconnected").await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), daemon.kill()).await.unwrap().unwrap();
 }

@@ -1,7 +1,9 @@
 //! Whom a message mentions: people, and all of a group; in texts, answers, captions and edits.
 
+use loopback::Say;
 use reqwest::Method;
 use serde_json::{Value, json};
+use whatsapp_rust::{buffa::MessageField, waproto::whatsapp as wa};
 
 use crate::{
     media::{PDF, Scene, TENANT, base64, file, form, picture},
@@ -62,6 +64,24 @@ async fn people_and_all_of_a_group_are_mentioned_wherever_words_are() {
     let (status, edit) = ask(Method::PUT, &path, edit).await;
     assert_eq!(status, 200, "{edit}");
     is_named(id_of(&edit), "/edited_message/extended_text_message/context_info").await;
+
+    // Whoever reads it is told of all, too; of a member's message as well.
+    let told = async |id: &str| {
+        let path = format!("/api/{TENANT}/chats/{group}/messages/{id}");
+        scene.get(&path).await.json::<Value>().await.unwrap()["_data"]["mentionedIds"].take()
+    };
+    assert_eq!(told(id_of(&first)).await, json!([format!("{}@c.us", scene.customer), "all"]));
+    let context = wa::ContextInfo { non_jid_mentions: Some(1), ..Default::default() };
+    let text = wa::message::ExtendedTextMessage {
+        text: Some("@all, who drinks wine?".into()),
+        context_info: MessageField::some(context),
+        ..Default::default()
+    };
+    let message = wa::Message { extended_text_message: MessageField::some(text), ..Default::default() };
+    let say = Say::Raw { message: Box::new(message) };
+    let asked = network.customer_send(&scene.customer, &group, say).await.unwrap();
+    scene.seen(&asked).await;
+    assert_eq!(told(&asked).await, json!(["all"]));
 
     // A reaction to a member's message whose id does not say who wrote it.
     let said = network.customer_send(&scene.customer, &group, "and the wine?").await.unwrap();

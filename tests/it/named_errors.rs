@@ -72,6 +72,12 @@ async fn the_twenty_first_label_is_one_too_many() {
         let (status, made) = scene.call("POST", &labels, json!({ "name": format!("Label {n}") })).await;
         assert_eq!(status, 201, "{n}: {made}");
     }
+    // Two of one name nobody could tell apart; the same name stays its own.
+    for (method, path) in [("POST", labels.clone()), ("PUT", format!("{labels}/8"))] {
+        let (status, refused) = scene.call(method, &path, json!({ "name": "Label 7" })).await;
+        assert_eq!((status, &refused["code"]), (409, &json!("name_taken")), "{method}: {refused}");
+    }
+    assert_eq!(scene.call("PUT", &format!("{labels}/7"), json!({ "name": "Label 7" })).await.0, 200);
     let (status, refused) = scene.call("POST", &labels, json!({ "name": "One more" })).await;
     assert_eq!((status, &refused["code"]), (422, &json!("limit_reached")), "{refused}");
     assert!(refused["detail"].as_str().unwrap().contains("20 labels"), "{refused}");

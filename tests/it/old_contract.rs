@@ -14,6 +14,9 @@ const PAGE_PAUSE: Duration = Duration::from_secs(1);
 /// The connect page's poll for the code.
 const PAGE_POLL: Duration = Duration::from_secs(2);
 
+/// Of a session that is linked.
+const LEFT_ALONE: &str = "La sesión sigue vinculada: no se limpió nada";
+
 async fn get(stage: &Stage, path: &str) -> Value {
     let answer = stage.dashboard.get(path).await.unwrap();
     assert_eq!(answer.status, 200, "{path}: {}", answer.body);
@@ -34,7 +37,8 @@ async fn open_the_connect_page(stage: &Stage, tenant: &str, scan: impl AsyncFn(&
         return;
     }
     let cleaned = post(stage, "/api/baileys/clean-session", json!({ "tenantId": tenant })).await;
-    assert_eq!(cleaned, json!({ "success": true, "message": "Sesión limpiada exitosamente" }));
+    let said = ["Sesión limpiada exitosamente", LEFT_ALONE];
+    assert!(cleaned["success"] == json!(true) && said.iter().any(|said| cleaned["message"] == *said), "{cleaned}");
     sleep(PAGE_PAUSE).await;
     let connecting = post(stage, "/api/baileys/connect", json!({ "tenantId": tenant })).await;
     assert_eq!(connecting["success"], json!(true), "{connecting}");
@@ -165,11 +169,26 @@ async fn conversations_and_messages_are_listed_with_what_became_of_them() {
         assert_eq!(ask(wrong).await.unwrap().status(), 400);
     }
 
+    // What is linked stays so, and nobody is told otherwise.
+    let cleaned = post(&stage, "/api/baileys/clean-session", json!({ "tenantId": "trattoria" })).await;
+    assert_eq!(cleaned, json!({ "success": true, "message": LEFT_ALONE }));
+    assert!(stage.dashboard.is_connected("trattoria").await);
+
     let stats = get(&stage, "/api/baileys/stats?tenantId=trattoria").await;
     assert_eq!(
         (&stats["daily"]["count"], &stats["minute"]["remaining"], &stats["cooldown"]["active"]),
-        (&json!(2), &json!(23), &json!(false))
+        (&json!(2), &Value::Null, &json!(false)),
+        "it has no limits"
     );
+    let pacing = json!({ "perMinute": 8, "perHour": 90, "perDay": 400, "warmUpDays": 10 });
+    let settings = json!({ "active": false, "pacing": pacing });
+    let put = stage.dashboard.put("/api/trattoria/bot/settings", settings).await.unwrap();
+    assert_eq!(put.status, 200, "{}", put.body);
+    let stats = get(&stage, "/api/baileys/stats?tenantId=trattoria").await;
+    let limits = ["minute", "hourly", "daily"].map(|span| stats[span]["limit"].as_u64().unwrap());
+    // A young number begins with half of its day.
+    assert_eq!((limits, &stats["isNewNumber"]), ([8, 90, 200], &json!(true)), "{stats}");
+    assert_eq!((&stats["minute"]["remaining"], &stats["minute"]["percentage"]), (&json!(6), &json!(25.0)), "{stats}");
     daemon.kill().await.unwrap();
 }
 

@@ -10,8 +10,8 @@ use sessiond::{
     demo::until,
     journal::ArchiveError,
     message::{
-        Addressed, Content, Delivery, Event, EventId, Feed, FormerConversations, Inbox, Incoming, Log, Message, Outbox,
-        Outgoing, Retention, SegmentCache, cleared, history,
+        Addressed, Content, Delivery, Event, EventId, Feed, FormerConversations, Inbox, Incoming, Log, Message,
+        MessageTarget, Outbox, Outgoing, Retention, SegmentCache, cleared, history,
     },
     store::{Batch, OwnAccount, StoreError, space},
 };
@@ -244,6 +244,49 @@ async fn who_looks_for_one_chat_reads_only_the_segments_that_have_it() {
     assert_eq!(reads(), quiet, "and who only tidies up reads none");
     let everything = history::MessageQuery { chat: Some(CHAT.into()), limit: 1000, ..history::MessageQuery::default() };
     assert_eq!(history::messages(&desk.log, &everything).await.unwrap().len(), 112);
+}
+
+/// Who answers an old message, passes it on or reacts to it does not wait for the vault, unless somebody changed it.
+#[tokio::test]
+async fn who_asks_whether_a_message_was_changed_reads_no_segment() {
+    let desk = Desk::new(KEEP).await;
+    let inbox = Inbox::new(desk.world.store.clone(), desk.log.clone(), desk.clock.clone());
+    for id in ["kept", "edited", "deleted", "deleted late"] {
+        desk.receive(id, "words", "body").await;
+    }
+    let change = async |id: &str, of: &str| {
+        let target = MessageTarget { id: of.into(), from_me: false, sender: CHAT.into() };
+        let content = match id {
+            "edit" => Content::Edit { target, content: Box::new(Content::plain("other words")) },
+            _ => Content::Revoke { target },
+        };
+        let message = Message { content, ..message(id, false) };
+        inbox.receive(&[Incoming { message, body: "body".into(), visible: true }]).await.unwrap();
+    };
+    change("edit", "edited").await;
+    change("revoke", "deleted").await;
+    desk.write(100).await;
+    desk.tidy().await.unwrap();
+    change("another", "deleted late").await;
+    let desk = desk.restored(KEEP).await;
+    let before = desk.world.line.vault.usage().reads;
+    for (id, is_untouched) in
+        [("kept", true), ("edited", false), ("deleted", false), ("deleted late", false), ("x", true)]
+    {
+        assert_eq!(desk.log.is_untouched(id, None).await.unwrap(), is_untouched, "{id}");
+    }
+    assert_eq!(desk.world.line.vault.usage().reads, before);
+    // As an older build wrote the references, they say nothing; those that are older than the message need not.
+    let mut batch = Batch::default();
+    for (key, value) in desk.world.space(space::SEGMENTS).await {
+        let mut reference: serde_json::Value = serde_json::from_slice(&value).unwrap();
+        reference.as_object_mut().unwrap().remove("changes").unwrap();
+        batch.put(space::SEGMENTS, key, serde_json::to_vec(&reference).unwrap());
+    }
+    desk.world.store.write(batch).await.unwrap();
+    assert!(!desk.log.is_untouched("kept", None).await.unwrap());
+    let later = desk.clock.now().as_millisecond() + 2 * 24 * 3600 * 1000;
+    assert!(desk.log.is_untouched("kept", Some(later)).await.unwrap());
 }
 
 /// However long ago they wrote; and what has nothing new is not read.

@@ -411,7 +411,13 @@ async fn lists_have_the_order_and_the_messages_that_are_asked_for() {
         assert_eq!(scene.stage.dashboard.get(&path).await.unwrap().body["body"], json!("four"), "{id}");
     }
     for wrong in ["filter.ack=9", "filter.ack=read", "filter.fromMe=maybe", "sortOrder=up", "sortBy=size"] {
-        assert_eq!(list(&mut scene, wrong).await["code"], json!("invalid_input"), "{wrong}");
+        let problem = list(&mut scene, wrong).await;
+        let field = wrong.split('=').next().unwrap();
+        assert_eq!(
+            (&problem["code"], &problem["errors"][0]["field"]),
+            (&json!("invalid_input"), &json!(field)),
+            "{wrong}"
+        );
     }
 
     let other = format!("{other}@c.us");
@@ -606,8 +612,15 @@ async fn a_group_is_made_ruled_and_left_as_its_members_see_it() {
     let network = scene.stage.network.clone();
     let (a, b) = (scene.customer.clone(), network.add_customer().await);
     let id = |number: &str| format!("{number}@c.us");
-    let made = json!(["trattoria", { "name": "Regulars", "participants": [{ "id": id(&a) }] }]);
+    // Nobody has the second number.
+    let nobody = id("4915999999999");
+    let made = json!(["trattoria", { "name": "Regulars", "participants": [{ "id": id(&a) }, { "id": nobody }] }]);
     let made = scene.waha.get_as("groups.create_group", made, "GroupInfo").await;
+    assert_eq!(
+        (&made["notAdded"], made["participants"].as_array().map(Vec::len)),
+        (&json!([nobody]), Some(2)),
+        "{made}"
+    );
     let group = made["id"].as_str().unwrap().to_owned();
     let info = async || network.group(&group).await.unwrap();
     assert_eq!((info().await.subject.as_str(), info().await.members.len()), ("Regulars", 2));
@@ -831,6 +844,7 @@ async fn without_whatsapp_the_answer_is_503_and_tenants_share_nothing() {
     // What is known here is told all the same.
     let (status, _, answer) = ask(&scene.stage, "GET", "/api/contacts/all?session=trattoria", &Value::Null).await;
     assert_eq!((status, &answer[0]["name"], &answer[0]["isBlocked"]), (200, &json!("Ana"), &Value::Null));
+    assert_eq!(answer[0]["isWAContact"], Value::Null, "she never wrote, and nobody has asked for her");
     scene.daemon.kill().await.unwrap();
 }
 

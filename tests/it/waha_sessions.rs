@@ -99,7 +99,6 @@ async fn what_a_client_reads_it_writes_back_without_loss() {
     // Over a restart too.
     daemon.kill().await.unwrap();
     let daemon = stage.start().await;
-    stage.dashboard.post("/api/sessions/trattoria/stop", json!({})).await.unwrap();
     let mut again = waha.get("sessions.get", json!(["trattoria"])).await;
     assert_eq!(again["config"], changed);
 
@@ -151,6 +150,15 @@ async fn one_that_exists_is_not_made_again_and_one_without_a_name_gets_one() {
     let daemon = stage.start().await;
     let answer = stage.dashboard.post("/api/sessions", json!({ "name": "trattoria" })).await.unwrap();
     assert_eq!(answer.status, 422, "{}", answer.body);
+    // A list opens nobody, and says why it is stopped; whoever asks for it by name can change it and write it back.
+    let listed = stage.dashboard.get("/api/sessions?all=true").await.unwrap().body;
+    assert_eq!((&listed[0]["reason"], listed[0].get("config")), (&json!("not paired"), None), "{listed}");
+    let session = stage.dashboard.get("/api/sessions/trattoria").await.unwrap().body;
+    assert_eq!(
+        (&session["status"], &session["reason"], &session["config"]["metadata"]),
+        (&json!("STOPPED"), &json!("not paired"), &config["metadata"]),
+        "{session}"
+    );
 
     let names: Vec<Value> = vec![
         stage.dashboard.post("/api/sessions", json!({ "start": false })).await.unwrap().body["name"].clone(),

@@ -213,6 +213,8 @@ pub async fn disconnect(
     Ok(Json(BaileysSuccess { success: true, message: "Desconectado exitosamente" }))
 }
 
+const CLEANED: &str = "Sesión limpiada exitosamente";
+
 /// Gives up a pairing that was begun. Credentials that WhatsApp has not rejected stay: the connect page calls this whenever the
 /// session does not look connected, during a restore and a blink of the network too.
 pub async fn clean_session(
@@ -221,10 +223,16 @@ pub async fn clean_session(
 ) -> Result<Json<BaileysSuccess>, Problem> {
     // What another process has is that one's to clean.
     app.fleet.current_status(&tenant).await?;
-    if let Some(session) = app.fleet.session(&tenant).filter(|session| !session.status().paired) {
-        session.stop_pairing().await;
-    }
-    Ok(Json(BaileysSuccess { success: true, message: "Sesión limpiada exitosamente" }))
+    let message = match app.fleet.session(&tenant) {
+        // The page goes on to connect, which finds it connected: so it is no error.
+        Some(session) if session.status().paired => "La sesión sigue vinculada: no se limpió nada",
+        Some(session) => {
+            session.stop_pairing().await;
+            CLEANED
+        }
+        None => CLEANED,
+    };
+    Ok(Json(BaileysSuccess { success: true, message }))
 }
 
 #[derive(Deserialize, JsonSchema)]

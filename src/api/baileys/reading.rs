@@ -191,32 +191,43 @@ pub async fn profile(
 #[serde(untagged, rename_all_fields = "camelCase")]
 #[schemars(rename = "BaileysStats")]
 pub enum Stats {
-    Counted { daily: Count, hourly: Count, minute: Count, cooldown: Cooldown, is_new_number: bool, account_age: () },
-    NotThere { error: &'static str },
+    Counted {
+        daily: Count,
+        hourly: Count,
+        minute: Count,
+        cooldown: Cooldown,
+        /// Its day is shorter for that, while `pacing.warmUpDays` last.
+        is_new_number: bool,
+        account_age: (),
+    },
+    NotThere {
+        error: &'static str,
+    },
 }
 
-/// What was sent, against a limit of the old service's. Nothing is refused for it here.
+/// What was sent, against the limit that holds (`pacing` of the tenant's settings). Null: there is none.
 #[derive(Serialize, JsonSchema)]
 pub struct Count {
     count: u32,
-    limit: u32,
-    percentage: f64,
-    remaining: u32,
+    limit: Option<u32>,
+    percentage: Option<f64>,
+    remaining: Option<u32>,
 }
 
-/// The old service's pause, which it never made.
+/// Nothing is sent until then: WhatsApp said that it is too much.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cooldown {
     active: bool,
-    until: (),
-    remaining_minutes: u32,
+    /// Milliseconds since 1970.
+    until: Option<i64>,
+    remaining_minutes: i64,
 }
 
 impl Count {
-    fn new(count: u32, limit: u32) -> Self {
-        let percentage = (f64::from(count) * 100.0 / f64::from(limit)).round();
-        Self { count, limit, percentage, remaining: limit.saturating_sub(count) }
+    fn new(count: u32, limit: Option<u32>) -> Self {
+        let percentage = limit.map(|limit| (f64::from(count) * 100.0 / f64::from(limit.max(1))).round());
+        Self { count, limit, percentage, remaining: limit.map(|limit| limit.saturating_sub(count)) }
     }
 }
 
@@ -224,16 +235,20 @@ pub async fn stats(
     State(app): State<App>,
     Asked { tenant, .. }: Asked<Reading, Query<OfTenant>>,
 ) -> Result<Json<Stats>, Problem> {
+    const MINUTE_MS: i64 = 60_000;
     let Some(session) = app.fleet.serving(&tenant).await? else {
         return Ok(Json(Stats::NotThere { error: "Tenant not initialized" }));
     };
     let sends = session.sends().await.map_err(Problem::unreadable)?;
+    let (allowance, until) = (session.allowance(), session.rests_until());
+    let now_ms = app.fleet.env().clock.now().as_millisecond();
+    let remaining_minutes = until.map_or(0, |until| (until - now_ms + MINUTE_MS - 1).max(0) / MINUTE_MS);
     Ok(Json(Stats::Counted {
-        daily: Count::new(sends.day, 1000),
-        hourly: Count::new(sends.hour, 150),
-        minute: Count::new(sends.minute, 25),
-        cooldown: Cooldown { active: false, until: (), remaining_minutes: 0 },
-        is_new_number: false,
+        daily: Count::new(sends.day, allowance.map(|allowance| allowance.day)),
+        hourly: Count::new(sends.hour, allowance.map(|allowance| allowance.hour)),
+        minute: Count::new(sends.minute, allowance.map(|allowance| allowance.minute)),
+        cooldown: Cooldown { active: until.is_some(), until, remaining_minutes },
+        is_new_number: allowance.is_some_and(|allowance| allowance.is_young),
         account_age: (),
     }))
 }

@@ -105,7 +105,7 @@ pub struct Participant {
     id: String,
 }
 
-/// `POST /api/{session}/groups`
+/// `POST /api/{session}/groups`: `notAdded` names whom WhatsApp did not let in.
 pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
@@ -114,8 +114,8 @@ pub async fn create(
     let members = new.participants.ok_or_else(|| flaw("participants", "is required"))?;
     let members = people(&app, &tenant, Some(members)).await?;
     let session = app.fleet.open_known(&tenant).await?;
-    let group = session.create_group(&new.name.unwrap_or_default(), &members).await?;
-    Ok(Created(group.into()))
+    let made = session.create_group(&new.name.unwrap_or_default(), &members).await?;
+    Ok(Created(made.into()))
 }
 
 /// `GET /api/{session}/groups/{id}`

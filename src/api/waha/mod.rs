@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     message::{
-        Acceptance, Delivery, Failure, Humanize, Mentions, MessageTarget,
+        ALL, Acceptance, Delivery, Failure, Humanize, Mentions, MessageTarget,
         history::{self, HistoryEntry},
     },
     session::{self, AcceptError, Session},
@@ -148,6 +148,9 @@ async fn target(session: &Session, chat: &str, text: &str) -> Result<MessageTarg
     let id = match named {
         Ok(id) => id,
         Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            if let Some(kept) = session.kept_target(chat, text).await? {
+                return Ok(kept);
+            }
             let (chat, id) = (Some(chat.to_owned()), Some(text.to_owned()));
             let query = history::MessageQuery { chat, id, limit: 1, ..history::MessageQuery::default() };
             let found = session.messages(&query).await?;
@@ -162,7 +165,7 @@ async fn target(session: &Session, chat: &str, text: &str) -> Result<MessageTarg
 pub(super) async fn mentions(app: &App, tenant: &TenantId, named: Option<Vec<String>>) -> Result<Mentions, Problem> {
     let mut people = named.unwrap_or_default();
     let before = people.len();
-    people.retain(|one| one != "all");
+    people.retain(|one| one != ALL);
     let everybody = people.len() < before;
     let people: Vec<String> = conversations(app, tenant, "mentions", &people).await?;
     if people.iter().any(|one| ["@g.us", "@newsletter", "@broadcast"].iter().any(|server| one.ends_with(server))) {

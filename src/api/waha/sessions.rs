@@ -34,9 +34,9 @@ use super::{
 use crate::{
     fleet::{Beat, FleetError},
     import::{EntryCounts, EntryKind, Finality, ImportOrigin, ImportReceipt},
-    session::{Capping, End, Session, State as SessionState, Status, Timelock},
+    session::{Capping, End, NOT_PAIRED, Session, State as SessionState, Status, Timelock},
     store::StoreError,
-    tenant::{InvalidTenantId, TenantId},
+    tenant::{InvalidTenantId, TenantId, TenantRecord},
     waha::Me,
     webhook::{SessionConfig, WebhookError},
 };
@@ -53,28 +53,50 @@ pub async fn list(
         _ => Some(app.fleet.records().await?),
     };
     let records = records.iter().flat_map(|records| records.iter());
-    let mut tenants: BTreeMap<TenantId, bool> =
-        records.map(|record| (record.id.clone(), record.whatsapp_connected)).collect();
+    let mut tenants: BTreeMap<TenantId, Listed> =
+        records.map(|record| (record.id.clone(), Listed::from(record))).collect();
     for report in app.fleet.reports() {
         tenants.entry(report.tenant).or_default();
     }
     let seen = tenants.iter().filter(|(tenant, _)| caller.permit(tenant, Scope::Read).is_ok());
     let is_idle = |status: &Status| status.state == SessionState::Stopped && !status.paired;
-    let wanted = seen.map(|(tenant, is_connected)| (tenant, *is_connected, app.fleet.status(tenant)));
+    let wanted = seen.map(|(tenant, listed)| (tenant, listed, app.fleet.status(tenant)));
     let wanted = wanted
-        .filter(|(_, is_connected, status)| all || status.as_ref().map_or(*is_connected, |status| !is_idle(status)));
-    let listed = wanted.map(|(tenant, is_connected, status)| {
+        .filter(|(_, listed, status)| all || status.as_ref().map_or(listed.is_connected, |status| !is_idle(status)));
+    let listed = wanted.map(|(tenant, listed, status)| {
         let (app, caller) = (&app, &caller);
         async move {
             let mut info = info(app, caller, tenant, status.as_ref()).await;
-            if status.is_none() && is_connected {
+            match status {
                 // It was paired at another process since this one began.
-                (info.paired, info.reason) = (true, Some(End::Moved.to_string()));
+                None if listed.is_connected => (info.paired, info.reason) = (true, Some(End::Moved.to_string())),
+                None => info.reason = Some(listed.reason()),
+                Some(_) => {}
             }
             info
         }
     });
     Ok(Json(join_all(listed).await))
+}
+
+/// What the directory says of a session.
+#[derive(Default)]
+struct Listed {
+    is_connected: bool,
+    last_error: Option<String>,
+}
+
+impl From<&TenantRecord> for Listed {
+    fn from(record: &TenantRecord) -> Self {
+        Self { is_connected: record.whatsapp_connected, last_error: record.last_error.clone() }
+    }
+}
+
+impl Listed {
+    /// Why a session is stopped that is not open in this process.
+    fn reason(&self) -> String {
+        self.last_error.clone().unwrap_or_else(|| NOT_PAIRED.to_owned())
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -269,8 +291,16 @@ pub async fn start_named(
 
 /// `GET /api/sessions/{session}`
 pub async fn one(State(app): State<App>, For { tenant, caller, .. }: For<Reading>) -> Result<Json<Info>, Problem> {
-    let status = status(&app, &tenant).await?;
+    let mut status = status(&app, &tenant).await?;
+    if status.is_none() {
+        // Not opened since the start: its settings, and why it is as it is, are in its state. One that cannot be opened now is shown as the
+        // directory has it.
+        status = app.fleet.open_known_in_turn(&tenant).await.ok().map(|session| session.status());
+    }
     let mut info = info(&app, &caller, &tenant, status.as_ref()).await;
+    if status.is_none() {
+        info.reason = app.fleet.record(&tenant).await?.map(|record| Listed::from(&record).reason());
+    }
     if let Some(session) = app.fleet.session(&tenant) {
         // A session that ends at this moment tells it next time.
         info.imported = ImportReceipt::of(session.store()).await.ok().flatten().map(ImportedFrom::from);
@@ -632,7 +662,8 @@ pub struct ShownSettings {
 pub struct Info {
     name: TenantId,
     status: SessionState,
-    /// As it may be changed and written back; secrets masked. Left out: it is not known in this process, or the caller may not change it.
+    /// As it may be changed and written back; secrets masked. Left out: the caller may not change it, or the session is not open in this
+    /// process (in a list; asked for by name, it is opened).
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<ShownSettings>,
     me: Option<Me>,

@@ -411,6 +411,7 @@ export default {
   "problem.whatsapp_unreadable": "WhatsApp's answer cannot be read.",
   "problem.no_settings_keys": "The phone has not shared the keys of its settings yet. Switch it on, and try again later.",
   "problem.bulk_to_strangers": "Too many first messages to people who never wrote.",
+  "problem.name_taken": "There is one of this name already.",
   "problem.limit_reached": "There are as many as WhatsApp allows.",
   "problem.edit_too_late": "The message is too old to be edited.",
   "problem.restoring": "The session is being restored. Try again in a moment.",

@@ -411,6 +411,7 @@ export default {
   "problem.whatsapp_unreadable": "No se puede leer la respuesta de WhatsApp.",
   "problem.no_settings_keys": "El teléfono todavía no ha compartido las claves de sus ajustes. Enciéndalo e inténtelo más tarde.",
   "problem.bulk_to_strangers": "Demasiados primeros mensajes a personas que nunca escribieron.",
+  "problem.name_taken": "Ya hay una con este nombre.",
   "problem.limit_reached": "Ya hay tantos como permite WhatsApp.",
   "problem.edit_too_late": "El mensaje es demasiado antiguo para editarlo.",
   "problem.restoring": "La sesión se está restaurando. Inténtelo en un momento.",

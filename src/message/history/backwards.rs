@@ -7,7 +7,7 @@ use std::{
 
 use super::{HistoryEntry, PAGE, fates::Fates};
 use crate::{
-    message::{Delivery, EventBody, EventId, Log, segments::Chats},
+    message::{Delivery, EventBody, EventId, Log, segments::Marks},
     store::{StoreError, key, space},
 };
 
@@ -38,7 +38,7 @@ impl<'a> Backwards<'a> {
     }
 
     /// `worth`: whether it pays to read a segment that has these chats.
-    pub async fn next(&mut self, worth: impl Fn(&Chats) -> bool) -> Result<Option<HistoryEntry>, StoreError> {
+    pub async fn next(&mut self, worth: impl Fn(&Marks) -> bool) -> Result<Option<HistoryEntry>, StoreError> {
         while self.entries.is_empty() && !self.is_over {
             let events = self.log.before_among(&worth, self.before, PAGE).await?;
             self.before = events.last().map_or(self.before, |event| Some(event.id));

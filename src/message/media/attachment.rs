@@ -124,12 +124,10 @@ impl Attachment {
             }
             AttachmentKind::Audio | AttachmentKind::Voice => not("must be a sound"),
             AttachmentKind::Document => {
-                let by_name = || self.file_name.as_deref().and_then(kind::of_name);
-                let mime = self.mime.clone().or_else(|| found.or_else(by_name).map(str::to_owned));
-                Ok(Fit {
-                    kind: AttachmentKind::Document,
-                    mime: mime.unwrap_or_else(|| "application/octet-stream".into()),
-                })
+                // Programs say this of whatever they do not know.
+                let said = self.mime.clone().filter(|mime| mime != "application/octet-stream");
+                let found = || kind::of_document(head, self.file_name.as_deref()).unwrap_or("application/octet-stream");
+                Ok(Fit { kind: AttachmentKind::Document, mime: said.unwrap_or_else(|| found().to_owned()) })
             }
             AttachmentKind::Any => {
                 let kind = match found {
@@ -185,6 +183,14 @@ mod tests {
             let said = Attachment { mime: Some("text/plain".into()), ..attachment(kind) };
             let found = said.fit(head).ok();
             assert_eq!(found, expected.map(|(kind, mime)| Fit { kind, mime: mime.into() }), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_document_of_no_kind_is_looked_at() {
+        for mime in [None, Some("application/octet-stream".to_owned())] {
+            let document = Attachment { mime, ..attachment(AttachmentKind::Any) };
+            assert_eq!(document.fit(b"%PDF-1.4").unwrap().mime, "application/pdf");
         }
     }
 

@@ -55,7 +55,48 @@ const ENDINGS: &[(&str, &str)] = &[
     ("text/csv", "csv"),
     ("text/vcard", "vcf"),
     ("text/x-vcard", "vcf"),
+    ("text/html", "html"),
+    ("text/html", "htm"),
+    ("text/markdown", "md"),
+    ("text/calendar", "ics"),
+    ("application/rtf", "rtf"),
+    ("application/epub+zip", "epub"),
+    ("application/gzip", "gz"),
+    ("application/x-7z-compressed", "7z"),
+    ("application/vnd.rar", "rar"),
+    ("application/vnd.oasis.opendocument.text", "odt"),
+    ("application/vnd.oasis.opendocument.spreadsheet", "ods"),
+    ("application/vnd.oasis.opendocument.presentation", "odp"),
+    ("application/vnd.android.package-archive", "apk"),
+    ("image/svg+xml", "svg"),
+    ("image/heif", "heic"),
+    ("image/tiff", "tiff"),
 ];
+
+/// What many kinds of documents are inside, so that the name knows better.
+const CONTAINERS: &[&str] = &["application/zip", "application/x-ole-storage", "text/xml", "application/xml"];
+
+/// What a document is whose sender does not say it: by its first bytes, and by its name where they say less.
+pub fn of_document(head: &[u8], name: Option<&str>) -> Option<&'static str> {
+    let by_name = name.and_then(of_name);
+    match sniff(head) {
+        Some(container) if CONTAINERS.contains(&container) => by_name.or(Some(container)),
+        Some(found) => Some(found),
+        None => by_name.or_else(|| is_text(head).then_some("text/plain")),
+    }
+}
+
+/// Words in UTF-8, as far as the first bytes show it: a character may be cut in two at their end.
+fn is_text(head: &[u8]) -> bool {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !text.is_empty() && !text.chars().any(|one| one.is_control() && !one.is_whitespace())
+}
 
 /// The ending of a file's name for what a message says that it is.
 pub fn ending(mime: &str) -> &'static str {
@@ -87,6 +128,27 @@ mod tests {
             b"",
         ] {
             assert!(!sniff(active).is_some_and(is_shown), "{active:?}");
+        }
+    }
+
+    #[test]
+    fn a_document_is_known_by_its_bytes_and_its_name() {
+        let docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+        // As some programs pack it: what it is stands behind other entries.
+        let zip = b"PK\x03\x04\x14\0\0\0\x08\0\0\0!\0\0\0\0\0";
+        let cut = "menú del día".as_bytes();
+        for (head, name, expected) in [
+            (b"%PDF-1.7".as_slice(), None, Some("application/pdf")),
+            (b"%PDF-1.7", Some("menu.txt"), Some("application/pdf")),
+            (zip, Some("Carta.DOCX"), Some(docx)),
+            (zip, None, Some("application/zip")),
+            (b"a;b\n1;2\n", Some("prices.csv"), Some("text/csv")),
+            (b"a;b\n1;2\n", None, Some("text/plain")),
+            (&cut[..cut.len() - 2], None, Some("text/plain")),
+            (b"\x01\x02\x03\xff", None, None),
+            (b"", None, None),
+        ] {
+            assert_eq!(of_document(head, name), expected, "{name:?}");
         }
     }
 

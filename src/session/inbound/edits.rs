@@ -63,9 +63,27 @@ impl Session {
         Ok(Some(Editable { target: target.clone(), original, left }))
     }
 
-    /// A message with what became of it, as far as its events are kept. Refused, when it was deleted for everyone: nobody is to read it,
-    /// or about it, any more.
+    /// A message with what became of it, if something did. Refused, when it was deleted for everyone: nobody is to read it, or about it,
+    /// any more. Reads no history for one that nobody has changed.
     pub(in crate::session) async fn undeleted(
+        &self,
+        chat: &Jid,
+        target: &MessageTarget,
+    ) -> Result<Option<history::HistoryEntry>, AcceptError> {
+        let unreadable = |error: StoreError| self.lookup_error(&error);
+        let came = match target.from_me {
+            true => None,
+            false => self.0.inbox.find(&chat.to_string(), &target.id).await.map_err(unreadable)?,
+        };
+        let came_ms = came.map(|found| found.timestamp_ms);
+        if self.0.log.is_untouched(&target.id, came_ms).await.map_err(unreadable)? {
+            return Ok(None);
+        }
+        self.told(chat, target).await
+    }
+
+    /// The same, as far as its events are kept, whether something became of it or not.
+    pub(in crate::session) async fn told(
         &self,
         chat: &Jid,
         target: &MessageTarget,
@@ -101,6 +119,24 @@ impl Session {
     ) -> Result<wa::Message, AcceptError> {
         let Some(entry) = self.undeleted(chat, target).await? else { return Ok(original) };
         Ok(amended(original, &entry))
+    }
+
+    /// A message of a chat by WhatsApp's own id, as far as it is kept whole; `None` says nothing of older ones.
+    pub async fn kept_target(&self, chat: &str, id: &str) -> Result<Option<MessageTarget>, AcceptError> {
+        let Ok(jid) = chat.parse::<Jid>() else { return Ok(None) };
+        let unreadable = |error: StoreError| self.lookup_error(&error);
+        let names = self.0.names_of(&jid).await.map_err(unreadable)?;
+        if self.own_message(&names, id).await?.is_some() {
+            return Ok(Some(self.target(chat, id, true, None)));
+        }
+        for name in &names {
+            if let Some(found) = self.0.inbox.find(&name.to_string(), id).await.map_err(unreadable)? {
+                let author = found.sender.parse::<Jid>().map_or(found.sender, |jid| jid.to_non_ad_string());
+                let author = Some(author.as_str()).filter(|_| jid.server == Server::Group);
+                return Ok(Some(self.target(chat, id, found.from_me, author)));
+            }
+        }
+        Ok(None)
     }
 
     /// A message that the tenant wrote, here or on its phone, and since when WhatsApp has it.

@@ -36,6 +36,8 @@ pub struct Person {
     /// The name that the person chose, known once a message of theirs came.
     pub push_name: Option<String>,
     pub is_me: bool,
+    /// It wrote, or WhatsApp has told its LID. False: nobody has asked, and an address book has numbers that nobody uses there.
+    pub is_on_whatsapp: bool,
     /// `None`: WhatsApp could not be asked.
     pub is_blocked: Option<bool>,
 }
@@ -121,18 +123,26 @@ impl Session {
         let jid = requests::person("contactId", id)?;
         let id = self.number_of(jid.clone()).await.unwrap_or(jid).to_string();
         let mut saved = None;
-        for name in self.0.store.names(&id).await? {
-            saved = saved.or(synced::person(&self.0.store, &name).await?);
+        let names = self.0.store.names(&id).await?;
+        for name in &names {
+            saved = saved.or(synced::person(&self.0.store, name).await?);
         }
         let chats = self.unnamed_among(&HashSet::from([id.clone()]), 0, 1).await?;
         let mut person = Person { saved, ..self.stranger(id) };
         person.push_name = chats.into_iter().next().and_then(|chat| chat.name).or(person.push_name);
+        person.is_on_whatsapp |= names.len() > 1 || person.push_name.is_some();
         Ok(self.with_blocks(vec![person]).await.swap_remove(0))
     }
 
     /// Everybody whom the tenant saved or talks with, by id.
     pub async fn people(&self) -> Result<Vec<Person>, RequestError> {
-        let known = self.people_by_id().await?;
+        let mut known = self.people_by_id().await?;
+        let mappings = self.0.store.mappings().await?;
+        let named: HashSet<String> =
+            mappings.iter().map(|entry| Jid::pn(entry.phone_number.as_str()).to_string()).collect();
+        for person in &mut known {
+            person.is_on_whatsapp |= named.contains(&person.id) || person.push_name.is_some();
+        }
         Ok(self.with_blocks(known).await)
     }
 
@@ -156,7 +166,8 @@ impl Session {
     fn stranger(&self, id: String) -> Person {
         let is_me = self.me().is_some_and(|me| me == id);
         let push_name = self.status().push_name.filter(|_| is_me);
-        Person { id, saved: None, push_name, is_me, is_blocked: None }
+        let is_on_whatsapp = is_me || id.ends_with("@lid");
+        Person { id, saved: None, push_name, is_me, is_on_whatsapp, is_blocked: None }
     }
 
     /// A list of people is worth something without WhatsApp's word on who is blocked.

@@ -58,6 +58,14 @@ pub struct JoinApplicant {
     pub at: u64,
 }
 
+/// A group that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupCreation {
+    pub group: Group,
+    /// Jids of those who were to be in it, and are not: nobody has the number, or they let nobody add them.
+    pub left_out: Vec<String>,
+}
+
 /// The outcome of joining a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinResult {
@@ -103,14 +111,31 @@ impl Session {
         Ok(groups)
     }
 
-    pub async fn create_group(&self, subject: &str, members: &[String]) -> Result<Group, RequestError> {
+    pub async fn create_group(&self, subject: &str, members: &[String]) -> Result<GroupCreation, RequestError> {
         let subject = checked_subject("name", subject)?;
-        let members = people(members)?;
+        let wanted = people(members)?;
         let options = GroupCreateOptions::new(subject.as_str())
-            .with_participants(members.into_iter().map(GroupParticipantOptions::new).collect());
+            .with_participants(wanted.iter().cloned().map(GroupParticipantOptions::new).collect());
         let made =
             self.ask(RequestKind::Change, |client| async move { client.groups().create_group(options).await }).await?;
-        Ok(made.metadata.into())
+        let made = Group::from(made.metadata);
+        if wanted.is_empty() {
+            return Ok(GroupCreation { group: made, left_out: Vec::new() });
+        }
+        // WhatsApp's answer also has whom it did not let in, with an error that the library does not read. The group has its members alone.
+        let group = self.group(&made.id).await.unwrap_or(made);
+        let mut left_out = Vec::new();
+        for who in wanted.iter().map(Jid::to_string) {
+            // The group is made: what cannot be looked up now is no error of it.
+            let names = self.0.store.names(&who).await.unwrap_or_else(|_| vec![who.clone()]);
+            let is_there = |member: &Member| {
+                [Some(&member.id), member.number.as_ref()].into_iter().flatten().any(|name| names.contains(name))
+            };
+            if !group.members.iter().any(is_there) {
+                left_out.push(who);
+            }
+        }
+        Ok(GroupCreation { group, left_out })
     }
 
     pub async fn leave_group(&self, id: &str) -> Result<(), RequestError> {

@@ -1,6 +1,6 @@
 //! Labels of conversations, which WhatsApp Business has. Read from what WhatsApp has told; changed at WhatsApp, which tells it back.
 
-use std::sync::Mutex;
+use std::{collections::HashSet, sync::Mutex};
 
 use crate::{
     message::synced::{self, Label},
@@ -26,6 +26,30 @@ impl LabelNumbers {
     }
 }
 
+/// Names that labels are being given: of two requests at once for one name the second is refused, as it is a moment later.
+#[derive(Debug, Default)]
+pub(in crate::session) struct LabelNames(Mutex<HashSet<String>>);
+
+impl LabelNames {
+    /// `None`: another label, or one that is being made, has the name.
+    fn take(&self, name: &str, others: &[Label]) -> Option<TakenName<'_>> {
+        let mut names = lock(&self.0);
+        let is_free = others.iter().all(|label| label.name != name) && names.insert(name.to_owned());
+        is_free.then(|| TakenName { names: self, name: name.to_owned() })
+    }
+}
+
+struct TakenName<'a> {
+    names: &'a LabelNames,
+    name: String,
+}
+
+impl Drop for TakenName<'_> {
+    fn drop(&mut self) {
+        lock(&self.names.0).remove(&self.name);
+    }
+}
+
 impl Session {
     pub async fn labels(&self) -> Result<Vec<Label>, RequestError> {
         let mut labels = synced::labels(&self.0.store).await?;
@@ -36,6 +60,7 @@ impl Session {
     /// Makes a label; WhatsApp numbers them.
     pub async fn create_label(&self, name: &str, color: Option<i32>) -> Result<Label, RequestError> {
         let labels = self.labels().await?;
+        let _taken = self.0.label_names.take(name, &labels).ok_or(RequestError::NameTaken("label"))?;
         if labels.len() >= MAX_LABELS {
             return Err(RequestError::Full { most: MAX_LABELS, of: "labels" });
         }
@@ -46,7 +71,9 @@ impl Session {
     }
 
     pub async fn change_label(&self, id: &str, name: &str, color: Option<i32>) -> Result<Label, RequestError> {
-        let known = self.label(id).await?;
+        let (known, mut others) = (self.label(id).await?, self.labels().await?);
+        others.retain(|label| label.id != id);
+        let _taken = self.0.label_names.take(name, &others).ok_or(RequestError::NameTaken("label"))?;
         self.put_label(Label { name: name.to_owned(), color: color.unwrap_or(known.color), ..known }).await
     }
 
@@ -128,5 +155,16 @@ mod tests {
         let labels = [label("4"), label("not a number")];
         assert_eq!([numbers.next(&labels), numbers.next(&labels)], [5, 6]);
         assert_eq!(numbers.next(&[label("9")]), 10, "the phone has made others");
+    }
+
+    #[test]
+    fn a_name_is_given_once_at_a_time() {
+        let names = LabelNames::default();
+        let label = Label { id: "4".into(), name: "VIP".into(), color: 0 };
+        assert!(names.take("VIP", &[label]).is_none());
+        let taken = names.take("VIP", &[]).unwrap();
+        assert!(names.take("VIP", &[]).is_none() && names.take("Vegan", &[]).is_some());
+        drop(taken);
+        assert!(names.take("VIP", &[]).is_some());
     }
 }

@@ -58,6 +58,9 @@ pub enum RequestError {
     /// It was changed by someone else at the same time, or is so already.
     #[error("WhatsApp has it otherwise")]
     Conflict,
+    /// There is another one of this name.
+    #[error("there is a {0} of this name")]
+    NameTaken(&'static str),
     /// There are as many as WhatsApp allows.
     #[error("there are {most} {of}, and WhatsApp allows no more")]
     Full { most: usize, of: &'static str },

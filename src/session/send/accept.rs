@@ -270,12 +270,24 @@ impl Session {
             None => None,
         };
         let about = match &request.draft {
-            Draft::Vote { poll, .. } => Some(self.original(&chat, poll, &me, true).await?),
+            Draft::Vote { poll, .. } => {
+                // As it was: its secret and its options do not change.
+                let poll = self.original(&chat, poll, &me, true).await?;
+                if !is_repeat {
+                    self.undeleted(&chat, &poll.0).await?;
+                }
+                Some(poll)
+            }
             Draft::Forward { chat, id } => {
                 let chat = chat.parse().map_err(|_| AcceptError::UnknownMessage)?;
                 Some(self.original(&chat, id, &me, is_repeat).await?)
             }
             Draft::Pin { target, seconds: Some(_) } if !is_repeat => {
+                self.undeleted(&chat, target).await?;
+                None
+            }
+            // To take one back harms nobody.
+            Draft::Reaction { target, emoji } if !is_repeat && !emoji.is_empty() => {
                 self.undeleted(&chat, target).await?;
                 None
             }
@@ -356,7 +368,7 @@ impl Session {
             content: composed.content,
             quoted: composed.quoted,
             forwarded: matches!(request.draft, Draft::Forward { .. }),
-            mentions: request.draft.mentions().map(|mentions| mentions.people.clone()).unwrap_or_default(),
+            mentions: request.draft.mentions().map(Mentions::names).unwrap_or_default(),
             advertisement: None,
             album: None,
             truncated: false,
@@ -489,7 +501,7 @@ impl Session {
         let author = match found {
             Some(found) => Some(found.sender).filter(|_| !found.from_me),
             // Its events are kept for longer than the message is whole.
-            None => self.undeleted(chat, target).await?.map(|entry| entry.message.sender),
+            None => self.told(chat, target).await?.map(|entry| entry.message.sender),
         };
         let author = author.ok_or_else(|| Flaw { field: "messageId", expected: NO_AUTHOR.into() })?;
         target.sender = author.parse::<Jid>().map_or(author, |jid| jid.to_non_ad_string());

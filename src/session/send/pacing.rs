@@ -12,7 +12,7 @@ use whatsapp_rust::{Jid, Server, traits::SignalStore as _};
 
 use crate::{
     message::{EventBody, Outgoing, WaitingMessage},
-    pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings, SlowDown},
+    pacing::{Allowance, DAY_MS, Held, HeldBy, Pacing, PacingSettings, SlowDown},
     session::{AcceptError, Inner, Session},
     store::{StoreError, space},
     sync::lock,
@@ -189,6 +189,18 @@ impl Session {
         inner.pacer.paced().pacing = pacing;
         inner.outbox.look_anew();
         Ok(())
+    }
+
+    /// What the owner's limits allow now; `None`: there are none.
+    pub fn allowance(&self) -> Option<Allowance> {
+        let now_ms = self.0.env.clock.now().as_millisecond();
+        self.0.pacer.paced().pacing.as_ref().map(|pacing| pacing.allowance(now_ms))
+    }
+
+    /// Until when WhatsApp's word that it is too much keeps everything back, milliseconds since 1970.
+    pub fn rests_until(&self) -> Option<i64> {
+        let now_ms = self.0.env.clock.now().as_millisecond();
+        self.0.pacer.paced().slow_down.check(now_ms).err().map(|held| held.until_ms)
     }
 
     /// Why a message waits, if it does and it is not the line that it waits for.

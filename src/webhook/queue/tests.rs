@@ -271,6 +271,41 @@ fn waits_follow_the_policy_and_then_double_up_to_a_limit() {
     assert_eq!(wait(slow, 9).as_secs(), 3600);
 }
 
+/// Whatever is known of the receiver meanwhile: a later message of the chat comes, and is taken; it was down, and is back.
+#[test]
+fn no_retry_is_sooner_than_the_delay_that_was_set() {
+    for policy in [Policy::Constant, Policy::Linear, Policy::Exponential] {
+        let delay = Duration::from_secs(20);
+        let mut queue = Queue::new(Retries { policy, delay, attempts: 3 }, None, []);
+        let begin = Instant::now();
+        let mut tried: HashMap<u64, Vec<Duration>> = HashMap::new();
+        for second in 0..3600u64 {
+            let now = begin + Duration::from_secs(second);
+            // Two chats; the first message of each is refused. In between the receiver is away.
+            let (n, is_down) = (second / 45, (600..1800).contains(&second));
+            if second % 45 == 0 {
+                queue.take(id(n), ["a", "b"][n as usize % 2], vec![EventName::MessageAny], now);
+            }
+            while let Some((lane, job)) = queue.launch(now, 8) {
+                let number = job.id.0.0 as u64 & 0xffff;
+                tried.entry(number).or_default().push(now - begin);
+                let outcome = if is_down {
+                    UNREACHABLE
+                } else if number < 2 {
+                    REFUSED
+                } else {
+                    Outcome::Taken
+                };
+                queue.land(&lane, job.id, &outcome, now, now, 0.5);
+            }
+        }
+        assert!(tried.values().any(|times| times.len() > 3), "{policy:?}: some were tried again: {tried:?}");
+        for (number, times) in tried {
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= delay), "{policy:?}, {number}: {times:?}");
+        }
+    }
+}
+
 /// As [`World::run`], where so many are read ahead of the first that is owed, as a consumer does.
 fn run_reading(world: &mut World, events: std::ops::Range<u64>, window: usize, receiver: impl Fn(u64) -> Outcome) {
     let mut next = events.start;

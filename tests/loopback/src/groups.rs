@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wacore::messages::MessageUtils;
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node, Server};
+use wacore_binary::{Jid, Node, NodeContent, Server};
 
 use crate::account::{AccountId, DeviceAddress, Form};
 use crate::group_rules::Requests;
@@ -429,12 +429,17 @@ impl World {
             }
             ("create", None) => {
                 let members = self.participants(request);
+                let refused = self.refused(request);
                 let subject = attr(request, "subject").unwrap_or_default().into_owned();
                 let id = self.create_group(account, &subject, &members);
                 let adds = child_content(request, "member_add_mode") == Some(b"all_member_add");
                 self.groups.get_mut(id).rules =
                     GroupRules { info_by_admins: false, members_add: adds, ..GroupRules::default() };
-                iq_result(iq, [self.groups.get(id).node()])
+                let mut made = self.groups.get(id).node();
+                if let Some(NodeContent::Nodes(children)) = &mut made.content {
+                    children.extend(refused);
+                }
+                iq_result(iq, [made])
             }
             ("leave", None) => {
                 let left = request.get_children_by_tag("group");
@@ -485,6 +490,17 @@ impl World {
         });
         let answers: Vec<Node> = answers.collect();
         iq_result(iq, [NodeBuilder::new(change.tag()).children(answers).build()])
+    }
+
+    /// Those of a request who do not exist, as WhatsApp names them in its answer to who makes a group: among the members, with an error.
+    fn refused(&self, request: &Node) -> Vec<Node> {
+        let is_unknown = |jid: Option<Jid>| jid.is_none_or(|jid| self.directory.find(&jid).is_none());
+        let unknown = request.get_children_by_tag("participant").filter(|one| is_unknown(jid_attr(one, "jid")));
+        let refusal = |one: &Node| {
+            let jid = one.attrs.get("jid").cloned().unwrap_or_default();
+            NodeBuilder::new("participant").attr("jid", jid).attr("error", "404").build()
+        };
+        unknown.map(refusal).collect()
     }
 
     fn participants(&self, request: &Node) -> Vec<AccountId> {

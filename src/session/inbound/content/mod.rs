@@ -18,8 +18,8 @@ use whatsapp_rust::{
 pub use self::associations::album;
 
 use crate::message::{
-    Advertisement, CatalogOrder, Contact, Content, LinkPreview, Location, Media, MessageTarget, Poll, Product, Quoted,
-    card, timer::Timer,
+    ALL, Advertisement, CatalogOrder, Contact, Content, LinkPreview, Location, Media, MessageTarget, Poll, Product,
+    Quoted, card, timer::Timer,
 };
 
 /// Who reads and who wrote, to say whose message another one is about.
@@ -141,9 +141,11 @@ pub fn timer(message: &wa::Message, at: i64) -> Option<Timer> {
     Timer::new(context.expiration.unwrap_or_default(), context.ephemeral_setting_timestamp, at).filter(|_| says)
 }
 
-/// The jids that it mentions.
+/// The jids that it mentions, and [`ALL`].
 pub fn mentions(message: &wa::Message) -> Vec<String> {
-    context(unwrap(message)).map(|context| context.mentioned_jid.clone()).unwrap_or_default()
+    let Some(context) = context(unwrap(message)) else { return Vec::new() };
+    let all = context.non_jid_mentions.is_some_and(|kinds| kinds > 0).then(|| ALL.to_owned());
+    context.mentioned_jid.iter().cloned().chain(all).collect()
 }
 
 /// The advertisement that it answers. Links between chats and pages carry the same form, without a source.
