@@ -40,7 +40,7 @@ use crate::{
         media::{DiskReserve, Disks, Keeper, Links, Spool, open_place},
     },
     outbound::{Outbound, SystemLookup},
-    seal::{Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
+    seal::{KeyId, Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
     session::{Directory, EndedTenants, Endpoint, Env, UrlPlaces, Versions, http_client},
     store::{Pool, PoolOptions},
     telemetry::metrics,
@@ -446,6 +446,14 @@ pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<(Arc<dyn a
     Ok(Some((vault.await?, keyring)))
 }
 
+/// The name of the key that seals; `None`: an embedded vault's own, which is not there yet.
+pub fn first_key(config: &Config) -> anyhow::Result<Option<KeyId>> {
+    Ok(match config.vault.master_keys.first() {
+        Some(first) => Some(first.id()),
+        None => kept_key(config)?.map(|(_, key)| key.id()),
+    })
+}
+
 fn unreadable(file: &Path, error: std::io::Error) -> anyhow::Error {
     match error.kind() {
         std::io::ErrorKind::InvalidData => MasterKeyError::Unreadable { file: file.display().to_string() }.into(),
@@ -474,11 +482,11 @@ const MOST_VAULT_FLOOR: u64 = 32 << 20;
 
 async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
     match &config.vault.home {
-        VaultHome::Embedded { path, .. } => {
+        VaultHome::Embedded { path, shared } => {
             let opened =
                 Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
             info!(path = %path.display(), "embedded vault");
-            Ok(Arc::new(opened.with_floor(MOST_VAULT_FLOOR.min(config.media.reserve / 8))))
+            Ok(Arc::new(opened.with_floor(MOST_VAULT_FLOOR.min(config.media.reserve / 8)).with_sharing(*shared)))
         }
         VaultHome::Firestore { project, database, credentials, request_timeout } => {
             let settings = FirestoreConfig {

@@ -20,6 +20,7 @@ mod oldest;
 mod outbox;
 pub mod past;
 pub mod phone;
+mod resealing;
 mod segments;
 pub mod status;
 pub mod synced;
@@ -43,6 +44,7 @@ pub use self::{
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
     outbox::{Accepted, BacklogSize, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, WaitingMessage},
+    resealing::{ResealError, reseal_state},
     segments::SegmentCache,
 };
 

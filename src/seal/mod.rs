@@ -165,6 +165,12 @@ impl TenantSeal {
         open(&self.ciphers, &self.context(place), sealed)
     }
 
+    /// Sealed with another key than the first, as far as its header says: to be sealed anew before that key may go. What is no seal at all
+    /// needs no key.
+    pub fn is_of_older_key(&self, sealed: &[u8]) -> bool {
+        sealed_with(sealed).is_some_and(|id| id != self.ciphers[0].master)
+    }
+
     fn context(&self, place: &SealPosition) -> Vec<u8> {
         let mut context = Vec::with_capacity(192);
         write_text(&mut context, self.tenant.as_str());
@@ -209,6 +215,12 @@ impl Cipher {
         sealed.extend(ciphertext);
         sealed.into()
     }
+}
+
+/// The master key that sealed it, as its header says.
+fn sealed_with(sealed: &[u8]) -> Option<KeyId> {
+    let is_sealed = sealed.len() >= HEADER + TAG && sealed[0] == VERSION;
+    is_sealed.then(|| KeyId(array(&sealed[2..10])))
 }
 
 fn open(ciphers: &[Cipher], context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {

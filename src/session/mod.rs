@@ -78,7 +78,9 @@ use self::{
 pub use crate::journal::Prepared;
 use crate::{
     journal::{self, ChangeNo, Journal, JournalClosedError, OpenError},
-    message::{Delivery, EventBody, EventId, Failure, FeedItem, Inbox, Log, Outbox, PublishWhen, Retention},
+    message::{
+        Delivery, EventBody, EventId, Failure, FeedItem, Inbox, Log, Outbox, PublishWhen, ResealError, Retention,
+    },
     store::{
         self, Batch, CopyFailure, Exported, OwnAccount, STOPPED, Store, StoreCallbacks, StoreError, StoreOptions, key,
         space,
@@ -433,6 +435,12 @@ impl Session {
     /// The tenant's state, for those who keep records of their own in it.
     pub fn store(&self) -> &Arc<Store> {
         &self.0.store
+    }
+
+    /// Seals all that the vault has of the tenant with the first master key.
+    pub async fn reseal(&self) -> Result<(), ResealError> {
+        self.0.log.reseal_segments().await?;
+        Ok(self.0.journal.reseal().await?)
     }
 
     /// Runs a task beside the session. It must end soon after [`Session::stopping`] says so: the closing waits for it, and what it

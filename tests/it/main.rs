@@ -105,6 +105,7 @@ mod railway;
 mod receiver;
 mod refusals;
 mod registering;
+mod rekey;
 mod restore;
 mod scrape;
 mod secrets_in_logs;
