@@ -44,7 +44,7 @@ pub use self::{
     inbox::{Found, Inbox, Incoming},
     news::{Call, CallStage, LabelChange, LabelNews, StatePoint},
     outbox::{Accepted, BacklogSize, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, WaitingMessage},
-    resealing::{ResealError, reseal_state},
+    resealing::{ResealError, SegmentReferences, StoredSegment, reseal_state},
     segments::SegmentCache,
 };
 

@@ -124,3 +124,52 @@ async fn resealed(archive: &Archive, label: &str, piece: &Piece) -> Result<Optio
         answer => answer,
     }
 }
+
+/// The references to segments in a state.
+pub struct SegmentReferences;
+
+/// A reference, and the piece that it is of.
+pub struct ReferredSegment(Segment);
+
+/// A segment out of its vault: in plain.
+pub struct StoredSegment {
+    segment: Segment,
+    pub plain: Vec<u8>,
+}
+
+impl SegmentReferences {
+    /// Those that this build can read.
+    pub fn of(records: &[Record]) -> Vec<ReferredSegment> {
+        let segments = records.iter().filter(|record| record.space == space::SEGMENTS);
+        segments.filter_map(|record| Segment::of(record).map(ReferredSegment)).collect()
+    }
+}
+
+impl ReferredSegment {
+    pub async fn read(self, archive: &Archive) -> Result<StoredSegment, ArchiveError> {
+        let plain = archive.get(&self.0.first.to_string(), self.0.piece()).await?;
+        Ok(StoredSegment { segment: self.0, plain })
+    }
+}
+
+impl StoredSegment {
+    /// `reference`: the record that was it.
+    pub fn new(reference: &Record, plain: Vec<u8>) -> Option<Self> {
+        Some(Self { segment: Segment::of(reference)?, plain })
+    }
+
+    pub fn key(&self) -> [u8; 16] {
+        self.segment.first.to_bytes()
+    }
+
+    pub fn reference(&self) -> Vec<u8> {
+        self.segment.encoded()
+    }
+
+    /// Writes it into another archive, and gives the record that refers to it there.
+    pub async fn write(&self, archive: &Archive) -> Result<Record, VaultError> {
+        let mut segment = self.segment.clone();
+        segment.refer_to(archive.put(&segment.first.to_string(), &self.plain).await?);
+        Ok(Record { space: space::SEGMENTS, key: self.key().into(), value: segment.encoded().into() })
+    }
+}

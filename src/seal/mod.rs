@@ -91,6 +91,10 @@ pub enum Kind {
     },
     /// A closed piece of the event history.
     Segment,
+    /// A piece of a file outside the vault.
+    Backup {
+        number: Arc<str>,
+    },
 }
 
 /// Where sealed bytes stand. All of it is authenticated: sealed at one place, they open at no other.
@@ -115,6 +119,7 @@ impl SealPosition {
             Kind::Chunk { attempt } => (3, &**attempt),
             Kind::Manifest { attempt } => (4, &**attempt),
             Kind::Segment => (5, ""),
+            Kind::Backup { number } => (6, &**number),
         };
         out.push(tag);
         write_text(out, attempt);

@@ -5,6 +5,7 @@ mod account;
 mod addresses;
 mod adopted;
 mod backlog;
+mod backup;
 mod baileys;
 mod bot;
 mod bounds;
