@@ -1,8 +1,10 @@
 //! The command line.
 
+mod backup;
 mod bot_eval;
 mod export;
 mod import;
+mod rekey;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -40,6 +42,12 @@ enum Command {
     Import(import::ImportOptions),
     /// Let a tenant leave for another gateway, with its WhatsApp session: it does not connect from here any more.
     Export(export::ExportOptions),
+    /// Write one tenant into a file that only the master key opens. The tenant stays, and the daemon may run.
+    Backup(backup::BackupOptions),
+    /// Bring a tenant back from such a file, into a vault where it is not: nobody scans again.
+    Restore(backup::RestoreOptions),
+    /// Seal all that the vault has with the first of the master keys, so that the others may go. The daemon may run.
+    Rekey(rekey::RekeyOptions),
     /// The whole main job on this machine: pair, die, lose the disk, come back.
     #[cfg(feature = "loopback")]
     Demo(crate::demo::Options),
@@ -79,7 +87,9 @@ impl Cli {
             }
         };
         let stream = match self.command {
-            Some(Command::Import(_) | Command::Export(_)) => LogStream::Stderr,
+            Some(
+                Command::Import(_) | Command::Export(_) | Command::Rekey(_) | Command::Backup(_) | Command::Restore(_),
+            ) => LogStream::Stderr,
             _ => LogStream::Stdout,
         };
         telemetry::init(&config.log, stream);
@@ -87,6 +97,9 @@ impl Cli {
             Some(Command::Check) => block_on(check(config)),
             Some(Command::Import(options)) => block_on(import::run(config, options)),
             Some(Command::Export(options)) => block_on(export::run(config, options)),
+            Some(Command::Backup(options)) => block_on(backup::back_up(config, options)),
+            Some(Command::Restore(options)) => block_on(backup::restore(config, options)),
+            Some(Command::Rekey(options)) => block_on(rekey::run(config, options)),
             _ => block_on(async move { daemon::run(&config).await }),
         }
     }

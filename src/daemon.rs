@@ -20,7 +20,7 @@ pub use self::{
     allocator::give_back_large_blocks,
     env::journal_policy,
     signals::run,
-    vault::{MasterKeyError, existing_vault, open_vault},
+    vault::{MasterKeyError, existing_vault, first_key, open_vault},
     vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError},
 };
 use self::{

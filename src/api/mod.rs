@@ -21,6 +21,7 @@ pub mod old_form;
 mod openapi;
 mod problem;
 mod qr;
+mod rekey;
 mod route;
 mod stream;
 mod tenants;
@@ -352,6 +353,8 @@ fn table() -> Vec<Section> {
             Route::get("/docs/guide/", Open, guide::index, "The guide's table of contents"),
             Route::get("/docs/guide/{page}", Open, guide::page, "A page of the guide").also(&[404]),
             Route::post("/api/server/stop", Admin, waha::cannot::stop_server, "Not here: whoever started the daemon stops it").also(&[501]),
+            Route::post("/api/server/rekey", Admin, rekey::begin, "Seal all that the vault has with the first master key, or count what is not (WAHA has no such route)"),
+            Route::get("/api/server/rekey", Admin, rekey::show, "How far that is (WAHA has no such route)"),
             Route::get("/api/server/status", Keyed, waha::server::status, "Since when"),
             Route::get("/metrics", Metrics, metrics::show, "What is counted and measured, for Prometheus"),
         ]),

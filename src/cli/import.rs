@@ -5,7 +5,7 @@
 
 mod importer;
 mod live;
-mod owner;
+pub(super) mod owner;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

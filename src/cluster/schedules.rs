@@ -1,5 +1,5 @@
 //! Handovers over thousands of schedules, each made of a seed: processes that start, restart, are told to stop, are killed and are stopped for a
-//! while, whose letters are late and come in another order than they were written in.
+//! while, whose letters are late, come in another order than they were written in or never, and whose wall clocks jump.
 //!
 //! The vault is reduced to what counts: who took a tenant over last, records, and letters. What `fleet::handover`, `fleet::letters` and
 //! `fleet::takeback` do around the pure parts is repeated here in few words. Checked is that whoever serves and is not fenced is the last who
@@ -318,8 +318,10 @@ impl World {
 
     fn announce(&mut self, n: usize) {
         let draining = self.processes[n].is_leaving();
+        // A wall clock that jumps back, or stands: the record changes seldom, and says nothing of who lives.
+        let passed = if self.is_calm { 1 } else { self.rng.random_range(-2..=3) };
         let record = self.records.entry(n).or_insert((0, draining));
-        *record = (record.0 + 1, draining);
+        *record = (record.0 + passed, draining);
     }
 
     fn turn(&mut self, n: usize) {
@@ -622,9 +624,17 @@ impl World {
         }
         takes += self.cut_until.since(self.now);
         let to = self.number(peer);
-        self.in_flight.push((self.now + takes, n, to, letter.clone()));
-        let confirmed_at = self.now + takes.min(VAULT_TIMEOUT);
-        self.processes[n].puts.push((confirmed_at, peer.clone(), letter, takes < VAULT_TIMEOUT));
+        // Of some the vault loses the letter, of others its own answer.
+        let (is_lost, is_unanswered) = match self.is_calm {
+            true => (false, false),
+            false => (self.rng.random_bool(0.02), self.rng.random_bool(0.02)),
+        };
+        if !is_lost {
+            self.in_flight.push((self.now + takes, n, to, letter.clone()));
+        }
+        let is_confirmed = takes < VAULT_TIMEOUT && !is_lost && !is_unanswered;
+        let confirmed_at = self.now + if is_confirmed { takes } else { VAULT_TIMEOUT };
+        self.processes[n].puts.push((confirmed_at, peer.clone(), letter, is_confirmed));
     }
 
     /// What has come there can be read, whatever has become of its sender; the last to land stands there, not the last that was written.

@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::{Config, Credentials, VaultHome},
-    seal::{Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
+    seal::{KeyId, Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
     vault::{
         Vault, VaultError, access,
         embedded::Embedded,
@@ -182,6 +182,14 @@ pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<(Arc<dyn a
     Ok(Some((vault.await?, keyring)))
 }
 
+/// The name of the key that seals; `None`: an embedded vault's own, which is not there yet.
+pub fn first_key(config: &Config) -> anyhow::Result<Option<KeyId>> {
+    Ok(match config.vault.master_keys.first() {
+        Some(first) => Some(first.id()),
+        None => kept_key(config)?.map(|(_, key)| key.id()),
+    })
+}
+
 fn unreadable(file: &Path, error: std::io::Error) -> anyhow::Error {
     match error.kind() {
         std::io::ErrorKind::InvalidData => MasterKeyError::Unreadable { file: file.display().to_string() }.into(),
@@ -210,11 +218,11 @@ const MOST_VAULT_FLOOR: u64 = 32 << 20;
 
 async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
     match &config.vault.home {
-        VaultHome::Embedded { path, .. } => {
+        VaultHome::Embedded { path, shared } => {
             let opened =
                 Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
             info!(path = %path.display(), "embedded vault");
-            Ok(Arc::new(opened.with_floor(MOST_VAULT_FLOOR.min(config.media.reserve / 8))))
+            Ok(Arc::new(opened.with_floor(MOST_VAULT_FLOOR.min(config.media.reserve / 8)).with_sharing(*shared)))
         }
         VaultHome::Firestore { project, database, credentials, request_timeout } => {
             let settings = FirestoreConfig {

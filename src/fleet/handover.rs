@@ -37,6 +37,10 @@ use crate::{
     cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
     crash,
     session::{self, HandOverError, Prepared, Session, State},
+    telemetry::metrics::{
+        self,
+        label::{GivingOutcome, TakingOutcome},
+    },
     tenant::TenantId,
     vault::{InstanceId, Seq, VaultError},
 };
@@ -176,14 +180,20 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
 /// Lets go of a tenant, if it may be let go of.
 async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerdict {
     // Asked by one that is dead by now, or about to stop itself.
-    if !fleet.stays(by) {
+    let slot = fleet.slot(&ask.tenant).filter(|_| fleet.stays(by));
+    let Some(slot) = slot else {
+        metrics::handover_asked(GivingOutcome::Kept, None);
         return HandoverVerdict::Kept;
-    }
-    let Some(slot) = fleet.slot(&ask.tenant) else { return HandoverVerdict::Kept };
-    let _opening = slot.opening.lock().await;
-    let Some(session) = slot.session() else { return give_again(fleet, by, &ask.tenant).await };
+    };
     crash::point("give");
     let began = Instant::now();
+    let _opening = slot.opening.lock().await;
+    let Some(session) = slot.session() else {
+        let verdict = give_again(fleet, by, &ask.tenant).await;
+        let is_kept = matches!(verdict, HandoverVerdict::Kept);
+        metrics::handover_asked(if is_kept { GivingOutcome::Kept } else { GivingOutcome::GivenAgain }, None);
+        return verdict;
+    };
     let handed = session.hand_over().await;
     if matches!(handed, Ok(()) | Err(HandOverError::Unwritten)) {
         fleet.incidents.count_closed(session.store().journal());
@@ -194,6 +204,7 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerd
             let head = session.store().journal().head();
             slot.set_owner(Some(by.clone()));
             fleet.handovers.book().let_go.insert(ask.tenant.clone(), Some(by.clone()));
+            metrics::handover_asked(GivingOutcome::Given, Some(began.elapsed()));
             info!(tenant = %ask.tenant, to = %by.0, took.ms = began.elapsed().as_millis() as u64, "handed over");
             HandoverVerdict::given(head)
         }
@@ -201,6 +212,8 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerd
             if why == HandOverError::Unwritten {
                 fleet.handovers.book().let_go.insert(ask.tenant.clone(), None);
             }
+            let is_unwritten = matches!(why, HandOverError::VaultDown | HandOverError::Unwritten);
+            metrics::handover_asked(if is_unwritten { GivingOutcome::Unwritten } else { GivingOutcome::Kept }, None);
             info!(tenant = %ask.tenant, to = %by.0, %why, "not handed over");
             HandoverVerdict::Kept
         }
@@ -298,6 +311,7 @@ fn note_taken(session: &Session, from: &InstanceId, last: Option<Seq>, took: Dur
     if last.is_some_and(|last| epoch <= last) {
         error!(%tenant, "vault is missing entries that the previous owner wrote");
     }
+    metrics::handover_taken(if last.is_some() { TakingOutcome::Given } else { TakingOutcome::Silent });
     match last {
         Some(_) => info!(%tenant, from = %from.0, took.ms = took, "taken over"),
         None => warn!(%tenant, from = %from.0, took.ms = took, "taken over from a process that did not let go of it"),

@@ -13,6 +13,7 @@ mod letters;
 mod move_in;
 mod ownership;
 mod records;
+mod rekey;
 mod restore;
 mod revival;
 mod slot;
@@ -50,6 +51,7 @@ use self::{
 };
 pub use self::{
     move_in::MoveInError,
+    rekey::{RekeyReport, Rekeyer},
     restore::{RestoreError, Summary},
     standing::TenantStanding,
     work_folder::WorkFolder,
@@ -106,6 +108,8 @@ pub struct Fleet {
     lost_one: Notify,
     /// Tenants that are opened for dashboards at the same time: many of those hold up nobody who is paired.
     visiting: Semaphore,
+    /// How far the vault is sealed with the first master key, as of the last look.
+    rekeying: Mutex<RekeyReport>,
 }
 
 /// Works beside each session, for as long as it is open.
@@ -208,6 +212,7 @@ impl Fleet {
             orphans_are_due: AtomicBool::new(false),
             lost_one: Notify::new(),
             visiting,
+            rekeying: Mutex::default(),
         });
         // The first to log in, in the restore, need it.
         let env = fleet.env.clone();

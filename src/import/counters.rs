@@ -21,7 +21,7 @@ use whatsapp_rust::wacore::libsignal::{
     store::record_helpers::encode_pre_key_record_to,
 };
 
-use super::{EntryError, EntryKind, TenantCopy};
+use super::{EntryError, EntryKind, TenantBackup, TenantCopy};
 
 /// The library refuses longer jumps (`MAX_RESERVATION_FAST_FORWARD`, 2000, less one batch of 64), as contacts do.
 const LONGEST: u32 = 1936;
@@ -73,6 +73,8 @@ pub struct SettledTenant {
     pub server_has_pre_keys: bool,
     /// It is linked, and connects only when somebody starts it.
     pub stays_away: bool,
+    /// Of a tenant of ours that comes back: what it has beside the device.
+    pub backup: Option<TenantBackup>,
 }
 
 impl TenantCopy {
@@ -119,6 +121,7 @@ impl TenantCopy {
             first_unuploaded_pre_key_id,
             server_has_pre_keys: !fresh_pre_keys,
             stays_away: false,
+            backup: None,
         }
     }
 

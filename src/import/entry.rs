@@ -67,8 +67,13 @@ pub enum UnwritableCopyError {
 }
 
 impl TenantEntry {
-    /// `state`: what the tenant has now.
-    pub fn new(settled: &SettledTenant, state: &[Record], now: Timestamp) -> Result<Self, UnwritableCopyError> {
+    /// `state`: what the tenant has now. `kept`: what comes back with it.
+    pub fn new(
+        settled: &SettledTenant,
+        state: &[Record],
+        kept: &[Record],
+        now: Timestamp,
+    ) -> Result<Self, UnwritableCopyError> {
         let mut entry = EntryBuilder::default();
         let credentials: Vec<Space> = space::credentials().collect();
         for record in state.iter().filter(|record| credentials.contains(&record.space)) {
@@ -78,6 +83,9 @@ impl TenantEntry {
         let marks = [STOPPED, ACCOUNT_CHANGE, PAIRING].map(key::text);
         for record in state.iter().filter(|record| record.space == space::SETTINGS && marks.contains(&record.key)) {
             entry.0.push(Change { space: record.space, key: record.key.clone(), value: None });
+        }
+        for record in kept {
+            entry.put(record.space, record.key.clone(), record.value.clone());
         }
         if settled.stays_away {
             entry.put(space::SETTINGS, key::text(STOPPED), Vec::<u8>::new());
@@ -101,8 +109,11 @@ impl TenantEntry {
                 .map(|(kind, of)| (*kind, *of))
                 .collect(),
         };
-        let receipt = serde_json::to_vec(&receipt).expect("a receipt is plain data, which JSON always takes");
-        entry.put(space::SETTINGS, key::text(RECEIPT), receipt);
+        // A tenant of ours has its own, if it ever came from elsewhere.
+        if settled.backup.is_none() {
+            let receipt = serde_json::to_vec(&receipt).expect("a receipt is plain data, which JSON always takes");
+            entry.put(space::SETTINGS, key::text(RECEIPT), receipt);
+        }
         let decision = Decision {
             whatsapp_connected: Some(true),
             phone_number: Some(Some(copy.number().to_owned())),

@@ -26,6 +26,7 @@
 //! - A copy that is not declared final sends with no session of the old service.
 
 mod address;
+mod backup;
 pub mod baileys;
 mod check;
 mod claim;
@@ -65,6 +66,7 @@ mod writer;
 
 pub use self::{
     address::{AddressServer, SignalAddress},
+    backup::{BackupError, TenantBackup},
     check::CopyFlaw,
     claim::UnsearchableRecords,
     copy::{AccountProof, ContactToken, DeviceCopy, ImportOrigin, SyncKeyCopy, TenantCopy},

@@ -211,7 +211,12 @@ impl ImportWriter {
             return Ok(Occupancy::SameDevice);
         }
         self.claim_device(tenant, &settled.copy).await?;
-        let entry = TenantEntry::new(settled, state, self.clock.now())?;
+        let kept = match &settled.backup {
+            Some(backup) => backup.kept(state, journal.archive()).await?,
+            None => Vec::new(),
+        };
+        crash::point("import_kept");
+        let entry = TenantEntry::new(settled, state, &kept, self.clock.now())?;
         let change = journal.record(entry.changes, Some(entry.decision));
         confirm(journal, change).await?;
         Ok(Occupancy::Free)

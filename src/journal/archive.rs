@@ -9,6 +9,7 @@ use std::{collections::HashSet, sync::Arc};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::Context;
 use crate::{
     seal::{Digest, Kind, OVERHEAD, OpenError, SealPosition, TenantSeal},
     tenant::TenantId,
@@ -60,12 +61,18 @@ impl Piece {
         &self.name
     }
 
-    fn documents(&self) -> impl Iterator<Item = String> {
+    pub(super) fn documents(&self) -> impl Iterator<Item = String> {
         (0..self.parts).map(|part| format!("{}-{part:04}", self.name))
     }
 }
 
 impl Archive {
+    /// For who only reads: pieces of a tenant that another process may own.
+    pub fn of(cx: &Context) -> Self {
+        let (vault, seal, tenant) = (cx.vault.clone(), cx.seal.clone(), cx.tenant.clone());
+        Self { vault, seal, tenant, max_payload: cx.policy.max_payload }
+    }
+
     /// Writes a piece. `label` begins its name, and is authenticated: 1 to 64 characters of `A-Za-z0-9`. When it fails something
     /// may have been written that nothing refers to: [`Archive::sweep`] takes it away.
     pub async fn put(&self, label: &str, plain: &[u8]) -> Result<Piece, VaultError> {

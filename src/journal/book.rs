@@ -43,7 +43,20 @@ pub(super) struct JournalShared {
 }
 
 pub(super) type Confirmation = oneshot::Sender<Result<(), ConfirmError>>;
-pub(super) type Keeping = oneshot::Sender<Result<SnapshotId, SnapshotError>>;
+
+/// Somebody wants a snapshot now.
+pub(super) struct Keeping {
+    pub purpose: SnapshotPurpose,
+    pub answer: oneshot::Sender<Result<SnapshotId, SnapshotError>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SnapshotPurpose {
+    /// To be kept, since the state is wiped after it.
+    BeforeWipe,
+    /// What other keys have sealed is to go. The answer comes when what it replaces is deleted.
+    Reseal,
+}
 
 pub(super) struct JournalBook {
     /// The last change recorded.
@@ -53,7 +66,7 @@ pub(super) struct JournalBook {
     pub wanted: ChangeNo,
     /// Who wants to know whether the tenant is still ours.
     pub confirmations: Vec<Confirmation>,
-    /// Who wants a snapshot kept.
+    /// Who wants a snapshot.
     pub keepings: Vec<Keeping>,
     /// The store, which holds the journal: so not the other way round.
     pub source: Option<Weak<dyn SnapshotSource>>,
@@ -171,12 +184,12 @@ impl JournalShared {
         }
     }
 
-    pub async fn keep(&self) -> Result<SnapshotId, SnapshotError> {
+    pub async fn keep(&self, purpose: SnapshotPurpose) -> Result<SnapshotId, SnapshotError> {
         let (answer, answered) = oneshot::channel();
         {
             let mut book = self.book();
             // Dropped otherwise, and not only at the end: nobody would answer.
-            if book.closed { drop(answer) } else { book.keepings.push(answer) }
+            if book.closed { drop(answer) } else { book.keepings.push(Keeping { purpose, answer }) }
         }
         self.wake.notify_one();
         match answered.await {

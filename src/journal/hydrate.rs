@@ -169,7 +169,7 @@ async fn follow_to_the_end(
 /// A snapshot, verified.
 pub(super) struct Snapshot {
     head: Head,
-    state: RecordMap,
+    pub state: RecordMap,
     guards: Vec<Guard>,
     bytes: u64,
 }
@@ -211,6 +211,7 @@ pub(super) fn assemble(
 }
 
 /// A manifest whose seal was good.
+#[derive(Clone)]
 pub(super) struct OpenedManifest {
     /// At the entry that the snapshot stands after.
     pub head: Head,

@@ -31,6 +31,7 @@ mod owner;
 mod pace;
 mod rebuild;
 mod record;
+mod reseal;
 mod snapshot;
 mod writer;
 
@@ -45,7 +46,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     audit::Audits,
-    book::JournalShared,
+    book::{JournalShared, SnapshotPurpose},
     chain::{Scribe, Tail},
     pace::WriteBudget,
     writer::Writer,
@@ -61,6 +62,7 @@ pub use self::{
     owner::last_writer,
     pace::{Backoff, JournalPace},
     record::{Change, ChangeNo, Record, Space},
+    reseal::{HeldState, OlderSeals},
     snapshot::{SnapshotSource, SourceError},
 };
 use crate::{
@@ -213,12 +215,7 @@ pub async fn open_prepared(
     if let Some(damage) = &hydrated.passed_over {
         tracing::warn!(tenant = %cx.tenant, %damage, "damage in the vault was passed over");
     }
-    let archive = Archive {
-        vault: cx.vault.clone(),
-        seal: cx.seal.clone(),
-        tenant: cx.tenant.clone(),
-        max_payload: cx.policy.max_payload,
-    };
+    let archive = Archive::of(&cx);
     let shared = Arc::new(JournalShared::new(confirmed_at, follower.head.last));
     let now = cx.clock.instant();
     let epoch = follower.head.epoch;
@@ -425,7 +422,17 @@ impl Journal {
 
     /// Writes a snapshot of the state as it is now, to be kept for a week: call it before recording a wipe.
     pub async fn keep_state_before_wipe(&self) -> Result<SnapshotId, SnapshotError> {
-        self.shared().keep().await
+        self.shared().keep(SnapshotPurpose::BeforeWipe).await
+    }
+
+    /// Writes the state anew, sealed with the first key, until the vault has nothing of before that a reader may come to. A state that is
+    /// kept since a wipe is sealed anew as it is. Done again it does no harm; broken off it leaves more than is needed.
+    pub async fn reseal(&self) -> Result<(), SnapshotError> {
+        // A snapshot leaves the one before it where it is: so the second deletes what the first has replaced.
+        for _ in 0..2 {
+            self.shared().keep(SnapshotPurpose::Reseal).await?;
+        }
+        Ok(())
     }
 
     /// Flushes everything that is recorded and stops the writer. While the vault does not answer it waits: bound it.

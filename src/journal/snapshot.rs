@@ -77,9 +77,9 @@ pub(super) struct Chunks {
 
 /// What writing snapshots takes. One for each snapshot.
 pub(super) struct SnapshotWriter {
-    vault: Arc<dyn Vault>,
-    seal: TenantSeal,
-    tenant: TenantId,
+    pub(super) vault: Arc<dyn Vault>,
+    pub(super) seal: TenantSeal,
+    pub(super) tenant: TenantId,
     clock: Arc<dyn Clock>,
     policy: Policy,
     rng: SmallRng,
@@ -130,7 +130,8 @@ impl SnapshotWriter {
         // The entry that it stands after may still be on its way.
         self.shared.wait(anchor.upto).await.map_err(SnapshotError::Closed)?;
         self.shared.confirm().await?;
-        let manifest = self.manifest(&chunks, &anchor.head, anchor.guards, keep);
+        let kept_until = keep.map(|keep| self.clock.now().as_millisecond().saturating_add(keep.as_millis() as i64));
+        let manifest = self.manifest(&chunks, &anchor.head, anchor.guards, kept_until);
         let mut patience = Patience::new(self.policy.backoff, MAX_WRITE_TRIES);
         loop {
             match self.vault.put_manifest(&self.tenant, &manifest, anchor.head.document).await {
@@ -168,14 +169,13 @@ impl SnapshotWriter {
     }
 
     /// The manifest, which makes chunks a snapshot.
-    pub fn manifest(&self, chunks: &Chunks, head: &Head, guards: Vec<Guard>, keep: Option<Duration>) -> Manifest {
-        let now = self.clock.now();
+    pub fn manifest(&self, chunks: &Chunks, head: &Head, guards: Vec<Guard>, kept_until: Option<i64>) -> Manifest {
         let plain = format::Manifest {
             entry: head.digest.0.to_vec(),
             epoch: head.epoch.0,
             chunks: chunks.digests.iter().map(|digest| digest.0.to_vec()).collect(),
             bytes: chunks.bytes,
-            kept_until: keep.map(|keep| now.as_millisecond().saturating_add(keep.as_millis() as i64)),
+            kept_until,
             guards,
             document: head.document.map(|digest| digest.0.to_vec()),
         };

@@ -20,7 +20,7 @@ use tokio_util::{
 use super::{
     ConfirmError, Context, JournalClosedError, SnapshotError, SnapshotSource,
     audit::Audits,
-    book::{Barrier, JournalShared, Keeping},
+    book::{Barrier, JournalShared, Keeping, SnapshotPurpose},
     chain::{Frozen, Head, Scribe, Tail, guard},
     damage::Loss,
     flight::{AppendVerdict, PendingAppend, VaultRequest},
@@ -510,7 +510,9 @@ async fn photograph(
 ) {
     let shared = photographer.shared().clone();
     let begun = Box::new(move || shared.reach_barrier(asked));
-    let keep = (!keepings.is_empty()).then(|| photographer.policy().wiped_keep);
+    let (before_wipe, reseals): (Vec<_>, Vec<_>) =
+        keepings.into_iter().partition(|keeping| keeping.purpose == SnapshotPurpose::BeforeWipe);
+    let keep = (!before_wipe.is_empty()).then(|| photographer.policy().wiped_keep);
     let taken = async {
         let records = source.read(begun).await.map_err(|why| photographer.refused(why))?;
         drop(source);
@@ -522,23 +524,31 @@ async fn photograph(
     let lost = || Err(SnapshotError::Vault(VaultError::Unavailable("it has lost what was in it".into())));
     match stop.run_until_cancelled(taken).await.unwrap_or_else(lost) {
         Ok((id, bytes, current, guards)) => {
-            answer_all(keepings, &Ok(id.clone()));
-            if let Some(previous) = previous
-                && let Err(error) = photographer.compact(current, &guards, previous).await
-            {
-                photographer.complain("compaction not finished", &error);
+            answer_all(before_wipe, &Ok(id.clone()));
+            let compacted = match previous {
+                Some(previous) => photographer.compact(current, &guards, previous).await,
+                None => Ok(()),
+            };
+            if let Err(error) = &compacted {
+                photographer.complain("compaction not finished", error);
             }
+            let resealed = match compacted {
+                Ok(()) if !reseals.is_empty() => photographer.reseal_kept().await,
+                compacted => compacted.map_err(SnapshotError::from),
+            };
+            answer_all(reseals, &resealed.map(|()| id.clone()));
             let _ = end.send((id, bytes));
         }
         Err(error) => {
             photographer.complain("snapshot not written", &error);
-            answer_all(keepings, &Err(error));
+            answer_all(before_wipe, &Err(error.clone()));
+            answer_all(reseals, &Err(error));
         }
     }
 }
 
 fn answer_all(keepings: Vec<Keeping>, answer: &Result<SnapshotId, SnapshotError>) {
     for keeping in keepings {
-        let _ = keeping.send(answer.clone());
+        let _ = keeping.answer.send(answer.clone());
     }
 }

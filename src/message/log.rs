@@ -68,6 +68,8 @@ pub struct Log {
     epoch: Epoch,
     /// There is enough for a segment.
     pub(super) full: Notify,
+    /// Held while segments are written, referred to or deleted: what one has written and not referred to yet another would sweep away.
+    pub(super) segment_turn: tokio::sync::Mutex<()>,
     /// Held while an event gets its id and is written, so that ids grow with the change numbers.
     pub(super) tail: tokio::sync::Mutex<LogTail>,
     /// Events of former accounts of the tenant, which are not shown.
@@ -203,6 +205,7 @@ impl Log {
             lives,
             epoch,
             full,
+            segment_turn: tokio::sync::Mutex::default(),
             tail,
             closed,
             queue,

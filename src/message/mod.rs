@@ -23,6 +23,7 @@ mod oldest;
 mod outbox;
 pub mod past;
 pub mod phone;
+mod resealing;
 mod segments;
 pub mod status;
 pub mod synced;
@@ -48,6 +49,7 @@ pub use self::{
     outbox::{
         Acceptance, Accepted, BacklogSize, BotDecision, Outbox, OutboxError, Outgoing, Unsettled, WaitingMessage,
     },
+    resealing::{ResealError, SegmentReferences, StoredSegment, reseal_state},
     segments::SegmentCache,
 };
 

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     crash,
-    journal::{ArchiveError, ConfirmError, Piece},
+    journal::{ArchiveError, ConfirmError, Piece, Record},
     seal::Digest,
     store::{
         Batch, StoreError,
@@ -77,11 +77,16 @@ struct SegmentReference {
 
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
-    first: Ulid,
+    pub first: Ulid,
     reference: SegmentReference,
 }
 
 impl Segment {
+    /// `None`: a newer build wrote it.
+    pub fn of(record: &Record) -> Option<Self> {
+        Some(Self { first: parse_key(&record.key)?, reference: serde_json::from_slice(&record.value).ok()? })
+    }
+
     pub fn count(&self) -> usize {
         self.reference.count
     }
@@ -108,9 +113,16 @@ impl Segment {
         batch.delete(space::SEGMENTS, self.first.to_bytes());
     }
 
-    fn put(&self, batch: &mut Batch) {
-        let value = serde_json::to_vec(&self.reference).expect("a reference is plain data, which JSON always takes");
-        batch.put(space::SEGMENTS, self.first.to_bytes(), value);
+    pub fn refer_to(&mut self, piece: Piece) {
+        self.reference.piece = piece;
+    }
+
+    pub fn encoded(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.reference).expect("a reference is plain data, which JSON always takes")
+    }
+
+    pub fn put(&self, batch: &mut Batch) {
+        batch.put(space::SEGMENTS, self.first.to_bytes(), self.encoded());
     }
 }
 
@@ -216,6 +228,7 @@ impl Log {
     }
 
     async fn make_room(&self, swept: &mut bool) -> Result<(), StoreError> {
+        let _turn = self.segment_turn.lock().await;
         loop {
             let is_full = self.is_full(&*self.tail.lock().await);
             if !is_full {
@@ -247,8 +260,15 @@ impl Log {
         Ok(found.iter().filter_map(read).collect())
     }
 
+    /// `None`: it is gone.
+    pub(super) async fn find_segment(&self, first: Ulid) -> Result<Option<Segment>, StoreError> {
+        let found = self.store.get(space::SEGMENTS, &first.to_bytes()).await?;
+        let reference = found.and_then(|value| serde_json::from_slice(&value).ok());
+        Ok(reference.map(|reference| Segment { first, reference }))
+    }
+
     /// What an earlier owner wrote and died before it referred to it.
-    async fn sweep(&self) -> Result<(), StoreError> {
+    pub(super) async fn sweep(&self) -> Result<(), StoreError> {
         let archive = self.store.journal().archive();
         let segments = self.segments().await?;
         if segments.len() < self.store.scan(space::SEGMENTS, None, usize::MAX).await?.len() {

@@ -12,7 +12,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Cipher, NONCE, OpenError, TenantSeal, open};
+use super::{Cipher, NONCE, OpenError, TenantSeal, open, sealed_with};
 use crate::tenant::TenantId;
 
 /// Where nonces come from. Each call must give another one.
@@ -138,6 +138,16 @@ impl Keyring {
     /// `UnknownKey`: this vault was sealed with a master key that is not among these.
     pub fn verify_check_value(&self, value: &[u8]) -> Result<(), OpenError> {
         open(&self.ciphers(CHECK_INFO), CHECK_CONTEXT, value).map(drop)
+    }
+
+    /// The key that seals.
+    pub fn first(&self) -> KeyId {
+        self.keys[0].id()
+    }
+
+    /// The value was made with another key than the first.
+    pub fn is_of_older_key(&self, value: &[u8]) -> bool {
+        sealed_with(value).is_some_and(|id| id != self.first())
     }
 
     fn ciphers(&self, info: &[&[u8]]) -> Arc<[Cipher]> {

@@ -91,6 +91,10 @@ pub enum Kind {
     },
     /// A closed piece of the event history.
     Segment,
+    /// A piece of a file outside the vault.
+    Backup {
+        number: Arc<str>,
+    },
 }
 
 /// Where sealed bytes stand. All of it is authenticated: sealed at one place, they open at no other.
@@ -115,6 +119,7 @@ impl SealPosition {
             Kind::Chunk { attempt } => (3, &**attempt),
             Kind::Manifest { attempt } => (4, &**attempt),
             Kind::Segment => (5, ""),
+            Kind::Backup { number } => (6, &**number),
         };
         out.push(tag);
         write_text(out, attempt);
@@ -165,6 +170,12 @@ impl TenantSeal {
         open(&self.ciphers, &self.context(place), sealed)
     }
 
+    /// Sealed with another key than the first, as far as its header says: to be sealed anew before that key may go. What is no seal at all
+    /// needs no key.
+    pub fn is_of_older_key(&self, sealed: &[u8]) -> bool {
+        sealed_with(sealed).is_some_and(|id| id != self.ciphers[0].master)
+    }
+
     fn context(&self, place: &SealPosition) -> Vec<u8> {
         let mut context = Vec::with_capacity(192);
         write_text(&mut context, self.tenant.as_str());
@@ -209,6 +220,12 @@ impl Cipher {
         sealed.extend(ciphertext);
         sealed.into()
     }
+}
+
+/// The master key that sealed it, as its header says.
+fn sealed_with(sealed: &[u8]) -> Option<KeyId> {
+    let is_sealed = sealed.len() >= HEADER + TAG && sealed[0] == VERSION;
+    is_sealed.then(|| KeyId(array(&sealed[2..10])))
 }
 
 fn open(ciphers: &[Cipher], context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {

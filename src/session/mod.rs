@@ -74,7 +74,7 @@ pub use self::{
 pub use crate::journal::Prepared;
 use crate::{
     journal::{ChangeNo, Journal, JournalClosedError},
-    message::{EventBody, FeedItem, Inbox, Log, Outbox, PublishWhen},
+    message::{EventBody, FeedItem, Inbox, Log, Outbox, PublishWhen, ResealError},
     store::{Batch, Exported, Store, StoreError},
     sync::lock,
     tenant::TenantId,
@@ -260,6 +260,12 @@ impl Session {
     /// The tenant's state, for those who keep records of their own in it.
     pub fn store(&self) -> &Arc<Store> {
         &self.0.store
+    }
+
+    /// Seals all that the vault has of the tenant with the first master key.
+    pub async fn reseal(&self) -> Result<(), ResealError> {
+        self.0.log.reseal_segments().await?;
+        Ok(self.0.journal.reseal().await?)
     }
 
     /// Runs a task beside the session. It must end soon after [`Session::stopping`] says so: the closing waits for it, and what it

@@ -33,8 +33,8 @@ pub use self::page::Page;
 use self::{
     family::{FAMILIES, Family, Kind},
     label::{
-        By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, LabelValue, MessageKind, PairingOutcome,
-        SendFailure, TakeoverReason, VaultOperation, VaultOutcome,
+        By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, GivingOutcome, LabelValue, MessageKind,
+        PairingOutcome, SendFailure, TakeoverReason, TakingOutcome, VaultOperation, VaultOutcome,
     },
 };
 
@@ -61,6 +61,9 @@ struct Meters {
     vault_seconds: By<VaultOperation, Histogram>,
     takeovers: By<TakeoverReason, Counter>,
     restores: Histogram,
+    given: By<GivingOutcome, Counter>,
+    giving: Histogram,
+    taken: By<TakingOutcome, Counter>,
     media_fetches: By<FetchOutcome, Counter>,
     media_bytes: By<Direction, Counter>,
     socketio_clients: Gauge,
@@ -233,6 +236,22 @@ pub fn tenant_opened(reason: TakeoverReason, took: Duration) {
     }
 }
 
+/// Another process has asked for a tenant of this one, which stops. `took`: of one that was let go of.
+pub fn handover_asked(outcome: GivingOutcome, took: Option<Duration>) {
+    let Some(meters) = meters() else { return };
+    meters.given.at(outcome).increment(1);
+    if let Some(took) = took {
+        meters.giving.record(took);
+    }
+}
+
+/// A tenant is open here that another process was asked for.
+pub fn handover_taken(outcome: TakingOutcome) {
+    if let Some(meters) = meters() {
+        meters.taken.at(outcome).increment(1);
+    }
+}
+
 /// A heartbeat has asked every session.
 pub fn heartbeat(at: Timestamp) {
     if let Some(meters) = meters() {
@@ -344,6 +363,9 @@ impl Meters {
             vault_seconds: By::new(|operation: VaultOperation| histogram(&family::VAULT_SECONDS, &[operation.text()])),
             takeovers: By::new(|reason: TakeoverReason| counter(&family::TAKEOVERS, &[reason.text()])),
             restores: histogram(&family::RESTORE_SECONDS, &[]),
+            given: By::new(|outcome: GivingOutcome| counter(&family::HANDOVERS_GIVEN, &[outcome.text()])),
+            giving: histogram(&family::HANDOVER_GIVING, &[]),
+            taken: By::new(|outcome: TakingOutcome| counter(&family::HANDOVERS_TAKEN, &[outcome.text()])),
             media_fetches: By::new(|outcome: FetchOutcome| counter(&family::MEDIA_FETCHES, &[outcome.text()])),
             media_bytes: By::new(|way: Direction| counter(&family::MEDIA_BYTES, &[way.text()])),
             socketio_clients: recorder.register_gauge(&key(&family::SOCKETIO_CLIENTS, &[]), &METADATA),

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Seq, SnapshotId, TenantInfo, VaultError,
+    Instance, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Manifest, Seq, SnapshotId, TenantInfo, VaultError,
     access::ApiKey,
 };
 
@@ -33,12 +33,16 @@ pub(super) fn append(documents: &[JournalDocument]) -> Checked {
         }
         previous = Some(document.seq);
     }
-    start_over(documents)
+    start_over(documents, None)
 }
 
-pub(super) fn start_over(documents: &[JournalDocument]) -> Checked {
-    if documents.is_empty() {
+pub(super) fn start_over(documents: &[JournalDocument], manifest: Option<&Manifest>) -> Checked {
+    if documents.is_empty() && manifest.is_none() {
         return refuse("an append without a document");
+    }
+    if let Some(Manifest { id, payload: sealed }) = manifest {
+        snapshot_id(id)?;
+        payload(sealed)?;
     }
     for document in documents {
         seq(document.seq)?;

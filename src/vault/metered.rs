@@ -136,6 +136,7 @@ metered! {
         LetterDelete: fn remove_letter(from: &InstanceId, to: &InstanceId) -> Result<(), VaultError>;
         CheckValue: fn check_value() -> Result<Option<Bytes>, VaultError>;
         CheckValue: fn create_check_value(value: Bytes) -> Result<bool, VaultError>;
+        CheckValue: fn replace_check_value(old: Bytes, new: Bytes) -> Result<bool, VaultError>;
         DirectoryWrite: fn put_order_document(
             tenant: &TenantId,
             id: &str,

@@ -297,7 +297,8 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     ) -> Result<(), AppendError>;
     /// Creates the documents, with whatever numbers in whatever order, if none of them exists and the footing does; puts the manifest;
     /// carries out the decision, and makes the record if there is none and it says anything: one commit. For a journal that starts over
-    /// where the vault has lost what stood before. Same limits as [`Vault::append`].
+    /// where the vault has lost what stood before; with a manifest and no document, for a snapshot that takes the place of its footing. Same
+    /// limits as [`Vault::append`].
     async fn start_over(
         &self,
         tenant: &TenantId,
@@ -379,6 +380,8 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     async fn check_value(&self) -> Result<Option<Bytes>, VaultError>;
     /// Sets it if there is none; false when there was one.
     async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError>;
+    /// Puts another in its place if it is `old`; false when it is not, or there is none.
+    async fn replace_check_value(&self, old: Bytes, new: Bytes) -> Result<bool, VaultError>;
 
     // --- orders, for others to read
 

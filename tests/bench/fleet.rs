@@ -89,6 +89,7 @@ struct Figures {
     prepare_s: f64,
     restore: Restore,
     memory: Memory,
+    idle_hour: IdleHour,
     vault_bytes_per_tenant: u64,
     inbound: Run,
     outbound: Run,
@@ -126,6 +127,38 @@ struct Usage {
     deletes: u64,
 }
 
+impl Usage {
+    fn since(self, before: Self) -> Self {
+        Self {
+            reads: self.reads.saturating_sub(before.reads),
+            writes: self.writes.saturating_sub(before.writes),
+            deletes: self.deletes.saturating_sub(before.deletes),
+        }
+    }
+}
+
+/// What an hour of an idle fleet asks of the vault, in documents.
+#[derive(Debug, Serialize)]
+struct IdleHour {
+    /// Counted for so long, and scaled to an hour: what comes every few seconds.
+    counted_s: u64,
+    reads: f64,
+    writes: f64,
+    /// Not counted, since it comes once an hour or once a day: a look at the directory, and the audits (`src/guide/costs.md`).
+    derived_reads: f64,
+}
+
+/// Documents for each tenant that changes hands, of both processes.
+#[derive(Debug, Serialize)]
+struct HandoverDocuments {
+    reads: f64,
+    writes: f64,
+    deletes: f64,
+}
+
+/// Reads of an audit of one tenant: two manifests, two counts, and one more.
+const AUDIT_READS: f64 = 5.0;
+
 #[derive(Debug, Serialize)]
 struct Memory {
     idle_s: u64,
@@ -148,6 +181,8 @@ struct Handover {
     /// Logins that threw the old process's out: conflicts, as WhatsApp sees them.
     conflicts: u64,
     took_ms: u64,
+    /// With what both processes write and read anyway meanwhile.
+    documents_per_tenant: HandoverDocuments,
 }
 
 /// How long anything may take.
@@ -199,9 +234,12 @@ async fn run(options: &Options) -> anyhow::Result<Figures> {
 
     let (daemon, restore) = restore(&setup, &whatsapp, &dashboard, tenants.len()).await?;
     tell(format!("restored: {}", json!(restore)));
+    let before = usage(&dashboard).await?;
     let memory = idle(options, &daemon, &nobody, tenants.len()).await?;
+    let idle_hour = idle_hour(options.idle, usage(&dashboard).await?.since(before), tenants.len());
     nobody.kill().await?;
     tell(format!("idle: {}", json!(memory)));
+    tell(format!("the vault in an idle hour: {}", json!(idle_hour)));
     let vault_bytes_per_tenant = home.bytes_per_tenant(&tenants).await?;
 
     let busy = &tenants[..tenants.len().min(BUSY)];
@@ -231,6 +269,7 @@ async fn run(options: &Options) -> anyhow::Result<Figures> {
         prepare_s,
         restore,
         memory,
+        idle_hour,
         vault_bytes_per_tenant,
         inbound,
         outbound,
@@ -335,6 +374,16 @@ async fn idle(options: &Options, daemon: &Process, nobody: &Process, tenants: us
     })
 }
 
+fn idle_hour(counted_s: u64, counted: Usage, tenants: usize) -> IdleHour {
+    let to_an_hour = |count: u64| round(count as f64 * 3600.0 / (counted_s as f64).max(1.0));
+    IdleHour {
+        counted_s,
+        reads: to_an_hour(counted.reads),
+        writes: to_an_hour(counted.writes),
+        derived_reads: round(tenants as f64 * (1.0 + AUDIT_READS / 24.0)),
+    }
+}
+
 /// A second process starts when the first is told to stop.
 async fn hand_over(setup: &Setup, old: Process, whatsapp: &Whatsapp, tenants: &[Chat]) -> anyhow::Result<Handover> {
     let mut next = setup.clone();
@@ -348,6 +397,9 @@ async fn hand_over(setup: &Setup, old: Process, whatsapp: &Whatsapp, tenants: &[
     }
     // As a platform does it: the new one first, and SIGTERM to the old one when that is there.
     let new = next.start(LIMIT).await?;
+    let dashboards = [setup, &next].map(|setup| Dashboard::new(setup.address, setup.admin_key.clone()));
+    let before = [usage(&dashboards[0]).await?, usage(&dashboards[1]).await?];
+    let mut after = before;
     let began = Instant::now();
     old.signal(rustix::process::Signal::TERM)?;
     let mut offline = Vec::new();
@@ -361,15 +413,28 @@ async fn hand_over(setup: &Setup, old: Process, whatsapp: &Whatsapp, tenants: &[
             if Instant::now() > deadline {
                 bail!("{} did not come over", tenant.tenant);
             }
+            // The old one cannot be asked when it has ended.
+            if let Ok(now) = usage(&dashboards[0]).await {
+                after[0] = now;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         offline.push(number(&device["offline_ms"])? as f64);
     }
     let took = began.elapsed();
+    after[1] = usage(&dashboards[1]).await?;
+    let [given, taken] = [0, 1].map(|n: usize| after[n].since(before[n]));
+    let each = |given: u64, taken: u64| round((given + taken) as f64 / tenants.len() as f64);
+    let documents_per_tenant = HandoverDocuments {
+        reads: each(given.reads, taken.reads),
+        writes: each(given.writes, taken.writes),
+        deletes: each(given.deletes, taken.deletes),
+    };
     let conflicts = number(&whatsapp.stats().await?["replaced_logins"])? - conflicts;
     drop(old);
     new.kill().await?;
-    Ok(Handover { offline_ms: Spread::of(offline), conflicts, took_ms: took.as_millis() as u64 })
+    let (offline_ms, took_ms) = (Spread::of(offline), took.as_millis() as u64);
+    Ok(Handover { offline_ms, conflicts, took_ms, documents_per_tenant })
 }
 
 /// What the daemon has asked the vault for since its start.

@@ -302,6 +302,13 @@ async fn a_code_on_a_screen_is_not_moved() {
     // The old one is to stop: everything else goes, and whoever looks at the code still scans that one.
     pair.old.signal(Signal::TERM).unwrap();
     pair.assert_handed_over().await;
+    // It gives nothing more before the code is scanned, and says what it has given.
+    let told = crate::scrape::scrape(&pair.stage).await;
+    assert_eq!(told.value("sessiond_handovers_given_total{outcome=\"given\"}"), 1.0, "{}", told.text);
+    assert_eq!(told.value("sessiond_handover_giving_seconds_count"), 1.0, "{}", told.text);
+    let taken = crate::scrape::ask(pair.other.setup.address, Some(&pair.other.setup.admin_key)).await;
+    let taken = taken.text().await.unwrap();
+    assert!(taken.contains("sessiond_handovers_taken_total{outcome=\"given\"} 1\n"), "{taken}");
     let code = pair.stage.dashboard.get("/api/baileys/qr?tenantId=new").await.unwrap();
     assert_eq!(code.status, 200, "{}", code.body);
     pair.stage.network.scan(&phone.number, &qr).await.unwrap_or_else(|e| panic!("{e}\n{}", pair.stage.log()));

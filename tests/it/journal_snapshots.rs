@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sessiond::{
-    journal::{ChangeNo, Damage, Document, JournalClosedError, Policy, SnapshotError, open},
+    journal::{ChangeNo, Context, Damage, Document, JournalClosedError, OlderSeals, Policy, SnapshotError, open},
+    seal::{Keyring, MasterKey},
     vault::Seq,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -227,4 +228,66 @@ fn who_waits_for_one_write_after_the_other_waits_for_nothing_else() {
         let took = time.elapsed() - before;
         assert!(took <= 200 * Duration::from_millis(40), "{took:?}");
     });
+}
+
+/// Two keys, then the new one alone: what the owner has written, what is kept since a wipe, and pieces of the history.
+async fn nothing_needs_the_older_key(bench: Bench) {
+    let key = |n: u8| -> MasterKey { format!("{n:02x}").repeat(32).parse().unwrap() };
+    let with = |keys: &[u8], name: &str| Context {
+        seal: Keyring::new(keys.iter().map(|n| key(*n)).collect()).tenant(&bench.tenant),
+        ..bench.context(name)
+    };
+    let left = async |keys: &[u8]| OlderSeals::count(&with(keys, "counter")).await.unwrap();
+    let owner = bench.try_open(with(&[1], "old")).await.unwrap();
+    bench.compact_past(&owner, owner.epoch.next()).await;
+    owner.put("credentials", "precious").await;
+    let kept = owner.journal().keep_state_before_wipe().await.unwrap();
+    owner.journal().wait(owner.change("credentials", None, None)).await.unwrap();
+    let piece = owner.journal().archive().put("label", b"what was said").await.unwrap();
+    owner.journal().close().await.unwrap();
+    drop(owner);
+    assert_eq!(left(&[1]).await, OlderSeals::default());
+    let all = left(&[2, 1]).await;
+    assert!(all.snapshots >= 2 && all.entries >= 1 && all.segments == 1, "{all:?}");
+
+    let (wire, cx) = bench.wired("new");
+    let owner = bench.try_open(Context { vault: cx.vault.clone(), ..with(&[2, 1], "new") }).await.unwrap();
+    let archive = owner.journal().archive();
+    let again = archive.reseal("label", &piece).await.unwrap().expect("it was sealed with the other key");
+    assert_eq!(archive.reseal("label", &again).await.unwrap(), None, "it is done");
+    assert_eq!(archive.get("label", &again).await.unwrap(), b"what was said");
+    archive.remove(&piece).await.unwrap();
+    // The vault loses the copy of what is kept; then an answer. The next time does the rest.
+    wire.next("start_over", Act::Lose);
+    assert!(owner.journal().reseal().await.is_err(), "said to be done while a state that is kept is not");
+    assert!(left(&[2, 1]).await.snapshots > 0);
+    assert_eq!(wire.sent().iter().filter(|kind| **kind == "start_over").count(), 1);
+    owner.journal().reseal().await.unwrap();
+    assert_eq!(left(&[2, 1]).await, OlderSeals::default());
+    owner.put("key", "after").await;
+    owner.journal().close().await.unwrap();
+    drop(owner);
+
+    // Also what was kept opens with the new key, where it stood, and is kept on.
+    let manifests = bench.vault.manifests(&bench.tenant).await.unwrap();
+    let copy = manifests.iter().find(|manifest| manifest.id.seq == kept.seq).expect("it is kept");
+    assert_ne!(copy.id, kept);
+    let next = bench.try_open(with(&[2], "next")).await.unwrap();
+    assert_eq!((next.has("key"), next.has("credentials")), (Some(&b"after"[..]), None));
+    assert_eq!(next.passed_over, None);
+    assert_eq!(next.journal().archive().get("label", &again).await.unwrap(), b"what was said");
+    bench.compact_past(&next, next.epoch.next().next()).await;
+    assert!(bench.vault.manifests(&bench.tenant).await.unwrap().iter().any(|manifest| manifest.id == copy.id));
+}
+
+#[tokio::test]
+async fn nothing_needs_the_older_key_in_a_file() {
+    crate::journal_bench::in_time(nothing_needs_the_older_key(Bench::embedded())).await;
+}
+
+#[tokio::test]
+async fn nothing_needs_the_older_key_in_firestore() {
+    if let Some(bench) = Bench::firestore().await {
+        crate::journal_bench::in_time(nothing_needs_the_older_key(bench)).await;
+    }
 }

@@ -316,6 +316,10 @@ impl Vault for Wire {
         self.inner.create_check_value(value).await
     }
 
+    async fn replace_check_value(&self, old: Bytes, new: Bytes) -> Result<bool, VaultError> {
+        self.inner.replace_check_value(old, new).await
+    }
+
     fn usage(&self) -> Usage {
         self.inner.usage()
     }

@@ -623,6 +623,10 @@ impl Vault for Line {
         Err(VaultError::Refused("this world has no check value".into()))
     }
 
+    async fn replace_check_value(&self, _: Bytes, _: Bytes) -> Result<bool, VaultError> {
+        Err(VaultError::Refused("this world has no check value".into()))
+    }
+
     fn usage(&self) -> Usage {
         self.world.ground().usage
     }

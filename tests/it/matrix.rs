@@ -260,6 +260,8 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("POST", "/api/{session}/media/convert/voice", "/api/$T/media/convert/voice", json!({}), Of(Scope::Send)),
         ("POST", "/api/{session}/media/convert/video", "/api/$T/media/convert/video", json!({}), Of(Scope::Send)),
         ("POST", "/api/server/stop", "/api/server/stop", json!({}), Operator),
+        ("POST", "/api/server/rekey", "/api/server/rekey", json!({ "check": true }), Operator),
+        ("GET", "/api/server/rekey", "/api/server/rekey", Value::Null, Operator),
         ("GET", "/metrics", "/metrics", Value::Null, Watcher),
         ("POST", "/api/keys", "/api/keys", key(), Operator),
         ("GET", "/api/keys", "/api/keys", Value::Null, Operator),

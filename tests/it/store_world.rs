@@ -368,6 +368,9 @@ impl Vault for Line {
     async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError> {
         self.vault.create_check_value(value).await
     }
+    async fn replace_check_value(&self, old: Bytes, new: Bytes) -> Result<bool, VaultError> {
+        self.vault.replace_check_value(old, new).await
+    }
     fn usage(&self) -> Usage {
         self.vault.usage()
     }

@@ -382,6 +382,13 @@ async fn what_starts_over_or_is_a_snapshot_needs_its_footing(home: &dyn Home) {
     start_over(14, Footing::Manifest(manifest.id.clone())).await.unwrap();
     gap(start_over(16, Footing::Manifest(snapshot(3, "b"))).await);
     assert_eq!(seqs(&*vault, &id, 1).await, [3, 9, 12, 14]);
+    // A copy of a snapshot, while that one is there.
+    let copy = Manifest { id: snapshot(3, "c"), payload: "copy".into() };
+    let put = async |footing| vault.start_over(&id, &footing, &[], Some(&copy), &Decision::default()).await;
+    gap(put(Footing::Manifest(snapshot(3, "b"))).await);
+    assert_eq!(vault.manifests(&id).await.unwrap(), [manifest.clone()]);
+    put(Footing::Manifest(manifest.id.clone())).await.unwrap();
+    assert_eq!(vault.manifests(&id).await.unwrap(), [manifest, copy.clone()]);
 }
 
 async fn headings_come_in_order_and_no_further_than_asked(home: &dyn Home) {
@@ -954,6 +961,15 @@ async fn the_check_value_is_made_once(home: &dyn Home) {
     assert_eq!(winners.len(), 1, "{winners:?}");
     assert_eq!(home.other().await.check_value().await.unwrap(), Some(vec![winners[0]; 40].into()));
     vault.ping().await.unwrap();
+    let (old, new) = (Bytes::from(vec![winners[0]; 40]), Bytes::from_static(b"sealed with another key"));
+    assert!(!vault.replace_check_value(new.clone(), old.clone()).await.unwrap(), "it is not that one");
+    assert_eq!(vault.check_value().await.unwrap(), Some(old.clone()));
+    assert!(vault.replace_check_value(old.clone(), new.clone()).await.unwrap());
+    assert!(!vault.replace_check_value(old, new.clone()).await.unwrap(), "it was that one before");
+    assert_eq!(home.other().await.check_value().await.unwrap(), Some(new.clone()));
+    // By which a file knows itself: it is no other vault's now.
+    vault.put_instance(&instance("a")).await.unwrap();
+    assert_eq!(vault.check_value().await.unwrap(), Some(new));
 }
 
 async fn usage_counts_documents(home: &dyn Home) {

@@ -357,7 +357,7 @@ fn what_an_owner_has_written_here_stays_and_receipts_are_as_builds_before_read_t
         (vec![record("menu")], vec!["settings", "place"]),
         (vec![record("settings"), record("place")], vec!["menu"]),
     ] {
-        let entry = TenantEntry::new(&settled, &state, Timestamp::UNIX_EPOCH).expect("an entry");
+        let entry = TenantEntry::new(&settled, &state, &[], Timestamp::UNIX_EPOCH).expect("an entry");
         let written = entry.changes.iter().filter(|change| change.space == space::BOT);
         let written: Vec<_> = written.map(|change| change.key.clone()).collect();
         assert_eq!(written, expected.iter().map(|name| key::text(name)).collect::<Vec<_>>());

@@ -20,7 +20,7 @@ fn marks_and_keys_of_the_pairing_before_go_and_settings_stay() {
         record(space::INBOX, "a message"),
     ];
     let settled = read(&files(BAILEYS_7)).expect("a copy").settle(Finality::Final, CounterMargin::default());
-    let entry = TenantEntry::new(&settled, &state, Timestamp::UNIX_EPOCH).expect("an entry");
+    let entry = TenantEntry::new(&settled, &state, &[], Timestamp::UNIX_EPOCH).expect("an entry");
     let deleted: Vec<_> = state
         .iter()
         .filter(|record| {

@@ -63,6 +63,9 @@ families! {
     INCIDENTS Counter "sessiond_incidents_total" ["kind"] "Faults since the start, by kind, as the keyed /health lists them.";
     TAKEOVERS Counter "sessiond_takeovers_total" ["reason"] "Tenants that this process has taken over, by why it opened them.";
     RESTORE_SECONDS Histogram(RESTORE) "sessiond_restore_seconds" [] "Reading a tenant from the vault and taking it over.";
+    HANDOVERS_GIVEN Counter "sessiond_handovers_given_total" ["outcome"] "Asks of other processes for a tenant of this one, while it stops, by what came of them.";
+    HANDOVER_GIVING Histogram(RESTORE) "sessiond_handover_giving_seconds" [] "From such an ask until the tenant was written, hung up and let go of.";
+    HANDOVERS_TAKEN Counter "sessiond_handovers_taken_total" ["outcome"] "Tenants that another process was asked for and that are open here, by what that one answered.";
 
     // One tenant.
     SESSION_STATE Gauge "sessiond_session_state" ["tenant", "state"] "1 for the state in which the tenant's session is; other states have no series.";

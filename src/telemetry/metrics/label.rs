@@ -162,6 +162,20 @@ labels! {
         VaultRefused = "vault_refused",
     }
 
+    /// What became of an ask for a tenant.
+    GivingOutcome {
+        Given = "given",
+        /// It was let go of before, for a process that is gone.
+        GivenAgain = "given_again",
+        /// Somebody is pairing it, it has ended, or the asker does not stay.
+        Kept = "kept",
+        /// The vault did not take its last changes: it is kept, or offered when it has ended.
+        Unwritten = "unwritten",
+    }
+
+    /// What the owner of a tenant answered before it was taken over.
+    TakingOutcome { Given = "given", Silent = "silent", }
+
     FetchOutcome {
         Fetched = "fetched",
         Offline = "offline",

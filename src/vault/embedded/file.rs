@@ -54,6 +54,13 @@ enum Suspicion {
 thread_local! {
     /// The suspicion against this thread's file since the last look: SQLite reports it with any request.
     static SUSPICION: Cell<Suspicion> = const { Cell::new(Suspicion::None) };
+    /// This thread has put another check value into its file, since it was read last.
+    static HAS_NEW_CHECK_VALUE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The file is known by its check value, and that is another one when the transaction is over.
+pub(super) fn note_check_value() {
+    HAS_NEW_CHECK_VALUE.set(true);
 }
 
 /// Takes note of an error that may come from the file.
@@ -142,8 +149,13 @@ impl VaultFile {
     pub(super) fn settle(&mut self, wrote: bool) {
         let path = &self.path;
         let Some(open) = &mut self.open else { return };
-        if self.own.is_none() {
-            self.own = check_value(&open.connection).unwrap_or_default();
+        let is_new = HAS_NEW_CHECK_VALUE.take();
+        if is_new || self.own.is_none() {
+            self.own = check_value(&open.connection).unwrap_or_default().or(self.own.take());
+        }
+        if is_new {
+            // The file itself must not have the old one for longer than it takes.
+            open.checkpointed_at = open.checkpointed_at.checked_sub(EARLY).unwrap_or(open.checkpointed_at);
         }
         open.behind |= wrote;
         if let Err(error) = open.settle(path) {

@@ -48,6 +48,8 @@ pub struct Embedded {
     folder: PathBuf,
     /// See [`Embedded::with_floor`].
     floor: u64,
+    /// See [`Embedded::with_sharing`].
+    is_shared: bool,
 }
 
 impl Embedded {
@@ -57,7 +59,7 @@ impl Embedded {
         let doubts = file.doubts();
         let writer = Writer::start(file).map_err(|error| VaultError::Unavailable(error.to_string()))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-        Ok(Self { writer, doubts, counters: Counters::default(), folder, floor: 0 })
+        Ok(Self { writer, doubts, counters: Counters::default(), folder, floor: 0, is_shared: false })
     }
 
     /// With less than so many bytes free on its disk it takes no more entries, pieces and chunks: the rest is for takeovers,
@@ -65,6 +67,11 @@ impl Embedded {
     /// the last byte nothing could be restored.
     pub fn with_floor(self, bytes: u64) -> Self {
         Self { floor: bytes, ..self }
+    }
+
+    /// Other processes may have the file open as well.
+    pub fn with_sharing(self, is_shared: bool) -> Self {
+        Self { is_shared, ..self }
     }
 
     fn has_room(&self) -> Result<(), VaultError> {
@@ -223,11 +230,7 @@ impl Vault for Embedded {
         manifest: Option<&Manifest>,
         decision: &Decision,
     ) -> Result<(), AppendError> {
-        limits::start_over(documents)?;
-        if let Some(Manifest { id, payload }) = manifest {
-            limits::snapshot_id(id)?;
-            limits::payload(payload)?;
-        }
+        limits::start_over(documents, manifest)?;
         let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.clone());
         let (footing, manifest) = (footing.clone(), manifest.cloned());
         let count = documents.len() + usize::from(manifest.is_some()) + 1;
@@ -572,6 +575,26 @@ impl Vault for Embedded {
             .await?;
         self.counters.wrote(created);
         Ok(created == 1)
+    }
+
+    async fn replace_check_value(&self, old: Bytes, new: Bytes) -> Result<bool, VaultError> {
+        limits::payload(&new)?;
+        if self.is_shared {
+            // The others know their file by it, and would take this one for another vault's.
+            return Err(VaultError::Refused(
+                "other processes may share the file: end them, and open it for one alone".into(),
+            ));
+        }
+        let replaced = self
+            .write(0, move |connection| {
+                let put = "UPDATE check_value SET value = ?2 WHERE value = ?1";
+                let replaced = connection.execute(put, [&old[..], &new[..]])?;
+                file::note_check_value();
+                Ok(replaced)
+            })
+            .await?;
+        self.counters.wrote(replaced);
+        Ok(replaced == 1)
     }
 
     fn usage(&self) -> Usage {

@@ -291,11 +291,9 @@ impl Vault for Firestore {
         manifest: Option<&Manifest>,
         decision: &Decision,
     ) -> Result<(), AppendError> {
-        limits::start_over(documents)?;
+        limits::start_over(documents, manifest)?;
         let mut writes = self.creations(tenant, documents);
         if let Some(Manifest { id, payload }) = manifest {
-            limits::snapshot_id(id)?;
-            limits::payload(payload)?;
             writes.push(self.write(&snapshot_path(tenant, id), document::payload_fields(payload)));
         }
         if *decision != Decision::default() {
@@ -303,7 +301,7 @@ impl Vault for Firestore {
             let record = self.update(&tenant_path(tenant), document::decision_fields(decision));
             writes.push(Write { current_document: None, ..record });
         }
-        Ok(self.commit_onto(tenant, footing, writes, Some((0, &documents[0]))).await?)
+        Ok(self.commit_onto(tenant, footing, writes, documents.first().map(|first| (0, first))).await?)
     }
 
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
@@ -485,6 +483,21 @@ impl Vault for Firestore {
         let fields = document::fields([("value", document::bytes(&value))]);
         match self.commit(vec![self.create(CHECK, fields)]).await {
             Err(failure) if failure.exists() => Ok(false),
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+
+    async fn replace_check_value(&self, old: Bytes, new: Bytes) -> Result<bool, VaultError> {
+        limits::payload(&new)?;
+        let Some(found) = self.get(CHECK).await? else { return Ok(false) };
+        let condition_type = found.updated().map(ConditionType::UpdateTime);
+        if found.check_value()? != old {
+            return Ok(false);
+        }
+        let current_document = Some(Precondition { condition_type });
+        let fields = document::fields([("value", document::bytes(&new))]);
+        match self.commit(vec![Write { current_document, ..self.write(CHECK, fields) }]).await {
+            Err(failure) if failure.missing() || failure.changed() => Ok(false),
             done => Ok(done.map(|()| true)?),
         }
     }

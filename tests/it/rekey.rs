@@ -1,0 +1,101 @@
+//! Another master key: everything is sealed anew, with a daemon and without, whatever dies on the way; then the new key is enough, and the
+//! old one opens nothing.
+
+use serde_json::{Value, json};
+use sessiond::demo::{Conversation, Ear, Setup, free_address, until};
+
+use crate::stage::{Home, LIMIT, Stage, await_death};
+
+/// What the command says, and its exit code; `None`: it was killed.
+async fn rekey(setup: &Setup, arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = setup.command().unwrap().args(["rekey", "--json"]).args(arguments).output().await.unwrap();
+    let (told, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let report = serde_json::from_str(told.trim()).unwrap_or_else(|_| json!({ "log": log }));
+    (output.status.code(), report)
+}
+
+async fn talk(stage: &Stage, conversations: &mut [Conversation], ear: &Ear, messages: usize) {
+    for conversation in conversations.iter_mut() {
+        conversation.customers_write(&stage.network, messages).await.unwrap();
+    }
+    if let Err(error) = stage.tally.answer_all(conversations, &stage.dashboard, ear, LIMIT).await {
+        panic!("{error:#}\n{}", stage.log());
+    }
+}
+
+async fn another_key_is_enough(home: Home) {
+    let Some(stage) = Stage::new(home).await else { return };
+    let [first, second, third] = ["5e", "7a", "9b"].map(|byte| byte.repeat(32));
+    let with = |setup: &Setup, keys: &[&str]| setup.clone().set("SESSIOND_MASTER_KEY", keys.join(","));
+    let mut stage = stage.set("SESSIOND_MESSAGES__LIVE_EVENTS", "20").set("SESSIOND_MASTER_KEY", first.clone());
+    let daemon = stage.start().await;
+    let mut conversations = vec![stage.pair("trattoria").await];
+    let ear = stage.listen(&conversations);
+    talk(&stage, &mut conversations, &ear, 12).await;
+    // Counted beside the daemon, which knows nothing of the other key.
+    let both = with(&stage.setup, &[&second, &first]);
+    let beside = Setup { address: free_address().unwrap(), ..both.clone() };
+    let has_segments = async || rekey(&beside, &["--check"]).await.1["leftSegments"].as_u64() > Some(0);
+    until(LIMIT, "a segment", has_segments).await.unwrap();
+    assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+
+    // Without a daemon, killed wherever it matters.
+    let points =
+        ["takeover", "segment_referred_to_anew", "chunks_before_manifest", "rekeyed_tenant", "rekeyed_tenants"];
+    for point in points {
+        let (code, report) = rekey(&both, &["--check"]).await;
+        assert_eq!(code, Some(1), "before {point}: {report:#}");
+        assert!(report["left"].as_u64() > Some(0) && report["fault"].is_null(), "before {point}: {report:#}");
+        let (code, report) = rekey(&both.clone().set("LOOPBACK_CRASH", format!("{point}:1")), &[]).await;
+        assert_eq!(code, None, "{point} was not passed: {report:#}");
+    }
+    let (code, report) = rekey(&both, &[]).await;
+    assert_eq!((code, &report["left"], &report["undone"]), (Some(0), &json!(0), &json!([])), "{report:#}");
+    let (code, report) = rekey(&both, &["--check"]).await;
+    assert_eq!((code, &report["left"]), (Some(0), &json!(0)), "{report:#}");
+    let old = with(&stage.setup, &[&first]).command().unwrap().arg("check").output().await.unwrap();
+    assert_eq!(old.status.code(), Some(78), "the old key opens nothing any more");
+    stage.setup = with(&stage.setup, &[&second]);
+    let daemon = stage.start().await;
+    talk(&stage, &mut conversations, &ear, 2).await;
+    daemon.kill().await.unwrap();
+
+    // The same once more, by the daemon that serves the tenant.
+    let crashing = with(&stage.setup, &[&third, &second]).set("LOOPBACK_CRASH", "segment_resealed:1");
+    let mut daemon = crashing.start(LIMIT).await.unwrap();
+    let begun = stage.dashboard.post("/api/server/rekey", json!({})).await.unwrap();
+    assert_eq!((begun.status, &begun.body["running"]), (200, &json!(true)), "{:#}", begun.body);
+    await_death(&mut daemon, 0).await;
+    stage.setup = with(&stage.setup, &[&third, &second]);
+    let daemon = stage.start().await;
+    let (code, report) = rekey(&with(&stage.setup, &[&second, &third]), &["--check"]).await;
+    assert_eq!(code, Some(1), "{report:#}");
+    assert!(report["log"].as_str().is_some_and(|log| log.contains("restart it")), "{report:#}");
+    let (code, report) = rekey(&stage.setup, &[]).await;
+    assert_eq!((code, &report["left"], &report["tenants"]), (Some(0), &json!(0), &json!(1)), "{report:#}");
+    talk(&stage, &mut conversations, &ear, 2).await;
+    assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    stage.setup = with(&stage.setup, &[&third]);
+    stage.wipe_local_data();
+    let daemon = stage.start().await;
+    assert!(stage.dashboard.is_connected("trattoria").await, "{}", stage.log());
+    talk(&stage, &mut conversations, &ear, 2).await;
+    stage.assert_promises(&conversations).await;
+    // What left the state long ago is there, under its third key.
+    let customer = conversations[0].customers[0].clone();
+    let path = format!("/api/trattoria/chats/{customer}@c.us/messages?limit=100");
+    let read = stage.dashboard.get(&path).await.unwrap().body;
+    let first = conversations[0].written.iter().find(|one| one.customer == customer).unwrap().text.clone();
+    assert!(read.as_array().unwrap().iter().any(|message| message["body"] == *first), "{read:#}");
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_is_enough_for_a_file() {
+    another_key_is_enough(Home::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_is_enough_for_firestore() {
+    another_key_is_enough(Home::Emulator).await;
+}
