@@ -31,7 +31,7 @@ use crate::{
     bot::service::Bots,
     clock::SystemClock,
     config::{self, Config, Credentials, Secret, VaultHome},
-    fleet::{Fleet, FleetSettings, Summary, WorkFolder},
+    fleet::{Fleet, FleetSettings, SessionObserver, Summary, WorkFolder},
     journal::{JournalPace, Policy},
     listener::{self, Room},
     live::Live,
@@ -39,6 +39,7 @@ use crate::{
         Feed, SegmentCache,
         media::{DiskReserve, Disks, Keeper, Links, Spool, open_place},
     },
+    mirror::Mirror,
     outbound::{Outbound, SystemLookup},
     seal::{Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
     session::{Directory, EndedTenants, Endpoint, Env, UrlPlaces, Versions, http_client},
@@ -144,7 +145,9 @@ impl Daemon {
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
-        fleet.set_observers(vec![webhooks.clone(), bots.clone()]);
+        let mut observers: Vec<Arc<dyn SessionObserver>> = vec![webhooks.clone(), bots.clone()];
+        observers.extend(mirror(config, &fleet, &bots, descriptors).await);
+        fleet.set_observers(observers);
         let restoring = Instant::now();
         if config.import.on_start {
             // Told to stop, the restore ends at once as well.
@@ -613,6 +616,26 @@ fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow:
     let mut settings = config.webhooks.clone();
     settings.concurrency = settings.concurrency.min(descriptors.requests / 2);
     Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), settings))
+}
+
+/// The mirror, if it is on. Without its database everything else goes on.
+async fn mirror(
+    config: &Config,
+    fleet: &Fleet,
+    bots: &Arc<Bots>,
+    descriptors: Descriptors,
+) -> Option<Arc<dyn SessionObserver>> {
+    if !config.bot.mirror {
+        return None;
+    }
+    let consumer = (fleet.env().feed.clone(), fleet.env().clock.clone());
+    match Mirror::open(&config.import, &config.outbound, bots.clone(), consumer, descriptors.requests).await {
+        Ok(mirror) => Some(mirror),
+        Err(error) => {
+            error!(%error, "orders are not mirrored: the Realtime Database cannot be used");
+            None
+        }
+    }
 }
 
 fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {

@@ -73,7 +73,7 @@ pub use self::{
     error::{EntryError, ImportError},
     key::KeyHalves,
     limits::ImportLimits,
-    live::{LiveError, LiveSource},
+    live::{GoogleTokens, LiveError, LiveSource},
     mappings::LidMappings,
     report::{ImportFailure, ImportOutcome, ImportReport},
     restaurant::RestaurantCopy,

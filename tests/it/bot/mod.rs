@@ -6,6 +6,7 @@ mod death;
 mod documents;
 mod kitchen;
 mod manners;
+mod mirror;
 mod owner;
 mod pacing;
 mod settings;
