@@ -22,6 +22,7 @@ pub mod payment;
 mod phrase;
 mod reading;
 pub mod restaurant;
+pub mod rules;
 pub mod service;
 mod slots;
 mod synonyms;

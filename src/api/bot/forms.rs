@@ -15,6 +15,7 @@ use crate::{
         menu::{Menu, MenuError},
         order::{Destination, PaymentStatus},
         restaurant::RestaurantSettings,
+        rules,
         service::{OrderRecord, Versioned},
         texts::TEXTS,
     },
@@ -242,6 +243,39 @@ impl JsonSchema for SettingsForm {
             }],
         });
         // Beside the macro, which takes no more.
+        schema.ensure_object()["properties"]["paymentLink"] = json!({
+            "type": "string", "maxLength": 500, "pattern": "^$|^https://\\S*\\{order\\}\\S*$",
+            "description": "A page where an order is paid beforehand; `{order}` stands for its six digits, `{total}` for its amount, `{token}` for its token. Whoever takes the money there says so with `POST orders/{id}/payment`.",
+        });
+        schema.ensure_object()["properties"]["takesOrders"] = json!({
+            "type": "boolean", "default": true, "description": "false: `rules` answer, and nobody orders.",
+        });
+        let keyword = json!({ "type": "string", "minLength": 1, "maxLength": 60, "pattern": "[A-Za-z0-9]" });
+        schema.ensure_object()["properties"]["rules"] = json!({
+            "type": "array", "maxItems": rules::MAX_RULES,
+            "description": "Answers of a tenant that takes no orders, in their order. The first that is met answers; `firstContact` and `away` are said beside it.",
+            "items": {
+                "type": "object", "required": ["when", "reply"], "additionalProperties": false,
+                "properties": {
+                    "when": { "anyOf": [
+                        { "enum": ["firstContact", "away", "anything"] },
+                        {
+                            "type": "object", "required": ["keywords"], "additionalProperties": false,
+                            "properties": { "keywords": { "type": "array", "minItems": 1, "maxItems": 50, "items": keyword } },
+                            "description": "One of these stands in a message, as whole words. Accents and capitals do not count.",
+                        },
+                        {
+                            "type": "object", "required": ["regex"], "additionalProperties": false,
+                            "properties": { "regex": { "type": "string", "minLength": 1, "maxLength": 300, "format": "regex" } },
+                            "description": "A regular expression, as the Rust crate `regex` reads it.",
+                        },
+                    ] },
+                    "reply": { "type": "string", "minLength": 1, "maxLength": rules::MAX_REPLY_CHARS, "pattern": "\\S", "description": "May name {greeting}, {name}, {restaurant} and {opening}." },
+                    "human": { "type": "boolean", "default": false, "description": "A human is called, and the bot is silent in that chat for `takeoverMinutes`." },
+                    "pauseMinutes": number(0, 10_080),
+                },
+            },
+        });
         schema.ensure_object()["properties"]["pacing"] = json!({
             "type": "object", "additionalProperties": false,
             "description": "How much the tenant sends at the most, whoever asks for it. What is more waits.",

@@ -23,6 +23,7 @@ mod orders;
 mod phrases;
 mod questions;
 mod quote;
+mod ruling;
 mod state;
 mod takeover;
 mod taking;
@@ -43,6 +44,7 @@ use super::{
     order::{Order, OrderStage},
     payment::PaymentMethod,
     restaurant::RestaurantSettings,
+    rules::RuleBook,
 };
 
 use exchange::Exchange;
@@ -124,6 +126,7 @@ pub struct Restaurant {
     /// Words of the items' names, folded: what an unknown wish is compared with.
     name_words: Vec<Vec<String>>,
     numbers: HashMap<String, usize>,
+    rules: RuleBook,
 }
 
 /// The one who talks.
@@ -190,7 +193,8 @@ impl Restaurant {
         let fold = |name: &str| super::text::fold(name).split_whitespace().map(str::to_owned).collect();
         let name_words = parser.menu().items.iter().map(|item| fold(&item.name)).collect();
         let numbers = parser.menu().items.iter().enumerate().map(|(at, item)| (item.id.clone(), at + 1)).collect();
-        Self { parser, settings, name_words, numbers }
+        let rules = RuleBook::new(&settings.rules);
+        Self { parser, settings, name_words, numbers, rules }
     }
 }
 
@@ -268,6 +272,9 @@ fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance
         if let Some(gate) = gates::shut(exchange) {
             return said_before_a_shut_door(exchange, messages, gate);
         }
+    }
+    if !exchange.restaurant.settings.takes_orders {
+        return ruling::answer(exchange, messages);
     }
     exchange.talk.told = None;
     exchange.talk.heard_at = Some(exchange.moment.now);

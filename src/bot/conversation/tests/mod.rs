@@ -9,6 +9,7 @@ mod ordering;
 mod parked;
 mod properties;
 mod review;
+mod rules;
 mod takeover;
 
 use std::{fs, path::Path};
