@@ -13,7 +13,10 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH},
 };
 use serde_json::Value;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::stream::{EventCutter, StreamEnd, StreamEvent};
 use crate::{
@@ -148,7 +151,7 @@ impl Database {
         let late = |_| DatabaseError::Silent("no stream in time".to_owned());
         let answer = timeout(REQUEST_TIMEOUT, opening).await.map_err(late)??;
         judge(answer.status)?;
-        Ok(DatabaseStream { answer, cutter: EventCutter::default() })
+        Ok(DatabaseStream { answer, cutter: EventCutter::default(), silent_at: Instant::now() + STREAM_SILENCE })
     }
 
     fn write(&self, method: Method, path: &[&str], value: &Value) -> Request {
@@ -215,13 +218,16 @@ fn judge(status: StatusCode) -> Result<(), DatabaseError> {
 pub struct DatabaseStream {
     answer: Answer,
     cutter: EventCutter,
+    /// It has said nothing for too long by then.
+    silent_at: Instant,
 }
 
 impl DatabaseStream {
     /// The next events. Dropping the future loses none.
     pub async fn next(&mut self) -> Result<Vec<StreamEvent>, DatabaseError> {
         let silent = |_| DatabaseError::Silent("a stream says nothing any more".to_owned());
-        let piece = timeout(STREAM_SILENCE, self.answer.chunk()).await.map_err(silent)??;
+        let piece = timeout_at(self.silent_at, self.answer.chunk()).await.map_err(silent)??;
+        self.silent_at = Instant::now() + STREAM_SILENCE;
         let piece = piece.ok_or_else(|| DatabaseError::Silent("a stream ended".to_owned()))?;
         self.cutter.push(&piece).map_err(|_| DatabaseError::TooLarge(super::stream::MAX_EVENT_BYTES))
     }

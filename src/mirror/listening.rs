@@ -41,20 +41,22 @@ pub async fn run(
         drop(turn);
         match followed {
             Ok(()) => pause = Pause::default(),
-            // As often as every other half an hour.
-            Err(DatabaseError::Ended(StreamEnd::Revoked)) if began.elapsed() > TURN => {
-                debug!("a stream of orders is opened anew");
-                cx.database.forget_token();
-            }
             Err(error) => {
-                if began.elapsed() > TURN {
-                    pause = Pause::default();
-                }
                 if matches!(error, DatabaseError::Ended(StreamEnd::Revoked)) {
                     cx.database.forget_token();
                 }
+                // Each stream ends some time.
+                let is_usual = began.elapsed() > TURN;
+                if is_usual {
+                    pause = Pause::default();
+                }
                 let wait = pause.next();
-                warn!(%error, retry.ms = wait.as_millis() as u64, "the kitchen's steps are not heard: tried again");
+                let retry_ms = wait.as_millis() as u64;
+                if is_usual {
+                    debug!(%error, retry.ms = retry_ms, "a stream of orders is opened anew");
+                } else {
+                    warn!(%error, retry.ms = retry_ms, "the kitchen's steps are not heard: tried again");
+                }
                 sleep(wait).await;
             }
         }

@@ -70,6 +70,8 @@ pub fn step(tenant: &str, record: &OrderRecord, kept: &Value, ended: &Value, cau
         return OrderStep::End { key, order: merged(tenant, record, kept.or(its_end)).into() };
     }
     match kept {
+        // A page's own word stays until the order changes here.
+        Some(kept) if cause == Cause::Seen && stage_of(kept).is_none() => OrderStep::Nothing,
         Some(kept) => {
             let order = merged(tenant, record, Some(kept));
             if order == *kept { OrderStep::Nothing } else { OrderStep::Put(order.into()) }
@@ -240,7 +242,8 @@ mod tests {
         let OrderStep::Put(back) = seen(&cash(OrderStage::Listo), &taken) else { panic!("what is behind is mended") };
         assert_eq!((&back["estado"], &back["horaListo"]), (&json!("listo"), &json!(5_000)));
         kept["estado"] = json!("quemado");
-        assert!(matches!(seen(&cash(OrderStage::Pendiente), &kept), OrderStep::Put(_)), "a word of nobody's");
+        assert_eq!(seen(&cash(OrderStage::Pendiente), &kept), OrderStep::Nothing, "a page's own word");
+        assert_eq!(put(&cash(OrderStage::Pendiente), &kept)["estado"], "pendiente");
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl JsonSchema for SettingsForm {
         schema.ensure_object()["properties"]["takesOrders"] = json!({
             "type": "boolean", "default": true, "description": "false: `rules` answer, and nobody orders.",
         });
-        let keyword = json!({ "type": "string", "minLength": 1, "maxLength": 60, "pattern": "[A-Za-z0-9]" });
+        let keyword = json!({ "type": "string", "minLength": 1, "maxLength": 60 });
         schema.ensure_object()["properties"]["rules"] = json!({
             "type": "array", "maxItems": rules::MAX_RULES,
             "description": "Answers of a tenant that takes no orders, in their order. The first that is met answers; `firstContact` and `away` are said beside it.",
@@ -266,7 +266,7 @@ impl JsonSchema for SettingsForm {
                         },
                         {
                             "type": "object", "required": ["regex"], "additionalProperties": false,
-                            "properties": { "regex": { "type": "string", "minLength": 1, "maxLength": 300, "format": "regex" } },
+                            "properties": { "regex": { "type": "string", "minLength": 1, "maxLength": 300 } },
                             "description": "A regular expression, as the Rust crate `regex` reads it.",
                         },
                     ] },

@@ -84,7 +84,11 @@ async fn the_kitchens_page_finds_the_order_and_its_steps_count_here() {
     scene.talk(&ana, "hablar con alguien").await;
     let got = scene.got(&ana).await;
     let told = |word: &str| got.iter().filter(|text| text.contains(word)).count();
-    assert_eq!((told("en la cocina"), told("está listo")), (1, 1), "{got:#?}");
+    assert_eq!(
+        (told(&format!("*#{id}* ya está en la cocina")), told(&format!("*#{id}* está listo"))),
+        (1, 1),
+        "{got:#?}"
+    );
     scene.daemon.kill().await.unwrap();
 }
 
@@ -117,9 +121,12 @@ async fn an_order_is_mirrored_whatever_dies_and_the_kitchen_is_not_undone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_refuses_or_is_silent_costs_only_the_mirror() {
     let (stage, place) = mirrored().await;
-    place.break_with(Some(Fault::Closed));
     let scene = Scene::open_on(stage).await.unwrap();
-    let first = order(&scene, 0).await;
+    let ana = scene.customer(0);
+    scene.order_up_to_the_summary(&ana).await;
+    place.break_with(Some(Fault::Closed));
+    scene.talk(&ana, "sí").await;
+    let first = scene.orders().await[0]["id"].as_str().unwrap().to_owned();
     place.break_with(Some(Fault::BusyTimes(2)));
     await_at(&scene, &place, &format!("pedidos/{first}/estado"), json!("pendiente")).await;
     place.break_with(Some(Fault::Silent));
