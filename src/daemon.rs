@@ -144,7 +144,8 @@ impl Daemon {
         let settings = FleetSettings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
-        let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
+        let (feed, clock) = (fleet.env().feed.clone(), fleet.env().clock.clone());
+        let bots = Bots::new(feed, clock, config.bot.clone(), outbound(config)?);
         let mut observers: Vec<Arc<dyn SessionObserver>> = vec![webhooks.clone(), bots.clone()];
         observers.extend(mirror(config, &fleet, &bots, descriptors).await);
         fleet.set_observers(observers);
@@ -609,13 +610,16 @@ pub fn journal_policy(config: &Config) -> Policy {
     }
 }
 
-fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow::Result<Arc<Webhooks>> {
+fn outbound(config: &Config) -> anyhow::Result<Outbound> {
     let settings = config.outbound.clone();
-    let outbound = Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))?;
+    Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))
+}
+
+fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow::Result<Arc<Webhooks>> {
     let env = fleet.env();
     let mut settings = config.webhooks.clone();
     settings.concurrency = settings.concurrency.min(descriptors.requests / 2);
-    Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), settings))
+    Ok(Webhooks::new(outbound(config)?, env.feed.clone(), env.clock.clone(), settings))
 }
 
 /// The mirror, if it is on. Without its database everything else goes on.

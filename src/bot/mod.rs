@@ -9,6 +9,7 @@ pub mod basket;
 mod commands;
 pub mod conversation;
 pub mod evaluation;
+pub mod external;
 mod index;
 pub mod intent;
 mod lexicon;

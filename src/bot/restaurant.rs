@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::pacing::PacingSettings;
 
 use super::{
+    external::{ExternalBot, ExternalBotError},
     money::Money,
     payment::PaymentMethod,
     rules::{self, ReplyRule, RuleError},
@@ -145,6 +146,9 @@ pub struct RestaurantSettings {
     pub takes_orders: bool,
     /// For a tenant that takes no orders; the first that is met answers.
     pub rules: Vec<ReplyRule>,
+    /// For the same: it answers where no rule does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_bot: Option<ExternalBot>,
     /// How much the tenant sends, all in all.
     pub pacing: PacingSettings,
 }
@@ -182,6 +186,7 @@ impl Default for RestaurantSettings {
             payment_link: String::new(),
             takes_orders: true,
             rules: Vec::new(),
+            external_bot: None,
             pacing: PacingSettings::default(),
         }
     }
@@ -226,6 +231,8 @@ pub enum SettingsError {
     PaymentLink,
     #[error(transparent)]
     Rule(#[from] RuleError),
+    #[error(transparent)]
+    ExternalBot(#[from] ExternalBotError),
     #[error(transparent)]
     Text(#[from] TextFlaw),
 }
@@ -411,6 +418,9 @@ impl RestaurantSettings {
         check("paymentLink", is_page(&self.payment_link, "{order}"), SettingsError::PaymentLink);
         for (field, error) in rules::flaws(&self.rules) {
             flaws.push(SettingsFlaw { field, error: error.into() });
+        }
+        for (field, error) in self.external_bot.iter().flat_map(ExternalBot::flaws) {
+            flaws.push(SettingsFlaw { field: format!("externalBot.{field}"), error: error.into() });
         }
         for (key, flaw) in texts::flaws(&self.texts) {
             flaws.push(SettingsFlaw { field: format!("texts.{key}"), error: flaw.into() });

@@ -4,6 +4,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use jiff::tz::TimeZone;
+use reqwest::Url;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use crate::{
     api::problem::{FieldError, Problem},
     bot::{
         conversation::Tried,
+        external,
         menu::{Menu, MenuError},
         order::{Destination, PaymentStatus},
         restaurant::RestaurantSettings,
@@ -45,7 +47,11 @@ impl FormOf<Menu> for MenuForm {
 }
 
 impl FormOf<RestaurantSettings> for SettingsForm {
-    fn of(value: RestaurantSettings) -> Self {
+    /// A key is written, and never read.
+    fn of(mut value: RestaurantSettings) -> Self {
+        if let Some(bot) = value.external_bot.as_mut().filter(|bot| !bot.key.is_empty()) {
+            bot.key = external::MASK.to_owned();
+        }
         Self(value)
     }
 }
@@ -78,6 +84,25 @@ impl MenuForm {
 }
 
 impl SettingsForm {
+    pub fn is_masked(&self) -> bool {
+        self.0.external_bot.as_ref().is_some_and(|bot| bot.key == external::MASK)
+    }
+
+    /// A mask in the place of the external bot's key stands for the key that is known of the same server, and of no other.
+    pub fn unmask(&mut self, before: &RestaurantSettings) -> Result<(), Problem> {
+        let Some(bot) = self.0.external_bot.as_mut().filter(|bot| bot.key == external::MASK) else { return Ok(()) };
+        let origin = |url: &str| url.parse::<Url>().ok().map(|url| url.origin());
+        let known = before.external_bot.as_ref().filter(|known| {
+            !known.key.is_empty() && origin(&known.url).is_some() && origin(&known.url) == origin(&bot.url)
+        });
+        let Some(known) = known else {
+            let message = "expected the key: none is known of this server".to_owned();
+            return Err(refusal(vec![("externalBot.key".to_owned(), message)]));
+        };
+        bot.key.clone_from(&known.key);
+        Ok(())
+    }
+
     /// All mistakes at once.
     pub fn check(&self) -> Result<(), Problem> {
         let flaws = self.0.flaws();
@@ -274,6 +299,16 @@ impl JsonSchema for SettingsForm {
                     "human": { "type": "boolean", "default": false, "description": "A human is called, and the bot is silent in that chat for `takeoverMinutes`." },
                     "pauseMinutes": number(0, 10_080),
                 },
+            },
+        });
+        schema.ensure_object()["properties"]["externalBot"] = json!({
+            "type": ["object", "null"], "required": ["url"], "additionalProperties": false,
+            "description": "For a tenant that takes no orders: a service of yours that answers what no rule does.",
+            "properties": {
+                "url": { "type": "string", "maxLength": external::MAX_URL_CHARS },
+                "key": { "type": "string", "maxLength": external::MAX_KEY_CHARS, "description": "Signs requests as webhooks are signed. Write-only: who reads it gets a mask, which keeps it when it is sent back." },
+                "timeoutSeconds": number(1, external::MAX_TIMEOUT_SECONDS),
+                "fallback": { "type": "string", "maxLength": rules::MAX_REPLY_CHARS, "description": "Said where there is no answer in time. Empty: nothing is." },
             },
         });
         schema.ensure_object()["properties"]["pacing"] = json!({

@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Parser,
     basket::{AmbiguousWish, BasketLine},
+    external::ExternalAnswer,
     intent::Intent,
     order::{Order, OrderStage},
     payment::PaymentMethod,
@@ -114,6 +115,11 @@ pub enum Input {
     OrderPaid {
         order: String,
     },
+    /// The external bot answers what it was asked.
+    Answered {
+        ask: String,
+        answer: ExternalAnswer,
+    },
     /// The time of [`Step::wake_at`] has come.
     Woken,
 }
@@ -164,6 +170,8 @@ pub enum Effect {
     Cancel { order: String },
     /// A human is wanted, and the owner is to be told.
     CallOwner { reason: String },
+    /// The external bot is to be asked, under this id; [`Input::Answered`] follows.
+    Ask { ask: String, texts: Vec<String> },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -236,6 +244,10 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
         Input::OrderPaid { order } => {
             let may_tell = may_notify(exchange);
             orders::paid(exchange, &order, may_tell);
+        }
+        Input::Answered { ask, answer } => {
+            let may_answer = is_heard(exchange) && gates::shut(exchange).is_none();
+            ruling::answered(exchange, &ask, &answer, may_answer);
         }
         Input::Said(messages) => said(exchange, &messages, is_fresh, entrance),
         Input::Edited { id, text } => {

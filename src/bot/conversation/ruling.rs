@@ -1,10 +1,19 @@
 //! The answer of a tenant that takes no orders: the owner's rules, in their order. A greeting (first contact, away) is said beside the
-//! first other rule that is met.
+//! first other rule that is met; where none is, the external bot is asked, if there is one.
 
 use jiff::SignedDuration;
 
 use super::{Effect, Said, Utterance, exchange::Exchange, hearing::HeardTurn, state::SilenceCause, takeover, words};
-use crate::bot::{rules::RuledTurn, texts::Language};
+use crate::bot::{external::ExternalAnswer, rules::RuledTurn, texts::Language};
+
+/// Questions to the external bot that wait for their answers; older ones are given up.
+const MAX_ASKED: usize = 8;
+
+/// Messages of a turn that it is told, the last ones.
+const MAX_ASKED_TEXTS: usize = 10;
+
+/// Of each message.
+const MAX_ASKED_CHARS: usize = 4_096;
 
 /// Answers a turn by the rules.
 pub fn answer(exchange: &mut Exchange<'_>, messages: &[Said]) {
@@ -22,6 +31,7 @@ pub fn answer(exchange: &mut Exchange<'_>, messages: &[Said]) {
         .collect();
     let turn = RuledTurn { texts: &texts, is_first, is_away: !restaurant.settings.is_open(now) };
     exchange.talk.ruled.retain(|at, _| usize::from(*at) < restaurant.settings.rules.len());
+    let mut is_answered = false;
     for at in restaurant.rules.met(turn) {
         let (Some(rule), Ok(number)) = (restaurant.settings.rules.get(at), u16::try_from(at)) else { continue };
         let pause = SignedDuration::from_mins(i64::from(rule.pause_minutes));
@@ -38,13 +48,47 @@ pub fn answer(exchange: &mut Exchange<'_>, messages: &[Said]) {
             return call_human(exchange);
         }
         if !rule.when.is_greeting() {
+            is_answered = true;
             break;
         }
     }
     if exchange.has_said() {
-        let last_text = texts.last().map(|text| words::cut(text, 200).to_owned()).unwrap_or_default();
-        takeover::guard(exchange, &HeardTurn { last_text, ..HeardTurn::default() }, true);
+        guard(exchange, texts.last().copied().unwrap_or_default());
     }
+    if !is_answered && !texts.is_empty() && restaurant.settings.external_bot.is_some() && !exchange.is_silenced() {
+        let ask: String = exchange.moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();
+        let asked = &mut exchange.talk.asked_elsewhere;
+        asked.push(ask.clone());
+        asked.drain(..asked.len().saturating_sub(MAX_ASKED));
+        let last = &texts[texts.len().saturating_sub(MAX_ASKED_TEXTS)..];
+        let texts = last.iter().map(|text| words::cut(text, MAX_ASKED_CHARS).to_owned()).collect();
+        exchange.do_it(Effect::Ask { ask, texts });
+    }
+}
+
+/// Says what the external bot answers. What was asked before a human came in is answered no more, and nothing is answered twice.
+pub fn answered(exchange: &mut Exchange<'_>, ask: &str, answer: &ExternalAnswer, may_answer: bool) {
+    let asked = &mut exchange.talk.asked_elsewhere;
+    let Some(at) = asked.iter().position(|other| other == ask) else { return };
+    asked.remove(at);
+    if !may_answer {
+        return;
+    }
+    for reply in &answer.replies {
+        exchange.say_text(reply.clone());
+        exchange.end_message();
+    }
+    if answer.human {
+        return call_human(exchange);
+    }
+    if exchange.has_said() {
+        guard(exchange, "");
+    }
+}
+
+fn guard(exchange: &mut Exchange<'_>, last_text: &str) {
+    let last_text = words::cut(last_text, 200).to_owned();
+    takeover::guard(exchange, &HeardTurn { last_text, ..HeardTurn::default() }, true);
 }
 
 fn call_human(exchange: &mut Exchange<'_>) {

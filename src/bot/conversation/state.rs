@@ -181,6 +181,9 @@ pub struct Conversation {
     /// When rules that pause were said last, by their places.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) ruled: BTreeMap<u16, Timestamp>,
+    /// What the external bot was asked and has not answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) asked_elsewhere: Vec<String>,
 }
 
 impl Conversation {

@@ -9,6 +9,7 @@ mod manners;
 mod mirror;
 mod owner;
 mod pacing;
+mod rules;
 mod settings;
 mod trouble;
 

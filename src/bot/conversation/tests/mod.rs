@@ -121,7 +121,7 @@ impl Chat {
             match effect {
                 Effect::Reply(text) | Effect::Notice(text) => said.push(text.clone()),
                 Effect::Place(order) => self.orders.push((**order).clone()),
-                Effect::Cancel { .. } | Effect::CallOwner { .. } => {}
+                Effect::Cancel { .. } | Effect::CallOwner { .. } | Effect::Ask { .. } => {}
             }
         }
         self.effects = effects;

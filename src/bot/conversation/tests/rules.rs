@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Chat, ordering::play};
 use crate::bot::{
     conversation::{Effect, Input, SilenceCause},
+    external::ExternalAnswer,
     restaurant::RestaurantSettings,
 };
 
@@ -61,4 +62,50 @@ fn two_machines_stop() {
     }
     assert!(answered <= 13, "{answered}");
     assert_eq!(chat.talk.silence(chat.now).map(|silence| silence.cause), Some(SilenceCause::Loop));
+}
+
+fn with_own_bot() -> Chat {
+    let mut settings = ruled();
+    settings.rules.pop();
+    settings.external_bot = serde_json::from_value(json!({ "url": "https://bot.example.com/" })).unwrap();
+    Chat::with(settings)
+}
+
+fn asked(chat: &Chat) -> Vec<(String, Vec<String>)> {
+    let asked = chat.effects.iter().filter_map(|effect| match effect {
+        Effect::Ask { ask, texts } => Some((ask.clone(), texts.clone())),
+        _ => None,
+    });
+    asked.collect()
+}
+
+#[test]
+fn an_own_bot_is_asked_what_no_rule_answers_and_answers_once() {
+    let mut chat = with_own_bot();
+    play(&mut chat, &[("una cita", &["601 555"])]);
+    assert!(asked(&chat).is_empty());
+    assert_eq!(chat.say("¿atienden niños?"), "");
+    let [(ask, texts)] = &asked(&chat)[..] else { panic!("{:?}", chat.effects) };
+    assert_eq!(texts[..], ["¿atienden niños?"]);
+    let answer = |replies: &[&str], human| ExternalAnswer {
+        replies: replies.iter().map(|reply| (*reply).to_owned()).collect(),
+        human,
+    };
+    let answered = Input::Answered { ask: ask.clone(), answer: answer(&["Sí.", "Claro."], false) };
+    assert_eq!(chat.input(answered.clone()), "Sí.\n---\nClaro.");
+    assert_eq!(chat.input(answered), "", "answered twice");
+    // A human was faster.
+    chat.say("¿y los sábados?");
+    let (ask, _) = asked(&chat).remove(0);
+    chat.input(Input::OwnerWrote { text: Some("Yo le cuento".into()) });
+    assert_eq!(chat.input(Input::Answered { ask, answer: answer(&["No."], false) }), "");
+    chat.input(Input::GivenBack);
+    chat.say("¿y los domingos?");
+    let (ask, _) = asked(&chat).remove(0);
+    assert_eq!(
+        chat.input(Input::Answered { ask, answer: answer(&["Le paso a una persona."], true) }),
+        "Le paso a una persona."
+    );
+    assert!(chat.called_owner());
+    assert_eq!(chat.say("¿hola?"), "");
 }
