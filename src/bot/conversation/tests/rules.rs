@@ -85,7 +85,8 @@ fn an_own_bot_is_asked_what_no_rule_answers_and_answers_once() {
     play(&mut chat, &[("una cita", &["601 555"])]);
     assert!(asked(&chat).is_empty());
     assert_eq!(chat.say("¿atienden niños?"), "");
-    let [(ask, texts)] = &asked(&chat)[..] else { panic!("{:?}", chat.effects) };
+    let questions = asked(&chat);
+    let [(ask, texts)] = &questions[..] else { panic!("{questions:?}") };
     assert_eq!(texts[..], ["¿atienden niños?"]);
     let answer = |replies: &[&str], human| ExternalAnswer {
         replies: replies.iter().map(|reply| (*reply).to_owned()).collect(),
