@@ -25,7 +25,7 @@ pub use self::{
 };
 use self::{
     descriptors::Descriptors,
-    env::{disks, env, metrics_settings, webhooks},
+    env::{disks, env, metrics_settings, mirror, outbound, webhooks},
     ports::{reserve, serve, watch},
     vault::{CHECKS, keep_check_value, keep_key, kept_key},
 };
@@ -34,7 +34,7 @@ use crate::{
     bot::service::Bots,
     clock::SystemClock,
     config::{Config, Secret, VaultHome},
-    fleet::{Fleet, FleetSettings, Summary, WorkFolder},
+    fleet::{Fleet, FleetSettings, SessionObserver, Summary, WorkFolder},
     listener::{self, Room},
     live::Live,
     telemetry::metrics,
@@ -122,8 +122,11 @@ impl Daemon {
         let settings = FleetSettings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
-        let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
-        fleet.set_observers(vec![webhooks.clone(), bots.clone()]);
+        let (feed, clock) = (fleet.env().feed.clone(), fleet.env().clock.clone());
+        let bots = Bots::new(feed, clock, config.bot.clone(), outbound(config)?);
+        let mut observers: Vec<Arc<dyn SessionObserver>> = vec![webhooks.clone(), bots.clone()];
+        observers.extend(mirror(config, &fleet, &bots, descriptors).await);
+        fleet.set_observers(observers);
         let restoring = Instant::now();
         if config.import.on_start {
             // Told to stop, the restore ends at once as well.

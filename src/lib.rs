@@ -23,6 +23,7 @@ pub mod journal;
 pub mod listener;
 pub mod live;
 pub mod message;
+pub mod mirror;
 pub mod outbound;
 pub mod pacing;
 pub mod seal;

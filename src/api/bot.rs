@@ -120,10 +120,17 @@ pub async fn put_settings(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     IfMatch(expected): IfMatch,
-    WholeBody(settings): WholeBody<SettingsForm>,
+    WholeBody(mut settings): WholeBody<SettingsForm>,
 ) -> Result<Tagged<SettingsForm>, Problem> {
     settings.check()?;
+    if let Some(bot) = &settings.0.external_bot {
+        let refused = |refusal| flaw("externalBot.url", format!("the target {refusal}"));
+        app.bots.check_url(&bot.url).map_err(refused)?;
+    }
     let session = app.fleet.open_or_create(&tenant).await?;
+    if settings.is_masked() {
+        settings.unmask(&app.bots.settings(&session).await?.value)?;
+    }
     Ok(Tagged(forms::shown(app.bots.put_settings(&session, settings.0, expected).await?)))
 }
 

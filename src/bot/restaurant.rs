@@ -14,8 +14,10 @@ use thiserror::Error;
 use crate::pacing::PacingSettings;
 
 use super::{
+    external::{ExternalBot, ExternalBotError},
     money::Money,
     payment::PaymentMethod,
+    rules::{self, ReplyRule, RuleError},
     texts::{self, Language, TextFlaw},
 };
 
@@ -30,7 +32,7 @@ const MAX_MUTED: usize = 500;
 const MAX_NAME_CHARS: usize = 80;
 const MAX_ADDRESS_CHARS: usize = 200;
 const MAX_BACK_WORD_CHARS: usize = 40;
-const MAX_TRACKING_URL_CHARS: usize = 500;
+const MAX_PAGE_URL_CHARS: usize = 500;
 /// Customers whom an exception closes out for longer are told no time.
 const OPENING_DAYS: i32 = 60;
 
@@ -137,6 +139,16 @@ pub struct RestaurantSettings {
     pub muted: BTreeSet<String>,
     /// A page that shows how an order gets on; `{token}` stands for the order's token. Empty: none is named.
     pub tracking_url: String,
+    /// A page where an order is paid beforehand: `{order}` stands for its six digits, `{total}` for its amount, `{token}` for its token. Empty:
+    /// none is named.
+    pub payment_link: String,
+    /// False: the rules answer, and nobody orders.
+    pub takes_orders: bool,
+    /// For a tenant that takes no orders; the first that is met answers.
+    pub rules: Vec<ReplyRule>,
+    /// For the same: it answers where no rule does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_bot: Option<ExternalBot>,
     /// How much the tenant sends, all in all.
     pub pacing: PacingSettings,
 }
@@ -171,6 +183,10 @@ impl Default for RestaurantSettings {
             most_units: MOST_UNITS,
             muted: BTreeSet::new(),
             tracking_url: String::new(),
+            payment_link: String::new(),
+            takes_orders: true,
+            rules: Vec::new(),
+            external_bot: None,
             pacing: PacingSettings::default(),
         }
     }
@@ -211,6 +227,12 @@ pub enum SettingsError {
     Muted,
     #[error("the page of an order needs to be an https address with {{token}} in it")]
     TrackingUrl,
+    #[error("the page where an order is paid needs to be an https address with {{order}} in it")]
+    PaymentLink,
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    #[error(transparent)]
+    ExternalBot(#[from] ExternalBotError),
     #[error(transparent)]
     Text(#[from] TextFlaw),
 }
@@ -388,13 +410,18 @@ impl RestaurantSettings {
                 && (who.contains('@') || who.chars().all(|c| c.is_ascii_digit() || c == '+'))
         };
         check("muted", self.muted.len() <= MAX_MUTED && self.muted.iter().all(is_person), SettingsError::Muted);
-        let url = &self.tracking_url;
-        let is_page = url.starts_with("https://") && url.contains("{token}") && !url.contains(char::is_whitespace);
-        check(
-            "trackingUrl",
-            url.is_empty() || is_page && url.chars().count() <= MAX_TRACKING_URL_CHARS,
-            SettingsError::TrackingUrl,
-        );
+        let is_page = |url: &str, placeholder: &str| {
+            let is_https = url.starts_with("https://") && !url.contains(char::is_whitespace);
+            url.is_empty() || is_https && url.contains(placeholder) && url.chars().count() <= MAX_PAGE_URL_CHARS
+        };
+        check("trackingUrl", is_page(&self.tracking_url, "{token}"), SettingsError::TrackingUrl);
+        check("paymentLink", is_page(&self.payment_link, "{order}"), SettingsError::PaymentLink);
+        for (field, error) in rules::flaws(&self.rules) {
+            flaws.push(SettingsFlaw { field, error: error.into() });
+        }
+        for (field, error) in self.external_bot.iter().flat_map(ExternalBot::flaws) {
+            flaws.push(SettingsFlaw { field: format!("externalBot.{field}"), error: error.into() });
+        }
         for (key, flaw) in texts::flaws(&self.texts) {
             flaws.push(SettingsFlaw { field: format!("texts.{key}"), error: flaw.into() });
         }
@@ -505,6 +532,7 @@ mod tests {
             back_word: " ".into(),
             muted: ["nadie".to_owned()].into(),
             tracking_url: "http://example.com/{token}".into(),
+            payment_link: "https://example.com/{token}".into(),
             texts: [("summary".to_owned(), "{items}".to_owned())].into(),
             business_hours: Some(hours(&[("friday", "25:00", "18:00")])),
             ..RestaurantSettings::default()
@@ -520,6 +548,7 @@ mod tests {
             "backWord",
             "muted",
             "trackingUrl",
+            "paymentLink",
             "texts.summary",
         ];
         assert_eq!(fields, expected);

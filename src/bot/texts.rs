@@ -88,6 +88,11 @@ pub fn template(key: TextKey, language: Language, own: &BTreeMap<String, String>
     own.map_or_else(|| row.text(language), String::as_str)
 }
 
+/// The names of a template's placeholders.
+pub fn placeholders(template: &str) -> impl Iterator<Item = &str> {
+    Pieces(template).filter_map(Result::err)
+}
+
 /// A template as pieces: text (`Ok`) and names of placeholders (`Err`).
 struct Pieces<'a>(&'a str);
 
@@ -185,6 +190,7 @@ pub fn preview(language: Language, own: &BTreeMap<String, String>, restaurant: &
         ("stage", if spanish { "en preparación" } else { "being prepared" }),
         ("time", if spanish { "30 a 45 minutos" } else { "30 to 45 minutes" }),
         ("tracking", ""),
+        ("link", ""),
         ("opening", if spanish { "hoy a las 11:00" } else { "today at 11:00" }),
         ("open", "11:00"),
         ("close", "22:00"),

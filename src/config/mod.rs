@@ -349,6 +349,8 @@ pub struct Bot {
     pub keep_conversations: Duration,
     /// That nobody touches.
     pub keep_orders: Duration,
+    /// Orders and flags go to the old service's Realtime Database too.
+    pub mirror: bool,
 }
 
 #[derive(Debug, Clone)]

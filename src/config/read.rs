@@ -64,7 +64,16 @@ impl Reader<'_> {
         let bot = (
             self.duration("bot.keep_conversations", 86_400..=315_360_000),
             self.duration("bot.keep_orders", 86_400..=315_360_000),
+            self.parsed("bot.mirror", "off or rtdb", |text| match text {
+                "off" => Some(false),
+                "rtdb" => Some(true),
+                _ => None,
+            }),
         );
+        if bot.2 == Some(true) && import.as_ref().is_some_and(|import| import.database_url.is_none()) {
+            let missing = "must be set for bot.mirror: the old service has it as FIREBASE_DATABASE_URL";
+            self.mistake("import.database_url", missing);
+        }
         let shutdown_grace = self.grace();
         let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
@@ -104,7 +113,7 @@ impl Reader<'_> {
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             metrics: metrics?,
-            bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1? },
+            bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1?, mirror: bot.2? },
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },
         })

@@ -236,6 +236,18 @@ fn the_old_service_is_named_by_its_own_variables() {
 }
 
 #[test]
+fn a_mirror_is_off_and_needs_a_database() {
+    assert!(!load(&[], None).unwrap().bot.mirror);
+    let on = ("SESSIOND_BOT__MIRROR", "rtdb");
+    let url = ("FIREBASE_DATABASE_URL", "https://kds-default-rtdb.firebaseio.com");
+    assert!(load(&[on, url], None).unwrap().bot.mirror);
+    for (wrong, key) in [(&[on][..], "import.database_url"), (&[("SESSIOND_BOT__MIRROR", "on"), url], "bot.mirror")] {
+        let mistakes = load(wrong, None).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with(key), "{wrong:?}: {mistakes:?}");
+    }
+}
+
+#[test]
 fn secrets_do_not_show() {
     let key = "deadbeef".repeat(8);
     let config = load(&[("SESSIOND_ADMIN_KEY", "very-secret-admin-key"), ("SESSIOND_MASTER_KEY", &key)], None).unwrap();

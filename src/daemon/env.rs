@@ -4,18 +4,21 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use tokio::sync::Semaphore;
+use tracing::error;
 
 use super::descriptors::Descriptors;
 use crate::{
     api::MetricsSettings,
+    bot::service::Bots,
     clock::SystemClock,
     config::{Config, Secret, VaultHome},
-    fleet::{Fleet, WorkFolder},
+    fleet::{Fleet, SessionObserver, WorkFolder},
     journal::{JournalPace, Policy},
     message::{
         Feed, SegmentCache,
         media::{DiskReserve, Disks, Keeper, Links, Spool, open_place},
     },
+    mirror::Mirror,
     outbound::{Outbound, SystemLookup},
     seal::Keyring,
     session::{Directory, EndedTenants, Endpoint, Env, UrlPlaces, Versions, http_client},
@@ -97,13 +100,36 @@ pub fn journal_policy(config: &Config) -> Policy {
     }
 }
 
-pub(super) fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow::Result<Arc<Webhooks>> {
+pub(super) fn outbound(config: &Config) -> anyhow::Result<Outbound> {
     let settings = config.outbound.clone();
-    let outbound = Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))?;
+    Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))
+}
+
+/// The mirror, if it is on. Without its database everything else goes on.
+pub(super) async fn mirror(
+    config: &Config,
+    fleet: &Fleet,
+    bots: &Arc<Bots>,
+    descriptors: Descriptors,
+) -> Option<Arc<dyn SessionObserver>> {
+    if !config.bot.mirror {
+        return None;
+    }
+    let consumer = (fleet.env().feed.clone(), fleet.env().clock.clone());
+    match Mirror::open(&config.import, &config.outbound, bots.clone(), consumer, descriptors.requests).await {
+        Ok(mirror) => Some(mirror),
+        Err(error) => {
+            error!(%error, "orders are not mirrored: the Realtime Database cannot be used");
+            None
+        }
+    }
+}
+
+pub(super) fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow::Result<Arc<Webhooks>> {
     let env = fleet.env();
     let mut settings = config.webhooks.clone();
     settings.concurrency = settings.concurrency.min(descriptors.requests / 2);
-    Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), settings))
+    Ok(Webhooks::new(outbound(config)?, env.feed.clone(), env.clock.clone(), settings))
 }
 
 /// The disks that `/health` looks at.

@@ -78,7 +78,7 @@ pub use self::{
     finder::TenantFinder,
     key::KeyHalves,
     limits::ImportLimits,
-    live::{LiveError, LiveSource},
+    live::{GoogleTokens, LiveError, LiveSource},
     mappings::LidMappings,
     report::{ImportFailure, ImportOutcome, ImportReport},
     restaurant::RestaurantCopy,

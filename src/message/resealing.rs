@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::{event::Log, segments::Segment};
+use super::{log::Log, segments::Segment};
 use crate::{
     crash,
     journal::{

@@ -81,8 +81,10 @@ pub struct Request {
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
-    /// These go to the origin of `url` only, not to where it redirects.
+    /// These go to the origin of `url` only, not to where it redirects...
     pub secret_headers: HeaderMap,
+    /// ...but for other hosts of the same owner: names that end so, as the name of `url` does. Over TLS.
+    pub same_owner: &'static [&'static str],
     pub body: Bytes,
 }
 
@@ -93,6 +95,7 @@ impl Request {
             url,
             headers: HeaderMap::new(),
             secret_headers: HeaderMap::new(),
+            same_owner: &[],
             body: Bytes::new(),
         }
     }
@@ -167,14 +170,14 @@ impl Outbound {
     /// A redirect of anything but GET is followed only when it keeps method and body (307, 308); another is the answer.
     pub async fn send(&self, request: Request, limit: usize) -> Result<Answer, OutboundError> {
         let deadline = tokio::time::Instant::now() + self.timeout;
-        let origin = request.url.origin();
+        let first = request.url.clone();
         let mut url = request.url;
         for _ in 0..=MAX_REDIRECTS {
             target::check_url(&url, &self.allow)?;
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             let mut builder = self.client.request(request.method.clone(), url.clone()).timeout(left);
             builder = builder.headers(request.headers.clone());
-            if url.origin() == origin {
+            if url.origin() == first.origin() || is_same_owners(&first, &url, request.same_owner) {
                 builder = builder.headers(request.secret_headers.clone());
             }
             if !request.body.is_empty() {
@@ -212,6 +215,12 @@ impl Answer {
         }
         Ok(body.freeze())
     }
+}
+
+/// Both hosts have names below one of these, and are reached over TLS.
+fn is_same_owners(first: &Url, next: &Url, below: &[&str]) -> bool {
+    let is_below = |url: &Url, end: &str| url.scheme() == "https" && url.domain().is_some_and(|it| it.ends_with(end));
+    below.iter().any(|end| is_below(first, end) && is_below(next, end))
 }
 
 fn redirect_of(response: &Response, from: &Url, method: &Method) -> Result<Option<Url>, OutboundError> {
@@ -266,5 +275,27 @@ impl Resolve for Checked {
             let addresses: Addrs = Box::new(addresses.collect::<Vec<_>>().into_iter());
             Ok(addresses)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_follow_a_redirect_to_the_same_owner_alone() {
+        let of = |first: &str, next: &str| {
+            is_same_owners(&first.parse().unwrap(), &next.parse().unwrap(), &[".firebaseio.com"])
+        };
+        assert!(of("https://kds.firebaseio.com/a", "https://s-usc1c-nss-2.firebaseio.com/a?ns=kds"));
+        for next in [
+            "http://kds.firebaseio.com/a",
+            "https://firebaseio.com.example.com/a",
+            "https://evilfirebaseio.com/",
+            "https://127.0.0.1/",
+        ] {
+            assert!(!of("https://kds.firebaseio.com/a", next), "{next}");
+        }
+        assert!(!of("https://example.com/a", "https://kds.firebaseio.com/a"));
     }
 }

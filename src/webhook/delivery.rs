@@ -50,10 +50,10 @@ pub async fn attempt(outbound: &Outbound, webhook: &Webhook, id: &str, body: Byt
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let request = Request {
         method: Method::POST,
-        url: webhook.url.clone(),
         headers,
         secret_headers: webhook.custom_headers(),
         body,
+        ..Request::get(webhook.url.clone())
     };
     match outbound.send(request, MAX_ANSWER).await {
         Ok(answer) => {

@@ -17,7 +17,7 @@ mod parked;
 mod progress;
 mod queue;
 mod settings;
-mod signature;
+pub mod signature;
 
 use std::{
     collections::HashMap,

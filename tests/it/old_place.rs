@@ -9,6 +9,12 @@
 //! - A database that is not there answers 404 with `{"error": …}`, one that is overloaded 503.
 //! - The token endpoint takes an assertion by the service account's key (RFC 7523), and nothing else.
 //!
+//! One that is [writable](OldPlace::start_writable) also has what a mirror needs:
+//!
+//! - `X-Firebase-ETag: true` gets the tag of what is there; a `PUT` with `If-Match` and another tag is refused: 412.
+//! - `PATCH` writes several places, whose names may be paths, all or none. Nulls are nothing, and so is an object without anything.
+//! - `Accept: text/event-stream` gets `put` events: first everything, then each change below (or above) that place.
+//!
 //! It counts who asks for what, and can go wrong: [`Fault`].
 
 use std::{
@@ -26,16 +32,17 @@ use axum::{
     body::Bytes,
     extract::{Request, State},
     http::{HeaderMap, Method, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Response, Sse, sse::Event},
     routing::post,
 };
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64URL},
 };
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
 
 const ACCOUNT: &str = "importer@kds-demo.iam.gserviceaccount.com";
 
@@ -75,6 +82,8 @@ struct Place {
     asked: Mutex<BTreeMap<String, usize>>,
     written: Mutex<Vec<String>>,
     bytes: Mutex<usize>,
+    /// Places that were written, with what is there now; `None`: nobody writes here.
+    changes: Option<broadcast::Sender<(Vec<String>, Value)>>,
 }
 
 impl Drop for OldPlace {
@@ -85,6 +94,14 @@ impl Drop for OldPlace {
 
 impl OldPlace {
     pub async fn start(tree: Value) -> Self {
+        Self::begin(tree, None).await
+    }
+
+    pub async fn start_writable(tree: Value) -> Self {
+        Self::begin(tree, Some(broadcast::Sender::new(256))).await
+    }
+
+    async fn begin(tree: Value, changes: Option<broadcast::Sender<(Vec<String>, Value)>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Place {
@@ -96,6 +113,7 @@ impl OldPlace {
             asked: Mutex::default(),
             written: Mutex::default(),
             bytes: Mutex::default(),
+            changes,
         });
         let router = Router::new().route("/token", post(give_token)).fallback(answer).with_state(state.clone());
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -124,6 +142,17 @@ impl OldPlace {
 
     pub fn change(&self, change: impl FnOnce(&mut Value)) {
         change(&mut self.state.tree.lock().unwrap());
+    }
+
+    /// A page writes.
+    pub fn set(&self, path: &str, value: Value) {
+        let mut tree = self.state.tree.lock().unwrap();
+        write(&self.state, &mut tree, parts(path), value);
+    }
+
+    /// What is at a place; `Null`: nothing.
+    pub fn at(&self, path: &str) -> Value {
+        found(&self.state.tree.lock().unwrap(), &parts(path)).clone()
     }
 
     pub fn tree(&self) -> Value {
@@ -218,7 +247,9 @@ async fn answer(State(place): State<Arc<Place>>, request: Request) -> Response {
     let error = |status: StatusCode, error: &str| (status, json!({ "error": error }).to_string()).into_response();
     if request.method() != Method::GET {
         place.written.lock().unwrap().push(wanted);
-        return error(StatusCode::METHOD_NOT_ALLOWED, "this one is only read");
+        if place.changes.is_none() {
+            return error(StatusCode::METHOD_NOT_ALLOWED, "this one is only read");
+        }
     }
     if let Some(refused) = fail(&place).await {
         return refused;
@@ -228,27 +259,146 @@ async fn answer(State(place): State<Arc<Place>>, request: Request) -> Response {
         return error(StatusCode::UNAUTHORIZED, "Permission denied");
     }
     let Some(path) = path.strip_suffix(".json") else { return StatusCode::NOT_FOUND.into_response() };
+    if request.method() != Method::GET {
+        return take(&place, parts(path), request).await;
+    }
+    if request.headers().get(header::ACCEPT).is_some_and(|accept| accept == "text/event-stream") {
+        return listen(&place, parts(path));
+    }
+    let wants_tag = request.headers().contains_key("x-firebase-etag");
     let is_shallow = pairs.get("shallow") == Some(&"true");
     if is_shallow && pairs.keys().any(|name| !["shallow", "access_token", "auth"].contains(name)) {
         return error(StatusCode::BAD_REQUEST, "shallow can not be mixed with any other query parameters");
     }
-    let body = {
+    let (body, tag) = {
         let tree = place.tree.lock().unwrap();
-        let mut parts = path.split('/').filter(|part| !part.is_empty()).map(decoded);
-        let found = parts.try_fold(&*tree, |found, part| found.get(part)).unwrap_or(&Value::Null);
-        match (is_shallow, found) {
+        let found = found(&tree, &parts(path));
+        let body = match (is_shallow, found) {
             (true, Value::Object(children)) => {
                 json!(children.keys().map(|name| (name.clone(), true)).collect::<BTreeMap<_, _>>()).to_string()
             }
             _ if pairs.get("print") == Some(&"pretty") => format!("{found:#}"),
             _ => found.to_string(),
-        }
+        };
+        (body, tag(found))
     };
     if pairs.get("print") == Some(&"silent") {
         return StatusCode::NO_CONTENT.into_response();
     }
     *place.bytes.lock().unwrap() += body.len();
-    ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
+    let mut response = ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response();
+    if wants_tag {
+        response.headers_mut().insert(header::ETAG, tag.parse().unwrap());
+    }
+    response
+}
+
+/// `PUT` and `PATCH`.
+async fn take(place: &Place, path: Vec<String>, request: Request) -> Response {
+    let error = |status: StatusCode, error: &str| (status, json!({ "error": error }).to_string()).into_response();
+    let (is_patch, wanted) = (request.method() == Method::PATCH, request.headers().get(header::IF_MATCH).cloned());
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    let Ok(value) = serde_json::from_slice::<Value>(&body) else {
+        return error(StatusCode::BAD_REQUEST, "Invalid data; couldn't parse JSON object.");
+    };
+    let mut tree = place.tree.lock().unwrap();
+    if wanted.is_some_and(|wanted| wanted != tag(found(&tree, &path))) {
+        return error(StatusCode::PRECONDITION_FAILED, "ETag mismatch");
+    }
+    match value {
+        Value::Object(values) if is_patch => {
+            for (name, value) in values {
+                let below = path.iter().cloned().chain(parts(&name)).collect();
+                write(place, &mut tree, below, value);
+            }
+        }
+        _ if is_patch => return error(StatusCode::BAD_REQUEST, "Invalid data; couldn't parse JSON object."),
+        value => write(place, &mut tree, path, value),
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn listen(place: &Place, path: Vec<String>) -> Response {
+    let put = |path: &[String], data: &Value| {
+        Event::default().event("put").data(json!({ "path": format!("/{}", path.join("/")), "data": data }).to_string())
+    };
+    let tree = place.tree.lock().unwrap();
+    let Some(changes) = &place.changes else { return StatusCode::NOT_ACCEPTABLE.into_response() };
+    let (first, changes) = (put(&[], found(&tree, &path)), changes.subscribe());
+    drop(tree);
+    let later = stream::unfold((changes, path), move |(mut changes, path)| async move {
+        loop {
+            let (changed, value) = changes.recv().await.ok()?;
+            let event = match (changed.strip_prefix(&path[..]), path.strip_prefix(&changed[..])) {
+                (Some(below), _) => put(below, &value),
+                (None, Some(below)) => put(&[], found(&value, below)),
+                (None, None) => continue,
+            };
+            return Some((event, (changes, path)));
+        }
+    });
+    let events = stream::once(std::future::ready(first)).chain(later).map(Ok::<_, std::convert::Infallible>);
+    Sse::new(events).into_response()
+}
+
+fn write(place: &Place, tree: &mut Value, path: Vec<String>, value: Value) {
+    let value = pruned(value);
+    put_at(tree, &path, value.clone());
+    if let Some(changes) = &place.changes {
+        let _ = changes.send((path, value));
+    }
+}
+
+/// Parents come and go with what is in them.
+fn put_at(tree: &mut Value, path: &[String], value: Value) {
+    let Some((first, rest)) = path.split_first() else {
+        *tree = value;
+        return;
+    };
+    if !tree.is_object() {
+        *tree = json!({});
+    }
+    let children = tree.as_object_mut().unwrap();
+    let mut child = children.remove(first).unwrap_or_default();
+    put_at(&mut child, rest, value);
+    if !child.is_null() {
+        children.insert(first.clone(), child);
+    }
+    if children.is_empty() {
+        *tree = Value::Null;
+    }
+}
+
+/// As the database keeps it.
+fn pruned(value: Value) -> Value {
+    match value {
+        Value::Object(children) => {
+            let children = children.into_iter().map(|(name, child)| (name, pruned(child)));
+            let left: serde_json::Map<_, _> = children.filter(|(_, child)| !child.is_null()).collect();
+            if left.is_empty() { Value::Null } else { left.into() }
+        }
+        Value::Array(children) if children.is_empty() => Value::Null,
+        Value::Array(children) => children.into_iter().map(pruned).collect(),
+        value => value,
+    }
+}
+
+fn found<'a>(tree: &'a Value, path: &[String]) -> &'a Value {
+    path.iter().try_fold(tree, |found, part| found.get(part)).unwrap_or(&Value::Null)
+}
+
+fn parts(path: &str) -> Vec<String> {
+    path.split('/').filter(|part| !part.is_empty()).map(decoded).collect()
+}
+
+fn tag(found: &Value) -> String {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    if found.is_null() {
+        return "null_etag".to_owned();
+    }
+    let mut hasher = DefaultHasher::new();
+    found.to_string().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// A part of a path, without its escapes.

@@ -4,6 +4,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use jiff::tz::TimeZone;
+use reqwest::Url;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,9 +13,11 @@ use crate::{
     api::problem::{FieldError, Problem},
     bot::{
         conversation::Tried,
+        external,
         menu::{Menu, MenuError},
         order::{Destination, PaymentStatus},
         restaurant::RestaurantSettings,
+        rules,
         service::{OrderRecord, Versioned},
         texts::TEXTS,
     },
@@ -44,7 +47,11 @@ impl FormOf<Menu> for MenuForm {
 }
 
 impl FormOf<RestaurantSettings> for SettingsForm {
-    fn of(value: RestaurantSettings) -> Self {
+    /// A key is written, and never read.
+    fn of(mut value: RestaurantSettings) -> Self {
+        if let Some(bot) = value.external_bot.as_mut().filter(|bot| !bot.key.is_empty()) {
+            bot.key = external::MASK.to_owned();
+        }
         Self(value)
     }
 }
@@ -77,6 +84,25 @@ impl MenuForm {
 }
 
 impl SettingsForm {
+    pub fn is_masked(&self) -> bool {
+        self.0.external_bot.as_ref().is_some_and(|bot| bot.key == external::MASK)
+    }
+
+    /// A mask in the place of the external bot's key stands for the key that is known of the same server, and of no other.
+    pub fn unmask(&mut self, before: &RestaurantSettings) -> Result<(), Problem> {
+        let Some(bot) = self.0.external_bot.as_mut().filter(|bot| bot.key == external::MASK) else { return Ok(()) };
+        let origin = |url: &str| url.parse::<Url>().ok().map(|url| url.origin());
+        let known = before.external_bot.as_ref().filter(|known| {
+            !known.key.is_empty() && origin(&known.url).is_some() && origin(&known.url) == origin(&bot.url)
+        });
+        let Some(known) = known else {
+            let message = "expected the key: none is known of this server".to_owned();
+            return Err(refusal(vec![("externalBot.key".to_owned(), message)]));
+        };
+        bot.key.clone_from(&known.key);
+        Ok(())
+    }
+
     /// All mistakes at once.
     pub fn check(&self) -> Result<(), Problem> {
         let flaws = self.0.flaws();
@@ -242,6 +268,49 @@ impl JsonSchema for SettingsForm {
             }],
         });
         // Beside the macro, which takes no more.
+        schema.ensure_object()["properties"]["paymentLink"] = json!({
+            "type": "string", "maxLength": 500, "pattern": "^$|^https://\\S*\\{order\\}\\S*$",
+            "description": "A page where an order is paid beforehand; `{order}` stands for its six digits, `{total}` for its amount, `{token}` for its token. Whoever takes the money there says so with `POST orders/{id}/payment`.",
+        });
+        schema.ensure_object()["properties"]["takesOrders"] = json!({
+            "type": "boolean", "default": true, "description": "false: `rules` answer, and nobody orders.",
+        });
+        let keyword = json!({ "type": "string", "minLength": 1, "maxLength": 60 });
+        schema.ensure_object()["properties"]["rules"] = json!({
+            "type": "array", "maxItems": rules::MAX_RULES,
+            "description": "Answers of a tenant that takes no orders, in their order. The first that is met answers; `firstContact` and `away` are said beside it.",
+            "items": {
+                "type": "object", "required": ["when", "reply"], "additionalProperties": false,
+                "properties": {
+                    "when": { "anyOf": [
+                        { "enum": ["firstContact", "away", "anything"] },
+                        {
+                            "type": "object", "required": ["keywords"], "additionalProperties": false,
+                            "properties": { "keywords": { "type": "array", "minItems": 1, "maxItems": 50, "items": keyword } },
+                            "description": "One of these stands in a message, as whole words. Accents and capitals do not count.",
+                        },
+                        {
+                            "type": "object", "required": ["regex"], "additionalProperties": false,
+                            "properties": { "regex": { "type": "string", "minLength": 1, "maxLength": 300 } },
+                            "description": "A regular expression, as the Rust crate `regex` reads it.",
+                        },
+                    ] },
+                    "reply": { "type": "string", "minLength": 1, "maxLength": rules::MAX_REPLY_CHARS, "pattern": "\\S", "description": "May name {greeting}, {name}, {restaurant} and {opening}." },
+                    "human": { "type": "boolean", "default": false, "description": "A human is called, and the bot is silent in that chat for `takeoverMinutes`." },
+                    "pauseMinutes": number(0, 10_080),
+                },
+            },
+        });
+        schema.ensure_object()["properties"]["externalBot"] = json!({
+            "type": ["object", "null"], "required": ["url"], "additionalProperties": false,
+            "description": "For a tenant that takes no orders: a service of yours that answers what no rule does.",
+            "properties": {
+                "url": { "type": "string", "maxLength": external::MAX_URL_CHARS },
+                "key": { "type": "string", "maxLength": external::MAX_KEY_CHARS, "description": "Signs requests as webhooks are signed. Write-only: who reads it gets a mask, which keeps it when it is sent back." },
+                "timeoutSeconds": number(1, external::MAX_TIMEOUT_SECONDS),
+                "fallback": { "type": "string", "maxLength": rules::MAX_REPLY_CHARS, "description": "Said where there is no answer in time. Empty: nothing is." },
+            },
+        });
         schema.ensure_object()["properties"]["pacing"] = json!({
             "type": "object", "additionalProperties": false,
             "description": "How much the tenant sends at the most, whoever asks for it. What is more waits.",

@@ -55,6 +55,12 @@ impl<'a> Exchange<'a> {
 
     pub fn text(&self, key: TextKey, values: &[(&str, &str)]) -> String {
         let settings = &self.restaurant.settings;
+        self.rendered(texts::template(key, settings.language, &settings.texts), values)
+    }
+
+    /// A template with its values, and those that each may name.
+    pub fn rendered(&self, template: &str, values: &[(&str, &str)]) -> String {
+        let settings = &self.restaurant.settings;
         let zone = settings.time_zone();
         let hour = self.moment.now.to_zoned(zone).hour();
         let name = self.customer_name().unwrap_or_default();
@@ -68,7 +74,7 @@ impl<'a> Exchange<'a> {
             ("restaurant", restaurant),
         ];
         all.extend_from_slice(values);
-        texts::render(texts::template(key, settings.language, &settings.texts), &all)
+        texts::render(template, &all)
     }
 
     /// The customer's name as it may stand in a sentence.

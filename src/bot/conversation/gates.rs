@@ -16,7 +16,7 @@ pub fn shut(exchange: &Exchange<'_>) -> Option<Gate> {
         Some(Gate::Suspended)
     } else if !settings.active {
         Some(Gate::Off)
-    } else if !settings.is_open(exchange.moment.now) && !has_grace(exchange) {
+    } else if settings.takes_orders && !settings.is_open(exchange.moment.now) && !has_grace(exchange) {
         Some(Gate::Closed)
     } else {
         None

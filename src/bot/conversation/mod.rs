@@ -23,6 +23,7 @@ mod orders;
 mod phrases;
 mod questions;
 mod quote;
+mod ruling;
 mod state;
 mod takeover;
 mod taking;
@@ -39,10 +40,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     Parser,
     basket::{AmbiguousWish, BasketLine},
+    external::ExternalAnswer,
     intent::Intent,
     order::{Order, OrderStage},
     payment::PaymentMethod,
     restaurant::RestaurantSettings,
+    rules::RuleBook,
 };
 
 use exchange::Exchange;
@@ -112,6 +115,11 @@ pub enum Input {
     OrderPaid {
         order: String,
     },
+    /// The external bot answers what it was asked.
+    Answered {
+        ask: String,
+        answer: ExternalAnswer,
+    },
     /// The time of [`Step::wake_at`] has come.
     Woken,
 }
@@ -124,6 +132,7 @@ pub struct Restaurant {
     /// Words of the items' names, folded: what an unknown wish is compared with.
     name_words: Vec<Vec<String>>,
     numbers: HashMap<String, usize>,
+    rules: RuleBook,
 }
 
 /// The one who talks.
@@ -161,6 +170,8 @@ pub enum Effect {
     Cancel { order: String },
     /// A human is wanted, and the owner is to be told.
     CallOwner { reason: String },
+    /// The external bot is to be asked, under this id; [`Input::Answered`] follows.
+    Ask { ask: String, texts: Vec<String> },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -190,7 +201,8 @@ impl Restaurant {
         let fold = |name: &str| super::text::fold(name).split_whitespace().map(str::to_owned).collect();
         let name_words = parser.menu().items.iter().map(|item| fold(&item.name)).collect();
         let numbers = parser.menu().items.iter().enumerate().map(|(at, item)| (item.id.clone(), at + 1)).collect();
-        Self { parser, settings, name_words, numbers }
+        let rules = RuleBook::new(&settings.rules);
+        Self { parser, settings, name_words, numbers, rules }
     }
 }
 
@@ -233,6 +245,10 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
             let may_tell = may_notify(exchange);
             orders::paid(exchange, &order, may_tell);
         }
+        Input::Answered { ask, answer } => {
+            let may_answer = is_heard(exchange) && gates::shut(exchange).is_none();
+            ruling::answered(exchange, &ask, &answer, may_answer);
+        }
         Input::Said(messages) => said(exchange, &messages, is_fresh, entrance),
         Input::Edited { id, text } => {
             if is_heard(exchange) && gates::lets_correct(exchange) {
@@ -268,6 +284,9 @@ fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance
         if let Some(gate) = gates::shut(exchange) {
             return said_before_a_shut_door(exchange, messages, gate);
         }
+    }
+    if !exchange.restaurant.settings.takes_orders {
+        return ruling::answer(exchange, messages);
     }
     exchange.talk.told = None;
     exchange.talk.heard_at = Some(exchange.moment.now);

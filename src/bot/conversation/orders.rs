@@ -116,12 +116,16 @@ fn place(exchange: &mut Exchange<'_>, quote: Quote, remark: Option<&str>) {
     let time = settings.delivery_time.map(|time| words::minutes(time, language)).unwrap_or_default();
     let page = settings.tracking_url.replace("{token}", &order.tracking_token);
     let tracking = words::labelled("Sígalo aquí", "Follow it here", &page, language);
+    let page = settings.payment_link.replace("{order}", &id).replace("{total}", &order.total.amount().to_string());
+    let page = page.replace("{token}", &order.tracking_token);
+    let link = words::labelled("Pague aquí", "Pay here", &page, language);
     exchange.do_it(Effect::Place(Box::new(order)));
     let values = [("order", id.as_str()), ("total", &total), ("time", &time), ("tracking", &tracking)];
     exchange.say(TextKey::Placed, &values);
     if let Some(payment) = payment.filter(|_| is_unpaid) {
         let payment = words::payment(payment, language);
-        exchange.say(TextKey::Prepay, &[("payment", payment), ("total", &total), ("order", &id)]);
+        let values = [("payment", payment), ("total", &total), ("order", &id), ("link", &link)];
+        exchange.say(TextKey::Prepay, &values);
     }
 }
 

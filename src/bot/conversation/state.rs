@@ -1,5 +1,7 @@
 //! The record of a conversation: all that is kept of a customer between two inputs, and its bounds. Owns the shape; decides nothing.
 
+use std::collections::BTreeMap;
+
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
@@ -176,6 +178,12 @@ pub struct Conversation {
     pub(super) misunderstood: u32,
     pub(super) last_text: String,
     pub(super) repeats: u32,
+    /// When rules that pause were said last, by their places.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) ruled: BTreeMap<u16, Timestamp>,
+    /// What the external bot was asked and has not answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) asked_elsewhere: Vec<String>,
 }
 
 impl Conversation {

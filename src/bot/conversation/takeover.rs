@@ -38,6 +38,7 @@ pub fn owner_wrote(exchange: &mut Exchange<'_>, said: Option<&str>) {
 /// Nothing is said in the chat from now on; the unfinished order is put aside.
 pub fn silence(exchange: &mut Exchange<'_>, cause: SilenceCause) {
     exchange.put_aside();
+    exchange.talk.asked_elsewhere.clear();
     let until = exchange.in_minutes(exchange.restaurant.settings.takeover_minutes);
     exchange.talk.silence = Some(Silence { cause, until });
 }

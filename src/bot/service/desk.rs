@@ -93,6 +93,8 @@ pub struct BotDesk {
     unconfirmed: FuturesUnordered<BoxFuture<'static, Result<(), JournalClosedError>>>,
     /// The last change of an order, for those who show orders elsewhere.
     order_changes: watch::Sender<ChangeNo>,
+    /// The last change that asks the external bot something.
+    asks: watch::Sender<ChangeNo>,
     trim_at: Instant,
     trimmed_to: Option<String>,
 }
@@ -118,6 +120,7 @@ impl BotDesk {
             broken: HashSet::new(),
             unconfirmed: FuturesUnordered::new(),
             order_changes: watch::Sender::new(ChangeNo::ZERO),
+            asks: watch::Sender::new(ChangeNo::ZERO),
             trim_at: Instant::now() + TRIM_EVERY,
             trimmed_to: None,
         }
@@ -125,6 +128,10 @@ impl BotDesk {
 
     pub fn order_changes(&self) -> watch::Receiver<ChangeNo> {
         self.order_changes.subscribe()
+    }
+
+    pub fn asks(&self) -> watch::Receiver<ChangeNo> {
+        self.asks.subscribe()
     }
 
     pub async fn run(mut self, mut commands: mpsc::Receiver<BotCommand>) {
@@ -305,10 +312,13 @@ impl BotDesk {
                 Err(OutboxError::Unconfirmed(closed)) => return Err(StoreError::from(closed).into()),
             }
         };
-        let DecidedTurn { chat: kept_as, wake_at, broke, mended, moved, has_orders, .. } = decided;
+        let DecidedTurn { chat: kept_as, wake_at, broke, mended, moved, has_orders, has_asks, .. } = decided;
         crash::point("bot_written");
         if has_orders {
             self.order_changes.send_replace(change);
+        }
+        if has_asks {
+            self.asks.send_replace(change);
         }
         self.place = place;
         self.unwritten = 0;

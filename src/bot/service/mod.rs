@@ -9,6 +9,7 @@
 //! Never sends: replies go into the outbox, which the courier carries. Orders are shown as documents by [`projection`], by the marks that
 //! their changes leave.
 
+mod asking;
 mod desk;
 mod gathering;
 mod hearing;
@@ -25,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use reqwest::Url;
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -41,8 +43,15 @@ use super::{
     restaurant::RestaurantSettings,
 };
 use crate::{
-    clock::Clock, config, fleet::SessionObserver, journal::ChangeNo, message::Feed, session::Session,
-    store::StoreError, tenant::TenantId,
+    clock::Clock,
+    config,
+    fleet::SessionObserver,
+    journal::ChangeNo,
+    message::Feed,
+    outbound::{Outbound, TargetError},
+    session::Session,
+    store::StoreError,
+    tenant::TenantId,
 };
 
 /// How long the vault may take for what somebody changes.
@@ -65,6 +74,8 @@ struct BotContext {
     feed: Feed,
     clock: Arc<dyn Clock>,
     settings: config::Bot,
+    /// To external bots.
+    outbound: Outbound,
     /// Conversations that broke and are not mended, as far as this process has met them.
     broken: AtomicU64,
 }
@@ -110,14 +121,19 @@ pub struct ShownConversation {
 type Changed<T> = Result<(T, ChangeNo), BotError>;
 
 impl Bots {
-    pub fn new(feed: Feed, clock: Arc<dyn Clock>, settings: config::Bot) -> Arc<Self> {
-        let shared = Arc::new(BotContext { feed, clock, settings, broken: AtomicU64::new(0) });
+    pub fn new(feed: Feed, clock: Arc<dyn Clock>, settings: config::Bot, outbound: Outbound) -> Arc<Self> {
+        let shared = Arc::new(BotContext { feed, clock, settings, outbound, broken: AtomicU64::new(0) });
         Arc::new(Self { shared, desks: Mutex::default() })
     }
 
     /// Conversations that broke and wait for somebody.
     pub fn broken(&self) -> u64 {
         self.shared.broken.load(Ordering::Relaxed)
+    }
+
+    /// Whether an external bot may be asked there. What its host stands for is decided at the connection.
+    pub fn check_url(&self, url: &str) -> Result<Url, TargetError> {
+        self.shared.outbound.check(url)
     }
 
     pub async fn menu(&self, session: &Session) -> Result<Versioned<Menu>, BotError> {
@@ -276,10 +292,11 @@ impl SessionObserver for Bots {
         let mut desks = self.desks();
         // Those of sessions that have ended: their tenants may be gone.
         desks.retain(|_, desk| !desk.is_closed());
-        desks.insert(session.tenant().clone(), commands);
+        desks.insert(session.tenant().clone(), commands.clone());
         drop(desks);
         let desk = BotDesk::new(session.clone(), self.shared.clone());
         session.attend(projection::run(session.clone(), desk.order_changes()));
+        session.attend(asking::run(session.clone(), self.shared.clone(), commands, desk.asks()));
         session.attend(desk.run(received));
     }
 }

@@ -26,6 +26,22 @@ use crate::{
 /// Within [`space::BOT`], then an order's key and its revision: what [`super::projection`] has to write. Behind the other names there.
 const UNPROJECTED: &str = "unprojected/";
 
+/// Within [`space::BOT`], then a key: what the external bot is asked.
+const ASKED: &str = "asked/";
+
+/// A question to the external bot, until it is answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskRecord {
+    /// The conversation knows it by this.
+    pub id: String,
+    /// A jid.
+    pub chat: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub texts: Vec<String>,
+    pub asked_at: Timestamp,
+}
+
 /// How far the bot has come in the tenant's events. A chat's own place is in its conversation, and is ahead of this one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BotPlace {
@@ -292,6 +308,36 @@ pub async fn remove_projection_mark(store: &Store, mark: ProjectionMark) -> Resu
     batch.delete(space::BOT, mark.key());
     store.write(batch).await?;
     Ok(())
+}
+
+pub fn put_ask(batch: &mut Batch, key: Ulid, ask: &AskRecord) {
+    batch.put(space::BOT, ask_key(key), plain(ask));
+}
+
+pub fn remove_ask(batch: &mut Batch, key: Ulid) {
+    batch.delete(space::BOT, ask_key(key));
+}
+
+/// The oldest questions. What does not parse is passed over, and told.
+pub async fn asks(store: &Store, limit: usize) -> Result<Vec<(Ulid, AskRecord)>, StoreError> {
+    let after = key::text(ASKED);
+    let page = store.scan(space::BOT, Some(&*after), limit).await?;
+    let asked = page.iter().map_while(|(key, value)| {
+        let ulid: Ulid = std::str::from_utf8(key).ok()?.strip_prefix(ASKED)?.parse().ok()?;
+        Some((ulid, value))
+    });
+    let read = |(ulid, value): (Ulid, &bytes::Bytes)| match serde_json::from_slice(value) {
+        Ok(record) => Some((ulid, record)),
+        Err(error) => {
+            tracing::error!(ask = %ulid, line = error.line(), column = error.column(), "a question does not parse");
+            None
+        }
+    };
+    Ok(asked.filter_map(read).collect())
+}
+
+fn ask_key(key: Ulid) -> Key {
+    key::text(&format!("{ASKED}{key}"))
 }
 
 /// Puts into the batch that some of what nobody needs any more goes, of the oldest orders and of the conversations after `chat`. Gives the

@@ -10,12 +10,13 @@ use super::{
     BotError,
     gathering::{FULL_TURN, inputs},
     hearing::HeardEvent,
-    records::{self, ConversationRecord, OpenTurn, OrderRecord, StoredChat},
+    records::{self, AskRecord, ConversationRecord, OpenTurn, OrderRecord, StoredChat},
     word,
 };
 use crate::{
     bot::{
         conversation::{self, Conversation, Customer, Effect, Input, Moment, Restaurant, Step},
+        external::ExternalAnswer,
         order::{OrderStage, PaymentStatus},
     },
     clock::Clock,
@@ -59,6 +60,12 @@ pub enum Cause {
         key: Ulid,
         record: Box<OrderRecord>,
     },
+    /// The external bot has answered a question.
+    Answered {
+        key: Ulid,
+        ask: String,
+        answer: ExternalAnswer,
+    },
 }
 
 /// The name of a turn, of which the ids of its messages are made.
@@ -91,6 +98,8 @@ pub struct DecidedTurn {
     pub moved: Option<OrderRecord>,
     /// Orders are new or changed.
     pub has_orders: bool,
+    /// The external bot is asked something.
+    pub has_asks: bool,
 }
 
 /// Why a turn is not decided.
@@ -125,6 +134,7 @@ pub struct ChatTurn<'a> {
     replies: Vec<(String, bool)>,
     /// Orders of this turn, by their six digits.
     orders: HashMap<String, (Ulid, OrderRecord)>,
+    has_asks: bool,
 }
 
 impl<'a> ChatTurn<'a> {
@@ -139,7 +149,8 @@ impl<'a> ChatTurn<'a> {
     ) -> Result<DecidedTurn, DecideError> {
         let names = session.store().names(chat).await?;
         let (decision, replies, orders) = Default::default();
-        let turn = Self { session, clock, restaurant, names, decision, name, reopening, replies, orders };
+        let has_asks = false;
+        let turn = Self { session, clock, restaurant, names, decision, name, reopening, replies, orders, has_asks };
         turn.run(cause).await
     }
 
@@ -196,6 +207,10 @@ impl<'a> ChatTurn<'a> {
                 self.put_order(OrderChange::Updated, key, *order);
                 vec![input]
             }
+            Cause::Answered { key, ask, answer } => {
+                records::remove_ask(&mut self.decision.batch, key);
+                vec![Input::Answered { ask, answer }]
+            }
         };
         if inputs.iter().any(|input| matches!(input, Input::OwnerWrote { .. } | Input::TakenOver)) {
             self.decision.supersedes.clone_from(&self.names);
@@ -233,7 +248,8 @@ impl<'a> ChatTurn<'a> {
         }
         let wake_at = record.wake_at.filter(|_| record.broken.is_none());
         let has_orders = !self.orders.is_empty();
-        Ok(DecidedTurn { decision: self.decision, chat, wake_at, broke, mended, moved, has_orders })
+        let has_asks = self.has_asks;
+        Ok(DecidedTurn { decision: self.decision, chat, wake_at, broke, mended, moved, has_orders, has_asks })
     }
 
     /// Whether the last turn is taken anew with these events: it is not too long for one turn, nobody has waited for too long, and all of its
@@ -354,6 +370,12 @@ impl<'a> ChatTurn<'a> {
                 }
             }
             Effect::CallOwner { reason } => self.call_owner(record, reason),
+            Effect::Ask { ask, texts } => {
+                let (chat, name, asked_at) = (self.names[0].clone(), record.name.clone(), self.clock.now());
+                let question = AskRecord { id: ask, chat, name, texts, asked_at };
+                records::put_ask(&mut self.decision.batch, Ulid::generate(), &question);
+                self.has_asks = true;
+            }
         }
         Ok(())
     }
@@ -438,7 +460,7 @@ struct Retry {
 
 impl Retry {
     fn of(cause: &Cause) -> Self {
-        let must_speak = matches!(cause, Cause::Heard { .. } | Cause::Woken);
+        let must_speak = matches!(cause, Cause::Heard { .. } | Cause::Woken | Cause::Answered { .. });
         Self { events: Vec::new(), key: Ulid::generate(), must_speak }
     }
 }

@@ -220,10 +220,10 @@ texts! {
     Placed "placed" ["order!", "total", "time", "tracking", "name"]
         "¡Gracias, {name}! Su pedido *#{order}* quedó confirmado por {total}.\n{time}\n{tracking}"
         "Thank you, {name}! Your order *#{order}* is confirmed: {total}.\n{time}\n{tracking}"
-    Prepay "prepay" ["payment", "total!", "order"]
+    Prepay "prepay" ["payment", "total!", "order", "link"]
         "Para empezar a prepararlo, necesitamos recibir su pago de {total} por {payment}. Cuando lo haga, envíe por aquí el \
-        comprobante."
-        "Before we start, we need your payment of {total} by {payment}. Please send the receipt here."
+        comprobante.\n{link}"
+        "Before we start, we need your payment of {total} by {payment}. Please send the receipt here.\n{link}"
     ReceiptSeen "receipt_seen" ["order"]
         "Gracias, ya le aviso al restaurante para que revise su comprobante."
         "Thank you, I am telling the restaurant to check your receipt."

@@ -22,7 +22,7 @@ use reqwest::{
 use serde_json::Value;
 use tokio::time::sleep;
 
-use self::google::GoogleTokens;
+pub use self::google::GoogleTokens;
 use super::{ImportError, ImportLimits, SourceTenant};
 use crate::{
     config::{self, Credentials},

@@ -6,8 +6,10 @@ mod death;
 mod documents;
 mod kitchen;
 mod manners;
+mod mirror;
 mod owner;
 mod pacing;
+mod rules;
 mod settings;
 mod trouble;
 

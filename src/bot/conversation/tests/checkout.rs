@@ -342,6 +342,26 @@ fn the_tracking_page_is_named_if_there_is_one() {
     assert!(reply.contains(&format!("https://example.com/t/{}", chat.orders[0].tracking_token)), "{reply}");
 }
 
+#[test]
+fn who_pays_beforehand_gets_the_link_of_the_order() {
+    let link = "https://pay.example.com/?ref={order}&amount={total}&t={token}";
+    let mut chat = Chat::with(RestaurantSettings { payment_link: link.into(), ..settings() });
+    summarised(&mut chat);
+    play(&mut chat, &[("nequi", &["Pago: Nequi"])]);
+    let reply = chat.say("sí");
+    let order = &chat.orders[0];
+    let (id, total, token) = (&order.id, order.total.amount(), &order.tracking_token);
+    assert!(
+        reply.contains(&format!("\nPague aquí: https://pay.example.com/?ref={id}&amount={total}&t={token}")),
+        "{reply}"
+    );
+    // At the door nobody pays before.
+    let mut chat = Chat::with(RestaurantSettings { payment_link: link.into(), ..settings() });
+    summarised(&mut chat);
+    let reply = chat.say("sí");
+    assert!(reply.contains("confirmado") && !reply.contains("pay.example.com"), "{reply}");
+}
+
 /// `ese mismo` is no other dish.
 #[test]
 fn the_same_phone_is_no_dish_once_more() {

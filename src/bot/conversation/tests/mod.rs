@@ -9,6 +9,7 @@ mod ordering;
 mod parked;
 mod properties;
 mod review;
+mod rules;
 mod takeover;
 
 use std::{fs, path::Path};
@@ -120,7 +121,7 @@ impl Chat {
             match effect {
                 Effect::Reply(text) | Effect::Notice(text) => said.push(text.clone()),
                 Effect::Place(order) => self.orders.push((**order).clone()),
-                Effect::Cancel { .. } | Effect::CallOwner { .. } => {}
+                Effect::Cancel { .. } | Effect::CallOwner { .. } | Effect::Ask { .. } => {}
             }
         }
         self.effects = effects;

@@ -2,16 +2,18 @@
 
 use tokio::sync::oneshot;
 use tracing::info;
+use ulid::Ulid;
 
 use super::{BotDesk, MAX_UNCONFIRMED, listens, pacing};
 use crate::{
     bot::{
+        external::ExternalAnswer,
         menu::Menu,
         order::{OrderStage, PaymentStatus},
         restaurant::RestaurantSettings,
         service::{
             BotError, Changed,
-            records::{self, OrderRecord, Versioned},
+            records::{self, AskRecord, OrderRecord, Versioned},
             turn::{self, Cause, DecideError},
         },
     },
@@ -48,6 +50,13 @@ pub enum BotCommand {
         id: String,
         answer: oneshot::Sender<Changed<OrderRecord>>,
     },
+    /// The external bot's, of a question that was kept under `key`.
+    Answer {
+        key: Ulid,
+        ask: AskRecord,
+        external: ExternalAnswer,
+        answer: oneshot::Sender<Changed<()>>,
+    },
 }
 
 impl BotDesk {
@@ -78,6 +87,10 @@ impl BotDesk {
                 let given = self.act(&chat, Cause::GivenBack).await;
                 let _ = answer.send(given.map(|(_, change)| ((), change)));
             }
+            BotCommand::Answer { key, ask, external, answer } => {
+                let said = self.say_answer(key, ask, external).await;
+                let _ = answer.send(said.map(|change| ((), change)));
+            }
             BotCommand::Move { id, to, answer } => {
                 let _ = answer.send(self.move_order(&id, to).await);
             }
@@ -93,7 +106,9 @@ impl BotDesk {
     pub(super) async fn mend(&mut self, command: BotCommand, unreadable: impl Fn() -> StoreError) -> bool {
         match command {
             BotCommand::PutMenu { .. } | BotCommand::PutSettings { .. } => self.serve(command).await.is_ok(),
-            BotCommand::Take { answer, .. } | BotCommand::GiveBack { answer, .. } => {
+            BotCommand::Take { answer, .. }
+            | BotCommand::GiveBack { answer, .. }
+            | BotCommand::Answer { answer, .. } => {
                 let _ = answer.send(Err(unreadable().into()));
                 false
             }
@@ -161,6 +176,28 @@ impl BotDesk {
         let chat = paid.order.chat.clone();
         let (_, change) = self.act(&chat, Cause::Paid { key, record: Box::new(paid.clone()) }).await?;
         Ok((paid, change))
+    }
+
+    /// Says what the external bot answers. What was said in the chat meanwhile comes first: it may be the owner's word.
+    async fn say_answer(&mut self, key: Ulid, ask: AskRecord, external: ExternalAnswer) -> Result<ChangeNo, BotError> {
+        if self.is_on() {
+            self.more = true;
+            self.read().await?;
+            let events = self.gathering.take(&ask.chat);
+            if !events.is_empty() {
+                let ahead = self.ahead.get(&ask.chat).cloned();
+                match self.decide(&ask.chat, Cause::Heard { events, ahead }).await {
+                    Ok(_) => {}
+                    Err(DecideError::NotNow(events)) => {
+                        events.into_iter().for_each(|event| self.gathering.push(&ask.chat, event));
+                        return Err(BotError::VaultDown);
+                    }
+                    Err(DecideError::Store(error)) => return Err(error.into()),
+                }
+            }
+        }
+        let cause = Cause::Answered { key, ask: ask.id, answer: external };
+        self.act(&ask.chat, cause).await.map(|(_, change)| change)
     }
 
     /// A turn that somebody asks for.

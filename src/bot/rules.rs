@@ -1,0 +1,232 @@
+//! Rules of an owner whose tenant takes no orders: words, a pattern, the first contact, the hours; and what is answered. Pure.
+//!
+//! Owns the shapes, their validation, and whether a rule is met; `conversation::ruling` says what follows. A pattern takes time in
+//! proportion to the text: it is matched without backtracking.
+
+use regex::{Regex, RegexBuilder};
+use serde::{Deserialize, Serialize};
+
+use super::{text::fold, texts};
+
+pub const MAX_RULES: usize = 50;
+const MAX_KEYWORDS: usize = 50;
+const MAX_KEYWORD_CHARS: usize = 60;
+const MAX_PATTERN_CHARS: usize = 300;
+/// Bytes of a pattern that is ready for use.
+const MAX_PATTERN_BYTES: usize = 256 << 10;
+pub const MAX_REPLY_CHARS: usize = 2_000;
+const MAX_PAUSE_MINUTES: u32 = 7 * 24 * 60;
+
+/// A rule's answer may name these.
+pub const PLACEHOLDERS: [&str; 4] = ["greeting", "name", "restaurant", "opening"];
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplyRule {
+    pub when: RuleTrigger,
+    /// A template; see [`PLACEHOLDERS`].
+    pub reply: String,
+    /// A human is called, and the bot says nothing more for a while.
+    #[serde(default)]
+    pub human: bool,
+    /// Nobody is told it again within so many minutes.
+    #[serde(default)]
+    pub pause_minutes: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RuleTrigger {
+    /// One of these stands in a message, as whole words; accents and capitals do not count.
+    Keywords(Vec<String>),
+    /// The same of a regular expression.
+    Regex(String),
+    /// The customer writes for the first time, as far as is known.
+    FirstContact,
+    /// The tenant's hours are over.
+    Away,
+    /// Whatever was said.
+    Anything,
+}
+
+impl RuleTrigger {
+    /// It is said beside another rule's answer.
+    pub fn is_greeting(&self) -> bool {
+        matches!(self, Self::FirstContact | Self::Away)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    #[error("more than {MAX_RULES} rules")]
+    TooMany,
+    #[error(
+        "keywords need to be 1 to {MAX_KEYWORDS}, each with a letter or a digit, of {MAX_KEYWORD_CHARS} characters at the most"
+    )]
+    Keywords,
+    #[error("this is no regular expression, or one that is too large")]
+    Regex,
+    #[error("an answer needs 1 to {MAX_REPLY_CHARS} characters")]
+    Reply,
+    #[error("{{{0}}} is no placeholder of an answer")]
+    Placeholder(String),
+    #[error("a pause has {MAX_PAUSE_MINUTES} minutes at the most")]
+    Pause,
+}
+
+/// Every mistake, by its field.
+pub fn flaws(rules: &[ReplyRule]) -> Vec<(String, RuleError)> {
+    let mut flaws = Vec::new();
+    if rules.len() > MAX_RULES {
+        flaws.push(("rules".to_owned(), RuleError::TooMany));
+        return flaws;
+    }
+    for (at, rule) in rules.iter().enumerate() {
+        let mut flaw = |field: &str, error| flaws.push((format!("rules[{at}].{field}"), error));
+        match &rule.when {
+            RuleTrigger::Keywords(words) => {
+                let is_word =
+                    |word: &String| word.chars().count() <= MAX_KEYWORD_CHARS && !plain(word).trim().is_empty();
+                if words.is_empty() || words.len() > MAX_KEYWORDS || !words.iter().all(is_word) {
+                    flaw("when.keywords", RuleError::Keywords);
+                }
+            }
+            RuleTrigger::Regex(pattern) if compiled(pattern).is_none() => flaw("when.regex", RuleError::Regex),
+            RuleTrigger::Regex(_) | RuleTrigger::FirstContact | RuleTrigger::Away | RuleTrigger::Anything => {}
+        }
+        if rule.reply.trim().is_empty() || rule.reply.chars().count() > MAX_REPLY_CHARS {
+            flaw("reply", RuleError::Reply);
+        }
+        if let Some(name) = texts::placeholders(&rule.reply).find(|name| !PLACEHOLDERS.contains(name)) {
+            flaw("reply", RuleError::Placeholder(name.to_owned()));
+        }
+        if rule.pause_minutes > MAX_PAUSE_MINUTES {
+            flaw("pauseMinutes", RuleError::Pause);
+        }
+    }
+    flaws
+}
+
+/// What is known of a turn.
+#[derive(Debug, Clone, Copy)]
+pub struct RuledTurn<'a> {
+    pub texts: &'a [&'a str],
+    pub is_first: bool,
+    pub is_away: bool,
+}
+
+/// A rule that is ready for use.
+#[derive(Debug)]
+enum Matcher {
+    Keywords(Vec<String>),
+    Pattern(Regex),
+    FirstContact,
+    Away,
+    Anything,
+    /// It could not be read: an older build's, and never met.
+    Never,
+}
+
+/// The matchers of all rules, each at its rule's place.
+#[derive(Debug, Default)]
+pub struct RuleBook(Vec<Matcher>);
+
+impl RuleBook {
+    pub fn new(rules: &[ReplyRule]) -> Self {
+        let matcher = |rule: &ReplyRule| match &rule.when {
+            RuleTrigger::Keywords(words) => Matcher::Keywords(words.iter().map(|word| plain(word)).collect()),
+            RuleTrigger::Regex(pattern) => compiled(pattern).map_or(Matcher::Never, Matcher::Pattern),
+            RuleTrigger::FirstContact => Matcher::FirstContact,
+            RuleTrigger::Away => Matcher::Away,
+            RuleTrigger::Anything => Matcher::Anything,
+        };
+        Self(rules.iter().map(matcher).collect())
+    }
+
+    /// The places of all rules that are met, in order.
+    pub fn met(&self, turn: RuledTurn<'_>) -> Vec<usize> {
+        let folded: Vec<String> = turn.texts.iter().map(|text| fold(text)).collect();
+        let words: Vec<String> = folded.iter().map(|text| plain(text)).collect();
+        let is_met = |matcher: &Matcher| match matcher {
+            Matcher::Keywords(keywords) => {
+                keywords.iter().any(|keyword| words.iter().any(|text| text.contains(keyword)))
+            }
+            Matcher::Pattern(pattern) => {
+                turn.texts.iter().any(|text| pattern.is_match(text)) || folded.iter().any(|text| pattern.is_match(text))
+            }
+            Matcher::FirstContact => turn.is_first,
+            Matcher::Away => turn.is_away,
+            Matcher::Anything => true,
+            Matcher::Never => false,
+        };
+        self.0.iter().enumerate().filter(|(_, matcher)| is_met(matcher)).map(|(at, _)| at).collect()
+    }
+}
+
+/// Folded words with a blank on each side: one contains another as whole words.
+fn plain(text: &str) -> String {
+    let folded = fold(text);
+    let words = folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.fold(" ".to_owned(), |text, word| text + word + " ")
+}
+
+fn compiled(pattern: &str) -> Option<Regex> {
+    let is_short = !pattern.is_empty() && pattern.chars().count() <= MAX_PATTERN_CHARS;
+    let mut builder = RegexBuilder::new(pattern);
+    builder.case_insensitive(true).size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
+    is_short.then(|| builder.build().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules(of: serde_json::Value) -> Vec<ReplyRule> {
+        serde_json::from_value(of).unwrap()
+    }
+
+    #[test]
+    fn a_rule_is_met_by_whole_words_whatever_their_accents() {
+        let book = RuleBook::new(&rules(json!([
+            { "when": { "keywords": ["wi-fi", "contraseña"] }, "reply": "a" },
+            { "when": { "regex": r"\b(direcci[oó]n|d[oó]nde est[aá]n)\b" }, "reply": "b" },
+            { "when": "firstContact", "reply": "c" },
+            { "when": "away", "reply": "d" },
+            { "when": "anything", "reply": "e" },
+        ])));
+        let met = |text: &str| book.met(RuledTurn { texts: &[text], is_first: false, is_away: false });
+        assert_eq!(met("¿Cuál es el WI FI?"), [0, 4]);
+        assert_eq!(met("la contrasena, porfa"), [0, 4]);
+        assert_eq!(met("wififi y contraseñas"), [4]);
+        assert_eq!(met("DONDE ESTAN?"), [1, 4]);
+        assert_eq!(met("cuál es la dirección"), [1, 4]);
+        assert_eq!(book.met(RuledTurn { texts: &[], is_first: true, is_away: true }), [2, 3, 4]);
+    }
+
+    #[test]
+    fn every_mistake_of_a_rule_has_its_field() {
+        let wrong = rules(json!([
+            { "when": { "keywords": [] }, "reply": "a" },
+            { "when": { "keywords": ["¡!"] }, "reply": "{nombre}" },
+            { "when": { "regex": "(" }, "reply": " " },
+            { "when": { "regex": r"(\w{100}){100}" }, "reply": "a", "pauseMinutes": 10_081 },
+            { "when": "away", "reply": "{greeting}, {name}: abrimos {opening}. {restaurant}", "human": true },
+        ]));
+        let fields: Vec<_> = flaws(&wrong).into_iter().map(|(field, _)| field).collect();
+        let expected = [
+            "rules[0].when.keywords",
+            "rules[1].when.keywords",
+            "rules[1].reply",
+            "rules[2].when.regex",
+            "rules[2].reply",
+            "rules[3].when.regex",
+            "rules[3].pauseMinutes",
+        ];
+        assert_eq!(fields, expected);
+        let many = vec![wrong[4].clone(); MAX_RULES + 1];
+        assert_eq!(flaws(&many), [("rules".to_owned(), RuleError::TooMany)]);
+        assert!(serde_json::from_value::<ReplyRule>(json!({ "when": "sometimes", "reply": "a" })).is_err());
+    }
+}

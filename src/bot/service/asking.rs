@@ -1,0 +1,228 @@
+//! Asks a tenant's external bot what the engine wants asked, and hands the answer to the desk.
+//!
+//! Each question is a record, written in the change of its turn; the answer and the end of that record are one change as well. So whatever
+//! dies, a question is asked (again, under the same id) until there is an answer or its time is over, and what is answered is said once. A bot
+//! that is slow, down or hostile costs its own chats the fallback, and others nothing: few are asked at a time, each within its time, and
+//! an answer is bounded. Within a chat one question comes after the other.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use jiff::SignedDuration;
+use reqwest::{
+    Method,
+    header::{CONTENT_TYPE, HeaderValue},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+use ulid::Ulid;
+
+use super::{
+    BotContext,
+    desk::BotCommand,
+    records::{self, AskRecord},
+};
+use crate::{
+    bot::external::{ExternalAnswer, ExternalBot, MAX_ANSWER_BYTES, Question, QuestionMessage},
+    config::Secret,
+    crash,
+    journal::ChangeNo,
+    outbound::{OutboundError, Request},
+    session::Session,
+    store::StoreError,
+    waha::chat_id,
+    webhook::signature,
+};
+
+/// Questions on their way, of one tenant.
+const MAX_ASKED: usize = 8;
+
+const PAGE: usize = 64;
+
+/// A question that is older is nobody's to answer any more.
+const MAX_AGE: SignedDuration = SignedDuration::from_mins(15);
+
+/// Between two tries, within the time of a question.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// While nothing may be decided.
+const BREATH: Duration = Duration::from_millis(250);
+
+/// After the store or the vault failed.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    #[error("it answers {0}")]
+    Status(u16),
+    #[error("its answer is no list of replies")]
+    Unreadable,
+    #[error("no answer in time")]
+    Late,
+}
+
+/// Until the session ends. `changes`: the last change that asks something.
+pub async fn run(
+    session: Session,
+    cx: Arc<BotContext>,
+    desk: mpsc::Sender<BotCommand>,
+    mut changes: watch::Receiver<ChangeNo>,
+) {
+    let stop = session.stopping();
+    let mut flights: FuturesUnordered<BoxFuture<'static, String>> = FuturesUnordered::new();
+    let mut chats = HashSet::new();
+    loop {
+        let change = *changes.borrow_and_update();
+        let due = tokio::select! {
+            () = stop.cancelled() => return,
+            due = due(&session, change) => due,
+        };
+        match due {
+            Ok(due) => {
+                for (key, ask) in due {
+                    if chats.len() < MAX_ASKED && chats.insert(ask.chat.clone()) {
+                        flights.push(flight(session.clone(), cx.clone(), desk.clone(), key, ask).boxed());
+                    }
+                }
+            }
+            Err(error) if error.is_final() => {
+                debug!(%error, "questions to the external bot wait for the next session");
+                return;
+            }
+            Err(error) => {
+                warn!(%error, "questions to the external bot cannot be read now");
+                if stop.run_until_cancelled(sleep(RETRY_DELAY)).await.is_none() {
+                    return;
+                }
+                continue;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+            Some(chat) = flights.next() => { chats.remove(&chat); }
+        }
+    }
+}
+
+/// The first question of each chat.
+async fn due(session: &Session, change: ChangeNo) -> Result<Vec<(Ulid, AskRecord)>, StoreError> {
+    // Of a former process everything is durable that is here.
+    session.settled(change).await.map_err(StoreError::from)?;
+    let mut asks = records::asks(session.store(), PAGE).await?;
+    let mut chats = HashSet::new();
+    asks.retain(|(_, ask)| chats.insert(ask.chat.clone()));
+    Ok(asks)
+}
+
+/// Asks one question and has the answer said; gives the chat.
+async fn flight(
+    session: Session,
+    cx: Arc<BotContext>,
+    desk: mpsc::Sender<BotCommand>,
+    key: Ulid,
+    ask: AskRecord,
+) -> String {
+    let answer = answer(&session, &cx, &ask).await;
+    crash::point("bot_asked");
+    loop {
+        // What waits to be read may be the owner's word.
+        while !session.may_decide() {
+            sleep(BREATH).await;
+        }
+        let (done, is_done) = oneshot::channel();
+        let command = BotCommand::Answer { key, ask: ask.clone(), external: answer.clone(), answer: done };
+        if desk.send(command).await.is_err() {
+            return ask.chat;
+        }
+        match is_done.await {
+            Ok(Ok(_)) => return ask.chat,
+            Ok(Err(error)) => {
+                debug!(%error, "an answer of the external bot waits");
+                sleep(RETRY_DELAY).await;
+            }
+            Err(_) => return ask.chat,
+        }
+    }
+}
+
+/// What the bot says, or what is said in its place.
+async fn answer(session: &Session, cx: &BotContext, ask: &AskRecord) -> ExternalAnswer {
+    let nothing = ExternalAnswer::default();
+    let is_old = cx.clock.now().duration_since(ask.asked_at) > MAX_AGE;
+    let settings = match records::settings(session.store()).await {
+        Ok(settings) => settings.value,
+        Err(error) => {
+            warn!(%error, "the settings cannot be read: the external bot is not asked");
+            return nothing;
+        }
+    };
+    // It was switched off meanwhile.
+    let Some(bot) = settings.external_bot.filter(|_| !is_old && !settings.takes_orders) else { return nothing };
+    let limit = Duration::from_secs(u64::from(bot.timeout_seconds));
+    let asked = timeout(limit, ask_until_answered(session, cx, &bot, ask)).await;
+    match asked.unwrap_or(Err(AskError::Late)) {
+        Ok(answer) => answer,
+        Err(error) => {
+            warn!(%error, "the external bot does not answer: the fallback is said");
+            ExternalAnswer {
+                replies: Some(bot.fallback).filter(|text| !text.is_empty()).into_iter().collect(),
+                human: false,
+            }
+        }
+    }
+}
+
+/// A silent one is asked again until its time is over, as whoever calls this has it.
+async fn ask_until_answered(
+    session: &Session,
+    cx: &BotContext,
+    bot: &ExternalBot,
+    ask: &AskRecord,
+) -> Result<ExternalAnswer, AskError> {
+    loop {
+        match ask_once(session, cx, bot, ask).await {
+            Err(error @ (AskError::Outbound(OutboundError::Unreachable(_)) | AskError::Status(429 | 500..))) => {
+                debug!(%error, "the external bot is asked again");
+                sleep(TRY_AGAIN).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn ask_once(
+    session: &Session,
+    cx: &BotContext,
+    bot: &ExternalBot,
+    ask: &AskRecord,
+) -> Result<ExternalAnswer, AskError> {
+    let url = cx.outbound.check(&bot.url).map_err(OutboundError::from)?;
+    let now = cx.clock.now().as_millisecond();
+    let question = Question {
+        event: "bot.ask",
+        id: &ask.id,
+        session: session.tenant().as_str(),
+        chat_id: &chat_id(&ask.chat),
+        name: ask.name.as_deref(),
+        messages: ask.texts.iter().map(|text| QuestionMessage { text }).collect(),
+        timestamp: ask.asked_at.as_millisecond(),
+    };
+    let body = serde_json::to_vec(&question).expect("a question is plain data, which JSON always takes");
+    let key = Some(Secret::new(bot.key.as_str())).filter(|key| !key.expose().is_empty());
+    let mut headers = signature::headers(&ask.id, now, &body, key.as_ref());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let request = Request { method: Method::POST, headers, body: body.into(), ..Request::get(url) };
+    let answer = cx.outbound.send(request, MAX_ANSWER_BYTES).await?;
+    let status = answer.status;
+    let body = answer.bytes().await?;
+    if !status.is_success() {
+        return Err(AskError::Status(status.as_u16()));
+    }
+    ExternalAnswer::read(&body).ok_or(AskError::Unreadable)
+}

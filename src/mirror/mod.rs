@@ -1,0 +1,96 @@
+//! The mirror: orders and flags in the old service's Realtime Database, for the kitchen's pages that exist (`bot.mirror`, off by default).
+//!
+//! Owns what is at `tenants/{t}/pedidos`, `…/historial`, and the flags of the connection; a consumer of each tenant's event log, with a
+//! place of its own there. Promises:
+//!
+//! - An order is written under its id, as it is in the journal at that moment: twice is once, and whatever dies, it is written.
+//! - A step that the kitchen takes there is taken here, as if the API had been asked: the customer is told once. Steps go only forward, so
+//!   our own writing, heard again, is none; a step that is none is written over.
+//! - What the kitchen changes meanwhile is not overwritten unseen (conditional writes), and what it took off its board is not put back.
+//! - A database that is silent, refuses, or talks nonsense costs only the mirror: everything here is bounded, and nothing waits for it.
+//!
+//! Never reads an order from there but for its stage, and never sends.
+
+mod database;
+mod listening;
+mod shape;
+mod stream;
+mod tenant_mirror;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::Semaphore, time::timeout};
+
+use self::{database::Database, tenant_mirror::TenantMirror};
+use crate::{
+    bot::service::Bots, clock::Clock, config, fleet::SessionObserver, import::LiveError, message::Feed,
+    session::Session,
+};
+
+/// Streams at the same time, of all tenants, at the most.
+const MAX_STREAMS: usize = 256;
+
+/// The machine's own credentials are looked for so long.
+const OPENING: Duration = Duration::from_secs(20);
+
+pub struct Mirror(Arc<MirrorContext>);
+
+/// What the mirrors of all tenants share.
+struct MirrorContext {
+    database: Database,
+    bots: Arc<Bots>,
+    feed: Feed,
+    clock: Arc<dyn Clock>,
+    streams: Semaphore,
+}
+
+impl Mirror {
+    /// `descriptors`: of requests.
+    pub async fn open(
+        place: &config::Import,
+        rules: &config::Outbound,
+        bots: Arc<Bots>,
+        (feed, clock): (Feed, Arc<dyn Clock>),
+        descriptors: usize,
+    ) -> Result<Arc<Self>, LiveError> {
+        let late = |_| LiveError::Unusable("it is not found in time");
+        let database = timeout(OPENING, Database::open(place, rules)).await.map_err(late)??;
+        let streams = Semaphore::new((descriptors / 4).clamp(1, MAX_STREAMS));
+        Ok(Arc::new(Self(Arc::new(MirrorContext { database, bots, feed, clock, streams }))))
+    }
+}
+
+impl SessionObserver for Mirror {
+    fn opened(&self, session: &Session) {
+        session.attend(TenantMirror::run(session.clone(), self.0.clone()));
+    }
+}
+
+/// Between two tries: twice as long each time, and never the same for many at once.
+#[derive(Debug, Default)]
+struct Pause {
+    tries: u32,
+}
+
+impl Pause {
+    const FIRST: Duration = Duration::from_millis(500);
+    const LAST: Duration = Duration::from_secs(300);
+
+    fn next(&mut self) -> Duration {
+        let longest = Self::FIRST.saturating_mul(1 << self.tries.min(16)).min(Self::LAST);
+        self.tries = self.tries.saturating_add(1);
+        longest.mul_f64(rand::random_range(0.5..=1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pause;
+
+    #[test]
+    fn pauses_grow_to_an_end() {
+        let mut pause = Pause::default();
+        let waits: Vec<_> = (0..40).map(|_| pause.next()).collect();
+        assert!(waits[0] <= Pause::FIRST && waits[39] >= Pause::LAST / 2 && waits[39] <= Pause::LAST, "{waits:?}");
+    }
+}
