@@ -2,6 +2,7 @@
 
 mod allocator;
 mod descriptors;
+mod peer_port;
 mod vault_lock;
 
 use std::{
@@ -24,10 +25,10 @@ use tracing::{debug, error, info, warn};
 use ulid::Ulid;
 
 pub use self::allocator::give_back_large_blocks;
-use self::descriptors::Descriptors;
 pub use self::vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError};
+use self::{descriptors::Descriptors, peer_port::PeerPort};
 use crate::{
-    api::{self, App, Auth, AuthSettings, MetricsSettings},
+    api::{self, App, Auth, AuthSettings, Forwarder, MetricsSettings},
     bot::service::Bots,
     clock::SystemClock,
     config::{self, Config, Credentials, Secret, VaultHome},
@@ -61,6 +62,9 @@ const DECODING: usize = 2;
 
 /// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
 const MAX_READERS: usize = 128;
+
+/// Requests that this process forwards at the same time, and as many that it takes from others.
+const MOST_BETWEEN_PROCESSES: usize = 256;
 
 /// Of a grace that is set so much is kept for closing what was not given away.
 const KEPT_FOR_CLOSING: Duration = Duration::from_secs(10);
@@ -122,6 +126,10 @@ impl Daemon {
             .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
         let socket = reserve(config.http.listen)?;
         let watched = config.metrics.listen.map(reserve).transpose()?;
+        let peer_port = match config.cluster.listen {
+            Some(address) => Some(PeerPort::reserve(address, &config.cluster.advertise).await?),
+            None => None,
+        };
         let Some(opened) = stop.run_until_cancelled(open_vault(config)).await else { return Ok(None) };
         let (vault, keyring) = opened?;
         let kept_key = kept_key(config)?;
@@ -140,7 +148,12 @@ impl Daemon {
         let work = WorkFolder::create(&config.data_dir.join("sessions"), &instance)?;
         let env = Arc::new(env(config, vault, keyring, instance, &work, descriptors)?);
         let is_sole = matches!(&config.vault.home, VaultHome::Embedded { shared: false, .. });
-        let settings = FleetSettings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
+        let settings = FleetSettings {
+            restore: config.restore.clone(),
+            heartbeat: config.heartbeat.clone(),
+            is_sole,
+            listens_at: peer_port.as_ref().and_then(|port| port.advertised.clone()),
+        };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
@@ -174,21 +187,29 @@ impl Daemon {
             }
         };
         fleet.start();
-        let room = Room { connections: descriptors.callers, reserve: descriptors.reserve() };
+        // Of what callers may have, each direction between processes has a part.
+        let between = peer_port.as_ref().map_or(0, |_| (descriptors.callers / 4).min(MOST_BETWEEN_PROCESSES));
+        let room = Room { connections: descriptors.callers - 2 * between, reserve: descriptors.reserve() };
         let web_sockets = listener::web_sockets(&config.http.connections, room);
         let (live, sockets) = Live::new(fleet.clone(), auth.clone(), &config.http, web_sockets);
         // Bound at the start, so that a taken port is known at once; answers only from here on.
         let stop_serving = CancellationToken::new();
         let metrics = metrics_settings(config);
         let disks = disks(config, &fleet.env().media);
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks };
+        let forwarder = peer_port.is_some().then(|| {
+            let (instance, keys) = (fleet.env().instance.clone(), fleet.env().keyring.peer_keys());
+            Arc::new(Forwarder::new(instance, keys, config.http.proxies.header.clone(), between))
+        });
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks, forwarder };
         let ports = || -> anyhow::Result<_> {
             let listener = socket.listen(1024).context("the port cannot be opened")?;
             let address = listener.local_addr()?;
             let watched = watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone()));
-            Ok((listener, address, watched.transpose()?))
+            let room = Room { connections: between, ..room };
+            let peers = peer_port.map(|port| port.serve(&app, config, room, stop_serving.clone()));
+            Ok((listener, address, watched.transpose()?, peers.transpose()?))
         };
-        let (listener, address, watched) = match ports() {
+        let (listener, address, watched, peers) = match ports() {
             Ok(ports) => ports,
             // Another process took the port in the same moment. What was restored is written and closed, or others would wait for it.
             Err(error) => {
@@ -205,6 +226,12 @@ impl Daemon {
             let watched = async {
                 match watched {
                     Some(watched) => watched.await,
+                    None => Ok(()),
+                }
+            };
+            let peers = async {
+                match peers {
+                    Some(peers) => peers.await,
                     None => Ok(()),
                 }
             };
@@ -227,7 +254,7 @@ impl Daemon {
                 allocator::give_back_free_memory(&trimming).await;
                 Ok::<_, std::io::Error>(())
             };
-            tokio::try_join!(serving, watched, counting, keeping, proving, trimming).map(drop)
+            tokio::try_join!(serving, watched, peers, counting, keeping, proving, trimming).map(drop)
         });
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {

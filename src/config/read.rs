@@ -14,9 +14,9 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Auth, Bot, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Import, Limits, Log,
-    LogFormat, Media, MediaHome, Messages, Metrics, Mistake, Origins, Outbound, PerTenant, Proxies, Rates, Restore,
-    Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
+    Advertise, Auth, Bot, Cluster, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http,
+    Import, Limits, Log, LogFormat, Media, MediaHome, Messages, Metrics, Mistake, Origins, Outbound, PerTenant,
+    Proxies, Rates, Restore, Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
 };
 use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
@@ -97,6 +97,7 @@ impl Reader<'_> {
         );
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
+        let cluster = self.cluster();
         let metrics = self.metrics();
         let bot = (
             self.duration("bot.keep_conversations", 86_400..=315_360_000),
@@ -176,6 +177,7 @@ impl Reader<'_> {
             },
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
+            cluster: cluster?,
             metrics: metrics?,
             bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1? },
             shutdown_grace: shutdown_grace?,
@@ -491,6 +493,33 @@ impl Reader<'_> {
         let listen = listen?;
         let any = listen.ip().is_unspecified();
         Some(if any { format!("http://localhost:{}", listen.port()) } else { format!("http://{listen}") })
+    }
+
+    fn cluster(&mut self) -> Option<Cluster> {
+        let listen = self.parsed("cluster.listen", "an address like [::]:3001, or nothing", |text| match text {
+            "" => Some(None),
+            text => text.parse::<std::net::SocketAddr>().ok().map(Some),
+        });
+        let given =
+            self.parsed("cluster.advertise", "a host like 10.0.0.5 or 10.0.0.5:3001, or nothing", |text| match text {
+                "" => Some(None),
+                text => text.parse().ok().map(Some),
+            });
+        let (listen, given) = (listen?, given?);
+        let domain = self.environment.get("RAILWAY_PRIVATE_DOMAIN").filter(|domain| !domain.is_empty());
+        let advertise = match (given, domain) {
+            (Some(address), _) => Advertise::Address(address),
+            (None, Some(domain)) => Advertise::Beside(domain.clone()),
+            (None, None) => Advertise::Listener,
+        };
+        if advertise == Advertise::Listener && listen.is_some_and(|listen| listen.ip().is_unspecified()) {
+            self.mistake(
+                "cluster.advertise",
+                "expected the address of this process, since cluster.listen is every address",
+            );
+            return None;
+        }
+        Some(Cluster { listen, advertise })
     }
 
     fn metrics(&mut self) -> Option<Metrics> {
