@@ -63,8 +63,9 @@ const DECODING: usize = 2;
 /// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
 const MAX_READERS: usize = 128;
 
-/// Requests that this process forwards at the same time, and as many that it takes from others.
-const MOST_BETWEEN_PROCESSES: usize = 256;
+/// Requests that this process forwards at the same time, and clients of Socket.IO for whom it listens to others; and as many that it takes
+/// from others.
+const MOST_BETWEEN_PROCESSES: [usize; 2] = [256, 2048];
 
 /// Of a grace that is set so much is kept for closing what was not given away.
 const KEPT_FOR_CLOSING: Duration = Duration::from_secs(10);
@@ -188,25 +189,28 @@ impl Daemon {
         };
         fleet.start();
         // Of what callers may have, each direction between processes has a part.
-        let between = peer_port.as_ref().map_or(0, |_| (descriptors.callers / 4).min(MOST_BETWEEN_PROCESSES));
-        let room = Room { connections: descriptors.callers - 2 * between, reserve: descriptors.reserve() };
+        let between =
+            MOST_BETWEEN_PROCESSES.map(|most| peer_port.as_ref().map_or(0, |_| most.min(descriptors.callers / 8)));
+        let from_peers: usize = between.iter().sum();
+        let room = Room { connections: descriptors.callers - 2 * from_peers, reserve: descriptors.reserve() };
         let web_sockets = listener::web_sockets(&config.http.connections, room);
-        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), &config.http, web_sockets);
-        // Bound at the start, so that a taken port is known at once; answers only from here on.
-        let stop_serving = CancellationToken::new();
-        let metrics = metrics_settings(config);
-        let disks = disks(config, &fleet.env().media);
         let forwarder = peer_port.is_some().then(|| {
             let (instance, keys) = (fleet.env().instance.clone(), fleet.env().keyring.peer_keys());
             Arc::new(Forwarder::new(instance, keys, config.http.proxies.header.clone(), between))
         });
+        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), forwarder.clone(), &config.http, web_sockets);
+        // Bound at the start, so that a taken port is known at once; answers only from here on.
+        let stop_serving = CancellationToken::new();
+        let metrics = metrics_settings(config);
+        let disks = disks(config, &fleet.env().media);
         let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks, forwarder };
         let ports = || -> anyhow::Result<_> {
             let listener = socket.listen(1024).context("the port cannot be opened")?;
             let address = listener.local_addr()?;
             let watched = watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone()));
-            let room = Room { connections: between, ..room };
-            let peers = peer_port.map(|port| port.serve(&app, config, room, stop_serving.clone()));
+            let room = Room { connections: from_peers, ..room };
+            let router = live.peer_router().merge(api::router(app.clone()));
+            let peers = peer_port.map(|port| port.serve(router, fleet.env(), config, room, stop_serving.clone()));
             Ok((listener, address, watched.transpose()?, peers.transpose()?))
         };
         let (listener, address, watched, peers) = match ports() {

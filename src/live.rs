@@ -6,16 +6,18 @@
 //! that reads the log and the feed, so a slow client holds up nobody else: what waits for it is its queue, and the rest stays in the
 //! log until it reads. One that answers no ping is gone, and so is one that shows no key for some seconds: [`visitors`].
 
+mod outlet;
+mod peer_events;
 mod seats;
 mod visitors;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request, http::header, middleware};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use socketioxide::{
-    SendError, SocketError, SocketIo,
+    SocketIo,
     extract::{SocketRef, State, TryData},
     handler::ConnectHandler as _,
     layer::SocketIoLayer,
@@ -29,11 +31,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use self::{
+    outlet::Outlet,
     seats::{Seat, Seats},
     visitors::{MAX_PAYLOAD, PATH, Visitor, Visitors},
 };
 use crate::{
-    api::{Auth, AuthError, Caller, Scope, Valid, allows, old_form},
+    api::{Auth, AuthError, Caller, Forwarder, Scope, Valid, allows, old_form},
     config,
     fleet::Fleet,
     message::{ConnectionState, Delivery, Event, EventBody, EventId, FeedItem, OrderChange, status::STATUS_CHAT},
@@ -44,10 +47,6 @@ use crate::{
 
 /// How long a client may take to open, and to read what is on its way to it before its goodbye.
 const SOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Pauses until there is room among the packets of a client: one that reads makes some at once.
-const MIN_PAUSE: Duration = Duration::from_millis(1);
-const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 /// Between two looks for a tenant that somebody has registered for before it exists, or whose events cannot be read now.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -61,8 +60,7 @@ const MAX_REGISTRATIONS: usize = 64;
 /// The Socket.IO server.
 pub struct Live {
     io: SocketIo,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    context: LiveContext,
 }
 
 #[derive(Clone)]
@@ -71,6 +69,8 @@ struct LiveContext {
     auth: Arc<Auth>,
     origins: config::Origins,
     seats: Seats,
+    /// `None`: what other processes have is not followed.
+    forwarder: Option<Arc<Forwarder>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -105,14 +105,19 @@ enum Registration {
 
 impl Live {
     /// `sockets`: how many WebSockets there may be in all.
-    pub fn new(fleet: Arc<Fleet>, auth: Arc<Auth>, settings: &config::Http, sockets: usize) -> (Self, Doorway) {
+    pub fn new(
+        fleet: Arc<Fleet>,
+        auth: Arc<Auth>,
+        forwarder: Option<Arc<Forwarder>>,
+        settings: &config::Http,
+        sockets: usize,
+    ) -> (Self, Doorway) {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let visitors = Visitors::new(settings.handshakes.clone());
         let origins = settings.origins.clone();
         let seats = Seats::new(sockets);
-        let shared =
-            LiveContext { fleet, auth: auth.clone(), origins, seats, tasks: tasks.clone(), stop: stop.clone() };
+        let context = LiveContext { fleet, auth: auth.clone(), origins, seats, forwarder, tasks, stop };
         let (sockets, io) = SocketIo::builder()
             .req_path(PATH)
             .max_payload(MAX_PAYLOAD as u64)
@@ -120,17 +125,22 @@ impl Live {
             .ws_max_message_size(MAX_PAYLOAD)
             .ws_max_frame_size(MAX_PAYLOAD)
             .connect_timeout(settings.handshakes.timeout)
-            .with_state(shared)
+            .with_state(context.clone())
             .build_layer();
         io.ns("/", (async || ()).with(admit));
-        (Self { io, tasks, stop }, Doorway { sockets, auth, visitors })
+        (Self { io, context }, Doorway { sockets, auth, visitors })
+    }
+
+    /// What other processes ask for, for their own clients. For the second port.
+    pub fn peer_router(&self) -> Router {
+        peer_events::router(self.context.clone())
     }
 
     /// Disconnects everyone. Bounded: a client that does not answer is not waited for.
     pub async fn close(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.context.stop.cancel();
+        self.context.tasks.close();
+        self.context.tasks.wait().await;
         // The library waits for every client without a limit.
         if tokio::time::timeout(Duration::from_millis(500), self.io.close()).await.is_err() {
             debug!("some sockets did not close in time");
@@ -301,11 +311,13 @@ async fn on_register(
     }
     // Who sees the code can link a phone of their own: over HTTP that takes the same scope.
     let may_pair = registrations.caller.permit(&tenant, Scope::Control).is_ok();
-    shared.tasks.spawn(async move {
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        let outlet = Outlet::Client(socket.clone());
         tokio::select! {
             () = over.cancelled() => {}
             () = lost(&socket) => {}
-            () = follow(&shared.fleet, &socket, &tenant, cursor, exists, may_pair) => {}
+            () = peer_events::follow_everywhere(&shared, &outlet, &tenant, cursor, exists, may_pair) => {}
         }
     });
 }
@@ -332,55 +344,75 @@ fn unknown(tenant: &TenantId) -> Value {
     })
 }
 
-/// Everything of one tenant to one socket, from `cursor` on (from now on without one), until it is gone. Of one that does not exist
-/// the client is told so, and nothing else until it is made: a dashboard may be open before its tenant connects for the first time.
+/// How far a registration has come.
+struct Place {
+    /// The last event that went out, or after which it begins.
+    cursor: Option<EventId>,
+    /// The client knows where it begins.
+    is_begun: bool,
+}
+
+/// Everything of one tenant to one outlet, from its place on (from now on without one), as long as this process can tell. Of one that does not
+/// exist the client is told so, and nothing else until it is made: a dashboard may be open before its tenant connects for the first time.
+/// `goes_on`: ends when another process has the tenant, which says the rest (`Continue`).
 async fn follow(
     fleet: &Arc<Fleet>,
-    socket: &SocketRef,
+    outlet: &Outlet,
     tenant: &TenantId,
-    cursor: Option<EventId>,
+    place: &mut Place,
     exists: bool,
     may_pair: bool,
-) {
+    goes_on: bool,
+) -> ControlFlow<()> {
     // First listen, then read: nothing falls between.
     let mut notices = fleet.env().feed.subscribe(tenant);
     if !exists {
-        emit(socket, "error", &unknown(tenant)).await;
+        outlet.emit("error", &unknown(tenant)).await;
         // One that is made, and connects to nothing, gives no notice.
         while fleet.status(tenant).is_none() {
             if let Ok(Err(RecvError::Closed)) = timeout(LOOK_AGAIN, notices.recv()).await {
-                return;
+                return ControlFlow::Break(());
             }
         }
     }
-    let mut last = cursor.or_else(|| fleet.newest_event(tenant).filter(|_| exists));
-    // What came after its cursor; a tenant that is not up yet has to wait for it.
-    let mut is_behind = cursor.is_some() || !exists;
-    let mut registered = json!({ "tenantId": tenant, "socketId": socket.id });
-    if let Some(last) = last {
-        // A client that hears nothing before its line breaks has a place to go on at.
-        registered["cursor"] = json!(last);
+    // What came after its cursor; a tenant that is not up yet has to wait for it, and one that comes from another process has all of it.
+    let mut is_behind = place.cursor.is_some() || place.is_begun || !exists;
+    if !is_behind {
+        place.cursor = fleet.newest_event(tenant);
     }
-    emit(socket, "registered", &registered).await;
+    if !place.is_begun {
+        let mut registered = json!({ "tenantId": tenant, "socketId": outlet.client().map(|socket| socket.id) });
+        if let Some(cursor) = place.cursor {
+            // A client that hears nothing before its line breaks has a place to go on at.
+            registered["cursor"] = json!(cursor);
+        }
+        outlet.emit("registered", &registered).await;
+        place.is_begun = true;
+    }
+    let last = &mut place.cursor;
     if exists && may_pair && fleet.status(tenant).is_none() {
         open_unpaired(fleet, tenant).await;
     }
     if let Some(status) = fleet.status(tenant) {
-        emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
+        emit_connection(outlet, tenant, &status.connection(), now(fleet)).await;
         if let Some(qr) = status.qr.filter(|_| may_pair) {
-            emit_qr(socket, tenant, qr.code.expose(), now(fleet)).await;
+            emit_qr(outlet, tenant, qr.code.expose(), now(fleet)).await;
         }
     }
     loop {
         if is_behind && let Some(session) = fleet.session(tenant) {
             // The event of the cursor may have been lost with an earlier process.
-            last = last.map(|last| session.place_of(last));
-            is_behind = !catch_up(fleet, socket, tenant, &mut last).await;
+            *last = last.map(|last| session.place_of(last));
+            is_behind = !catch_up(fleet, outlet, tenant, last).await;
         }
-        let heard = if is_behind {
-            // A session that is opened again, or a store that answers again, gives no notice.
+        let may_be_elsewhere = goes_on && fleet.session(tenant).is_none();
+        let heard = if is_behind || may_be_elsewhere {
+            // A session that is opened again, or a store that answers again, gives no notice; nor does another process.
             match timeout(LOOK_AGAIN, notices.recv()).await {
                 Ok(heard) => heard,
+                Err(_) if may_be_elsewhere && fleet.known_listener(tenant).is_some() => {
+                    return ControlFlow::Continue(());
+                }
                 Err(_) => continue,
             }
         } else {
@@ -390,30 +422,35 @@ async fn follow(
             // Older events may not have been read yet: this one comes from the log, after them.
             Ok(FeedItem::Event(_)) if is_behind => {}
             Ok(FeedItem::Event(event)) if last.is_none_or(|last| event.id > last) => {
-                last = Some(event.id);
-                emit_event(fleet, socket, &event).await;
+                *last = Some(event.id);
+                emit_event(fleet, outlet, &event).await;
                 if event.body.message().is_some() {
                     metrics::message_delivered(Consumer::SocketIo, event.at_ms(), fleet.env().clock.now());
                 }
             }
             Ok(FeedItem::Event(_) | FeedItem::Presence(_)) => {}
+            // How it stands there, that process says.
+            Ok(FeedItem::Connection(connection)) if goes_on && has_moved(&connection) => {
+                return ControlFlow::Continue(());
+            }
             Ok(FeedItem::Connection(connection)) => {
-                emit_connection(socket, tenant, &connection, now(fleet)).await;
+                emit_connection(outlet, tenant, &connection, now(fleet)).await;
                 if has_moved(&connection) && fleet.is_leaving() {
-                    return send_on(socket).await;
+                    send_on(outlet).await;
+                    return ControlFlow::Break(());
                 }
             }
             Ok(FeedItem::Qr(_)) if !may_pair => {}
-            Ok(FeedItem::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
+            Ok(FeedItem::Qr(qr)) => emit_qr(outlet, tenant, qr.expose(), now(fleet)).await,
             Ok(FeedItem::InLog) => is_behind = true,
             // Too slow for the feed: the log has what was missed.
             Err(RecvError::Lagged(_)) => {
                 if let Some(status) = fleet.status(tenant) {
-                    emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
+                    emit_connection(outlet, tenant, &status.connection(), now(fleet)).await;
                 }
                 is_behind = true;
             }
-            Err(RecvError::Closed) => return,
+            Err(RecvError::Closed) => return ControlFlow::Break(()),
         }
     }
 }
@@ -424,10 +461,11 @@ fn has_moved(connection: &ConnectionState) -> bool {
 
 /// Ends the client's line after its tenant was given away: this process hears nothing more of the tenant. The client
 /// reconnects by itself, to a process that stays, and continues from its cursor.
-async fn send_on(socket: &SocketRef) {
+async fn send_on(outlet: &Outlet) {
     /// What was said last goes out first, and tenants that go in the same moment cost one line.
     const FAREWELL: Duration = Duration::from_secs(1);
     sleep(FAREWELL).await;
+    let Some(socket) = outlet.client() else { return };
     if let Some(visitor) = socket.req_parts().extensions.get::<Arc<Visitor>>() {
         visitor.hang_up();
     }
@@ -443,7 +481,7 @@ async fn open_unpaired(fleet: &Arc<Fleet>, tenant: &TenantId) {
 }
 
 /// What the log has after `last`. False: it cannot be read to its end now, and the rest is still to come.
-async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
+async fn catch_up(fleet: &Fleet, outlet: &Outlet, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
     const PAGE: usize = 100;
     loop {
         // Deleted before it was read here: the client is told, and knows that it must ask for the conversations anew.
@@ -451,7 +489,7 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
         if let Some(trimmed) = trimmed.filter(|trimmed| last.is_some_and(|last| last < *trimmed)) {
             let gap = json!({ "tenantId": tenant, "after": *last, "until": trimmed, "timestamp": now(fleet) });
             *last = Some(trimmed);
-            emit(socket, "events:gap", &gap).await;
+            outlet.emit("events:gap", &gap).await;
         }
         let events = match fleet.events_after(tenant, *last, PAGE).await {
             // Retention was at work meanwhile: the gap first.
@@ -464,7 +502,7 @@ async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &m
         };
         for event in &events {
             *last = Some(event.id);
-            emit_event(fleet, socket, event).await;
+            emit_event(fleet, outlet, event).await;
         }
         // A page of large events has fewer.
         if events.is_empty() {
@@ -482,7 +520,7 @@ async fn first_status(fleet: &Fleet, tenant: &TenantId, message_id: &str) -> Del
     }
 }
 
-async fn emit_event(fleet: &Fleet, socket: &SocketRef, event: &Event) {
+async fn emit_event(fleet: &Fleet, outlet: &Outlet, event: &Event) {
     let (tenant, at, id, links) = (&event.tenant, event.at_ms(), event.id, &fleet.env().media.links);
     // The old service never told of them, and its pages would take one for a conversation.
     if event.body.chat() == STATUS_CHAT {
@@ -493,20 +531,20 @@ async fn emit_event(fleet: &Fleet, socket: &SocketRef, event: &Event) {
             let payload = json!({
                 "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
-            emit(socket, "message:marked", &payload).await;
+            outlet.emit("message:marked", &payload).await;
         }
         EventBody::Received { message } => {
             let payload = json!({
                 "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
-            emit(socket, "message:received", &payload).await;
+            outlet.emit("message:received", &payload).await;
         }
         EventBody::Sent { message } => {
             let mut payload = json!({
                 "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
             });
             payload["message"]["status"] = json!(first_status(fleet, tenant, &message.id).await.as_str());
-            emit(socket, "message:sent", &payload).await;
+            outlet.emit("message:sent", &payload).await;
         }
         EventBody::Status { message_id, chat, status, failure, .. } => {
             let status = status.as_str();
@@ -517,7 +555,7 @@ async fn emit_event(fleet: &Fleet, socket: &SocketRef, event: &Event) {
             if let Some(failure) = failure {
                 payload["failure"] = json!(failure);
             }
-            emit(socket, "message:status", &payload).await;
+            outlet.emit("message:status", &payload).await;
         }
         // The old service's kitchen page reads the order itself.
         EventBody::Order { change, restaurant, order } => {
@@ -527,7 +565,7 @@ async fn emit_event(fleet: &Fleet, socket: &SocketRef, event: &Event) {
             };
             let mut payload = json!(KitchenOrder::new(tenant.as_str(), restaurant, order));
             payload["eventId"] = json!(id);
-            emit(socket, event, &payload).await;
+            outlet.emit(event, &payload).await;
         }
         // What the old contract has no word for: `call.received` is `call:received`, and its payload the `call`.
         body => {
@@ -538,12 +576,12 @@ async fn emit_event(fleet: &Fleet, socket: &SocketRef, event: &Event) {
                 "tenantId": tenant, about: waha::payload(tenant.as_str(), body, *name, View::plain("")),
                 "timestamp": at, "eventId": id,
             });
-            emit(socket, &event, &payload).await;
+            outlet.emit(&event, &payload).await;
         }
     }
 }
 
-async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &ConnectionState, now_ms: i64) {
+async fn emit_connection(outlet: &Outlet, tenant: &TenantId, connection: &ConnectionState, now_ms: i64) {
     let (status, details) = match connection {
         ConnectionState::Connected { phone_number } => ("connected", json!({ "phoneNumber": phone_number })),
         ConnectionState::Connecting => ("connecting", json!({})),
@@ -552,31 +590,11 @@ async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &Con
         }
     };
     let payload = json!({ "tenantId": tenant, "status": status, "details": details, "timestamp": now_ms });
-    emit(socket, "connection:status", &payload).await;
+    outlet.emit("connection:status", &payload).await;
 }
 
-async fn emit_qr(socket: &SocketRef, tenant: &TenantId, qr: &str, now_ms: i64) {
-    emit(socket, "qr:updated", &json!({ "tenantId": tenant, "qr": qr, "timestamp": now_ms })).await;
-}
-
-/// Sends when the client's queue has room, however long that takes: a registration ends by its token.
-///
-/// `Closed` may also mean "not quite open": socketioxide 0.18 marks a socket as connected after it has told the client so.
-async fn emit(socket: &SocketRef, event: &str, payload: &Value) {
-    let mut pause = MIN_PAUSE;
-    loop {
-        match socket.emit(event, payload) {
-            Ok(()) => return,
-            Err(SendError::Socket(SocketError::InternalChannelFull | SocketError::Closed)) => {
-                sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
-            }
-            Err(error) => {
-                warn!(%error, event, "an event cannot be sent");
-                return;
-            }
-        }
-    }
+async fn emit_qr(outlet: &Outlet, tenant: &TenantId, qr: &str, now_ms: i64) {
+    outlet.emit("qr:updated", &json!({ "tenantId": tenant, "qr": qr, "timestamp": now_ms })).await;
 }
 
 fn now(fleet: &Fleet) -> i64 {

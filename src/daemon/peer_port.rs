@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use axum::Router;
 use tokio::{
     net::{TcpSocket, lookup_host},
     time::{Instant, sleep, timeout},
@@ -16,10 +17,11 @@ use tracing::{info, warn};
 
 use super::reserve;
 use crate::{
-    api::{self, App, Entrance},
+    api::{self, Entrance},
     cluster::Introductions,
     config::{self, Advertise, Config},
     listener::{self, Room},
+    session::Env,
 };
 
 /// A private network may come up a moment after its processes.
@@ -51,7 +53,8 @@ impl PeerPort {
     /// Takes what peers bring, and nothing else.
     pub fn serve(
         self,
-        app: &App,
+        router: Router,
+        env: &Env,
         config: &Config,
         room: Room,
         stop: CancellationToken,
@@ -60,9 +63,8 @@ impl PeerPort {
         // All of a peer's come from one address.
         let per_address = NonZeroUsize::new(room.connections);
         let settings = config::Connections { most: room.connections, per_address, ..config.http.connections.clone() };
-        let env = app.fleet.env();
         let introductions = Introductions::new(env.instance.clone(), env.keyring.peer_keys());
-        let router = Entrance::new(introductions, env.clock.clone()).before(api::router(app.clone()));
+        let router = Entrance::new(introductions, env.clock.clone()).before(router);
         let proxies = config::Proxies { trusted: Vec::new(), ..config.http.proxies.clone() };
         Ok(async move { listener::serve(listener, router, api::rejected, &settings, proxies, room, stop).await })
     }

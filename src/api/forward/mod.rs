@@ -28,6 +28,7 @@ use axum::{
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
+pub use self::turns::ForwardTurn;
 pub use self::{entrance::Entrance, peer_line::PeerLine};
 use self::{tape::Tape, turns::ForwardTurns};
 use super::{App, problem::Problem};
@@ -82,6 +83,7 @@ pub struct Forwarder {
     /// Where proxies say whom a request comes from: for this process, and for no other.
     proxies: HeaderName,
     turns: Arc<ForwardTurns>,
+    registrations: Arc<ForwardTurns>,
 }
 
 /// What a peer made of a request.
@@ -92,10 +94,16 @@ enum PeerAnswer {
 }
 
 impl Forwarder {
-    /// `most`: requests under way at the same time.
-    pub fn new(instance: InstanceId, keys: Vec<PeerKey>, proxies: HeaderName, most: usize) -> Self {
-        let turns = ForwardTurns::new(most, MOST_OF_A_TENANT.min(most.div_ceil(2)));
-        Self { instance, keys, proxies, turns: Arc::new(turns) }
+    /// `most`: requests under way at the same time, and clients here for whom a peer is listened to.
+    pub fn new(instance: InstanceId, keys: Vec<PeerKey>, proxies: HeaderName, most: [usize; 2]) -> Self {
+        let turns = |most: usize| Arc::new(ForwardTurns::new(most, MOST_OF_A_TENANT.min(most.div_ceil(2))));
+        let [turns, registrations] = most.map(turns);
+        Self { instance, keys, proxies, turns, registrations }
+    }
+
+    /// For a client's registration for a tenant: it lasts.
+    pub fn registration_turn(&self, tenant: &TenantId) -> Result<ForwardTurn, ForwardError> {
+        self.registrations.take(tenant).ok_or(ForwardError::Busy)
     }
 
     async fn forward(
