@@ -393,7 +393,9 @@ async fn follow(
     if exists && may_pair && fleet.status(tenant).is_none() {
         open_unpaired(fleet, tenant).await;
     }
-    if let Some(status) = fleet.status(tenant) {
+    // How it stands at another process, that one says.
+    let is_anothers = |connection: &ConnectionState| goes_on && has_moved(connection) && fleet.has_peer_listeners();
+    if let Some(status) = fleet.status(tenant).filter(|status| !is_anothers(&status.connection())) {
         emit_connection(outlet, tenant, &status.connection(), now(fleet)).await;
         if let Some(qr) = status.qr.filter(|_| may_pair) {
             emit_qr(outlet, tenant, qr.code.expose(), now(fleet)).await;
@@ -429,10 +431,7 @@ async fn follow(
                 }
             }
             Ok(FeedItem::Event(_) | FeedItem::Presence(_)) => {}
-            // How it stands there, that process says.
-            Ok(FeedItem::Connection(connection)) if goes_on && has_moved(&connection) => {
-                return ControlFlow::Continue(());
-            }
+            Ok(FeedItem::Connection(connection)) if is_anothers(&connection) => return ControlFlow::Continue(()),
             Ok(FeedItem::Connection(connection)) => {
                 emit_connection(outlet, tenant, &connection, now(fleet)).await;
                 if has_moved(&connection) && fleet.is_leaving() {

@@ -39,10 +39,8 @@ impl Entrance {
         router.layer(middleware::from_fn(move |request: Request, next: Next| {
             let entrance = entrance.clone();
             async move {
-                match request.uri().path() {
-                    HELLO_PATH => entrance.introduce(request.headers()),
-                    _ => entrance.pass(request, next).await,
-                }
+                let asks_who = request.uri().path() == HELLO_PATH;
+                if asks_who { entrance.introduce(request.headers()) } else { entrance.pass(request, next).await }
             }
         }))
     }
