@@ -21,8 +21,8 @@ impl Fleet {
 
     /// The process that has the tenant and takes what is forwarded, as far as is known here. Asks nobody.
     pub fn known_listener(&self, tenant: &TenantId) -> Option<PeerListener> {
-        // Most requests are for one's own.
-        let slot = self.slot(tenant).filter(|slot| slot.session().is_none())?;
+        // Most requests are for one's own; and one that is being taken over is waited for here.
+        let slot = self.slot(tenant).filter(|slot| slot.session().is_none() && slot.giver().is_none())?;
         let owner = slot.owner().filter(|_| self.is_served_elsewhere(&slot))?;
         self.listener(owner)
     }

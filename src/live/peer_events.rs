@@ -24,7 +24,10 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{LiveContext, MAX_UNREAD, Outlet, Place, follow};
+use super::{
+    LiveContext, MAX_UNREAD, Outlet,
+    following::{Place, follow, send_on},
+};
 use crate::{
     api::{Forwarded, Forwarder, Path, PeerLine, Problem},
     fleet::{Fleet, PeerListener},
@@ -136,7 +139,7 @@ pub(super) async fn follow_everywhere(
         owner = next_listener(fleet, tenant).await;
         if owner.is_none() && fleet.is_leaving() && fleet.session(tenant).is_none() {
             // It has gone to a process that takes nothing from this one.
-            return super::send_on(outlet).await;
+            return send_on(outlet).await;
         }
     }
 }

@@ -9,7 +9,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
-use tracing::warn;
+use tracing::debug;
 
 use super::{super::problem::Problem, Forwarded, ServedElsewhere};
 use crate::{
@@ -53,7 +53,7 @@ impl Entrance {
             Ok(Ok(answer)) => (StatusCode::NO_CONTENT, [(HELLO_HEADER, answer)]).into_response(),
             Ok(Err(_)) => StatusCode::BAD_REQUEST.into_response(),
             Err(error) => {
-                warn!(%error, "somebody asks for an introduction as a peer, and is none");
+                debug!(%error, "somebody asks for an introduction as a peer, and is none");
                 StatusCode::FORBIDDEN.into_response()
             }
         }
@@ -66,7 +66,7 @@ impl Entrance {
         let client = match checked {
             Ok(client) => client,
             Err(error) => {
-                warn!(%error, "a request does not come from a peer");
+                debug!(%error, "a request does not come from a peer");
                 let refused = Problem::forbidden("This port is for the other processes on the vault");
                 return marked(refused.into_response(), REFUSED);
             }

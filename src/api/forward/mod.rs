@@ -26,7 +26,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use tokio::time::{Instant, sleep};
-use tracing::debug;
+use tracing::warn;
 
 pub use self::turns::ForwardTurn;
 pub use self::{entrance::Entrance, peer_line::PeerLine};
@@ -230,7 +230,7 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
                     Ok(PeerAnswer::Given(answer)) => return answer,
                     Ok(PeerAnswer::Refused(answer)) => answer,
                     Err(error) => {
-                        debug!(%tenant, peer = %peer.instance.0, %error, "a request is not forwarded");
+                        warn!(%tenant, peer = %peer.instance.0, %error, "a request is not forwarded");
                         let problem = Problem::unforwarded(&peer.instance, &error).into_response();
                         if let ForwardError::Unanswered(_) | ForwardError::Silent = error {
                             return problem;
