@@ -8,6 +8,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::debug;
+use ulid::Ulid;
 
 use super::{
     Outlet, now,
@@ -24,6 +25,9 @@ use crate::{
 
 /// Between two looks for a tenant that somebody has registered for before it exists, or whose events cannot be read now.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// So seldom the vault is asked whether another process has made it.
+const LOOKS_A_READ: u32 = 10;
 
 /// How far a registration has come.
 pub struct Place {
@@ -50,9 +54,18 @@ pub async fn follow(
     if !exists {
         outlet.emit("error", &unknown(tenant)).await;
         // One that is made, and connects to nothing, gives no notice.
+        let mut looks = 0;
         while fleet.status(tenant).is_none() {
             if let Ok(Err(RecvError::Closed)) = timeout(LOOK_AGAIN, notices.recv()).await {
                 return ControlFlow::Break(());
+            }
+            looks += 1;
+            // Of one that was made at another process, and is not paired yet, only the vault tells.
+            let asks_vault = goes_on && looks % LOOKS_A_READ == 0 && fleet.has_peer_listeners();
+            if asks_vault && fleet.find_listener(tenant).await.is_some() {
+                // From its beginning.
+                place.cursor = Some(EventId(Ulid::nil()));
+                return ControlFlow::Continue(());
             }
         }
     }
