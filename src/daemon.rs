@@ -3,6 +3,7 @@
 mod allocator;
 mod descriptors;
 mod env;
+mod peer_port;
 mod ports;
 mod signals;
 mod vault;
@@ -26,11 +27,12 @@ pub use self::{
 use self::{
     descriptors::Descriptors,
     env::{disks, env, metrics_settings, mirror, outbound, webhooks},
+    peer_port::PeerPort,
     ports::{reserve, serve, watch},
     vault::{CHECKS, keep_check_value, keep_key, kept_key},
 };
 use crate::{
-    api::{self, App, Auth, AuthSettings},
+    api::{self, App, Auth, AuthSettings, Forwarder},
     bot::service::Bots,
     clock::SystemClock,
     config::{Config, Secret, VaultHome},
@@ -40,6 +42,10 @@ use crate::{
     telemetry::metrics,
     vault::{InstanceId, MeteredVault},
 };
+
+/// Requests that this process forwards at the same time, and clients of Socket.IO for whom it listens to others; and as many that it takes
+/// from others.
+const MOST_BETWEEN_PROCESSES: [usize; 2] = [256, 2048];
 
 /// Of a grace that is set so much is kept for closing what was not given away.
 const KEPT_FOR_CLOSING: Duration = Duration::from_secs(10);
@@ -101,6 +107,10 @@ impl Daemon {
             .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
         let socket = reserve(config.http.listen)?;
         let watched = config.metrics.listen.map(reserve).transpose()?;
+        let peer_port = match config.cluster.listen {
+            Some(address) => Some(PeerPort::reserve(address, &config.cluster.advertise).await?),
+            None => None,
+        };
         let Some(opened) = stop.run_until_cancelled(open_vault(config)).await else { return Ok(None) };
         let (vault, keyring) = opened?;
         let kept_key = kept_key(config)?;
@@ -119,7 +129,12 @@ impl Daemon {
         let work = WorkFolder::create(&config.data_dir.join("sessions"), &instance)?;
         let env = Arc::new(env(config, vault, keyring, instance, &work, descriptors)?);
         let is_sole = matches!(&config.vault.home, VaultHome::Embedded { shared: false, .. });
-        let settings = FleetSettings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
+        let settings = FleetSettings {
+            restore: config.restore.clone(),
+            heartbeat: config.heartbeat.clone(),
+            is_sole,
+            listens_at: peer_port.as_ref().and_then(|port| port.advertised.clone()),
+        };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let (feed, clock) = (fleet.env().feed.clone(), fleet.env().clock.clone());
@@ -157,21 +172,32 @@ impl Daemon {
             }
         };
         fleet.start();
-        let room = Room { connections: descriptors.callers, reserve: descriptors.reserve() };
+        // Of what callers may have, each direction between processes has a part.
+        let between =
+            MOST_BETWEEN_PROCESSES.map(|most| peer_port.as_ref().map_or(0, |_| most.min(descriptors.callers / 8)));
+        let from_peers: usize = between.iter().sum();
+        let room = Room { connections: descriptors.callers - 2 * from_peers, reserve: descriptors.reserve() };
         let web_sockets = listener::web_sockets(&config.http.connections, room);
-        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), &config.http, web_sockets);
+        let forwarder = peer_port.is_some().then(|| {
+            let (instance, keys) = (fleet.env().instance.clone(), fleet.env().keyring.peer_keys());
+            Arc::new(Forwarder::new(instance, keys, config.http.proxies.header.clone(), between))
+        });
+        let (live, sockets) = Live::new(fleet.clone(), auth.clone(), forwarder.clone(), &config.http, web_sockets);
         // Bound at the start, so that a taken port is known at once; answers only from here on.
         let stop_serving = CancellationToken::new();
         let metrics = metrics_settings(config);
         let disks = disks(config, &fleet.env().media);
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks };
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks, forwarder };
         let ports = || -> anyhow::Result<_> {
             let listener = socket.listen(1024).context("the port cannot be opened")?;
             let address = listener.local_addr()?;
             let watched = watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone()));
-            Ok((listener, address, watched.transpose()?))
+            let room = Room { connections: from_peers, ..room };
+            let router = live.peer_router().merge(api::router(app.clone()));
+            let peers = peer_port.map(|port| port.serve(router, fleet.env(), config, room, stop_serving.clone()));
+            Ok((listener, address, watched.transpose()?, peers.transpose()?))
         };
-        let (listener, address, watched) = match ports() {
+        let (listener, address, watched, peers) = match ports() {
             Ok(ports) => ports,
             // Another process took the port in the same moment. What was restored is written and closed, or others would wait for it.
             Err(error) => {
@@ -188,6 +214,12 @@ impl Daemon {
             let watched = async {
                 match watched {
                     Some(watched) => watched.await,
+                    None => Ok(()),
+                }
+            };
+            let peers = async {
+                match peers {
+                    Some(peers) => peers.await,
                     None => Ok(()),
                 }
             };
@@ -210,7 +242,7 @@ impl Daemon {
                 allocator::give_back_free_memory(&trimming).await;
                 Ok::<_, std::io::Error>(())
             };
-            tokio::try_join!(serving, watched, counting, keeping, proving, trimming).map(drop)
+            tokio::try_join!(serving, watched, peers, counting, keeping, proving, trimming).map(drop)
         });
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {

@@ -6,6 +6,10 @@
 //! that reads the log and the feed, so a slow client holds up nobody else: what waits for it is its queue, and the rest stays in the
 //! log until it reads. One that answers no ping is gone, and so is one that shows no key for some seconds: [`visitors`].
 
+mod following;
+mod outlet;
+mod packets;
+mod peer_events;
 mod seats;
 mod visitors;
 
@@ -15,42 +19,31 @@ use axum::{Router, extract::Request, http::header, middleware};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use socketioxide::{
-    SendError, SocketError, SocketIo,
+    SocketIo,
     extract::{SocketRef, State, TryData},
     handler::ConnectHandler as _,
     layer::SocketIoLayer,
     socket::DisconnectReason,
 };
-use tokio::{
-    sync::broadcast::error::RecvError,
-    time::{sleep, timeout},
-};
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::{
+    outlet::Outlet,
     seats::{Seat, Seats},
     visitors::{MAX_PAYLOAD, PATH, Visitor, Visitors},
 };
 use crate::{
-    api::{Auth, AuthError, Caller, Scope, Valid, allows, old_form},
+    api::{Auth, AuthError, Caller, Forwarder, Scope, Valid, allows},
     config,
     fleet::Fleet,
-    message::{ConnectionState, Delivery, Event, EventBody, EventId, FeedItem, OrderChange, status::STATUS_CHAT},
-    telemetry::metrics::{self, label::Consumer},
+    message::EventId,
     tenant::TenantId,
-    waha::{self, KitchenOrder, View},
 };
 
 /// How long a client may take to open, and to read what is on its way to it before its goodbye.
 const SOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Pauses until there is room among the packets of a client: one that reads makes some at once.
-const MIN_PAUSE: Duration = Duration::from_millis(1);
-const MAX_PAUSE: Duration = Duration::from_millis(50);
-
-/// Between two looks for a tenant that somebody has registered for before it exists, or whose events cannot be read now.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Packets that wait for a client. One with a long text has some 120 KiB, so that a client that does not read holds a MiB.
 const MAX_UNREAD: usize = 8;
@@ -61,8 +54,7 @@ const MAX_REGISTRATIONS: usize = 64;
 /// The Socket.IO server.
 pub struct Live {
     io: SocketIo,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    context: LiveContext,
 }
 
 #[derive(Clone)]
@@ -71,6 +63,8 @@ struct LiveContext {
     auth: Arc<Auth>,
     origins: config::Origins,
     seats: Seats,
+    /// `None`: what other processes have is not followed.
+    forwarder: Option<Arc<Forwarder>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -105,14 +99,19 @@ enum Registration {
 
 impl Live {
     /// `sockets`: how many WebSockets there may be in all.
-    pub fn new(fleet: Arc<Fleet>, auth: Arc<Auth>, settings: &config::Http, sockets: usize) -> (Self, Doorway) {
+    pub fn new(
+        fleet: Arc<Fleet>,
+        auth: Arc<Auth>,
+        forwarder: Option<Arc<Forwarder>>,
+        settings: &config::Http,
+        sockets: usize,
+    ) -> (Self, Doorway) {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let visitors = Visitors::new(settings.handshakes.clone());
         let origins = settings.origins.clone();
         let seats = Seats::new(sockets);
-        let shared =
-            LiveContext { fleet, auth: auth.clone(), origins, seats, tasks: tasks.clone(), stop: stop.clone() };
+        let context = LiveContext { fleet, auth: auth.clone(), origins, seats, forwarder, tasks, stop };
         let (sockets, io) = SocketIo::builder()
             .req_path(PATH)
             .max_payload(MAX_PAYLOAD as u64)
@@ -120,17 +119,22 @@ impl Live {
             .ws_max_message_size(MAX_PAYLOAD)
             .ws_max_frame_size(MAX_PAYLOAD)
             .connect_timeout(settings.handshakes.timeout)
-            .with_state(shared)
+            .with_state(context.clone())
             .build_layer();
         io.ns("/", (async || ()).with(admit));
-        (Self { io, tasks, stop }, Doorway { sockets, auth, visitors })
+        (Self { io, context }, Doorway { sockets, auth, visitors })
+    }
+
+    /// What other processes ask for, for their own clients. For the second port.
+    pub fn peer_router(&self) -> Router {
+        peer_events::router(self.context.clone())
     }
 
     /// Disconnects everyone. Bounded: a client that does not answer is not waited for.
     pub async fn close(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.context.stop.cancel();
+        self.context.tasks.close();
+        self.context.tasks.wait().await;
         // The library waits for every client without a limit.
         if tokio::time::timeout(Duration::from_millis(500), self.io.close()).await.is_err() {
             debug!("some sockets did not close in time");
@@ -301,11 +305,13 @@ async fn on_register(
     }
     // Who sees the code can link a phone of their own: over HTTP that takes the same scope.
     let may_pair = registrations.caller.permit(&tenant, Scope::Control).is_ok();
-    shared.tasks.spawn(async move {
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        let outlet = Outlet::Client(socket.clone());
         tokio::select! {
             () = over.cancelled() => {}
             () = lost(&socket) => {}
-            () = follow(&shared.fleet, &socket, &tenant, cursor, exists, may_pair) => {}
+            () = peer_events::follow_everywhere(&shared, &outlet, &tenant, cursor, exists, may_pair) => {}
         }
     });
 }
@@ -330,253 +336,6 @@ fn unknown(tenant: &TenantId) -> Value {
         "code": "unknown_tenant", "tenantId": tenant,
         "error": "there is no such tenant; registered as soon as it is made",
     })
-}
-
-/// Everything of one tenant to one socket, from `cursor` on (from now on without one), until it is gone. Of one that does not exist
-/// the client is told so, and nothing else until it is made: a dashboard may be open before its tenant connects for the first time.
-async fn follow(
-    fleet: &Arc<Fleet>,
-    socket: &SocketRef,
-    tenant: &TenantId,
-    cursor: Option<EventId>,
-    exists: bool,
-    may_pair: bool,
-) {
-    // First listen, then read: nothing falls between.
-    let mut notices = fleet.env().feed.subscribe(tenant);
-    if !exists {
-        emit(socket, "error", &unknown(tenant)).await;
-        // One that is made, and connects to nothing, gives no notice.
-        while fleet.status(tenant).is_none() {
-            if let Ok(Err(RecvError::Closed)) = timeout(LOOK_AGAIN, notices.recv()).await {
-                return;
-            }
-        }
-    }
-    let mut last = cursor.or_else(|| fleet.newest_event(tenant).filter(|_| exists));
-    // What came after its cursor; a tenant that is not up yet has to wait for it.
-    let mut is_behind = cursor.is_some() || !exists;
-    let mut registered = json!({ "tenantId": tenant, "socketId": socket.id });
-    if let Some(last) = last {
-        // A client that hears nothing before its line breaks has a place to go on at.
-        registered["cursor"] = json!(last);
-    }
-    emit(socket, "registered", &registered).await;
-    if exists && may_pair && fleet.status(tenant).is_none() {
-        open_unpaired(fleet, tenant).await;
-    }
-    if let Some(status) = fleet.status(tenant) {
-        emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
-        if let Some(qr) = status.qr.filter(|_| may_pair) {
-            emit_qr(socket, tenant, qr.code.expose(), now(fleet)).await;
-        }
-    }
-    loop {
-        if is_behind && let Some(session) = fleet.session(tenant) {
-            // The event of the cursor may have been lost with an earlier process.
-            last = last.map(|last| session.place_of(last));
-            is_behind = !catch_up(fleet, socket, tenant, &mut last).await;
-        }
-        let heard = if is_behind {
-            // A session that is opened again, or a store that answers again, gives no notice.
-            match timeout(LOOK_AGAIN, notices.recv()).await {
-                Ok(heard) => heard,
-                Err(_) => continue,
-            }
-        } else {
-            notices.recv().await
-        };
-        match heard {
-            // Older events may not have been read yet: this one comes from the log, after them.
-            Ok(FeedItem::Event(_)) if is_behind => {}
-            Ok(FeedItem::Event(event)) if last.is_none_or(|last| event.id > last) => {
-                last = Some(event.id);
-                emit_event(fleet, socket, &event).await;
-                if event.body.message().is_some() {
-                    metrics::message_delivered(Consumer::SocketIo, event.at_ms(), fleet.env().clock.now());
-                }
-            }
-            Ok(FeedItem::Event(_) | FeedItem::Presence(_)) => {}
-            Ok(FeedItem::Connection(connection)) => {
-                emit_connection(socket, tenant, &connection, now(fleet)).await;
-                if has_moved(&connection) && fleet.is_leaving() {
-                    return send_on(socket).await;
-                }
-            }
-            Ok(FeedItem::Qr(_)) if !may_pair => {}
-            Ok(FeedItem::Qr(qr)) => emit_qr(socket, tenant, qr.expose(), now(fleet)).await,
-            Ok(FeedItem::InLog) => is_behind = true,
-            // Too slow for the feed: the log has what was missed.
-            Err(RecvError::Lagged(_)) => {
-                if let Some(status) = fleet.status(tenant) {
-                    emit_connection(socket, tenant, &status.connection(), now(fleet)).await;
-                }
-                is_behind = true;
-            }
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-fn has_moved(connection: &ConnectionState) -> bool {
-    matches!(connection, ConnectionState::Disconnected { reason, .. } if reason == "moved")
-}
-
-/// Ends the client's line after its tenant was given away: this process hears nothing more of the tenant. The client
-/// reconnects by itself, to a process that stays, and continues from its cursor.
-async fn send_on(socket: &SocketRef) {
-    /// What was said last goes out first, and tenants that go in the same moment cost one line.
-    const FAREWELL: Duration = Duration::from_secs(1);
-    sleep(FAREWELL).await;
-    if let Some(visitor) = socket.req_parts().extensions.get::<Arc<Visitor>>() {
-        visitor.hang_up();
-    }
-}
-
-/// A page that showed a code before a restart shows the next one: its offer goes on once the tenant is open. One that is paired is somebody
-/// else's to serve, and so is one whose code a process that lives shows.
-async fn open_unpaired(fleet: &Arc<Fleet>, tenant: &TenantId) {
-    let is_unpaired = matches!(fleet.record(tenant).await, Ok(Some(record)) if !record.whatsapp_connected);
-    if is_unpaired && let Err(error) = fleet.open_known_in_turn(tenant).await {
-        debug!(%tenant, %error, "a tenant is not opened for its dashboard");
-    }
-}
-
-/// What the log has after `last`. False: it cannot be read to its end now, and the rest is still to come.
-async fn catch_up(fleet: &Fleet, socket: &SocketRef, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
-    const PAGE: usize = 100;
-    loop {
-        // Deleted before it was read here: the client is told, and knows that it must ask for the conversations anew.
-        let trimmed = fleet.session(tenant).and_then(|session| session.trimmed());
-        if let Some(trimmed) = trimmed.filter(|trimmed| last.is_some_and(|last| last < *trimmed)) {
-            let gap = json!({ "tenantId": tenant, "after": *last, "until": trimmed, "timestamp": now(fleet) });
-            *last = Some(trimmed);
-            emit(socket, "events:gap", &gap).await;
-        }
-        let events = match fleet.events_after(tenant, *last, PAGE).await {
-            // Retention was at work meanwhile: the gap first.
-            Ok(_) if fleet.session(tenant).and_then(|session| session.trimmed()) != trimmed => continue,
-            Ok(events) => events,
-            Err(error) => {
-                debug!(%tenant, %error, "events cannot be read now: tried again");
-                return false;
-            }
-        };
-        for event in &events {
-            *last = Some(event.id);
-            emit_event(fleet, socket, event).await;
-        }
-        // A page of large events has fewer.
-        if events.is_empty() {
-            return true;
-        }
-    }
-}
-
-/// Where a message of the tenant begins: what its phone wrote is with WhatsApp, and no other event will say so.
-async fn first_status(fleet: &Fleet, tenant: &TenantId, message_id: &str) -> Delivery {
-    let Some(session) = fleet.session(tenant) else { return Delivery::Accepted };
-    match session.delivery(message_id).await {
-        Ok(None) => Delivery::Sent,
-        Ok(Some(_)) | Err(_) => Delivery::Accepted,
-    }
-}
-
-async fn emit_event(fleet: &Fleet, socket: &SocketRef, event: &Event) {
-    let (tenant, at, id, links) = (&event.tenant, event.at_ms(), event.id, &fleet.env().media.links);
-    // The old service never told of them, and its pages would take one for a conversation.
-    if event.body.chat() == STATUS_CHAT {
-        return;
-    }
-    match &event.body {
-        EventBody::Received { message } | EventBody::Sent { message } if message.content.is_mark() => {
-            let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
-            });
-            emit(socket, "message:marked", &payload).await;
-        }
-        EventBody::Received { message } => {
-            let payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
-            });
-            emit(socket, "message:received", &payload).await;
-        }
-        EventBody::Sent { message } => {
-            let mut payload = json!({
-                "tenantId": tenant, "message": old_form::message(tenant, message.clone(), links), "timestamp": at, "eventId": id,
-            });
-            payload["message"]["status"] = json!(first_status(fleet, tenant, &message.id).await.as_str());
-            emit(socket, "message:sent", &payload).await;
-        }
-        EventBody::Status { message_id, chat, status, failure, .. } => {
-            let status = status.as_str();
-            let mut payload = json!({
-                "tenantId": tenant, "messageId": message_id, "chat": chat, "status": status,
-                "timestamp": at, "eventId": id,
-            });
-            if let Some(failure) = failure {
-                payload["failure"] = json!(failure);
-            }
-            emit(socket, "message:status", &payload).await;
-        }
-        // The old service's kitchen page reads the order itself.
-        EventBody::Order { change, restaurant, order } => {
-            let event = match change {
-                OrderChange::Created => "nuevo-pedido",
-                OrderChange::Updated => "pedido:actualizado",
-            };
-            let mut payload = json!(KitchenOrder::new(tenant.as_str(), restaurant, order));
-            payload["eventId"] = json!(id);
-            emit(socket, event, &payload).await;
-        }
-        // What the old contract has no word for: `call.received` is `call:received`, and its payload the `call`.
-        body => {
-            let Some(name) = waha::names(body).first() else { return };
-            let event = name.as_str().replace(".v2.", ".").replace('.', ":");
-            let about = event.split(':').next().unwrap_or_default();
-            let payload = json!({
-                "tenantId": tenant, about: waha::payload(tenant.as_str(), body, *name, View::plain("")),
-                "timestamp": at, "eventId": id,
-            });
-            emit(socket, &event, &payload).await;
-        }
-    }
-}
-
-async fn emit_connection(socket: &SocketRef, tenant: &TenantId, connection: &ConnectionState, now_ms: i64) {
-    let (status, details) = match connection {
-        ConnectionState::Connected { phone_number } => ("connected", json!({ "phoneNumber": phone_number })),
-        ConnectionState::Connecting => ("connecting", json!({})),
-        ConnectionState::Disconnected { reason, scan_needed } => {
-            ("disconnected", json!({ "reason": reason, "scanNeeded": scan_needed }))
-        }
-    };
-    let payload = json!({ "tenantId": tenant, "status": status, "details": details, "timestamp": now_ms });
-    emit(socket, "connection:status", &payload).await;
-}
-
-async fn emit_qr(socket: &SocketRef, tenant: &TenantId, qr: &str, now_ms: i64) {
-    emit(socket, "qr:updated", &json!({ "tenantId": tenant, "qr": qr, "timestamp": now_ms })).await;
-}
-
-/// Sends when the client's queue has room, however long that takes: a registration ends by its token.
-///
-/// `Closed` may also mean "not quite open": socketioxide 0.18 marks a socket as connected after it has told the client so.
-async fn emit(socket: &SocketRef, event: &str, payload: &Value) {
-    let mut pause = MIN_PAUSE;
-    loop {
-        match socket.emit(event, payload) {
-            Ok(()) => return,
-            Err(SendError::Socket(SocketError::InternalChannelFull | SocketError::Closed)) => {
-                sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
-            }
-            Err(error) => {
-                warn!(%error, event, "an event cannot be sent");
-                return;
-            }
-        }
-    }
 }
 
 fn now(fleet: &Fleet) -> i64 {

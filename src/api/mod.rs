@@ -11,6 +11,7 @@ mod baileys;
 mod bot;
 mod compiled_file;
 mod files;
+mod forward;
 mod health;
 mod history;
 mod import;
@@ -46,6 +47,7 @@ pub use self::{
         Access, Auth, AuthError, AuthSettings, Caller, Scope, Valid,
         cors::{allows, layer as cors},
     },
+    forward::{Entrance, ForwardError, Forwarded, Forwarder, PeerLine},
     metrics::{MetricsSettings, router as metrics_router},
     problem::Problem,
     route::Listed,
@@ -78,6 +80,8 @@ pub struct App {
     pub metrics: MetricsSettings,
     pub bots: Arc<Bots>,
     pub disks: Disks,
+    /// `None`: whatever is for another process is refused.
+    pub forwarder: Option<Arc<Forwarder>>,
 }
 
 /// The most bytes of a request's body: the longest text takes 768 KiB where each of its characters is written as two escapes. What

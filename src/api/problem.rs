@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::code::Code;
+use super::forward::{ForwardError, ServedElsewhere};
 use crate::{
     fleet::FleetError,
     journal::ArchiveError,
@@ -23,6 +24,7 @@ use crate::{
     session::{AcceptError, End, HistoryError, PasskeyStepError, RequestError},
     store::StoreError,
     tenant::TenantId,
+    vault::InstanceId,
 };
 
 /// What went wrong (RFC 9457).
@@ -158,6 +160,21 @@ impl Problem {
         problem
     }
 
+    /// The process that has the tenant lives, as far as is known here, and was not asked, or did not answer.
+    pub fn unforwarded(peer: &InstanceId, error: &ForwardError) -> Self {
+        if let ForwardError::Busy = error {
+            return Self::unavailable("busy", "Too many requests wait for the process that serves this tenant");
+        }
+        let mut problem = Self::unavailable("peer_silent", "The process that serves this tenant does not answer");
+        let what = match error {
+            ForwardError::Unanswered(_) => "it may have begun with this: repeat it with the same Idempotency-Key",
+            _ => "nothing was done: repeat it",
+        };
+        problem.detail = Some(format!("process {}: {what}", peer.0));
+        problem.retry_after_s = Some(2);
+        problem
+    }
+
     pub fn timed_out(title: &'static str) -> Self {
         // The old service's status and text: its page shows the text.
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "timed_out", title)
@@ -251,7 +268,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after_s;
+        let (retry_after, is_elsewhere) = (self.retry_after_s, self.code.0 == "owned_elsewhere");
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -260,6 +277,9 @@ impl IntoResponse for Problem {
         }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if is_elsewhere {
+            response.extensions_mut().insert(ServedElsewhere);
         }
         response
     }

@@ -1,7 +1,7 @@
 //! The processes on one vault: which of them live, who should own a tenant, and how one asks another for it.
 //!
 //! Pure: it is told what was seen, when, and what others have written, and says what to do. The fleet reads, writes and acts
-//! (`fleet::handover`). It decides nothing: the journal's takeover alone says who owns a tenant. A guess that is wrong here costs
+//! (`fleet::handover`), and `api::forward` asks a peer for what only that one can answer. It decides nothing: the journal's takeover alone says who owns a tenant. A guess that is wrong here costs
 //! politeness, which is one login more, never a message.
 //!
 //! A tenant changes hands like this. The owner offers it in a letter, because it is about to stop. The next owner reads the tenant's state,
@@ -9,6 +9,7 @@
 //! does not answer in time, or is dead, is not waited for.
 
 mod giver;
+mod introduction;
 mod joiner;
 mod letter;
 mod peers;
@@ -19,6 +20,10 @@ mod schedules;
 
 pub use self::{
     giver::Giver,
+    introduction::{
+        HELLO_HEADER, HELLO_PATH, Hello, IntroductionError, IntroductionNonce, Introductions, PROOF_HEADER, ProvenPeer,
+        head_digest, is_of_connection,
+    },
     joiner::{Joiner, Move},
     letter::{HandoverAnswer, HandoverAsk, HandoverVerdict, Letter},
     peers::{BOX_PAUSE, LETTER_BOX, Look, Peers, this_process},

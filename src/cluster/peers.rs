@@ -88,6 +88,8 @@ struct Sighting {
     listed_at: Instant,
     heard_at: Option<Instant>,
     process: Option<String>,
+    /// Where it takes requests that are forwarded to it.
+    listens_at: Option<String>,
     reads_letters: bool,
     is_draining: bool,
     is_gone: bool,
@@ -120,7 +122,7 @@ impl Doubt {
 
 impl Sighting {
     fn new(instance: &Instance, now: Instant) -> Self {
-        let Instance { heartbeat_at, process, draining, address, .. } = instance;
+        let Instance { heartbeat_at, process, draining, address, listens_at, .. } = instance;
         Self {
             heartbeat_at: *heartbeat_at,
             missed: 0,
@@ -128,6 +130,7 @@ impl Sighting {
             listed_at: now,
             heard_at: None,
             process: process.clone(),
+            listens_at: listens_at.clone(),
             reads_letters: address.as_deref() == Some(LETTER_BOX),
             is_draining: *draining,
             is_gone: false,
@@ -140,6 +143,7 @@ impl Sighting {
         self.listed_at = now;
         if self.heartbeat_at != instance.heartbeat_at {
             self.heartbeat_at = instance.heartbeat_at;
+            self.listens_at.clone_from(&instance.listens_at);
             self.is_draining |= instance.draining;
             (self.missed, self.doubt, self.heard_at) = (0, None, Some(now));
             return true;
@@ -338,6 +342,17 @@ impl Peers {
         self.seen().sightings.get(id).is_some_and(Sighting::is_alive)
     }
 
+    /// Where one that lives takes what is forwarded to it.
+    pub fn listens_at(&self, id: &InstanceId) -> Option<String> {
+        let seen = self.seen();
+        seen.sightings.get(id).filter(|sighting| sighting.is_alive())?.listens_at.clone()
+    }
+
+    /// Somebody takes what is forwarded, if he lives.
+    pub fn has_listeners(&self) -> bool {
+        self.seen().sightings.values().any(|sighting| sighting.listens_at.is_some())
+    }
+
     pub fn is_listed(&self, id: &InstanceId) -> bool {
         self.seen().sightings.contains_key(id)
     }
@@ -397,6 +412,7 @@ mod tests {
         Instance {
             id: InstanceId(id.into()),
             address: Some(LETTER_BOX.into()),
+            listens_at: None,
             process,
             version: String::new(),
             started_at: Timestamp::UNIX_EPOCH,

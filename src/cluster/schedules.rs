@@ -291,6 +291,7 @@ impl World {
         let listed = others.map(|(other, (beat, draining))| Instance {
             id: self.processes[*other].id.clone(),
             address: Some(LETTER_BOX.into()),
+            listens_at: None,
             process: None,
             version: String::new(),
             started_at: Timestamp::UNIX_EPOCH,

@@ -50,6 +50,7 @@ pub struct Config {
     pub media: Media,
     pub outbound: Outbound,
     pub webhooks: Webhooks,
+    pub cluster: Cluster,
     pub metrics: Metrics,
     pub bot: Bot,
     /// From SIGTERM to the exit. `None`: by the number of tenants.
@@ -324,6 +325,25 @@ pub struct Outbound {
 pub struct Webhooks {
     pub concurrency: usize,
     pub per_tenant: usize,
+}
+
+/// Several processes on one vault.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Where this one takes what others forward; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    pub advertise: Advertise,
+}
+
+/// How other processes reach this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advertise {
+    /// Where it listens.
+    Listener,
+    /// `host`, or `host:port`.
+    Address(http::uri::Authority),
+    /// At its own address in the network in which this name is known: several instances share the name.
+    Beside(String),
 }
 
 /// The rights to read metrics, and how much of them.

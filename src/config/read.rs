@@ -15,7 +15,8 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Bot, Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Webhooks, source::Table,
+    Advertise, Bot, Cluster, Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret,
+    Webhooks, source::Table,
 };
 use crate::outbound::Allow;
 
@@ -60,6 +61,7 @@ impl Reader<'_> {
         let messages = self.messages();
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
+        let cluster = self.cluster();
         let metrics = self.metrics();
         let bot = (
             self.duration("bot.keep_conversations", 86_400..=315_360_000),
@@ -112,6 +114,7 @@ impl Reader<'_> {
             messages: messages?,
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
+            cluster: cluster?,
             metrics: metrics?,
             bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1?, mirror: bot.2? },
             shutdown_grace: shutdown_grace?,

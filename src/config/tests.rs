@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Config, Credentials, MediaHome, Origins, PerTenant, VaultHome, source::Table};
+use super::{Advertise, Config, Credentials, MediaHome, Origins, PerTenant, VaultHome, source::Table};
 
 fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
     let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -190,6 +190,22 @@ fn files_have_a_place_and_an_address() {
         let mistakes = load(&[(name, value)], None).unwrap_err();
         assert_eq!(mistakes.len(), 1, "{name}={value}: {mistakes:?}");
     }
+}
+
+#[test]
+fn other_processes_reach_a_port_that_has_an_address() {
+    let cluster = |variables: &[(&str, &str)]| load(variables, None).map(|config| config.cluster);
+    assert_eq!(cluster(&[]).unwrap().listen, None);
+    let any = ("SESSIOND_CLUSTER__LISTEN", "[::]:3001");
+    assert_eq!(cluster(&[any]).unwrap_err().len(), 1, "nobody could reach it");
+    let given = cluster(&[any, ("SESSIOND_CLUSTER__ADVERTISE", "10.0.0.5")]).unwrap();
+    assert_eq!(given.listen, Some("[::]:3001".parse().unwrap()));
+    assert_eq!(given.advertise, Advertise::Address("10.0.0.5".parse().unwrap()));
+    let railway = cluster(&[any, ("RAILWAY_PRIVATE_DOMAIN", "sessiond.railway.internal")]).unwrap();
+    assert_eq!(railway.advertise, Advertise::Beside("sessiond.railway.internal".into()));
+    let one = cluster(&[("SESSIOND_CLUSTER__LISTEN", "10.0.0.5:3001")]).unwrap();
+    assert_eq!(one.advertise, Advertise::Listener);
+    assert_eq!(cluster(&[("SESSIOND_CLUSTER__LISTEN", "3001")]).unwrap_err().len(), 1);
 }
 
 #[test]

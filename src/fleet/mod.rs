@@ -6,6 +6,7 @@
 
 mod arrival;
 mod directory;
+mod elsewhere;
 mod handover;
 mod heartbeat;
 mod incidents;
@@ -42,19 +43,20 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
 
+pub use self::{
+    elsewhere::PeerListener,
+    move_in::MoveInError,
+    rekey::{RekeyReport, Rekeyer},
+    restore::{RestoreError, Summary},
+    standing::TenantStanding,
+    work_folder::WorkFolder,
+};
 use self::{
     handover::Handovers,
     incidents::Incidents,
     records::RecordCache,
     slot::{OpenFailure, OpenFailureKind, Slot},
     whatsapp_reach::WhatsAppReach,
-};
-pub use self::{
-    move_in::MoveInError,
-    rekey::{RekeyReport, Rekeyer},
-    restore::{RestoreError, Summary},
-    standing::TenantStanding,
-    work_folder::WorkFolder,
 };
 use crate::{
     clock,
@@ -125,6 +127,8 @@ pub struct FleetSettings {
     pub heartbeat: config::Heartbeat,
     /// No other process can have the vault open while this one has.
     pub is_sole: bool,
+    /// Where others forward to; `None`: they do not.
+    pub listens_at: Option<String>,
 }
 
 /// A heartbeat's finding, and its time.
@@ -796,6 +800,7 @@ impl Fleet {
         Instance {
             id: self.env.instance.clone(),
             address: (!self.settings.is_sole).then(|| cluster::LETTER_BOX.to_owned()),
+            listens_at: self.settings.listens_at.clone(),
             process: cluster::this_process(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,

@@ -185,6 +185,14 @@ impl Slot {
         self.inside().owner = owner;
     }
 
+    /// Another one has it by now than was known here.
+    pub fn correct_owner(&self, known: &InstanceId, now: InstanceId) {
+        let mut inside = self.inside();
+        if inside.owner.as_ref() == Some(known) && !matches!(inside.place, SlotState::Open(_)) {
+            inside.owner = Some(now);
+        }
+    }
+
     /// The process that has given this tenant to us and is still alive: nobody else looks after it until it is open
     /// here or elsewhere.
     pub fn giver(&self) -> Option<InstanceId> {

@@ -12,7 +12,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Cipher, NONCE, OpenError, TenantSeal, open, sealed_with};
+use super::{Cipher, NONCE, OpenError, PeerKey, TenantSeal, open, sealed_with};
 use crate::tenant::TenantId;
 
 /// Where nonces come from. Each call must give another one.
@@ -63,7 +63,7 @@ impl MasterKey {
         Cipher { master: self.id(), aead: XChaCha20Poly1305::new((&*key).into()) }
     }
 
-    fn derive<const N: usize>(&self, info: &[&[u8]]) -> [u8; N] {
+    pub(super) fn derive<const N: usize>(&self, info: &[&[u8]]) -> [u8; N] {
         let mut derived = [0; N];
         Hkdf::<Sha256>::new(None, &*self.0)
             .expand_multi_info(info, &mut derived)
@@ -127,6 +127,11 @@ impl Keyring {
             ciphers: self.ciphers(&[b"sessiond v1 tenant ", tenant.as_str().as_bytes()]),
             nonces: self.nonces.clone(),
         }
+    }
+
+    /// By which the processes on one vault know each other: one for each master key, in their order.
+    pub fn peer_keys(&self) -> Vec<PeerKey> {
+        self.keys.iter().map(PeerKey::of).collect()
     }
 
     /// Something sealed with the first key, for the vault to keep: [`Self::verify_check_value`] tells of it whether a

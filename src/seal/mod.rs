@@ -21,6 +21,7 @@
 mod compress;
 mod key;
 mod key_file;
+mod peer_key;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::{
     key::{InvalidKey, KeyId, Keyring, MasterKey, Nonces},
     key_file::{load_or_create, load_or_create_key_file, read_key_file, restore_key_file},
+    peer_key::PeerKey,
 };
 use crate::{tenant::TenantId, vault::Seq};
 

@@ -119,7 +119,7 @@ pub(super) fn letter(from: &InstanceId, to: &InstanceId, body: &[u8]) -> Checked
 pub(super) fn instance(instance: &Instance) -> Checked {
     instance_id(&instance.id)?;
     text(&instance.version)?;
-    [&instance.address, &instance.process].into_iter().flatten().try_for_each(|value| text(value))
+    [&instance.address, &instance.listens_at, &instance.process].into_iter().flatten().try_for_each(|value| text(value))
 }
 
 /// Its index would not take more than 1,500 bytes.

@@ -175,6 +175,8 @@ pub struct Instance {
     pub id: InstanceId,
     /// Where other instances reach it: `letters`, in the vault ([`Vault::letters`]). `None`: nowhere, as in earlier versions.
     pub address: Option<String>,
+    /// Where it takes requests that other instances forward, `host:port`. `None`: nowhere.
+    pub listens_at: Option<String>,
     /// Which process it is, for those on the same machine.
     pub process: Option<String>,
     pub version: String,

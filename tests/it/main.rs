@@ -14,6 +14,7 @@ mod changes;
 mod channels;
 mod chat_lists;
 mod cluster;
+mod cluster_forward;
 mod cluster_kills;
 mod cluster_letters;
 mod console;

@@ -895,6 +895,7 @@ fn instance(id: &str) -> Instance {
     Instance {
         id: InstanceId(id.into()),
         address: None,
+        listens_at: None,
         process: None,
         version: "0.1.0".into(),
         started_at: at(0),
@@ -908,7 +909,8 @@ async fn instances_come_and_go(home: &dyn Home) {
     assert_eq!(vault.instances().await.unwrap(), []);
     let mut one = instance("one");
     let (address, process) = (Some("http://10.0.0.2:8080".into()), Some("this machine, that process".into()));
-    let two = Instance { address, process, ..instance("two") };
+    let listens_at = Some("[fd12::7]:3001".into());
+    let two = Instance { address, listens_at, process, ..instance("two") };
     vault.put_instance(&two).await.unwrap();
     vault.put_instance(&one).await.unwrap();
     assert_eq!(vault.instances().await.unwrap(), [one.clone(), two.clone()]);

@@ -19,7 +19,7 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, Request},
-    http::{HeaderMap, HeaderName, header},
+    http::{Extensions, HeaderMap, HeaderName, header},
     middleware::Next,
     response::Response,
 };
@@ -39,7 +39,7 @@ pub use self::{
     limits::Action,
     tenant::{Asked, Controlling, For, Names, Reading, Sending},
 };
-use super::{App, problem::Problem};
+use super::{App, forward, problem::Problem};
 use crate::{
     clock::Clock,
     config::{self, Secret},
@@ -218,8 +218,13 @@ impl Auth {
 
     /// Where the request comes from: what a trusted proxy says, or else the other end of the connection.
     pub fn address(&self, request: &Request) -> Option<IpAddr> {
-        let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
-        Some(client_address(peer.ip(), request.headers(), &self.settings.proxies))
+        self.address_of(request.extensions(), request.headers())
+    }
+
+    /// The same of a request that is taken apart.
+    pub fn address_of(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+        let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+        Some(client_address(peer.ip(), headers, &self.settings.proxies))
     }
 }
 
@@ -273,5 +278,5 @@ pub async fn pass(
         Access::Open | Access::Keyed | Access::Old => {}
     }
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    Ok(forward::run(&app, request, next).await)
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::{
     super::{
+        forward::Passage,
         input::{Body, Path, Query},
         openapi::{Operation, ParameterIn, Takes},
         problem::{FieldError, Problem},
@@ -63,6 +64,7 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
         let extract::Path(Named { session }) = parts.extract().await.map_err(|_| named("is required"))?;
         let tenant: TenantId = session.parse().map_err(|error: InvalidTenantId| named(error.to_string()))?;
         caller.permit(&tenant, P::SCOPE)?;
+        Passage::enter(Passage::of(&parts.extensions).as_ref(), &tenant)?;
         Ok(Self { tenant, caller, purpose: PhantomData })
     }
 }
@@ -92,10 +94,11 @@ pub struct Asked<P, A> {
 }
 
 impl<P: Purpose, A: Names> Asked<P, A> {
-    fn permitted(caller: &Caller, asked: A) -> Result<Self, Problem> {
+    fn permitted(caller: &Caller, passage: Option<&Passage>, asked: A) -> Result<Self, Problem> {
         let text = asked.tenant().filter(|text| !text.is_empty()).ok_or_else(|| asked.misnamed(None))?;
         let tenant = text.parse().map_err(|error| asked.misnamed(Some(error)))?;
         caller.permit(&tenant, P::SCOPE)?;
+        Passage::enter(passage, &tenant)?;
         Ok(Self { tenant, asked, purpose: PhantomData })
     }
 }
@@ -105,7 +108,8 @@ impl<P: Purpose, A: Names + FromRequest<S, Rejection = Problem>, S: Send + Sync>
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
-        Self::permitted(&caller, A::from_request(request, state).await?)
+        let passage = Passage::of(request.extensions());
+        Self::permitted(&caller, passage.as_ref(), A::from_request(request, state).await?)
     }
 }
 
@@ -119,7 +123,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        Self::permitted(&caller, A::from_request_parts(parts, state).await?)
+        let passage = Passage::of(&parts.extensions);
+        Self::permitted(&caller, passage.as_ref(), A::from_request_parts(parts, state).await?)
     }
 }
 

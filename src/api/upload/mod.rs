@@ -32,6 +32,7 @@ use self::{
 use super::{
     App,
     auth::{Caller, For, Scope, Sending},
+    forward::Passage,
     openapi::{Operation, Takes},
     problem::{FieldError, Problem},
 };
@@ -117,9 +118,11 @@ impl FromRequest<App> for IncomingFile {
 
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
+        let passage = Passage::of(request.extensions());
         let permitted = |session: &str| {
             let tenant = session.parse().map_err(|error: InvalidTenantId| flaw("session", &error.to_string()))?;
             caller.permit(&tenant, Scope::Send)?;
+            Passage::enter(passage.as_ref(), &tenant)?;
             Ok(tenant)
         };
         let form = come(request, app, &caller, Shape::Message, &permitted).await?;
@@ -211,8 +214,10 @@ async fn read(
     if content_length(request.headers()).is_some_and(|length| length > limit) {
         return Err(inline_too_large(most));
     }
+    let passage = Passage::of(request.extensions());
     // Onto the disk first: it may come slowly, and memory is for those that are there.
     let body = whole(request.into_body(), spool.pen(limit).map_err(disk)?, most).await?;
+    Passage::keep_body(passage.as_ref(), &body);
     let _turn = INLINE.acquire().await;
     let body = body.read(0, usize::try_from(body.size).unwrap_or(usize::MAX)).await.map_err(disk)?;
     match shape {

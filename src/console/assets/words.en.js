@@ -406,6 +406,7 @@ export default {
   "problem.not_implemented": "This cannot be done here.",
   "problem.busy": "The daemon is busy. Wait a moment.",
   "problem.owned_elsewhere": "Another process serves this tenant.",
+  "problem.peer_silent": "The process that serves this tenant does not answer now.",
   "problem.session_exists": "There is a tenant of this id already.",
   "problem.code_outstanding": "A code was given already. Type that one into the phone, or ask again later.",
   "problem.whatsapp_unreadable": "WhatsApp's answer cannot be read.",

@@ -406,6 +406,7 @@ export default {
   "problem.not_implemented": "Aquí no se puede hacer eso.",
   "problem.busy": "El servidor está ocupado. Espere un momento.",
   "problem.owned_elsewhere": "Otro proceso atiende este negocio.",
+  "problem.peer_silent": "El proceso que atiende este negocio no responde ahora.",
   "problem.session_exists": "Ya hay un negocio con ese id.",
   "problem.code_outstanding": "Ya se dio un código. Escríbalo en el teléfono, o pida otro más tarde.",
   "problem.whatsapp_unreadable": "No se puede leer la respuesta de WhatsApp.",

@@ -484,10 +484,11 @@ impl Vault for Embedded {
         let instance = instance.clone();
         self.write(1, move |connection| {
             let put = "INSERT OR REPLACE INTO instances
-                       (id, address, process, version, started_at, heartbeat_at, draining)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let Instance { id, address, process, version, started_at, heartbeat_at, draining } = instance;
-            let row = params![&*id.0, address, process, version, micros(started_at), micros(heartbeat_at), draining];
+                       (id, address, listens_at, process, version, started_at, heartbeat_at, draining)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+            let Instance { id, address, listens_at, process, version, started_at, heartbeat_at, draining } = instance;
+            let (started_at, heartbeat_at) = (micros(started_at), micros(heartbeat_at));
+            let row = params![&*id.0, address, listens_at, process, version, started_at, heartbeat_at, draining];
             connection.prepare_cached(put)?.execute(row).map(drop)
         })
         .await
@@ -502,6 +503,7 @@ impl Vault for Embedded {
                 Ok(Instance {
                     id: InstanceId(row.get("id")?),
                     address: row.get("address").unwrap_or_default(),
+                    listens_at: row.get("listens_at").unwrap_or_default(),
                     process: row.get("process").unwrap_or_default(),
                     version: row.get("version").unwrap_or_default(),
                     started_at: time(row, "started_at").unwrap_or_default(),

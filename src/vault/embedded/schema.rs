@@ -108,6 +108,9 @@ const LETTERS: &str = "
     );
 ";
 
+/// Where a process takes what others forward. Beside the layouts, too: whoever does not know the column writes its own row without it.
+const LISTENERS: &str = "ALTER TABLE instances ADD COLUMN listens_at TEXT;";
+
 const DELETIONS: &str = "ALTER TABLE tenants ADD COLUMN deleted_at INTEGER;";
 
 /// The number of the last checkpoint. Beside the layouts: a program that does not know it leaves it alone.
@@ -177,6 +180,9 @@ fn set_up(connection: &mut Connection) -> Result<(), VaultError> {
         transaction.execute_batch(&missing)?;
         transaction.execute_batch(CHECKPOINTS)?;
         transaction.execute_batch(LETTERS)?;
+        if !has_listeners(&transaction)? {
+            transaction.execute_batch(LISTENERS)?;
+        }
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)
     };
@@ -186,7 +192,13 @@ fn set_up(connection: &mut Connection) -> Result<(), VaultError> {
 
 fn has_all_beside(connection: &Connection) -> rusqlite::Result<bool> {
     let count = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('checkpoints', 'letters')";
-    connection.query_row(count, [], |row| Ok(row.get::<_, i32>(0)? == 2))
+    let has_tables = connection.query_row(count, [], |row| Ok(row.get::<_, i32>(0)? == 2))?;
+    Ok(has_tables && has_listeners(connection)?)
+}
+
+fn has_listeners(connection: &Connection) -> rusqlite::Result<bool> {
+    let column = "SELECT 1 FROM pragma_table_info('instances') WHERE name = 'listens_at'";
+    connection.prepare(column)?.exists([])
 }
 
 /// Gives the next checkpoint its number.

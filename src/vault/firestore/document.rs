@@ -44,9 +44,10 @@ pub(super) fn payload_fields(payload: &Bytes) -> Fields {
 }
 
 pub(super) fn instance_fields(instance: &Instance) -> Fields {
-    let Instance { id: _, address, process, version, started_at, heartbeat_at, draining } = instance;
+    let Instance { id: _, address, listens_at, process, version, started_at, heartbeat_at, draining } = instance;
     fields([
         ("address", or_null(address.as_ref().map(text))),
+        ("listensAt", or_null(listens_at.as_ref().map(text))),
         ("process", or_null(process.as_ref().map(text))),
         ("version", text(version)),
         ("startedAt", time(*started_at)),
@@ -231,6 +232,7 @@ impl Reader {
         Instance {
             id: InstanceId(self.id().into()),
             address: self.optional("address", as_text).unwrap_or_default(),
+            listens_at: self.optional("listensAt", as_text).unwrap_or_default(),
             process: self.optional("process", as_text).unwrap_or_default(),
             version: self.optional("version", as_text).unwrap_or_default().unwrap_or_default(),
             started_at: self.optional("startedAt", as_time).unwrap_or_default().unwrap_or_default(),

@@ -1,0 +1,250 @@
+//! Requests for tenants that another process has go to that process, one hop, and its answer goes to the client.
+//!
+//! A request is tried here first, as ever: where a tenant is, the fleet alone knows. What it would refuse because a peer that lives has the
+//! tenant, is forwarded instead; the extractors say which tenant it is ([`Passage`]), and end the work here as soon as they know it. So a body
+//! is read here only as far as its tenant's name. What was read is kept ([`tape`]), for the peer and for another try.
+//!
+//! Waits through a handover: while nobody takes the request, it is tried again, here and at the owner, for [`HANDOVER_TIME`]. What a peer
+//! has begun is not repeated. [`crate::cluster::Introductions`] says how the two know each other.
+
+mod entrance;
+mod peer_line;
+mod tape;
+mod turns;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{Extensions, HeaderMap, HeaderName, Uri, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+pub use self::turns::ForwardTurn;
+pub use self::{entrance::Entrance, peer_line::PeerLine};
+use self::{tape::Tape, turns::ForwardTurns};
+use super::{App, problem::Problem};
+use crate::{
+    cluster::{HELLO_HEADER, PROOF_HEADER, is_of_connection},
+    fleet::{Fleet, PeerListener},
+    message::media::Spooled,
+    seal::PeerKey,
+    tenant::TenantId,
+    vault::InstanceId,
+};
+
+/// So long a request waits until somebody has the tenant.
+const HANDOVER_TIME: Duration = Duration::from_secs(2);
+
+/// Between two tries.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Of one tenant, at the same time.
+const MOST_OF_A_TENANT: usize = 32;
+
+/// It came from a peer, which has proved that: it is not forwarded again.
+#[derive(Debug, Clone, Copy)]
+pub struct Forwarded;
+
+/// An answer that says that another process has the tenant.
+#[derive(Debug, Clone, Copy)]
+pub struct ServedElsewhere;
+
+/// Why there is no answer of a peer.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// As many are under way as may be.
+    #[error("too many are forwarded at once")]
+    Busy,
+    /// It has not heard of the request.
+    #[error("not reached: {0}")]
+    Unreached(String),
+    /// The same: it does not speak.
+    #[error("it says nothing")]
+    Silent,
+    /// It may have begun with it.
+    #[error("no answer: {0}")]
+    Unanswered(String),
+}
+
+/// Forwards what is for others.
+#[derive(Debug)]
+pub struct Forwarder {
+    pub instance: InstanceId,
+    pub keys: Vec<PeerKey>,
+    /// Where proxies say whom a request comes from: for this process, and for no other.
+    proxies: HeaderName,
+    turns: Arc<ForwardTurns>,
+    registrations: Arc<ForwardTurns>,
+}
+
+/// What a peer made of a request.
+enum PeerAnswer {
+    Given(Response),
+    /// It does not have the tenant.
+    Refused(Response),
+}
+
+impl Forwarder {
+    /// `most`: requests under way at the same time, and clients here for whom a peer is listened to.
+    pub fn new(instance: InstanceId, keys: Vec<PeerKey>, proxies: HeaderName, most: [usize; 2]) -> Self {
+        let turns = |most: usize| Arc::new(ForwardTurns::new(most, MOST_OF_A_TENANT.min(most.div_ceil(2))));
+        let [turns, registrations] = most.map(turns);
+        Self { instance, keys, proxies, turns, registrations }
+    }
+
+    /// For a client's registration for a tenant: it lasts.
+    pub fn registration_turn(&self, tenant: &TenantId) -> Result<ForwardTurn, ForwardError> {
+        self.registrations.take(tenant).ok_or(ForwardError::Busy)
+    }
+
+    async fn forward(
+        &self,
+        peer: &PeerListener,
+        tenant: &TenantId,
+        client: IpAddr,
+        head: &Parts,
+        body: Body,
+    ) -> Result<PeerAnswer, ForwardError> {
+        let turn = self.turns.take(tenant).ok_or(ForwardError::Busy)?;
+        let line = PeerLine::open(self, peer).await?;
+        let mut answer = line.ask(self.outgoing(head, body), client, turn).await?;
+        let headers = answer.headers_mut();
+        let verdict = headers.remove(PROOF_HEADER);
+        drop_connection_headers(headers);
+        match verdict.as_ref().map(|verdict| verdict.to_str().unwrap_or_default()) {
+            None => Ok(PeerAnswer::Given(answer)),
+            Some(entrance::ELSEWHERE) => Ok(PeerAnswer::Refused(answer)),
+            Some(_) => Err(ForwardError::Unreached("it does not take this process for a peer".into())),
+        }
+    }
+
+    /// The request as the peer gets it.
+    fn outgoing(&self, head: &Parts, body: Body) -> Request {
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = head.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
+        let mut headers = head.headers.clone();
+        drop_connection_headers(&mut headers);
+        let addresses = ["forwarded", "x-forwarded-for", "x-real-ip"].map(HeaderName::from_static);
+        for name in addresses.iter().chain([&self.proxies, &PROOF_HEADER, &HELLO_HEADER]) {
+            headers.remove(name);
+        }
+        *request.headers_mut() = headers;
+        request
+    }
+}
+
+/// Of a connection that ends here: also what it names itself.
+fn drop_connection_headers(headers: &mut HeaderMap) {
+    let lines = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    let named = lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse().ok());
+    let mut names: Vec<HeaderName> = named.collect();
+    names.extend(headers.keys().filter(|name| is_of_connection(name)).cloned());
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// A request that may be forwarded, while it is tried here.
+#[derive(Clone)]
+pub struct Passage(Arc<PassageFields>);
+
+struct PassageFields {
+    fleet: Arc<Fleet>,
+    tenant: OnceLock<TenantId>,
+    /// A body that its reader has written away whole.
+    spooled: OnceLock<Spooled>,
+}
+
+impl Passage {
+    fn new(fleet: Arc<Fleet>) -> Self {
+        Self(Arc::new(PassageFields { fleet, tenant: OnceLock::new(), spooled: OnceLock::new() }))
+    }
+
+    /// `None`: it is not forwarded, whoever has the tenant.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get().cloned()
+    }
+
+    /// The request is for this tenant. An error ends the work here: it is a peer's.
+    pub fn enter(passage: Option<&Self>, tenant: &TenantId) -> Result<(), Problem> {
+        let Some(Self(fields)) = passage else { return Ok(()) };
+        let _ = fields.tenant.set(tenant.clone());
+        match fields.fleet.known_listener(tenant) {
+            Some(_) => Err(Problem::owned_elsewhere()),
+            None => Ok(()),
+        }
+    }
+
+    /// The whole body has come, and is here.
+    pub fn keep_body(passage: Option<&Self>, body: &Spooled) {
+        if let Some(Self(fields)) = passage {
+            let _ = fields.spooled.set(body.clone());
+        }
+    }
+}
+
+/// The rest of the way of a request that has passed the gate.
+pub async fn run(app: &App, request: Request, next: Next) -> Response {
+    let is_forwarded = request.extensions().get::<Forwarded>().is_some();
+    let Some(forwarder) = app.forwarder.as_ref().filter(|_| !is_forwarded && app.fleet.has_peer_listeners()) else {
+        return next.run(request).await;
+    };
+    let (mut head, body) = request.into_parts();
+    let client = app.auth.address_of(&head.extensions, &head.headers).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let passage = Passage::new(app.fleet.clone());
+    head.extensions.insert(passage.clone());
+    let tape = Tape::new(body, &head);
+    let again = || match passage.0.spooled.get() {
+        Some(spooled) => Some(tape::replay(spooled.clone())),
+        None => tape.replay(),
+    };
+    let (mut last, mut waits_until) = (None, None);
+    loop {
+        let Some(body) = again() else { return last.unwrap_or_else(|| Problem::owned_elsewhere().into_response()) };
+        let answer = next.clone().run(Request::from_parts(head.clone(), body)).await;
+        let is_elsewhere = answer.extensions().get::<ServedElsewhere>().is_some();
+        let Some(tenant) = passage.0.tenant.get().filter(|_| is_elsewhere) else { return answer };
+        let known = app.fleet.known_listener(tenant).filter(|_| waits_until.is_none());
+        let peer = match known {
+            Some(peer) => Some(peer),
+            None => app.fleet.find_listener(tenant).await,
+        };
+        let answer = match peer {
+            // It has just come here.
+            None if app.fleet.session(tenant).is_some() => answer,
+            None => return answer,
+            Some(peer) => {
+                // Too much was read of it before it said for whom it is.
+                let Some(body) = again() else { return answer };
+                match forwarder.forward(&peer, tenant, client, &head, body).await {
+                    Ok(PeerAnswer::Given(answer)) => return answer,
+                    Ok(PeerAnswer::Refused(answer)) => answer,
+                    Err(error) => {
+                        warn!(%tenant, peer = %peer.instance.0, %error, "a request is not forwarded");
+                        let problem = Problem::unforwarded(&peer.instance, &error).into_response();
+                        if let ForwardError::Unanswered(_) | ForwardError::Silent = error {
+                            return problem;
+                        }
+                        problem
+                    }
+                }
+            }
+        };
+        let until = *waits_until.get_or_insert_with(|| Instant::now() + HANDOVER_TIME);
+        if Instant::now() >= until {
+            return answer;
+        }
+        last = Some(answer);
+        sleep(RETRY_PAUSE).await;
+    }
+}

@@ -1,0 +1,108 @@
+//! The second port, for the other processes on the vault, and where those reach it.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    num::NonZeroUsize,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::{
+    net::{TcpSocket, lookup_host},
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::reserve;
+use crate::{
+    api::{self, Entrance},
+    cluster::Introductions,
+    config::{self, Advertise, Config},
+    listener::{self, Room},
+    session::Env,
+};
+
+/// A private network may come up a moment after its processes.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub struct PeerPort {
+    socket: TcpSocket,
+    /// `None`: it cannot be found out, and others do not forward to this process.
+    pub advertised: Option<String>,
+}
+
+impl PeerPort {
+    pub async fn reserve(address: SocketAddr, advertise: &Advertise) -> anyhow::Result<Self> {
+        let socket = reserve(address)?;
+        let bound = socket.local_addr()?;
+        let advertised = match advertise {
+            Advertise::Listener => Some(bound.to_string()),
+            Advertise::Address(address) if address.port().is_some() => Some(address.to_string()),
+            Advertise::Address(address) => Some(format!("{}:{}", address.host(), bound.port())),
+            Advertise::Beside(name) => own_address(name, bound.port()).await.map(|address| address.to_string()),
+        };
+        match &advertised {
+            Some(advertised) => info!(address = %bound, advertised, "other processes may forward to this one"),
+            None => warn!("no address in the private network: other processes do not forward to this one"),
+        }
+        Ok(Self { socket, advertised })
+    }
+
+    /// Takes what peers bring, and nothing else.
+    pub fn serve(
+        self,
+        router: Router,
+        env: &Env,
+        config: &Config,
+        room: Room,
+        stop: CancellationToken,
+    ) -> anyhow::Result<impl Future<Output = std::io::Result<()>> + use<>> {
+        let listener = self.socket.listen(1024).context("the port for other processes cannot be opened")?;
+        // All of a peer's come from one address.
+        let per_address = NonZeroUsize::new(room.connections);
+        let settings = config::Connections { most: room.connections, per_address, ..config.http.connections.clone() };
+        let introductions = Introductions::new(env.instance.clone(), env.keyring.peer_keys());
+        let router = Entrance::new(introductions, env.clock.clone()).before(router);
+        let proxies = config::Proxies { trusted: Vec::new(), ..config.http.proxies.clone() };
+        Ok(async move { listener::serve(listener, router, api::rejected, &settings, proxies, room, stop).await })
+    }
+}
+
+/// This process's address towards a name that it may share with others.
+async fn own_address(name: &str, port: u16) -> Option<SocketAddr> {
+    let deadline = Instant::now() + LOOKUP_TIMEOUT;
+    loop {
+        let looked_up = timeout(LOOKUP_TIMEOUT, lookup_host((name, port))).await;
+        if let Ok(Ok(mut addresses)) = looked_up
+            && let Some(address) = addresses.find_map(|address| source_towards(address).ok())
+        {
+            return Some(SocketAddr::new(address, port));
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// Sends nothing: the kernel only says from where it would.
+fn source_towards(address: SocketAddr) -> std::io::Result<IpAddr> {
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(address)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_finds_its_own_address_behind_a_name() {
+        let found = own_address("localhost", 3001).await.unwrap();
+        assert!(found.ip().is_loopback() && found.port() == 3001, "{found}");
+        assert_eq!(source_towards("127.0.0.1:9".parse().unwrap()).unwrap(), Ipv4Addr::LOCALHOST);
+    }
+}

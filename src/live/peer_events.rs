@@ -1,0 +1,241 @@
+//! What happens to a tenant that another process has, for a client that is here.
+//!
+//! The process that has the client asks the tenant's owner for the events after the client's cursor, over the second port, and hands on what
+//! comes, framed as its own would be. The owner ends the stream when it gives the tenant away. Then the next owner is asked, from the last
+//! event that went to the client: there is no gap, since the log goes along with the tenant, and no repeat, since the cursor is behind
+//! everything that was handed on.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Extension, Request},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use futures::{StreamExt as _, stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tracing::debug;
+
+use super::{
+    LiveContext, MAX_UNREAD, Outlet,
+    following::{Place, follow, send_on},
+};
+use crate::{
+    api::{Forwarded, Forwarder, Path, PeerLine, Problem},
+    fleet::{Fleet, PeerListener},
+    message::EventId,
+    tenant::TenantId,
+};
+
+const PATH: &str = "/internal/events";
+
+/// A line without content, so that the reader knows that the line is good.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// The longest event is an order or a text, of some hundred KiB.
+const LONGEST_LINE: usize = 4 * 1024 * 1024;
+
+/// Between two tries to hear of a tenant, at first and at the most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A tenant that was given away is looked for so long before its client is told to go elsewhere.
+const HANDOVER_TIME: Duration = Duration::from_secs(3);
+
+/// What is asked of the owner.
+#[derive(Deserialize)]
+struct PeerRegistration {
+    after: Option<EventId>,
+    /// The client has been told where it began.
+    begun: bool,
+    may_pair: bool,
+}
+
+#[derive(Deserialize)]
+struct TenantPath {
+    tenant: TenantId,
+}
+
+/// The owner's side: a route for peers, who have asked the client for his key.
+pub(super) fn router(context: LiveContext) -> Router {
+    Router::new().route(&format!("{PATH}/{{tenant}}"), get(serve)).layer(Extension(context))
+}
+
+async fn serve(
+    Extension(context): Extension<LiveContext>,
+    Path(TenantPath { tenant }): Path<TenantPath>,
+    request: Request,
+) -> Response {
+    // Only the second port lets peers in.
+    if request.extensions().get::<Forwarded>().is_none() {
+        return Problem::not_found().into_response();
+    }
+    let Ok(axum::extract::Query(asked)) = axum::extract::Query::<PeerRegistration>::try_from_uri(request.uri()) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    match context.fleet.serving(&tenant).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return Problem::owned_elsewhere().into_response(),
+        Err(error) => return Problem::from(error).into_response(),
+    }
+    let (lines, reader) = mpsc::channel::<Bytes>(MAX_UNREAD);
+    let (tasks, gone) = (context.tasks.clone(), lines.clone());
+    tasks.spawn(async move {
+        let mut place = Place { cursor: asked.after, is_begun: asked.begun };
+        let outlet = Outlet::Peer(lines);
+        tokio::select! {
+            () = context.stop.cancelled() => {}
+            () = gone.closed() => {}
+            _ = follow(&context.fleet, &outlet, &tenant, &mut place, true, asked.may_pair, true) => {}
+        }
+    });
+    let lines = stream::unfold(reader, |mut reader| async move {
+        let line = match timeout(HEARTBEAT, reader.recv()).await {
+            Ok(line) => line?,
+            Err(_) => Bytes::from_static(b"\n"),
+        };
+        Some((Ok::<_, std::convert::Infallible>(line), reader))
+    });
+    Body::from_stream(lines).into_response()
+}
+
+/// Everything of a tenant to one client, whichever process has it.
+pub(super) async fn follow_everywhere(
+    context: &LiveContext,
+    outlet: &Outlet,
+    tenant: &TenantId,
+    cursor: Option<EventId>,
+    exists: bool,
+    may_pair: bool,
+) {
+    let (fleet, mut pause) = (&context.fleet, FIRST_PAUSE);
+    let mut place = Place { cursor, is_begun: false };
+    let Some(forwarder) = &context.forwarder else {
+        let _ = follow(fleet, outlet, tenant, &mut place, exists, may_pair, false).await;
+        return;
+    };
+    let mut owner = listener(fleet, tenant).await;
+    loop {
+        let is_heard = match &owner {
+            Some(peer) => follow_peer(forwarder, peer, outlet, tenant, &mut place, may_pair).await,
+            None => {
+                let exists = exists || place.is_begun;
+                if follow(fleet, outlet, tenant, &mut place, exists, may_pair, true).await.is_break() {
+                    return;
+                }
+                true
+            }
+        };
+        pause = if is_heard { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        sleep(pause).await;
+        owner = next_listener(fleet, tenant).await;
+        if owner.is_none() && fleet.is_leaving() && fleet.session(tenant).is_none() {
+            // It has gone to a process that takes nothing from this one.
+            return send_on(outlet).await;
+        }
+    }
+}
+
+/// The process that has the tenant; `None`: it is here, or nobody can be asked.
+async fn listener(fleet: &Arc<Fleet>, tenant: &TenantId) -> Option<PeerListener> {
+    if !fleet.has_peer_listeners() || fleet.session(tenant).is_some() {
+        return None;
+    }
+    match fleet.known_listener(tenant) {
+        Some(peer) => Some(peer),
+        None => fleet.find_listener(tenant).await,
+    }
+}
+
+/// The same after an owner had no more to say.
+async fn next_listener(fleet: &Arc<Fleet>, tenant: &TenantId) -> Option<PeerListener> {
+    if !fleet.is_leaving() {
+        return match fleet.session(tenant) {
+            Some(_) => None,
+            None => fleet.find_listener(tenant).await,
+        };
+    }
+    // Given away just now.
+    let looking = async {
+        loop {
+            match listener(fleet, tenant).await {
+                None if fleet.session(tenant).is_none() => sleep(FIRST_PAUSE * 5).await,
+                found => return found,
+            }
+        }
+    };
+    timeout(HANDOVER_TIME, looking).await.unwrap_or_default()
+}
+
+/// What an owner says, until it says no more. True: it said something.
+async fn follow_peer(
+    forwarder: &Forwarder,
+    peer: &PeerListener,
+    outlet: &Outlet,
+    tenant: &TenantId,
+    place: &mut Place,
+    may_pair: bool,
+) -> bool {
+    let after = place.cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
+    let target = format!("{PATH}/{tenant}?begun={}&may_pair={may_pair}{after}", place.is_begun);
+    let asking = async {
+        let turn = forwarder.registration_turn(tenant)?;
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = target.parse().expect("tenants and ids are safe in a path");
+        PeerLine::open(forwarder, peer).await?.ask(request, Ipv4Addr::UNSPECIFIED.into(), turn).await
+    };
+    let answer = match asking.await {
+        Ok(answer) if answer.status() == StatusCode::OK => answer,
+        Ok(answer) => {
+            debug!(%tenant, peer = %peer.instance.0, status = answer.status().as_u16(), "the tenant is not followed there");
+            return false;
+        }
+        Err(error) => {
+            debug!(%tenant, peer = %peer.instance.0, %error, "the tenant cannot be followed now");
+            return false;
+        }
+    };
+    let (mut pieces, mut line, mut is_heard) = (answer.into_body().into_data_stream(), Vec::new(), false);
+    // An error is an end as well: what was cut off comes again.
+    while let Some(Ok(piece)) = pieces.next().await {
+        let mut rest = &piece[..];
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            line.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            if let Ok((event, payload)) = serde_json::from_slice::<(String, Value)>(&line) {
+                is_heard = true;
+                hand_on(outlet, place, &event, payload).await;
+            }
+            line.clear();
+        }
+        line.extend_from_slice(rest);
+        if line.len() > LONGEST_LINE {
+            break;
+        }
+    }
+    is_heard
+}
+
+async fn hand_on(outlet: &Outlet, place: &mut Place, event: &str, mut payload: Value) {
+    let id = |field: &str| payload.get(field).and_then(|id| serde_json::from_value::<EventId>(id.clone()).ok());
+    let cursor = match event {
+        "registered" => id("cursor"),
+        "events:gap" => id("until"),
+        _ => id("eventId"),
+    };
+    if event == "registered" {
+        payload["socketId"] = json!(outlet.client().map(|socket| socket.id));
+    }
+    outlet.emit(event, &payload).await;
+    // After it has gone out: whoever is dropped before that begins before it again.
+    place.cursor = cursor.or(place.cursor);
+    place.is_begun |= event == "registered";
+}
