@@ -43,7 +43,7 @@ use crate::{
     seal::{Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
     session::{Directory, EndedTenants, Endpoint, Env, UrlPlaces, Versions, http_client},
     store::{Pool, PoolOptions},
-    telemetry::metrics,
+    telemetry::{alerts::Alerts, metrics},
     vault::{
         InstanceId, MeteredVault, Vault, VaultError, access,
         embedded::Embedded,
@@ -181,7 +181,9 @@ impl Daemon {
         let stop_serving = CancellationToken::new();
         let metrics = metrics_settings(config);
         let disks = disks(config, &fleet.env().media);
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks };
+        let alerts = alerts(config)?;
+        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks, alerts };
+        let watched_app = app.clone();
         let ports = || -> anyhow::Result<_> {
             let listener = socket.listen(1024).context("the port cannot be opened")?;
             let address = listener.local_addr()?;
@@ -200,7 +202,7 @@ impl Daemon {
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
         let serving = serve(listener, router, config.http.clone(), room, stop_serving.clone());
         let (counting, keeping, proving) = (stop_serving.clone(), stop_serving.clone(), stop_serving.clone());
-        let trimming = stop_serving.clone();
+        let (trimming, alerting) = (stop_serving.clone(), stop_serving.clone());
         let serving = tokio::spawn(async move {
             let watched = async {
                 match watched {
@@ -227,7 +229,11 @@ impl Daemon {
                 allocator::give_back_free_memory(&trimming).await;
                 Ok::<_, std::io::Error>(())
             };
-            tokio::try_join!(serving, watched, counting, keeping, proving, trimming).map(drop)
+            let alerting = async {
+                watched_app.alerts.run(|| api::observe(&watched_app), &alerting).await;
+                Ok::<_, std::io::Error>(())
+            };
+            tokio::try_join!(serving, watched, counting, keeping, proving, trimming, alerting).map(drop)
         });
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
@@ -613,6 +619,13 @@ fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow:
     let mut settings = config.webhooks.clone();
     settings.concurrency = settings.concurrency.min(descriptors.requests / 2);
     Ok(Webhooks::new(outbound, env.feed.clone(), env.clock.clone(), settings))
+}
+
+/// Who tells people that something is wrong.
+pub fn alerts(config: &Config) -> anyhow::Result<Arc<Alerts>> {
+    let outbound = Outbound::new(config.outbound.allow.clone(), config.outbound.timeout, Arc::new(SystemLookup))?;
+    let clock = SystemClock::shared();
+    Ok(Alerts::new(config.alerts.clone(), &config.http.public_url, config.data_dir.clone(), outbound, clock))
 }
 
 fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {

@@ -25,7 +25,12 @@ pub use self::{
     secret::{Secret, load_or_create_secret},
     source::{DEFAULTS, Mistake, Origin},
 };
-use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
+use crate::{
+    outbound::Allow,
+    seal::MasterKey,
+    telemetry::alerts::{AlertCondition, AlertLanguage},
+    tenant::TenantId,
+};
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -51,6 +56,7 @@ pub struct Config {
     pub outbound: Outbound,
     pub webhooks: Webhooks,
     pub metrics: Metrics,
+    pub alerts: Alerts,
     pub bot: Bot,
     /// From SIGTERM to the exit. `None`: by the number of tenants.
     pub shutdown_grace: Option<Duration>,
@@ -341,6 +347,39 @@ pub enum PerTenant {
     Off,
     /// As long as there are not too many of them.
     Auto,
+}
+
+/// Whom the daemon tells that something is wrong, and when. Nobody while no channel is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alerts {
+    /// URLs: who has one can write there.
+    pub slack: Option<Secret>,
+    pub discord: Option<Secret>,
+    pub webhook: Option<Secret>,
+    /// Signs what goes to `webhook`.
+    pub webhook_key: Option<Secret>,
+    pub mail: Option<AlertMail>,
+    pub language: AlertLanguage,
+    /// How often is looked.
+    pub interval: Duration,
+    /// How long others are waited for when something is due.
+    pub gather: Duration,
+    /// Of the same condition nobody is told anew for so long.
+    pub repeat: Duration,
+    /// What is gone for so long is resolved.
+    pub clear: Duration,
+    pub per_hour: usize,
+    /// How long each must last; one that is not here is switched off.
+    pub conditions: BTreeMap<AlertCondition, Duration>,
+}
+
+/// Mail by a provider's HTTPS API, in the form of Resend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertMail {
+    pub url: Secret,
+    pub key: Secret,
+    pub from: String,
+    pub to: Vec<String>,
 }
 
 /// Of all bots; a restaurant's own settings are in its tenant's state.

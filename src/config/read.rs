@@ -1,5 +1,7 @@
 //! Values out of the merged table: each is checked, and what is wrong is written down while the reading goes on.
 
+mod alerts;
+
 use std::{
     collections::BTreeMap,
     net::IpAddr,
@@ -98,6 +100,7 @@ impl Reader<'_> {
         let outbound = (self.allow(), self.duration("outbound.timeout", 1..=120));
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
         let metrics = self.metrics();
+        let alerts = self.alerts();
         let bot = (
             self.duration("bot.keep_conversations", 86_400..=315_360_000),
             self.duration("bot.keep_orders", 86_400..=315_360_000),
@@ -177,6 +180,7 @@ impl Reader<'_> {
             outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             metrics: metrics?,
+            alerts: alerts?,
             bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1? },
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },

@@ -221,6 +221,11 @@ impl Fleet {
         &self.env
     }
 
+    /// The figures of the heartbeat.
+    pub fn heartbeat(&self) -> &config::Heartbeat {
+        &self.settings.heartbeat
+    }
+
     /// When this process began.
     pub fn started_at(&self) -> Timestamp {
         self.started_at

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicI64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     message::BacklogSize,
     pacing::{Held, HeldBy},
+    telemetry::metrics::label::ConnectionEnd,
 };
 
 /// What a session has seen of WhatsApp.
@@ -23,6 +24,10 @@ pub(super) struct WhatsAppReadings {
     /// Milliseconds since 1970; 0: there was none yet.
     stanza_ms: AtomicI64,
     limits: Mutex<AccountLimits>,
+    breaks: AtomicU64,
+    other_accounts: AtomicU64,
+    is_banned: AtomicBool,
+    is_outdated: AtomicBool,
 }
 
 /// As WhatsApp answered last; nobody asks for it here.
@@ -38,6 +43,15 @@ impl WhatsAppReadings {
         self.stanza_ms.store(now.as_millisecond(), Relaxed);
     }
 
+    /// A connection ended, or there was none.
+    pub fn ended(&self, end: ConnectionEnd) {
+        use ConnectionEnd::{Banned, Dropped, Garbled, OtherAccount, Outdated, Unanswered, Unreachable, Unwell};
+        self.breaks.fetch_add(matches!(end, Dropped | Garbled | Unanswered | Unreachable | Unwell).into(), Relaxed);
+        self.other_accounts.fetch_add((end == OtherAccount).into(), Relaxed);
+        self.is_banned.store(end == Banned, Relaxed);
+        self.is_outdated.store(end == Outdated, Relaxed);
+    }
+
     pub fn capping(&self, told: &Capping) {
         self.limits().capping = Some(told.clone());
     }
@@ -48,13 +62,9 @@ impl WhatsAppReadings {
 
     /// Until when WhatsApp wants no new chats of the account: it locks them, or has warned twice that there are too many.
     pub fn no_new_chats(&self, now_ms: i64) -> Option<Held> {
-        const LAST_WARNINGS: [&str; 2] = ["SECOND_WARNING", "CAPPED"];
         let limits = self.limits();
         let lock = limits.timelock.as_ref().filter(|told| told.active);
-        let cap = limits.capping.as_ref().filter(|told| {
-            let is_used_up = told.total > 0 && told.used >= told.total;
-            is_used_up || LAST_WARNINGS.contains(&told.status.as_str())
-        });
+        let cap = limits.used_up();
         let held = [
             lock.map(|told| (HeldBy::WhatsappTimelock, told.ends)),
             cap.map(|told| (HeldBy::WhatsappNewChats, told.ends)),
@@ -65,6 +75,17 @@ impl WhatsAppReadings {
 
     fn limits(&self) -> std::sync::MutexGuard<'_, AccountLimits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AccountLimits {
+    /// WhatsApp has warned for the last time of too many new chats, or there are none left.
+    fn used_up(&self) -> Option<&Capping> {
+        const LAST_WARNINGS: [&str; 2] = ["SECOND_WARNING", "CAPPED"];
+        self.capping.as_ref().filter(|told| {
+            let is_used_up = told.total > 0 && told.used >= told.total;
+            is_used_up || LAST_WARNINGS.contains(&told.status.as_str())
+        })
     }
 }
 
@@ -83,6 +104,16 @@ pub struct Standing {
     pub new_chats_used: Option<f64>,
     /// `None`: nobody has asked.
     pub is_timelocked: Option<bool>,
+    /// Whether WhatsApp has warned for the last time of too many new chats, or they are used up; `None`: nobody has asked.
+    pub no_new_chats: Option<bool>,
+    /// Connections that the line or WhatsApp broke, since the session was opened.
+    pub breaks: u64,
+    /// Scans of another account that were refused.
+    pub other_accounts: u64,
+    /// Why the last connection ended: WhatsApp has banned the account for a while, …
+    pub is_banned: bool,
+    /// … or calls this version outdated.
+    pub is_outdated: bool,
 }
 
 impl Session {
@@ -101,6 +132,14 @@ impl Session {
             sent: inner.log.traffic.sent(),
             new_chats_used: capping.map(|told| told.used as f64 / told.total as f64),
             is_timelocked: limits.timelock.as_ref().map(|told| told.active && (told.ends == 0 || told.ends > now)),
+            no_new_chats: limits
+                .capping
+                .as_ref()
+                .map(|told| limits.used_up().is_some() && (told.ends == 0 || told.ends > now)),
+            breaks: inner.seen.breaks.load(Relaxed),
+            other_accounts: inner.seen.other_accounts.load(Relaxed),
+            is_banned: inner.seen.is_banned.load(Relaxed),
+            is_outdated: inner.seen.is_outdated.load(Relaxed),
         }
     }
 }

@@ -188,7 +188,9 @@ impl Supervisor {
         }
         self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);
         let ended = Connection::run(self, commands).await?;
-        metrics::disconnected(*self.last_end.insert(ended.signal.counted_as()));
+        let end = *self.last_end.insert(ended.signal.counted_as());
+        metrics::disconnected(end);
+        self.session.seen.ended(end);
         self.session.ready.send_replace(None);
         self.session.client.send_replace(None);
         if ended.was_stable {
