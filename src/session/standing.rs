@@ -44,9 +44,10 @@ impl WhatsAppReadings {
     }
 
     /// A connection ended, or there was none.
-    pub fn ended(&self, end: ConnectionEnd) {
+    pub fn ended(&self, end: ConnectionEnd, was_connected: bool) {
         use ConnectionEnd::{Banned, Dropped, Garbled, OtherAccount, Outdated, Unanswered, Unreachable, Unwell};
-        self.breaks.fetch_add(matches!(end, Dropped | Garbled | Unanswered | Unreachable | Unwell).into(), Relaxed);
+        let is_break = was_connected && matches!(end, Dropped | Garbled | Unanswered | Unreachable | Unwell);
+        self.breaks.fetch_add(is_break.into(), Relaxed);
         self.other_accounts.fetch_add((end == OtherAccount).into(), Relaxed);
         self.is_banned.store(end == Banned, Relaxed);
         self.is_outdated.store(end == Outdated, Relaxed);
@@ -106,7 +107,7 @@ pub struct Standing {
     pub is_timelocked: Option<bool>,
     /// Whether WhatsApp has warned for the last time of too many new chats, or they are used up; `None`: nobody has asked.
     pub no_new_chats: Option<bool>,
-    /// Connections that the line or WhatsApp broke, since the session was opened.
+    /// Logins that the line or WhatsApp broke, since the session was opened.
     pub breaks: u64,
     /// Scans of another account that were refused.
     pub other_accounts: u64,

@@ -190,7 +190,7 @@ impl Supervisor {
         let ended = Connection::run(self, commands).await?;
         let end = *self.last_end.insert(ended.signal.counted_as());
         metrics::disconnected(end);
-        self.session.seen.ended(end);
+        self.session.seen.ended(end, ended.was_connected);
         self.session.ready.send_replace(None);
         self.session.client.send_replace(None);
         if ended.was_stable {
