@@ -90,7 +90,7 @@ impl Cli {
             Some(Command::AlertTest) => block_on(test_alerts(config)),
             Some(Command::Import(options)) => block_on(import::run(config, options)),
             Some(Command::Export(options)) => block_on(export::run(config, options)),
-            _ => block_on(async move { daemon::run(&config).await }),
+            _ => block_on(async move { daemon::run(&config, self.config.as_deref()).await }),
         }
     }
 }

@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     task::JoinHandle,
     time::Instant,
 };
@@ -94,6 +94,7 @@ pub struct Daemon {
     fleet: Arc<Fleet>,
     live: Live,
     auth: Arc<Auth>,
+    alerts: Arc<Alerts>,
     stop_serving: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
     /// `None`: see [`default_grace`].
@@ -140,9 +141,10 @@ impl Daemon {
         let work = WorkFolder::create(&config.data_dir.join("sessions"), &instance)?;
         let env = Arc::new(env(config, vault, keyring, instance, &work, descriptors)?);
         let is_sole = matches!(&config.vault.home, VaultHome::Embedded { shared: false, .. });
-        let settings = FleetSettings { restore: config.restore.clone(), heartbeat: config.heartbeat.clone(), is_sole };
+        let settings = FleetSettings { restore: config.restore.clone(), is_sole };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
+        let alerts = alerts(config)?;
         let bots = Bots::new(fleet.env().feed.clone(), fleet.env().clock.clone(), config.bot.clone());
         fleet.set_observers(vec![webhooks.clone(), bots.clone()]);
         let restoring = Instant::now();
@@ -181,8 +183,8 @@ impl Daemon {
         let stop_serving = CancellationToken::new();
         let metrics = metrics_settings(config);
         let disks = disks(config, &fleet.env().media);
-        let alerts = alerts(config)?;
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks, alerts };
+        let app =
+            App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks, alerts: alerts.clone() };
         let watched_app = app.clone();
         let ports = || -> anyhow::Result<_> {
             let listener = socket.listen(1024).context("the port cannot be opened")?;
@@ -243,11 +245,42 @@ impl Daemon {
             );
         }
         let grace = config.shutdown_grace;
-        Ok(Some(Self { address, summary, fleet, live, auth, stop_serving, serving, grace, _work: work, _lock: lock }))
+        Ok(Some(Self {
+            address,
+            summary,
+            fleet,
+            live,
+            auth,
+            alerts,
+            stop_serving,
+            serving,
+            grace,
+            _work: work,
+            _lock: lock,
+        }))
     }
 
     pub fn fleet(&self) -> &Arc<Fleet> {
         &self.fleet
+    }
+
+    /// Takes over what can be changed while the process runs; names what cannot. A configuration with mistakes changes nothing.
+    /// `begun_with`: what this process has begun with, `last`: what it read last, and reads now.
+    fn reload(&self, begun_with: &Config, last: &mut Config, read: Result<Config, config::Mistakes>) {
+        let config = match read {
+            Ok(config) => config,
+            Err(mistakes) => return error!(%mistakes, "SIGHUP: nothing is changed"),
+        };
+        let taken: Vec<_> = last.differences(&config).into_iter().filter(|key| config::is_reloadable(key)).collect();
+        let left: Vec<_> =
+            begun_with.differences(&config).into_iter().filter(|key| !config::is_reloadable(key)).collect();
+        self.fleet.change_heartbeat(&config.heartbeat);
+        self.alerts.change(config.alerts.clone());
+        info!(changed = taken.join(", "), "SIGHUP: the configuration was read again");
+        if !left.is_empty() {
+            warn!(settings = left.join(", "), "SIGHUP: these settings have changed, and need a restart");
+        }
+        *last = config;
     }
 
     /// The serving ended by itself: it should not.
@@ -582,7 +615,7 @@ fn env(
         ended: EndedTenants::default(),
         policy: journal_policy(config),
         settings: config.session.clone(),
-        quiet_first: config.heartbeat.interval / 2,
+        heartbeat: watch::Sender::new(config.heartbeat.clone()),
         messages: config.messages.clone(),
         sessions_dir: work.path().to_owned(),
         endpoint: Endpoint::new(&config.whatsapp.endpoint)?,
@@ -703,9 +736,12 @@ impl StopSignals {
     }
 }
 
-/// Runs until a signal. A second signal, or a grace that is over, ends it at once.
-pub async fn run(config: &Config) -> anyhow::Result<()> {
+/// Runs until a signal. A second signal, or a grace that is over, ends it at once. `file`: the configuration's, to be read again at SIGHUP.
+pub async fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
+    // One that comes during the start is heard after it.
+    let mut hangups = signal(SignalKind::hangup())?;
+    let mut last_read = config.clone();
     let told = CancellationToken::new();
     let starting = Daemon::start(config, told.clone());
     tokio::pin!(starting);
@@ -721,15 +757,21 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         }
     };
     let Some(mut daemon) = started else { return Ok(()) };
-    tokio::select! {
-        biased;
-        // It was up in the same moment.
-        () = told.cancelled() => {}
-        signal = signals.next() => info!(signal, "stopping"),
-        failure = daemon.failed() => {
-            error!(error = format!("{failure:#}"), "stopping after a fatal error");
-            let _ = daemon.stop().await;
-            return Err(failure);
+    loop {
+        tokio::select! {
+            biased;
+            // It was up in the same moment.
+            () = told.cancelled() => break,
+            signal = signals.next() => {
+                info!(signal, "stopping");
+                break;
+            }
+            failure = daemon.failed() => {
+                error!(error = format!("{failure:#}"), "stopping after a fatal error");
+                let _ = daemon.stop().await;
+                return Err(failure);
+            }
+            Some(()) = hangups.recv() => daemon.reload(config, &mut last_read, Config::load(file)),
         }
     }
     tokio::select! {

@@ -19,7 +19,10 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use self::{read::Reader, source::Table};
+use self::{
+    read::Reader,
+    source::{SaidSettings, Table},
+};
 pub use self::{
     read::is_safe,
     secret::{Secret, load_or_create_secret},
@@ -61,6 +64,8 @@ pub struct Config {
     /// From SIGTERM to the exit. `None`: by the number of tenants.
     pub shutdown_grace: Option<Duration>,
     pub log: Log,
+    /// As they were said, to tell what another configuration changes.
+    said: SaidSettings,
 }
 
 #[derive(Debug, Clone)]
@@ -202,7 +207,7 @@ pub struct Import {
     pub deadline: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
     pub first: Duration,
     pub interval: Duration,
@@ -437,8 +442,20 @@ impl Config {
         let table = Table::merge(text.as_ref().map(|(path, text)| (*path, text.as_str())), environment, &mut mistakes);
         let config = Reader::new(&table, environment, &mut mistakes).config();
         match config {
-            Some(config) if mistakes.is_empty() => Ok(config),
+            Some(config) if mistakes.is_empty() => Ok(Self { said: table.said(), ..config }),
             _ => Err(Mistakes(mistakes)),
         }
     }
+
+    /// The keys of what the other says otherwise.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        self.said.differences(&other.said)
+    }
+}
+
+/// Whether a process that runs takes it over from a configuration that is read again. The alerts, and of the heartbeat's figures those that
+/// are this process' own business.
+pub fn is_reloadable(key: &str) -> bool {
+    const FIGURES: [&str; 3] = ["heartbeat.interval", "heartbeat.ping_timeout", "heartbeat.directory"];
+    key.starts_with("alerts.") || FIGURES.contains(&key)
 }

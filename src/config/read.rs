@@ -18,7 +18,8 @@ use toml::Value;
 use super::{
     Auth, Bot, Config, Connections, Credentials, Firebase, Handshakes, Heartbeat, History, Http, Import, Limits, Log,
     LogFormat, Media, MediaHome, Messages, Metrics, Mistake, Origins, Outbound, PerTenant, Proxies, Rates, Restore,
-    Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp, source::Table,
+    Secret, Session, Vault, VaultHome, WHATSAPP, Webhooks, WhatsApp,
+    source::{SaidSettings, Table},
 };
 use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
@@ -184,6 +185,7 @@ impl Reader<'_> {
             bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1? },
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },
+            said: SaidSettings::default(),
         })
     }
 

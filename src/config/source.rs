@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use toml::Value;
@@ -58,6 +59,23 @@ impl fmt::Display for Origin {
     }
 }
 
+/// The values of all settings. There are secrets among them: they are compared, and not shown.
+#[derive(Clone, Default)]
+pub struct SaidSettings(Arc<BTreeMap<String, Value>>);
+
+impl SaidSettings {
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let differs = |(key, value): &(&String, &Value)| other.0.get(*key) != Some(*value);
+        self.0.iter().filter(differs).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+impl fmt::Debug for SaidSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SaidSettings(…)")
+    }
+}
+
 /// All settings by their dotted keys.
 pub struct Table(BTreeMap<String, (Value, Origin)>);
 
@@ -94,6 +112,10 @@ impl Table {
 
     pub fn get(&self, key: &str) -> &(Value, Origin) {
         self.0.get(key).expect("keys that are read stand in the default file: a test reads them all")
+    }
+
+    pub fn said(self) -> SaidSettings {
+        SaidSettings(Arc::new(self.0.into_iter().map(|(key, (value, _))| (key, value)).collect()))
     }
 
     #[cfg(test)]

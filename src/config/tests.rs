@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Config, Credentials, MediaHome, Origins, PerTenant, VaultHome, source::Table};
+use super::{Config, Credentials, MediaHome, Origins, PerTenant, VaultHome, is_reloadable, source::Table};
 use crate::telemetry::alerts::{AlertCondition, AlertLanguage};
 
 fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
@@ -262,6 +262,20 @@ fn alerts_are_off_until_a_channel_is_set_and_each_condition_has_its_switch() {
         let mistakes = load(&[(name, value)], None).unwrap_err();
         assert!(mistakes.len() == 1 && !mistakes[0].contains("secret"), "{name}={value}: {mistakes:?}");
     }
+}
+
+#[test]
+fn another_configuration_names_what_it_changes_and_no_value() {
+    let before = load(&[("SESSIOND_ALERTS__SLACK", "https://hooks.slack.com/services/secret")], None).unwrap();
+    let variables =
+        [("SESSIOND_ALERTS__SLACK", "https://hooks.slack.com/services/other"), ("SESSIOND_HEARTBEAT__INTERVAL", "60s")];
+    let after = load(&variables, Some("[heartbeat]\nannounce = \"10s\"\n[http]\nkeep_alive = \"75s\"\n")).unwrap();
+    let changed = before.differences(&after);
+    assert_eq!(changed, ["alerts.slack", "heartbeat.announce", "heartbeat.interval"]);
+    let reloaded: Vec<_> = changed.iter().filter(|key| is_reloadable(key)).collect();
+    assert_eq!(reloaded, ["alerts.slack", "heartbeat.interval"]);
+    assert_eq!(before.differences(&before.clone()), [""; 0]);
+    assert!(!format!("{before:?}").contains("secret"), "{before:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rand::Rng as _;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use whatsapp_rust::wacore::net::HttpClient;
 
 use super::{
@@ -40,8 +40,8 @@ pub struct Env {
     pub directory: Directory,
     pub ended: EndedTenants,
     pub settings: config::Session,
-    /// After so much quiet a session is first tested for deafness.
-    pub quiet_first: Duration,
+    /// Its figures may change while the process runs.
+    pub heartbeat: watch::Sender<config::Heartbeat>,
     pub messages: config::Messages,
     /// Working copies of this process, one folder a tenant.
     pub sessions_dir: PathBuf,
@@ -72,6 +72,11 @@ pub struct Env {
 }
 
 impl Env {
+    /// After so much quiet a session is first tested for deafness.
+    pub fn quiet_first(&self) -> Duration {
+        self.heartbeat.borrow().interval / 2
+    }
+
     /// What a tenant reaches WhatsApp's web servers by.
     pub fn http_of(&self, tenant: &TenantId) -> &Arc<dyn HttpClient> {
         self.proxied.get(tenant).unwrap_or(&self.http)

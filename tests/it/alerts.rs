@@ -5,6 +5,7 @@ use crate::{
     stage::LIMIT,
     webhooks,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sessiond::demo::until;
 
@@ -92,6 +93,39 @@ async fn a_cut_and_a_logout_are_told_once_each_and_so_is_their_end() {
     let posts = receiver.posts();
     assert_eq!((beginning(&posts, LOGOUT).len(), beginning(&posts, PAIRED).len()), (1, 1), "{posts:#?}");
     // Who has the URL can write there.
+    assert!(!stage.log().contains(&receiver.url()), "{}", stage.log());
+    daemon.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_changes_what_can_be_changed_and_names_the_rest() {
+    let receiver = Receiver::start().await;
+    let stage = webhooks::stage().await;
+    let file = stage.path("sessiond.toml");
+    std::fs::write(&file, "").unwrap();
+    let log = std::fs::File::create(&stage.setup.log).unwrap();
+    let mut command = stage.setup.command().unwrap();
+    let mut daemon = command.arg("--config").arg(&file).stdout(log).spawn().unwrap();
+    until(LIMIT, "the port", || async { stage.dashboard.get("/health").await.is_ok() }).await.unwrap();
+    assert_eq!(stage.health().await.1["alerts"], json!([]), "off by default");
+    let reload = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        kill_process(Pid::from_raw(daemon.id().unwrap().try_into().unwrap()).unwrap(), Signal::HUP).unwrap();
+    };
+    let says = async |words: &str| {
+        let said = until(LIMIT, words, || std::future::ready(stage.log().contains(words))).await;
+        said.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    };
+    reload("[heartbeat]\ninterval = \"soon\"\n");
+    says("SIGHUP: nothing is changed").await;
+    let alerts = format!("[alerts]\nslack = \"{}\"\ninterval = \"1s\"\n", receiver.url());
+    reload(&format!("[restore]\nbatch_size = 7\n[heartbeat]\ninterval = \"1s\"\nannounce = \"20s\"\n{alerts}"));
+    says("SIGHUP: these settings have changed, and need a restart").await;
+    says("heartbeat.announce, restore.batch_size").await;
+    // The first beat was half a minute away.
+    says("\"heartbeat\"").await;
+    let is_on = || async { stage.health().await.1["alerts"][0]["channel"] == json!("slack") };
+    until(LIMIT, "the channel", is_on).await.unwrap();
     assert!(!stage.log().contains(&receiver.url()), "{}", stage.log());
     daemon.kill().await.unwrap();
 }

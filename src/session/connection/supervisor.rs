@@ -103,7 +103,7 @@ pub enum Stop {
 
 impl Supervisor {
     pub fn new(session: Arc<Inner>) -> Self {
-        let quiet_limit = session.env.quiet_first;
+        let quiet_limit = session.env.quiet_first();
         let (was_pairing, paired) = (session.pairing_mark.is_set(), session.status.borrow().paired);
         let mut supervisor = Self {
             session,
