@@ -1,13 +1,17 @@
 //! The daemon itself tells that something is wrong, once, and that it is right again; whatever dies.
 
-use crate::{
-    receiver::{Post, Receiver},
-    stage::LIMIT,
-    webhooks,
-};
+use std::collections::BTreeSet;
+
+use loopback::{Fault, FaultKind};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sessiond::demo::until;
+
+use crate::{
+    receiver::{Post, Receiver, status},
+    stage::{LIMIT, Stage},
+    webhooks,
+};
 
 const TENANTS: [&str; 3] = ["trattoria", "pizzeria", "taqueria"];
 
@@ -18,6 +22,91 @@ fn text(post: &Post) -> &str {
 /// Those that were taken and begin so.
 fn beginning<'a>(posts: &'a [Post], words: &str) -> Vec<&'a str> {
     posts.iter().filter(|post| post.taken).map(text).filter(|text| text.starts_with(words)).collect()
+}
+
+/// Alerts go to a program, as soon as something is wrong.
+pub fn at_once(stage: Stage, receiver: &Receiver) -> Stage {
+    stage
+        .set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32")
+        .set("SESSIOND_ALERTS__WEBHOOK", receiver.url())
+        .set("SESSIOND_ALERTS__WEBHOOK_KEY", "a-key-of-the-operator")
+        .set("SESSIOND_ALERTS__INTERVAL", "1s")
+        .set("SESSIOND_ALERTS__GATHER", "0s")
+        .set("SESSIOND_ALERTS__CLEAR", "1s")
+        .set("SESSIOND_ALERTS__REPEAT", "0s")
+        .set("SESSIOND_ALERTS__PER_HOUR", "100")
+        .set("SESSIOND_ALERTS__VAULT_DOWN", "0s")
+        .set("SESSIOND_ALERTS__OUTBOX_OLD", "2s")
+        .set("SESSIOND_ALERTS__WEBHOOK_FAILING", "off")
+}
+
+/// What a program was told: state, condition, and each of the tenants.
+pub fn told(posts: &[Post]) -> Vec<String> {
+    let mut told = Vec::new();
+    for alert in posts.iter().filter(|post| post.taken).flat_map(|post| post.json["alerts"].as_array().unwrap()) {
+        let (state, condition) = (alert["state"].as_str().unwrap(), alert["condition"].as_str().unwrap());
+        let tenants = alert["tenants"].as_array().unwrap();
+        if tenants.is_empty() {
+            told.push(format!("{state} {condition}"));
+        }
+        told.extend(tenants.iter().map(|tenant| format!("{state} {condition} {}", tenant.as_str().unwrap())));
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_thing_that_goes_wrong_is_told_once_by_its_name() {
+    let (receiver, hook) = (Receiver::start().await, Receiver::start().await);
+    let stage = at_once(webhooks::stage().await, &receiver);
+    let daemon = stage.start().await;
+    let network = &stage.network;
+    webhooks::put(&stage, "refused", json!([webhooks::webhook(&hook.url(), &["message"], 1)])).await;
+    let banned = stage.pair("banned").await;
+    let locked = stage.pair("locked").await;
+    let mut refused = stage.pair("refused").await;
+    stage.pair("other").await;
+    let waiting = stage.pair("waiting").await;
+
+    network.fault(Fault::new(FaultKind::ConnectFailure).code(402).target(&banned.number)).await.unwrap();
+    network.fault(Fault::new(FaultKind::Drop).target(&banned.number)).await.unwrap();
+
+    let until_then = u64::try_from(jiff::Timestamp::now().as_second()).unwrap() + 3600;
+    network.lock_new_chats(&locked.number, until_then).await.unwrap();
+    let asked = stage.dashboard.get("/api/sessions/locked/timelock").await.unwrap();
+    assert_eq!(asked.status, 200, "{}", asked.body);
+
+    hook.answers(|body| status(if body["payload"]["body"] == "order 1 for refused" { 422 } else { 200 }));
+    refused.customers_write(network, 3).await.unwrap();
+
+    let logout = stage.dashboard.post("/api/sessions/other/logout", json!({})).await.unwrap();
+    assert!(logout.status < 300, "{}", logout.body);
+    let stranger = network.add_phone(None).await;
+    let qr = stage.dashboard.qr("other").await.unwrap();
+    assert!(network.scan(&stranger.number, &qr).await.is_err(), "another number was linked");
+
+    let customer = &waiting.customers[0];
+    network.fault(Fault::new(FaultKind::WithholdAcks).target(&waiting.number)).await.unwrap();
+    network.fault(Fault::new(FaultKind::Silence).target(customer)).await.unwrap();
+    stage.dashboard.send("waiting", customer, "nobody confirms it", "k").await.unwrap();
+
+    let expected = BTreeSet::from([
+        "firing banned banned".to_owned(),
+        "firing other_account other".to_owned(),
+        "firing outbox_old waiting".to_owned(),
+        "firing timelocked locked".to_owned(),
+        "firing webhook_parked refused".to_owned(),
+    ]);
+    receiver.until(LIMIT, "all of them", |posts| expected.iter().all(|alert| told(posts).contains(alert))).await;
+    let posts = receiver.posts();
+    let firing: Vec<_> = told(&posts).into_iter().filter(|alert| alert.starts_with("firing")).collect();
+    assert_eq!(firing.len(), expected.len(), "{firing:?}\n{}", stage.log());
+    let ids: BTreeSet<_> = posts.iter().map(|post| post.id().to_owned()).collect();
+    assert_eq!(ids.len(), posts.len(), "each message has an id of its own: {ids:?}");
+    for post in &posts {
+        assert_eq!(post.headers["webhook-id"], post.id());
+        assert!(post.headers["webhook-signature"].starts_with("v1,"), "{:?}", post.headers);
+    }
+    daemon.kill().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
