@@ -10,6 +10,8 @@ use std::{
 
 use toml::Value;
 
+use crate::seal::Digest;
+
 /// The default file is the schema: a key is known when it is in there, and has the type that it has there.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -59,13 +61,13 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The values of all settings. There are secrets among them: they are compared, and not shown.
+/// What all settings are, to be compared. By digests: there are secrets among them, which need not be in memory for longer.
 #[derive(Clone, Default)]
-pub struct SaidSettings(Arc<BTreeMap<String, Value>>);
+pub struct SaidSettings(Arc<BTreeMap<String, Digest>>);
 
 impl SaidSettings {
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let differs = |(key, value): &(&String, &Value)| other.0.get(*key) != Some(*value);
+        let differs = |(key, digest): &(&String, &Digest)| other.0.get(*key) != Some(*digest);
         self.0.iter().filter(differs).map(|(key, _)| key.clone()).collect()
     }
 }
@@ -115,7 +117,8 @@ impl Table {
     }
 
     pub fn said(self) -> SaidSettings {
-        SaidSettings(Arc::new(self.0.into_iter().map(|(key, (value, _))| (key, value)).collect()))
+        let digest = |value: &Value| Digest::of([format!("{value:?}").as_bytes()]);
+        SaidSettings(Arc::new(self.0.into_iter().map(|(key, (value, _))| (key, digest(&value))).collect()))
     }
 
     #[cfg(test)]
