@@ -6,12 +6,14 @@ mod vault_lock;
 
 use std::{
     net::SocketAddr,
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
+use futures::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
@@ -232,7 +234,11 @@ impl Daemon {
                 Ok::<_, std::io::Error>(())
             };
             let alerting = async {
-                watched_app.alerts.run(|| api::observe(&watched_app), &alerting).await;
+                // Who watches must not take down what is watched.
+                let watching = watched_app.alerts.run(|| api::observe(&watched_app), &alerting);
+                if AssertUnwindSafe(watching).catch_unwind().await.is_err() {
+                    error!("alerts crashed: nobody is told of anything before the next start");
+                }
                 Ok::<_, std::io::Error>(())
             };
             tokio::try_join!(serving, watched, counting, keeping, proving, trimming, alerting).map(drop)
