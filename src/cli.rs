@@ -35,6 +35,8 @@ enum Command {
     Serve,
     /// Say what would be used, reach the vault, verify the master key.
     Check,
+    /// Send a test to every channel of alerts.
+    AlertTest,
     /// The bot's understanding of orders.
     #[command(subcommand)]
     Bot(BotCommand),
@@ -88,19 +90,25 @@ impl Cli {
         };
         let stream = match self.command {
             Some(
-                Command::Import(_) | Command::Export(_) | Command::Rekey(_) | Command::Backup(_) | Command::Restore(_),
+                Command::Import(_)
+                | Command::Export(_)
+                | Command::Rekey(_)
+                | Command::Backup(_)
+                | Command::Restore(_)
+                | Command::AlertTest,
             ) => LogStream::Stderr,
             _ => LogStream::Stdout,
         };
         telemetry::init(&config.log, stream);
         match self.command {
             Some(Command::Check) => block_on(check(config)),
+            Some(Command::AlertTest) => block_on(test_alerts(config)),
             Some(Command::Import(options)) => block_on(import::run(config, options)),
             Some(Command::Export(options)) => block_on(export::run(config, options)),
             Some(Command::Backup(options)) => block_on(backup::back_up(config, options)),
             Some(Command::Restore(options)) => block_on(backup::restore(config, options)),
             Some(Command::Rekey(options)) => block_on(rekey::run(config, options)),
-            _ => block_on(async move { daemon::run(&config).await }),
+            _ => block_on(async move { daemon::run(&config, self.config.as_deref()).await }),
         }
     }
 }
@@ -175,5 +183,17 @@ async fn check_vault(config: &Config) -> anyhow::Result<()> {
             println!("malformed  {id}: {error}");
         }
     }
+    Ok(())
+}
+
+/// Sends one message to each channel. Needs no vault, and no daemon.
+async fn test_alerts(config: Config) -> anyhow::Result<()> {
+    let tests = daemon::alerts(&config)?.test().await;
+    anyhow::ensure!(!tests.is_empty(), "no channel is set: see the section `alerts` of the configuration");
+    for test in &tests {
+        println!("{:10} {}", test.channel, test.error.as_deref().unwrap_or("taken"));
+    }
+    let failed = tests.iter().filter(|test| test.error.is_some()).count();
+    anyhow::ensure!(failed == 0, "{failed} of {} channels did not take the test", tests.len());
     Ok(())
 }

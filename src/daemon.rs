@@ -9,17 +9,18 @@ mod signals;
 mod vault;
 mod vault_lock;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use futures::FutureExt as _;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use ulid::Ulid;
 
 pub use self::{
     allocator::give_back_large_blocks,
-    env::journal_policy,
+    env::{alerts, journal_policy},
     signals::run,
     vault::{MasterKeyError, existing_vault, first_key, open_vault},
     vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError},
@@ -35,11 +36,11 @@ use crate::{
     api::{self, App, Auth, AuthSettings, Forwarder},
     bot::service::Bots,
     clock::SystemClock,
-    config::{Config, Secret, VaultHome},
+    config::{self, Config, Secret, VaultHome},
     fleet::{Fleet, FleetSettings, SessionObserver, Summary, WorkFolder},
     listener::{self, Room},
     live::Live,
-    telemetry::metrics,
+    telemetry::{alerts::Alerts, metrics},
     vault::{InstanceId, MeteredVault},
 };
 
@@ -79,6 +80,7 @@ pub struct Daemon {
     fleet: Arc<Fleet>,
     live: Live,
     auth: Arc<Auth>,
+    alerts: Arc<Alerts>,
     stop_serving: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
     /// `None`: see [`default_grace`].
@@ -131,12 +133,12 @@ impl Daemon {
         let is_sole = matches!(&config.vault.home, VaultHome::Embedded { shared: false, .. });
         let settings = FleetSettings {
             restore: config.restore.clone(),
-            heartbeat: config.heartbeat.clone(),
             is_sole,
             listens_at: peer_port.as_ref().and_then(|port| port.advertised.clone()),
         };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;
+        let alerts = alerts(config)?;
         let (feed, clock) = (fleet.env().feed.clone(), fleet.env().clock.clone());
         let bots = Bots::new(feed, clock, config.bot.clone(), outbound(config)?);
         let mut observers: Vec<Arc<dyn SessionObserver>> = vec![webhooks.clone(), bots.clone()];
@@ -187,7 +189,17 @@ impl Daemon {
         let stop_serving = CancellationToken::new();
         let metrics = metrics_settings(config);
         let disks = disks(config, &fleet.env().media);
-        let app = App { fleet: fleet.clone(), auth: auth.clone(), webhooks, bots, metrics, disks, forwarder };
+        let app = App {
+            fleet: fleet.clone(),
+            auth: auth.clone(),
+            webhooks,
+            bots,
+            metrics,
+            disks,
+            forwarder,
+            alerts: alerts.clone(),
+        };
+        let watched_app = app.clone();
         let ports = || -> anyhow::Result<_> {
             let listener = socket.listen(1024).context("the port cannot be opened")?;
             let address = listener.local_addr()?;
@@ -209,7 +221,7 @@ impl Daemon {
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
         let serving = serve(listener, router, config.http.clone(), room, stop_serving.clone());
         let (counting, keeping, proving) = (stop_serving.clone(), stop_serving.clone(), stop_serving.clone());
-        let trimming = stop_serving.clone();
+        let (trimming, alerting) = (stop_serving.clone(), stop_serving.clone());
         let serving = tokio::spawn(async move {
             let watched = async {
                 match watched {
@@ -242,7 +254,15 @@ impl Daemon {
                 allocator::give_back_free_memory(&trimming).await;
                 Ok::<_, std::io::Error>(())
             };
-            tokio::try_join!(serving, watched, peers, counting, keeping, proving, trimming).map(drop)
+            let alerting = async {
+                // Who watches must not take down what is watched.
+                let watching = watched_app.alerts.run(|| api::observe(&watched_app), &alerting);
+                if AssertUnwindSafe(watching).catch_unwind().await.is_err() {
+                    error!("alerts crashed: nobody is told of anything before the next start");
+                }
+                Ok::<_, std::io::Error>(())
+            };
+            tokio::try_join!(serving, watched, peers, counting, keeping, proving, trimming, alerting).map(drop)
         });
         info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
@@ -252,11 +272,42 @@ impl Daemon {
             );
         }
         let grace = config.shutdown_grace;
-        Ok(Some(Self { address, summary, fleet, live, auth, stop_serving, serving, grace, _work: work, _lock: lock }))
+        Ok(Some(Self {
+            address,
+            summary,
+            fleet,
+            live,
+            auth,
+            alerts,
+            stop_serving,
+            serving,
+            grace,
+            _work: work,
+            _lock: lock,
+        }))
     }
 
     pub fn fleet(&self) -> &Arc<Fleet> {
         &self.fleet
+    }
+
+    /// Takes over what can be changed while the process runs; names what cannot. A configuration with mistakes changes nothing.
+    /// `begun_with`: what this process has begun with, `last`: what it read last, and reads now.
+    fn reload(&self, begun_with: &Config, last: &mut Config, read: Result<Config, config::Mistakes>) {
+        let config = match read {
+            Ok(config) => config,
+            Err(mistakes) => return error!(%mistakes, "SIGHUP: nothing is changed"),
+        };
+        let taken: Vec<_> = last.differences(&config).into_iter().filter(|key| config::is_reloadable(key)).collect();
+        let left: Vec<_> =
+            begun_with.differences(&config).into_iter().filter(|key| !config::is_reloadable(key)).collect();
+        self.fleet.change_heartbeat(&config.heartbeat);
+        self.alerts.change(config.alerts.clone());
+        info!(changed = taken.join(", "), "SIGHUP: the configuration was read again");
+        if !left.is_empty() {
+            warn!(settings = left.join(", "), "SIGHUP: these settings have changed, and need a restart");
+        }
+        *last = config;
     }
 
     /// The serving ended by itself: it should not.

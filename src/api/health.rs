@@ -16,7 +16,7 @@ use super::{
     auth::{Caller, MaybeCaller},
     openapi::{Gives, Operation},
 };
-use crate::{fleet::Counts, message::media::DiskSpace, session, vault::Usage};
+use crate::{fleet::Counts, message::media::DiskSpace, session, telemetry::alerts::AlertChannelHealth, vault::Usage};
 
 /// The old service's fields and more; 503 while the daemon is stopping, where the disk is full, when no tenant at all is served here, and
 /// beside a process that serves tenants before WhatsApp could be reached from this one.
@@ -45,12 +45,16 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<VaultUsage>,
     /// Faults since the start, by kind; for the operator. Put right: sessions that ended by themselves (`moved`, `copies_failed`,
-    /// `crashes`, `vault_refusals`), records of the directory (`records_mended`), a vault that had lost something (`vault_losses`), a
+    /// `crashes`, `vault_refusals`), records of the directory (`records_mended`), tenants that another process did not let go of when it should have
+    /// (`handovers_failed`), a vault that had lost something (`vault_losses`), a
     /// damaged snapshot (`snapshots_passed_over`), a working copy that no snapshot was made of (`refused_snapshots`). Not put right:
     /// `states_lost`, a vault that had lost something that nobody had any more; `bot_conversations_broken`, chats in which the bot broke and
     /// says nothing until they are given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     incidents: Option<BTreeMap<&'static str, u64>>,
+    /// The channels of alerts, and whether they work; for the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alerts: Option<Vec<AlertChannelHealth>>,
 }
 
 /// Counts of what is wrong now, by kind; all are 0 while nothing is. Everybody may read them: they name nobody.
@@ -128,6 +132,7 @@ impl Health {
             warnings: None,
             vault: None,
             incidents: None,
+            alerts: None,
         };
         if caller == Some(&Caller::Admin) {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
@@ -136,6 +141,7 @@ impl Health {
             let mut incidents = app.fleet.incidents();
             incidents.insert("bot_conversations_broken", app.bots.broken());
             health.incidents = Some(incidents);
+            health.alerts = Some(app.alerts.channels());
             health.vault = Some(VaultUsage { reads, writes, deletes });
         }
         health

@@ -5,6 +5,7 @@
 //! name in the row with `.also(&[…])` the statuses that they do not tell.
 
 mod account;
+mod alerting;
 mod answer;
 mod auth;
 mod baileys;
@@ -38,11 +39,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use self::{
-    auth::Access::*,
-    route::{Route, Section},
-};
 pub use self::{
+    alerting::observe,
     auth::{
         Access, Auth, AuthError, AuthSettings, Caller, Scope, Valid,
         cors::{allows, layer as cors},
@@ -52,12 +50,17 @@ pub use self::{
     problem::Problem,
     route::Listed,
 };
+use self::{
+    auth::Access::*,
+    route::{Route, Section},
+};
 pub(crate) use self::{
     compiled_file::{CompiledFile, Redirect, ServedFile},
     input::Path,
 };
 use crate::{
-    bot::service::Bots, console, fleet::Fleet, guide, listener::Rejection, message::media::Disks, webhook::Webhooks,
+    bot::service::Bots, console, fleet::Fleet, guide, listener::Rejection, message::media::Disks,
+    telemetry::alerts::Alerts, webhook::Webhooks,
 };
 
 /// The answer to a request that the listener keeps from the routes.
@@ -82,6 +85,7 @@ pub struct App {
     pub disks: Disks,
     /// `None`: whatever is for another process is refused.
     pub forwarder: Option<Arc<Forwarder>>,
+    pub alerts: Arc<Alerts>,
 }
 
 /// The most bytes of a request's body: the longest text takes 768 KiB where each of its characters is written as two escapes. What

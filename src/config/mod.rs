@@ -19,13 +19,21 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use self::{read::Reader, source::Table};
+use self::{
+    read::Reader,
+    source::{SaidSettings, Table},
+};
 pub use self::{
     read::is_safe,
     secret::{Secret, load_or_create_secret},
     source::{DEFAULTS, Mistake, Origin},
 };
-use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
+use crate::{
+    outbound::Allow,
+    seal::MasterKey,
+    telemetry::alerts::{AlertCondition, AlertLanguage},
+    tenant::TenantId,
+};
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -52,10 +60,13 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub cluster: Cluster,
     pub metrics: Metrics,
+    pub alerts: Alerts,
     pub bot: Bot,
     /// From SIGTERM to the exit. `None`: by the number of tenants.
     pub shutdown_grace: Option<Duration>,
     pub log: Log,
+    /// As they were said, to tell what another configuration changes.
+    said: SaidSettings,
 }
 
 #[derive(Debug, Clone)]
@@ -197,7 +208,7 @@ pub struct Import {
     pub deadline: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
     pub first: Duration,
     pub interval: Duration,
@@ -363,6 +374,39 @@ pub enum PerTenant {
     Auto,
 }
 
+/// Whom the daemon tells that something is wrong, and when. Nobody while no channel is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alerts {
+    /// URLs: who has one can write there.
+    pub slack: Option<Secret>,
+    pub discord: Option<Secret>,
+    pub webhook: Option<Secret>,
+    /// Signs what goes to `webhook`.
+    pub webhook_key: Option<Secret>,
+    pub mail: Option<AlertMail>,
+    pub language: AlertLanguage,
+    /// How often is looked.
+    pub interval: Duration,
+    /// How long others are waited for when something is due.
+    pub gather: Duration,
+    /// Of the same condition nobody is told anew for so long.
+    pub repeat: Duration,
+    /// What is gone for so long is resolved.
+    pub clear: Duration,
+    pub per_hour: usize,
+    /// How long each must last; one that is not here is switched off.
+    pub conditions: BTreeMap<AlertCondition, Duration>,
+}
+
+/// Mail by a provider's HTTPS API, in the form of Resend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertMail {
+    pub url: Secret,
+    pub key: Secret,
+    pub from: String,
+    pub to: Vec<String>,
+}
+
 /// Of all bots; a restaurant's own settings are in its tenant's state.
 #[derive(Debug, Clone)]
 pub struct Bot {
@@ -420,8 +464,20 @@ impl Config {
         let table = Table::merge(text.as_ref().map(|(path, text)| (*path, text.as_str())), environment, &mut mistakes);
         let config = Reader::new(&table, environment, &mut mistakes).config();
         match config {
-            Some(config) if mistakes.is_empty() => Ok(config),
+            Some(config) if mistakes.is_empty() => Ok(Self { said: table.said(), ..config }),
             _ => Err(Mistakes(mistakes)),
         }
     }
+
+    /// The keys of what the other says otherwise.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        self.said.differences(&other.said)
+    }
+}
+
+/// Whether a process that runs takes it over from a configuration that is read again. The alerts, and of the heartbeat's figures those that
+/// are this process' own business.
+pub fn is_reloadable(key: &str) -> bool {
+    const FIGURES: [&str; 3] = ["heartbeat.interval", "heartbeat.ping_timeout", "heartbeat.directory"];
+    key.starts_with("alerts.") || FIGURES.contains(&key)
 }

@@ -1,5 +1,6 @@
 //! Values out of the merged table: each is checked, and what is wrong is written down while the reading goes on.
 
+mod alerts;
 mod auth;
 mod http;
 mod import;
@@ -16,7 +17,8 @@ use toml::Value;
 
 use super::{
     Advertise, Bot, Cluster, Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret,
-    Webhooks, source::Table,
+    Webhooks,
+    source::{SaidSettings, Table},
 };
 use crate::outbound::Allow;
 
@@ -63,6 +65,7 @@ impl Reader<'_> {
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
         let cluster = self.cluster();
         let metrics = self.metrics();
+        let alerts = self.alerts();
         let bot = (
             self.duration("bot.keep_conversations", 86_400..=315_360_000),
             self.duration("bot.keep_orders", 86_400..=315_360_000),
@@ -116,9 +119,11 @@ impl Reader<'_> {
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             cluster: cluster?,
             metrics: metrics?,
+            alerts: alerts?,
             bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1?, mirror: bot.2? },
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },
+            said: SaidSettings::default(),
         })
     }
 

@@ -5,9 +5,12 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use toml::Value;
+
+use crate::seal::Digest;
 
 /// The default file is the schema: a key is known when it is in there, and has the type that it has there.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -58,6 +61,23 @@ impl fmt::Display for Origin {
     }
 }
 
+/// What all settings are, to be compared. By digests: there are secrets among them, which need not be in memory for longer.
+#[derive(Clone, Default)]
+pub struct SaidSettings(Arc<BTreeMap<String, Digest>>);
+
+impl SaidSettings {
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let differs = |(key, digest): &(&String, &Digest)| other.0.get(*key) != Some(*digest);
+        self.0.iter().filter(differs).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+impl fmt::Debug for SaidSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SaidSettings(…)")
+    }
+}
+
 /// All settings by their dotted keys.
 pub struct Table(BTreeMap<String, (Value, Origin)>);
 
@@ -94,6 +114,11 @@ impl Table {
 
     pub fn get(&self, key: &str) -> &(Value, Origin) {
         self.0.get(key).expect("keys that are read stand in the default file: a test reads them all")
+    }
+
+    pub fn said(self) -> SaidSettings {
+        let digest = |value: &Value| Digest::of([format!("{value:?}").as_bytes()]);
+        SaidSettings(Arc::new(self.0.into_iter().map(|(key, (value, _))| (key, digest(&value))).collect()))
     }
 
     #[cfg(test)]

@@ -2,7 +2,8 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Advertise, Config, Credentials, MediaHome, Origins, PerTenant, VaultHome, source::Table};
+use super::{Advertise, Config, Credentials, MediaHome, Origins, PerTenant, VaultHome, is_reloadable, source::Table};
+use crate::telemetry::alerts::{AlertCondition, AlertLanguage};
 
 fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
     let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -264,6 +265,48 @@ fn a_mirror_is_off_and_needs_a_database() {
 }
 
 #[test]
+fn alerts_are_off_until_a_channel_is_set_and_each_condition_has_its_switch() {
+    let alerts = load(&[], None).unwrap().alerts;
+    assert_eq!((alerts.slack, alerts.discord, alerts.webhook, alerts.mail), (None, None, None, None));
+    assert_eq!(alerts.conditions[&AlertCondition::ScanNeeded], Duration::from_secs(60));
+    let file = "[alerts]\nslack = \"https://hooks.slack.com/services/T0/B0/secret\"\nlanguage = \"en\"\nscan_needed = \"off\"\n\
+                mail_key = \"re_secret\"\nmail_from = \"a@b.example\"\nmail_to = [\"c@d.example\", \"e@f.example\"]\n";
+    let alerts = load(&[("SESSIOND_ALERTS__VAULT_DOWN", "5m")], Some(file)).unwrap().alerts;
+    assert!(alerts.slack.is_some() && alerts.language == AlertLanguage::English);
+    assert_eq!(alerts.conditions.get(&AlertCondition::ScanNeeded), None);
+    assert_eq!(alerts.conditions[&AlertCondition::VaultDown], Duration::from_secs(300));
+    let mail = alerts.mail.clone().expect("it is whole");
+    assert_eq!((mail.url.expose(), mail.to.len()), ("https://api.resend.com/emails", 2));
+    assert!(!format!("{alerts:?}").contains("secret"), "{alerts:?}");
+    for (name, value) in [
+        ("SESSIOND_ALERTS__SLACK", "http://hooks.slack.com/services/secret"),
+        ("SESSIOND_ALERTS__DISCORD", "secret"),
+        ("SESSIOND_ALERTS__WEBHOOK_KEY", "a key without a webhook"),
+        ("SESSIOND_ALERTS__MAIL_KEY", "secret"),
+        ("SESSIOND_ALERTS__LANGUAGE", "fr"),
+        ("SESSIOND_ALERTS__SCAN_NEEDED", "soon"),
+        ("SESSIOND_ALERTS__PER_HOUR", "0"),
+    ] {
+        let mistakes = load(&[(name, value)], None).unwrap_err();
+        assert!(mistakes.len() == 1 && !mistakes[0].contains("secret"), "{name}={value}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn another_configuration_names_what_it_changes_and_no_value() {
+    let before = load(&[("SESSIOND_ALERTS__SLACK", "https://hooks.slack.com/services/secret")], None).unwrap();
+    let variables =
+        [("SESSIOND_ALERTS__SLACK", "https://hooks.slack.com/services/other"), ("SESSIOND_HEARTBEAT__INTERVAL", "60s")];
+    let after = load(&variables, Some("[heartbeat]\nannounce = \"10s\"\n[http]\nkeep_alive = \"75s\"\n")).unwrap();
+    let changed = before.differences(&after);
+    assert_eq!(changed, ["alerts.slack", "heartbeat.announce", "heartbeat.interval"]);
+    let reloaded: Vec<_> = changed.iter().filter(|key| is_reloadable(key)).collect();
+    assert_eq!(reloaded, ["alerts.slack", "heartbeat.interval"]);
+    assert_eq!(before.differences(&before.clone()), [""; 0]);
+    assert!(!format!("{before:?}").contains("secret"), "{before:?}");
+}
+
+#[test]
 fn secrets_do_not_show() {
     let key = "deadbeef".repeat(8);
     let config = load(&[("SESSIOND_ADMIN_KEY", "very-secret-admin-key"), ("SESSIOND_MASTER_KEY", &key)], None).unwrap();
@@ -275,7 +318,7 @@ fn secrets_do_not_show() {
 fn every_key_of_the_default_file_is_read() {
     let mut mistakes = Vec::new();
     let table = Table::merge(None, &BTreeMap::new(), &mut mistakes);
-    let source = include_str!("read.rs");
+    let source = concat!(include_str!("read.rs"), include_str!("read/alerts.rs"));
     for key in table.keys() {
         assert!(source.contains(&format!("\"{key}\"")), "{key} is in the default file and read by nobody");
     }

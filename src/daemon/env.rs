@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::error;
 
 use super::descriptors::Descriptors;
@@ -23,6 +23,7 @@ use crate::{
     seal::Keyring,
     session::{Directory, EndedTenants, Endpoint, Env, UrlPlaces, Versions, http_client},
     store::{Pool, PoolOptions},
+    telemetry::alerts::Alerts,
     vault::{InstanceId, Vault},
     webhook::Webhooks,
 };
@@ -70,7 +71,7 @@ pub(super) fn env(
         ended: EndedTenants::default(),
         policy: journal_policy(config),
         settings: config.session.clone(),
-        quiet_first: config.heartbeat.interval / 2,
+        heartbeat: watch::Sender::new(config.heartbeat.clone()),
         messages: config.messages.clone(),
         sessions_dir: work.path().to_owned(),
         endpoint: Endpoint::new(&config.whatsapp.endpoint)?,
@@ -123,6 +124,12 @@ pub(super) async fn mirror(
             None
         }
     }
+}
+
+/// The part that tells people when something is wrong.
+pub fn alerts(config: &Config) -> anyhow::Result<Arc<Alerts>> {
+    let clock = SystemClock::shared();
+    Ok(Alerts::new(config.alerts.clone(), &config.http.public_url, config.data_dir.clone(), outbound(config)?, clock))
 }
 
 pub(super) fn webhooks(config: &Config, fleet: &Fleet, descriptors: Descriptors) -> anyhow::Result<Arc<Webhooks>> {

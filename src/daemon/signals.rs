@@ -1,5 +1,7 @@
 //! Runs the daemon until a signal.
 
+use std::path::Path;
+
 use anyhow::bail;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -28,9 +30,12 @@ impl StopSignals {
     }
 }
 
-/// Runs until a signal. A second signal, or a grace that is over, ends it at once.
-pub async fn run(config: &Config) -> anyhow::Result<()> {
+/// Runs until a signal. A second signal, or a grace that is over, ends it at once. `file`: the configuration's, to be read again at SIGHUP.
+pub async fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
+    // One that comes during the start is heard after it.
+    let mut hangups = signal(SignalKind::hangup())?;
+    let mut last_read = config.clone();
     let told = CancellationToken::new();
     let starting = Daemon::start(config, told.clone());
     tokio::pin!(starting);
@@ -46,15 +51,21 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         }
     };
     let Some(mut daemon) = started else { return Ok(()) };
-    tokio::select! {
-        biased;
-        // It was up in the same moment.
-        () = told.cancelled() => {}
-        signal = signals.next() => info!(signal, "stopping"),
-        failure = daemon.failed() => {
-            error!(error = format!("{failure:#}"), "stopping after a fatal error");
-            let _ = daemon.stop().await;
-            return Err(failure);
+    loop {
+        tokio::select! {
+            biased;
+            // It was up in the same moment.
+            () = told.cancelled() => break,
+            signal = signals.next() => {
+                info!(signal, "stopping");
+                break;
+            }
+            failure = daemon.failed() => {
+                error!(error = format!("{failure:#}"), "stopping after a fatal error");
+                let _ = daemon.stop().await;
+                return Err(failure);
+            }
+            Some(()) = hangups.recv() => daemon.reload(config, &mut last_read, Config::load(file)),
         }
     }
     tokio::select! {

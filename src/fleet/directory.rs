@@ -9,10 +9,10 @@
 use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng as _, rngs::SmallRng};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{debug, error, warn};
 
-use super::{Fleet, revival, takeback};
+use super::{Fleet, heartbeat::ticks, revival, takeback};
 use crate::{
     journal::{self, Backoff},
     session::Session,
@@ -31,13 +31,18 @@ const UNREAD_STATE_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), c
 
 /// Looks from time to time, until the fleet stops.
 pub async fn watch(fleet: Arc<Fleet>) {
-    let mut tick = interval(fleet.settings.heartbeat.directory);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first is at once: what was restored had good records.
-    tick.tick().await;
+    let mut changes = fleet.env.heartbeat.subscribe();
+    let directory = changes.borrow_and_update().directory;
+    // Not at once: what was restored had good records.
+    let mut tick = ticks(directory, directory);
     loop {
         tokio::select! {
             () = fleet.stop.cancelled() => return,
+            Ok(()) = changes.changed() => {
+                let directory = changes.borrow_and_update().directory;
+                tick = ticks(directory, directory);
+                continue;
+            }
             _ = tick.tick() => {}
         }
         tokio::select! {

@@ -123,6 +123,7 @@ pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
             // One that crashes must not stay among those that are under way: it would be neither closed nor asked for again.
             let verdict = AssertUnwindSafe(giving).catch_unwind().await.unwrap_or_else(|_| {
                 error!(tenant = %ask.tenant, "handing a tenant over crashed: it is kept");
+                fleet.incidents.count_failed_handover();
                 HandoverVerdict::Kept
             });
             let mut book = fleet.handovers.book();
@@ -171,6 +172,7 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
             // One that crashes must not keep its place among those that are under way.
             if AssertUnwindSafe(step).catch_unwind().await.is_err() {
                 error!(%tenant, "taking a tenant over crashed: it is offered again");
+                fleet.incidents.count_failed_handover();
                 fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
             }
         });
@@ -290,6 +292,9 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
         Ok(session) => {
             fleet.handovers.progress.notify_waiters();
             note_taken(&session, from, last, began.elapsed());
+            if last.is_none() {
+                fleet.incidents.count_failed_handover();
+            }
             session.resume().await;
             logged_in(&session).await;
             fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());

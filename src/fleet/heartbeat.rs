@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use super::{Beat, Fleet};
@@ -29,14 +29,19 @@ const STATUS_DELAY: Duration = Duration::from_secs(5);
 pub const CONNECTED: &str = "connected";
 pub const CONNECTING: &str = "connecting";
 
-/// First after `heartbeat.first`, then every `heartbeat.interval`.
+/// First after `heartbeat.first`, then every `heartbeat.interval`; other figures count from when they come.
 pub async fn run(fleet: Arc<Fleet>) {
-    let settings = fleet.settings.heartbeat.clone();
-    let mut beat = interval_at(Instant::now() + settings.first, settings.interval);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut changes = fleet.env.heartbeat.subscribe();
+    let settings = changes.borrow_and_update().clone();
+    let mut beat = ticks(settings.first, settings.interval);
     loop {
         tokio::select! {
             () = fleet.stop.cancelled() => return,
+            Ok(()) = changes.changed() => {
+                let interval = changes.borrow_and_update().interval;
+                beat = ticks(interval, interval);
+                continue;
+            }
             _ = beat.tick() => {}
         }
         tokio::select! {
@@ -46,8 +51,15 @@ pub async fn run(fleet: Arc<Fleet>) {
     }
 }
 
+/// The first after `first`.
+pub(super) fn ticks(first: Duration, interval: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + first, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 async fn beat_once(fleet: &Arc<Fleet>) {
-    let patience = fleet.settings.heartbeat.ping_timeout;
+    let patience = fleet.heartbeat().ping_timeout;
     let slots: Vec<_> = fleet.slots().iter().map(|(tenant, slot)| (tenant.clone(), slot.clone())).collect();
     let sessions = slots.into_iter().filter_map(|(tenant, slot)| {
         let session = slot.session()?;

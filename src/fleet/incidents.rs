@@ -24,6 +24,7 @@ pub(super) struct Incidents {
     /// Counts of closed sessions; the journals of open ones have their own.
     vault_losses: AtomicU64,
     refused_snapshots: AtomicU64,
+    handovers_failed: AtomicU64,
 }
 
 impl Incidents {
@@ -40,6 +41,11 @@ impl Incidents {
     /// A record of the directory was wrong, and was written anew.
     pub(super) fn count_mended(&self) {
         self.records_mended.fetch_add(1, Relaxed);
+    }
+
+    /// A tenant was not given from one process to another as it should be.
+    pub(super) fn count_failed_handover(&self) {
+        self.handovers_failed.fetch_add(1, Relaxed);
     }
 
     /// A session was opened: what its journal had to do without.
@@ -66,6 +72,7 @@ impl Incidents {
             ("crashes", read(&self.crashes)),
             ("vault_refusals", read(&self.vault_refusals)),
             ("records_mended", read(&self.records_mended)),
+            ("handovers_failed", read(&self.handovers_failed)),
             ("states_lost", read(&self.states_lost)),
             ("snapshots_passed_over", read(&self.snapshots_passed_over)),
             ("vault_losses", read(&self.vault_losses) + sum(Journal::losses)),

@@ -124,7 +124,6 @@ pub trait SessionObserver: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct FleetSettings {
     pub restore: config::Restore,
-    pub heartbeat: config::Heartbeat,
     /// No other process can have the vault open while this one has.
     pub is_sole: bool,
     /// Where others forward to; `None`: they do not.
@@ -193,7 +192,7 @@ pub struct Counts {
 impl Fleet {
     pub fn new(env: Arc<Env>, settings: FleetSettings) -> Arc<Self> {
         let started_at = env.clock.now();
-        let peers = Peers::new(settings.heartbeat.announce);
+        let peers = Peers::new(env.heartbeat.borrow().announce);
         let reviving = Semaphore::new(settings.restore.batch_size);
         let visiting = Semaphore::new(settings.restore.batch_size);
         let fleet = Arc::new(Self {
@@ -232,6 +231,22 @@ impl Fleet {
 
     pub fn env(&self) -> &Arc<Env> {
         &self.env
+    }
+
+    /// The figures of the heartbeat, as they are now.
+    pub fn heartbeat(&self) -> config::Heartbeat {
+        self.env.heartbeat.borrow().clone()
+    }
+
+    /// Other figures from now on. But for `announce`, which all processes on one vault have to agree on, and for `first`, which is over.
+    pub fn change_heartbeat(&self, settings: &config::Heartbeat) {
+        self.env.heartbeat.send_if_modified(|known| {
+            let config::Heartbeat { interval, ping_timeout, directory, first: _, announce: _ } = settings.clone();
+            let changed = config::Heartbeat { interval, ping_timeout, directory, ..known.clone() };
+            let is_new = *known != changed;
+            *known = changed;
+            is_new
+        });
     }
 
     /// When this process began.

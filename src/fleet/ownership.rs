@@ -37,7 +37,7 @@ impl Fleet {
 
     /// Sessions that should be connected, and that two heartbeats have not brought back.
     pub fn offline(&self) -> usize {
-        let (limit, now) = (self.settings.heartbeat.interval * 2, self.env.clock.now());
+        let (limit, now) = (self.heartbeat().interval * 2, self.env.clock.now());
         let slots = self.slots();
         let statuses = slots.values().filter_map(|slot| slot.session()).map(|session| session.status());
         let lasts = |since| now.duration_since(since).unsigned_abs() > limit;

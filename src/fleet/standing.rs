@@ -1,5 +1,7 @@
 //! All tenants' figures for metrics, from memory only.
 
+use jiff::Timestamp;
+
 use super::{Fleet, slot::Slot};
 use crate::{
     session::{End, Standing, State},
@@ -14,6 +16,10 @@ pub struct TenantStanding {
     pub state: State,
     /// WhatsApp has logged it out, and nobody has scanned since.
     pub needs_scan: bool,
+    /// It has credentials that WhatsApp has not rejected.
+    pub is_paired: bool,
+    /// For so long it is as it is.
+    pub since: Timestamp,
     /// Of the session, as long as there is one that is not closed.
     pub session: Option<Standing>,
 }
@@ -26,7 +32,14 @@ impl Fleet {
         let standing = |slot: &Slot| {
             let status = slot.status(self.started_at);
             let session = slot.unclosed().map(|session| session.standing());
-            TenantStanding { tenant: slot.tenant.clone(), state: status.state, needs_scan: status.rejected, session }
+            TenantStanding {
+                tenant: slot.tenant.clone(),
+                state: status.state,
+                needs_scan: status.rejected,
+                is_paired: status.paired,
+                since: status.since,
+                session,
+            }
         };
         slots.iter().map(|slot| standing(slot)).collect()
     }

@@ -45,7 +45,7 @@ const PASSES: u32 = GLANCES;
 
 /// Announces this process, and looks after what others have taken, until the fleet stops.
 pub async fn run(fleet: Arc<Fleet>) {
-    let mut tick = interval(fleet.settings.heartbeat.announce);
+    let mut tick = interval(fleet.heartbeat().announce);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let is_due = tokio::select! {
@@ -62,7 +62,7 @@ pub async fn run(fleet: Arc<Fleet>) {
 
 /// Until a tenant was taken by nobody knows whom, or by a process that is dead by now: of this machine's the kernel says so at once.
 async fn orphan(fleet: &Fleet) {
-    let mut tick = interval(fleet.settings.heartbeat.announce / GLANCES);
+    let mut tick = interval(fleet.heartbeat().announce / GLANCES);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first is at once, and a look has just been.
     tick.tick().await;
@@ -89,7 +89,7 @@ async fn orphan(fleet: &Fleet) {
 
 /// Announces this process, and takes nothing, while it restores: that may last, and whoever says nothing for long counts as dead.
 pub(super) async fn keep_announcing(fleet: &Fleet) -> Infallible {
-    let mut tick = interval(fleet.settings.heartbeat.announce);
+    let mut tick = interval(fleet.heartbeat().announce);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first is at once, and the restore has begun with it.
     tick.tick().await;

@@ -6,6 +6,7 @@
 //! the environment, no cookies, no second meaning of a URL. Knows nothing of what is sent.
 
 mod address;
+pub mod signature;
 mod target;
 
 use std::{

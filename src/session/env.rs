@@ -8,7 +8,7 @@ use std::{
 };
 
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use whatsapp_rust::wacore::net::HttpClient;
 
 use super::{
@@ -41,8 +41,8 @@ pub struct Env {
     pub directory: Directory,
     pub ended: EndedTenants,
     pub settings: config::Session,
-    /// After so much quiet a session is first tested for deafness.
-    pub quiet_first: Duration,
+    /// Its figures may change while the process runs.
+    pub heartbeat: watch::Sender<config::Heartbeat>,
     pub messages: config::Messages,
     /// Working copies of this process, one folder a tenant.
     pub sessions_dir: PathBuf,
@@ -73,6 +73,11 @@ pub struct Env {
 }
 
 impl Env {
+    /// After so much quiet a session is first tested for deafness.
+    pub fn quiet_first(&self) -> Duration {
+        self.heartbeat.borrow().interval / 2
+    }
+
     /// Names a tenant's journal, for this process to look at or to take over. `expect_history`: the directory has the tenant as
     /// connected, so a vault without history is damage, not a new tenant.
     pub fn journal_context(&self, tenant: &TenantId, expect_history: bool) -> journal::Context {

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex,
-    atomic::{AtomicI64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use crate::{
     message::BacklogSize,
     pacing::{Held, HeldBy},
     sync::lock,
+    telemetry::metrics::label::ConnectionEnd,
 };
 
 /// A session's last readings of WhatsApp: its newest stanza, its limits.
@@ -24,6 +25,10 @@ pub(super) struct WhatsAppReadings {
     /// Milliseconds since 1970; 0: there was none yet.
     stanza_ms: AtomicI64,
     limits: Mutex<AccountLimits>,
+    breaks: AtomicU64,
+    other_accounts: AtomicU64,
+    is_banned: AtomicBool,
+    is_outdated: AtomicBool,
 }
 
 /// As WhatsApp answered last; nobody asks for it here.
@@ -39,6 +44,16 @@ impl WhatsAppReadings {
         self.stanza_ms.store(now.as_millisecond(), Relaxed);
     }
 
+    /// A connection ended, or there was none.
+    pub fn ended(&self, end: ConnectionEnd, was_connected: bool) {
+        use ConnectionEnd::{Banned, Dropped, Garbled, OtherAccount, Outdated, Unanswered, Unreachable, Unwell};
+        let is_break = was_connected && matches!(end, Dropped | Garbled | Unanswered | Unreachable | Unwell);
+        self.breaks.fetch_add(is_break.into(), Relaxed);
+        self.other_accounts.fetch_add((end == OtherAccount).into(), Relaxed);
+        self.is_banned.store(end == Banned, Relaxed);
+        self.is_outdated.store(end == Outdated, Relaxed);
+    }
+
     pub fn capping(&self, told: &Capping) {
         self.limits().capping = Some(told.clone());
     }
@@ -49,13 +64,9 @@ impl WhatsAppReadings {
 
     /// Until when WhatsApp wants no new chats of the account: it locks them, or has warned twice that there are too many.
     pub fn no_new_chats(&self, now_ms: i64) -> Option<Held> {
-        const LAST_WARNINGS: [&str; 2] = ["SECOND_WARNING", "CAPPED"];
         let limits = self.limits();
         let lock = limits.timelock.as_ref().filter(|told| told.active);
-        let cap = limits.capping.as_ref().filter(|told| {
-            let is_used_up = told.total > 0 && told.used >= told.total;
-            is_used_up || LAST_WARNINGS.contains(&told.status.as_str())
-        });
+        let cap = limits.used_up();
         let held = [
             lock.map(|told| (HeldBy::WhatsappTimelock, told.ends)),
             cap.map(|told| (HeldBy::WhatsappNewChats, told.ends)),
@@ -66,6 +77,17 @@ impl WhatsAppReadings {
 
     fn limits(&self) -> std::sync::MutexGuard<'_, AccountLimits> {
         lock(&self.limits)
+    }
+}
+
+impl AccountLimits {
+    /// WhatsApp has warned for the last time of too many new chats, or there are none left.
+    fn used_up(&self) -> Option<&Capping> {
+        const LAST_WARNINGS: [&str; 2] = ["SECOND_WARNING", "CAPPED"];
+        self.capping.as_ref().filter(|told| {
+            let is_used_up = told.total > 0 && told.used >= told.total;
+            is_used_up || LAST_WARNINGS.contains(&told.status.as_str())
+        })
     }
 }
 
@@ -84,6 +106,16 @@ pub struct Standing {
     pub new_chats_used: Option<f64>,
     /// `None`: nobody has asked.
     pub is_timelocked: Option<bool>,
+    /// Whether WhatsApp has warned for the last time of too many new chats, or they are used up; `None`: nobody has asked.
+    pub no_new_chats: Option<bool>,
+    /// Logins that the line or WhatsApp broke, since the session was opened.
+    pub breaks: u64,
+    /// Scans of another account that were refused.
+    pub other_accounts: u64,
+    /// Why the last connection ended: WhatsApp has banned the account for a while, …
+    pub is_banned: bool,
+    /// … or calls this version outdated.
+    pub is_outdated: bool,
 }
 
 impl Session {
@@ -102,6 +134,14 @@ impl Session {
             sent: inner.log.traffic.sent(),
             new_chats_used: capping.map(|told| told.used as f64 / told.total as f64),
             is_timelocked: limits.timelock.as_ref().map(|told| told.active && (told.ends == 0 || told.ends > now)),
+            no_new_chats: limits
+                .capping
+                .as_ref()
+                .map(|told| limits.used_up().is_some() && (told.ends == 0 || told.ends > now)),
+            breaks: inner.seen.breaks.load(Relaxed),
+            other_accounts: inner.seen.other_accounts.load(Relaxed),
+            is_banned: inner.seen.is_banned.load(Relaxed),
+            is_outdated: inner.seen.is_outdated.load(Relaxed),
         }
     }
 }

@@ -75,6 +75,8 @@ pub struct ConsumerHealth {
     pub last_error: String,
     /// Events in hand that are not delivered; there may be more in the log.
     pub owed: usize,
+    /// Events that its receiver has refused for good, and that can be sent again.
+    pub parked: usize,
 }
 
 /// Send failures once more: one, or all. The answer: how many.
@@ -466,6 +468,7 @@ impl DeliveryLoop<'_> {
         health.gone = self.gone;
         health.failures = self.queue.failures();
         health.owed = self.queue.owed();
+        health.parked = self.parked.len();
     }
 
     fn health(&self) -> std::sync::MutexGuard<'_, ConsumerHealth> {

@@ -12,10 +12,9 @@ use reqwest::{
 use super::{
     queue::{DeliveryRefusal, Outcome},
     settings::Webhook,
-    signature,
 };
 use crate::{
-    outbound::{Outbound, OutboundError, Request},
+    outbound::{Outbound, OutboundError, Request, signature},
     telemetry::metrics::label::DeliveryOutcome,
 };
 

@@ -17,7 +17,6 @@ mod parked;
 mod progress;
 mod queue;
 mod settings;
-pub mod signature;
 
 use std::{
     collections::HashMap,
@@ -87,6 +86,8 @@ pub struct WebhookStanding {
     pub state: WebhookState,
     /// Events in hand that it has not taken.
     pub owed: usize,
+    /// Events that its receiver has refused for good.
+    pub parked: usize,
 }
 
 /// Why something about webhooks was not done.
@@ -126,7 +127,7 @@ impl Webhooks {
                 (false, 0) => WebhookState::Ok,
                 (false, _) => WebhookState::Failing,
             };
-            Some(WebhookStanding { tenant: tenant.clone(), state, owed: health.owed })
+            Some(WebhookStanding { tenant: tenant.clone(), state, owed: health.owed, parked: health.parked })
         };
         healths.iter().filter_map(standing).collect()
     }

@@ -47,6 +47,10 @@ impl Parked {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.failures.len()
+    }
+
     /// Oldest first.
     pub fn ids(&self) -> Vec<EventId> {
         self.failures.iter().map(|(id, _)| *id).collect()

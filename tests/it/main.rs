@@ -4,6 +4,7 @@ mod abandoned;
 mod account;
 mod addresses;
 mod adopted;
+mod alerts;
 mod backlog;
 mod backup;
 mod baileys;

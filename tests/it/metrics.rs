@@ -10,8 +10,9 @@ use sessiond::{
 };
 
 use crate::{
+    alerts,
     proxy::{self, Mode},
-    receiver::{Receiver, status},
+    receiver::{Post, Receiver, status},
     scrape::{Scrape, ask, assert_clean, promtool, scrape},
     stage::{Home, LIMIT, Stage},
     webhooks,
@@ -164,6 +165,8 @@ async fn what_happened_is_counted_and_goes_with_its_tenant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_that_does_not_answer_is_counted() {
     let Some((stage, proxy)) = proxy::stage().await else { return };
+    let receiver = Receiver::start().await;
+    let stage = alerts::at_once(stage, &receiver);
     let daemon = stage.start().await;
     let conversation = stage.pair("trattoria").await;
     assert_eq!(scrape(&stage).await.value("sessiond_vault_up"), 1.0);
@@ -176,6 +179,9 @@ async fn a_vault_that_does_not_answer_is_counted() {
             && scrape.value("sessiond_journal_backlog") >= 1.0
     })
     .await;
+    // And told, although the vault is where everything else is kept.
+    let says = |words: &'static str| move |posts: &[Post]| alerts::told(posts).contains(&words.to_owned());
+    receiver.until(LIMIT, "the alert", says("firing vault_down")).await;
     proxy.set(Mode::Pass);
     shown(&stage, "the vault to be back", |scrape| {
         scrape.value("sessiond_vault_up") == 1.0
@@ -183,6 +189,7 @@ async fn a_vault_that_does_not_answer_is_counted() {
             && scrape.has("sessiond_build_info{version=\"0.1.0\",vault=\"firestore\"}")
     })
     .await;
+    receiver.until(LIMIT, "its end", says("resolved vault_down")).await;
     daemon.kill().await.unwrap();
 }
 

@@ -245,7 +245,7 @@ impl Connection<'_> {
         }
         if *self.last_push.borrow() > self.began {
             warn!("the connection before was deaf: messages had been kept back");
-            self.supervisor.quiet_limit = self.session.env.quiet_first;
+            self.supervisor.quiet_limit = self.session.env.quiet_first();
         } else {
             self.supervisor.quiet_limit = (self.supervisor.quiet_limit * 2).min(self.session.env.settings.quiet_max);
         }

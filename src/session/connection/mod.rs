@@ -79,6 +79,8 @@ pub struct ConnectionOutcome {
     pub signal: DisconnectReason,
     /// It was logged in for a while, or a message was confirmed on it.
     pub was_stable: bool,
+    /// It was logged in.
+    pub was_connected: bool,
 }
 
 pub struct Connection<'a> {
@@ -141,11 +143,15 @@ impl<'a> Connection<'a> {
             status.qr = None;
         });
         let Ok(place) = session.env.lines.clone().try_acquire_owned() else {
-            return Ok(ConnectionOutcome { signal: DisconnectReason::NoDescriptor, was_stable: false });
+            return Ok(ConnectionOutcome {
+                signal: DisconnectReason::NoDescriptor,
+                was_stable: false,
+                was_connected: false,
+            });
         };
         let turn = match supervisor.await_turn(paired, commands).await? {
             Ok(turn) => turn,
-            Err(signal) => return Ok(ConnectionOutcome { signal, was_stable: false }),
+            Err(signal) => return Ok(ConnectionOutcome { signal, was_stable: false, was_connected: false }),
         };
         let forgets = supervisor.unanswered_hellos >= HELLOS;
         let version = session.env.versions.current().await;
@@ -154,7 +160,11 @@ impl<'a> Connection<'a> {
             Ok(client) => client,
             Err(error) => {
                 error!(error = format!("{error:#}"), "no client");
-                return Ok(ConnectionOutcome { signal: DisconnectReason::Dropped, was_stable: false });
+                return Ok(ConnectionOutcome {
+                    signal: DisconnectReason::Dropped,
+                    was_stable: false,
+                    was_connected: false,
+                });
             }
         };
         let began = Instant::now();
@@ -290,7 +300,7 @@ impl<'a> Connection<'a> {
         }
         match stop {
             Some(stop) => Err(stop),
-            None => Ok(ConnectionOutcome { signal, was_stable }),
+            None => Ok(ConnectionOutcome { signal, was_stable, was_connected: self.connected_at.is_some() }),
         }
     }
 

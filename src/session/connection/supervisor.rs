@@ -90,7 +90,7 @@ pub enum Stop {
 
 impl Supervisor {
     pub fn new(session: Arc<Inner>) -> Self {
-        let quiet_limit = session.env.quiet_first;
+        let quiet_limit = session.env.quiet_first();
         let (was_pairing, paired) = (session.pairing_mark.is_set(), session.status.borrow().paired);
         let mut supervisor = Self {
             session,
@@ -175,7 +175,9 @@ impl Supervisor {
         }
         self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);
         let ended = Connection::run(self, commands).await?;
-        metrics::disconnected(*self.last_end.insert(ended.signal.counted_as()));
+        let end = *self.last_end.insert(ended.signal.counted_as());
+        metrics::disconnected(end);
+        self.session.seen.ended(end, ended.was_connected);
         self.session.ready.send_replace(None);
         self.session.client.send_replace(None);
         if ended.was_stable {

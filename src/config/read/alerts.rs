@@ -1,0 +1,124 @@
+//! The section `alerts`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::SignedDuration;
+
+use super::{Reader, Secret, is_safe};
+use crate::{
+    config::{AlertMail, Alerts},
+    telemetry::alerts::{AlertCondition, AlertLanguage},
+};
+
+/// The longest that something may be wrong before somebody is told.
+const MAX_DELAY: Duration = Duration::from_secs(86_400);
+
+impl Reader<'_> {
+    pub(super) fn alerts(&mut self) -> Option<Alerts> {
+        let slack = self.receiver("alerts.slack");
+        let discord = self.receiver("alerts.discord");
+        let webhook = self.receiver("alerts.webhook");
+        let webhook_key = Some(self.text("alerts.webhook_key")).filter(|key| !key.is_empty()).map(Secret::new);
+        let mail = self.mail();
+        let language = self.parsed("alerts.language", "es or en", |text| match text {
+            "es" => Some(AlertLanguage::Spanish),
+            "en" => Some(AlertLanguage::English),
+            _ => None,
+        });
+        let times = (
+            self.duration("alerts.interval", 1..=600),
+            self.duration("alerts.gather", 0..=600),
+            self.duration("alerts.repeat", 0..=86_400),
+            self.duration("alerts.clear", 0..=3600),
+        );
+        let per_hour = self.count("alerts.per_hour", 1..=1000);
+        let conditions = self.conditions();
+        if webhook_key.is_some() && webhook == Some(None) {
+            self.mistake("alerts.webhook_key", "signs what goes to alerts.webhook, which is not set");
+        }
+        Some(Alerts {
+            slack: slack?,
+            discord: discord?,
+            webhook: webhook?,
+            webhook_key,
+            mail: mail?,
+            language: language?,
+            interval: times.0?,
+            gather: times.1?,
+            repeat: times.2?,
+            clear: times.3?,
+            per_hour: per_hour?,
+            conditions: conditions?,
+        })
+    }
+
+    /// A URL that is a secret: what is wrong with it is said without it. The inner `None`: it is not set.
+    fn receiver(&mut self, key: &str) -> Option<Option<Secret>> {
+        self.parsed(key, "an https address (http on loopback), or nothing", |text| {
+            if text.is_empty() {
+                return Some(None);
+            }
+            is_safe(text).then(|| Some(Secret::new(text)))
+        })
+    }
+
+    fn mail(&mut self) -> Option<Option<AlertMail>> {
+        let url = self.receiver("alerts.mail_url");
+        let key = self.text("alerts.mail_key");
+        let (from, to) = (self.text("alerts.mail_from"), self.list("alerts.mail_to"));
+        if key.is_empty() {
+            return Some(None);
+        }
+        let is_address = |text: &String| text.contains('@') && !text.chars().any(char::is_control);
+        if !key.bytes().all(|byte| byte.is_ascii_graphic())
+            || !is_address(&from)
+            || to.is_empty()
+            || to.len() > 50
+            || !to.iter().all(is_address)
+            || url == Some(None)
+        {
+            self.mistake(
+                "alerts.mail_key",
+                "needs alerts.mail_url, alerts.mail_from, and up to 50 addresses in alerts.mail_to",
+            );
+            return None;
+        }
+        Some(Some(AlertMail { url: url??, key: Secret::new(key), from, to }))
+    }
+
+    fn conditions(&mut self) -> Option<BTreeMap<AlertCondition, Duration>> {
+        /// Each has its key here: a test looks for those that nobody reads.
+        const KEYS: &[&str] = &[
+            "alerts.vault_down",
+            "alerts.disk_low",
+            "alerts.scan_needed",
+            "alerts.banned",
+            "alerts.tenant_failed",
+            "alerts.unowned",
+            "alerts.offline",
+            "alerts.silent",
+            "alerts.flapping",
+            "alerts.outdated",
+            "alerts.other_account",
+            "alerts.timelocked",
+            "alerts.new_chats",
+            "alerts.outbox_old",
+            "alerts.webhook_failing",
+            "alerts.webhook_parked",
+            "alerts.handover_failed",
+        ];
+        let mut delays = Vec::new();
+        for (key, condition) in KEYS.iter().zip(AlertCondition::ALL) {
+            debug_assert!(key.ends_with(condition.key()), "{key}");
+            delays.push(self.parsed(key, "\"off\", or a duration up to 24h, like 90s or 15m", |text| {
+                if text == "off" {
+                    return Some((*condition, None));
+                }
+                let delay = Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?;
+                (delay <= MAX_DELAY).then_some((*condition, Some(delay)))
+            }));
+        }
+        let delays: Option<Vec<_>> = delays.into_iter().collect();
+        Some(delays?.into_iter().filter_map(|(condition, delay)| Some((condition, delay?))).collect())
+    }
+}

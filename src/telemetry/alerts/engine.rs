@@ -1,0 +1,314 @@
+//! Decides what is told, and when. Pure: the time and what is seen come in from outside.
+//!
+//! A condition is told when it has lasted for its delay, and resolved when it has been gone for `alerts.clear`. When the first tenant's is
+//! due, others are waited for as long as `alerts.gather`, and those for whom it is so for a third of the delay are told with it: so a cut
+//! that is noticed session by session is one message. Of the same condition nobody is told anew within `alerts.repeat`, and what is resolved is
+//! told when it is so for all, or after that time. All that is due at one moment is one message, and there are at most `alerts.per_hour`: what would be
+//! one more is told later, if it is still so then.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    condition::AlertCondition,
+    message::{AlertMessage, AlertSection, AlertState},
+};
+use crate::config;
+
+/// A condition and whose it is; empty: the daemon's.
+pub type Alarm = (AlertCondition, String);
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A condition that has lasted for this part of its delay is told with another tenant's.
+const RIPE: u32 = 3;
+
+/// What is seen of the daemon at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct AlertObservation {
+    /// Whom this process knows and looks after. Others are nobody's business here.
+    pub tenants: BTreeSet<String>,
+    /// What is wrong; since when, where that is known.
+    pub wrong: BTreeMap<Alarm, Option<Timestamp>>,
+    /// Of what cannot be said whether it is so: what was told stays told.
+    pub unsaid: BTreeSet<Alarm>,
+    /// What is counted since some beginning.
+    pub counts: BTreeMap<Alarm, u64>,
+}
+
+/// What was told and is not resolved, for the next process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldAlert {
+    pub condition: AlertCondition,
+    pub subject: String,
+    pub since: Timestamp,
+}
+
+#[derive(Debug, Default)]
+pub struct AlertEngine {
+    groups: BTreeMap<AlertCondition, AlertGroup>,
+    /// When messages were sent, in the last hour.
+    sent: VecDeque<Timestamp>,
+    rises: HashMap<Alarm, Rise>,
+}
+
+/// A condition, with all for whom it is so.
+#[derive(Debug, Default)]
+struct AlertGroup {
+    members: BTreeMap<String, AlertMember>,
+    /// The last message about it.
+    last: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct AlertMember {
+    since: Timestamp,
+    told: bool,
+    /// It is so no more, since then.
+    gone: Option<Timestamp>,
+}
+
+/// How much a count has risen lately.
+#[derive(Debug, Default)]
+struct Rise {
+    last: u64,
+    steps: VecDeque<(Timestamp, u64)>,
+}
+
+impl Rise {
+    /// A count that is lower than before has begun anew.
+    fn see(&mut self, count: u64, within: Duration, now: Timestamp) -> u64 {
+        let step = count.checked_sub(self.last).unwrap_or(count);
+        self.last = count;
+        if step > 0 {
+            self.steps.push_back((now, step));
+        }
+        self.steps.retain(|(at, _)| *at <= now && age(now, *at) < within);
+        self.steps.iter().map(|(_, step)| step).sum()
+    }
+}
+
+/// Zero of what lies ahead: the clock was set back.
+fn age(now: Timestamp, since: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
+impl AlertEngine {
+    /// What is to be told now, if anything is.
+    pub fn on(&mut self, settings: &config::Alerts, seen: &AlertObservation, now: Timestamp) -> Option<AlertMessage> {
+        self.groups.retain(|condition, _| settings.conditions.contains_key(condition));
+        let wrong = self.wrong(settings, seen, now);
+        for (condition, delay) in &settings.conditions {
+            self.groups.entry(*condition).or_default().note(*condition, *delay, &wrong, seen, now);
+        }
+        self.sent.retain(|at| *at <= now && age(now, *at) < HOUR);
+        if self.sent.len() >= settings.per_hour {
+            return None;
+        }
+        let mut sections = Vec::new();
+        for (condition, delay) in &settings.conditions {
+            if let Some(group) = self.groups.get_mut(condition) {
+                sections.extend(group.due(*condition, *delay, settings, now));
+            }
+        }
+        if sections.is_empty() {
+            return None;
+        }
+        self.sent.push_back(now);
+        Some(AlertMessage { at: now, sections, is_last: self.sent.len() >= settings.per_hour })
+    }
+
+    /// What was told and is not resolved.
+    pub fn told(&self) -> Vec<ToldAlert> {
+        let told = |(condition, group): (&AlertCondition, &AlertGroup)| {
+            let condition = *condition;
+            let members = group.members.iter().filter(|(_, member)| member.told);
+            let told =
+                members.map(|(subject, member)| ToldAlert { condition, subject: subject.clone(), since: member.since });
+            told.collect::<Vec<_>>()
+        };
+        self.groups.iter().flat_map(told).collect()
+    }
+
+    pub fn sent(&self) -> impl Iterator<Item = Timestamp> {
+        self.sent.iter().copied()
+    }
+
+    /// Another process has told this: nobody is told of it again, but when it is resolved.
+    pub fn adopt(&mut self, told: Vec<ToldAlert>, sent: Vec<Timestamp>) {
+        for ToldAlert { condition, subject, since } in told {
+            let members = &mut self.groups.entry(condition).or_default().members;
+            members.entry(subject).or_insert(AlertMember { since, told: true, gone: None }).told = true;
+        }
+        self.sent.extend(sent);
+        self.sent.make_contiguous().sort_unstable();
+    }
+
+    /// What is wrong, with what has risen, and without what something else explains.
+    fn wrong(
+        &mut self,
+        settings: &config::Alerts,
+        seen: &AlertObservation,
+        now: Timestamp,
+    ) -> BTreeMap<Alarm, Option<Timestamp>> {
+        let mut wrong = seen.wrong.clone();
+        self.rises.retain(|alarm, _| seen.counts.contains_key(alarm));
+        for (alarm, count) in &seen.counts {
+            let Some(limit) = alarm.0.rise_limit() else { continue };
+            if *count == 0 && !self.rises.contains_key(alarm) {
+                continue;
+            }
+            if self.rises.entry(alarm.clone()).or_default().see(*count, limit.within, now) >= limit.count {
+                wrong.insert(alarm.clone(), None);
+            }
+        }
+        wrong.retain(|(condition, subject), _| {
+            let is_so = |cause: &AlertCondition| {
+                let delay = settings.conditions.get(cause).copied().unwrap_or_default();
+                let members = self.groups.get(cause).map(|group| &group.members);
+                let is_ripe = |subject: &str| {
+                    let member = members.and_then(|members| members.get(subject));
+                    member.is_some_and(|member| member.gone.is_none() && member.is_ripe(delay, now))
+                };
+                is_ripe(subject) || is_ripe("")
+            };
+            // What was told is not taken back by its cause.
+            let is_told = self.groups.get(condition).and_then(|group| group.members.get(subject));
+            is_told.is_some_and(|member| member.told) || !condition.causes().iter().any(is_so)
+        });
+        wrong
+    }
+}
+
+impl AlertMember {
+    fn is_ripe(&self, delay: Duration, now: Timestamp) -> bool {
+        age(now, self.since) >= delay / RIPE
+    }
+}
+
+impl AlertGroup {
+    /// Who is in it now.
+    fn note(
+        &mut self,
+        condition: AlertCondition,
+        delay: Duration,
+        wrong: &BTreeMap<Alarm, Option<Timestamp>>,
+        seen: &AlertObservation,
+        now: Timestamp,
+    ) {
+        for ((_, subject), since) in wrong.iter().filter(|((of, _), _)| *of == condition) {
+            let begun = since.unwrap_or(now);
+            let member = self.members.entry(subject.clone());
+            let member = member.or_insert(AlertMember { since: begun, told: false, gone: None });
+            // The oldest message of today is not that of yesterday.
+            member.since = since.unwrap_or(member.since).min(now);
+        }
+        self.members.retain(|subject, member| {
+            let alarm = (condition, subject.clone());
+            // Deleted, or another process has it: that is not a word about it.
+            if !subject.is_empty() && !seen.tenants.contains(subject) {
+                return false;
+            }
+            // Of something that is always so, as that there is an oldest message, only an age is wrong.
+            if wrong.contains_key(&alarm) && (!member.told || member.is_ripe(delay, now)) {
+                member.gone = None;
+                return true;
+            }
+            if member.told && seen.unsaid.contains(&alarm) {
+                return true;
+            }
+            if !member.told || condition.is_event() {
+                return false;
+            }
+            member.gone.get_or_insert(now);
+            true
+        });
+    }
+
+    /// What is to be told of it; it counts as told.
+    fn due(
+        &mut self,
+        condition: AlertCondition,
+        delay: Duration,
+        settings: &config::Alerts,
+        now: Timestamp,
+    ) -> Vec<AlertSection> {
+        let may_tell_more = self.last.is_none_or(|last| last > now || age(now, last) >= settings.repeat);
+        let sections: Vec<_> =
+            [self.resolved(condition, settings, now), self.begun(condition, delay, settings, may_tell_more, now)]
+                .into_iter()
+                .flatten()
+                .collect();
+        if !sections.is_empty() {
+            self.last = Some(now);
+        }
+        sections
+    }
+
+    fn begun(
+        &mut self,
+        condition: AlertCondition,
+        delay: Duration,
+        settings: &config::Alerts,
+        may_tell_more: bool,
+        now: Timestamp,
+    ) -> Option<AlertSection> {
+        let left = self.members.values().filter(|member| member.told).count();
+        let is_due = |member: &AlertMember| !member.told && age(now, member.since) >= delay + settings.gather;
+        if !may_tell_more || !self.members.values().any(is_due) {
+            return None;
+        }
+        let fresh = self.members.iter_mut().filter(|(_, member)| !member.told && member.is_ripe(delay, now));
+        let fresh: Vec<_> = fresh
+            .map(|(subject, member)| {
+                member.told = true;
+                (subject.clone(), member.since)
+            })
+            .collect();
+        section(condition, AlertState::Firing, fresh, left)
+    }
+
+    /// All of them together, but for those that others have kept waiting for long.
+    fn resolved(
+        &mut self,
+        condition: AlertCondition,
+        settings: &config::Alerts,
+        now: Timestamp,
+    ) -> Option<AlertSection> {
+        let gone_for = |member: &AlertMember| member.gone.map(|gone| age(now, gone));
+        let is_clear = |member: &AlertMember| gone_for(member).is_some_and(|long| long >= settings.clear);
+        let has_waited =
+            |member: &AlertMember| gone_for(member).is_some_and(|long| long >= settings.clear + settings.repeat);
+        let are_all_clear = self.members.values().filter(|member| member.told).all(is_clear);
+        if !are_all_clear && !self.members.values().any(has_waited) {
+            return None;
+        }
+        let mut over = Vec::new();
+        self.members.retain(|subject, member| {
+            let is_over = member.told && is_clear(member);
+            if is_over {
+                over.push((subject.clone(), member.since));
+            }
+            !is_over
+        });
+        let left = self.members.values().filter(|member| member.told).count();
+        section(condition, AlertState::Resolved, over, left)
+    }
+}
+
+/// `None`: nobody is concerned.
+fn section(
+    condition: AlertCondition,
+    state: AlertState,
+    concerned: Vec<(String, Timestamp)>,
+    left: usize,
+) -> Option<AlertSection> {
+    let since = concerned.iter().map(|(_, since)| *since).min()?;
+    let tenants = concerned.into_iter().map(|(subject, _)| subject).filter(|subject| !subject.is_empty()).collect();
+    Some(AlertSection { condition, state, tenants, left, since })
+}
