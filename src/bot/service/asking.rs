@@ -30,11 +30,11 @@ use crate::{
     config::Secret,
     crash,
     journal::ChangeNo,
+    outbound::signature,
     outbound::{OutboundError, Request},
     session::Session,
     store::StoreError,
     waha::chat_id,
-    webhook::signature,
 };
 
 /// Questions on their way, of one tenant.
