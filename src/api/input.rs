@@ -120,7 +120,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         let read = extract::Query::from_request_parts(parts, state).await;
         read.map(|extract::Query(query)| Self(query)).map_err(|error| {
             // The rejection, what axum makes of an error, and the error.
-            let cause = error.source().and_then(Error::source);
+            let cause = error.source().and_then(|cause| cause.source());
             match cause.and_then(|cause| cause.downcast_ref::<serde_path_to_error::Error<ValueError>>()) {
                 Some(cause) => refused(&cause.path().to_string(), &cause.inner().to_string()),
                 None => Problem::invalid(error.body_text(), Vec::new()),

@@ -27,9 +27,10 @@ impl Log {
         const DAY_MS: i64 = 24 * 3600 * 1000;
         // Before the segments: what leaves the state meanwhile is then seen twice, and not missed.
         let mut cursor = Ulid(u128::MAX);
+        let written = serde_json::to_string(id).unwrap_or_default();
         loop {
             let page = self.live_before(cursor, PAGE).await?;
-            if page.iter().any(|(_, value)| may_change(value, id)) {
+            if page.iter().any(|(_, value)| may_change(value, id, &written)) {
                 return Ok(false);
             }
             match page.last().map(|(key, _)| parse_key(key)) {
@@ -51,9 +52,9 @@ impl Log {
     }
 }
 
-/// Most events do not even have the id in them.
-fn may_change(event: &[u8], id: &str) -> bool {
-    if !std::str::from_utf8(event).is_ok_and(|text| text.contains(id)) {
+/// `written`: the id as it stands in an event, which most do not have.
+fn may_change(event: &[u8], id: &str, written: &str) -> bool {
+    if !std::str::from_utf8(event).is_ok_and(|text| text.contains(written)) {
         return false;
     }
     serde_json::from_slice(event).map_or(true, |event| changed(&event) == Some(id))
