@@ -185,6 +185,9 @@ impl Outbox {
             }
             page.iter().for_each(|(record, _)| backlog.know(order_of(record)));
             page.retain(|(record, _)| decode(record.state()) == Delivery::Accepted);
+            if page.is_empty() {
+                continue;
+            }
             let names = store.names_of_each(page.iter().map(|(record, _)| record.chat.clone()).collect()).await?;
             for ((record, bytes), names) in page.into_iter().zip(names) {
                 let (expires_at_ms, chat) = (expiry(&record, ttl), lane_of(&backlog, &names));

@@ -113,7 +113,7 @@ impl Store {
             // The library keeps a message under the name of the chat that it encrypted for and asks by that first; the
             // outbox may have the other name.
             // One that was emptied, because the tenant became another account, is gone.
-            Ok((!sent.message.is_empty() && turn.same_chat(&sent.chat, &chat)?).then(|| sent.message.into()))
+            Ok((!sent.message.is_empty() && turn.same_chat(&sent.chat, &chat)?).then(|| sent.message.to_vec()))
         });
         self.answer(taken).await
     }
