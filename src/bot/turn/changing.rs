@@ -1,4 +1,4 @@
-//! `cambie`, `quite`, `mejor`, `en vez de`: what takes away and puts in the place of another.
+//! `cambie`, `mejor`, `en vez de`: dishes that are put in the place of others.
 
 use super::*;
 
@@ -173,18 +173,13 @@ impl Turn<'_> {
     }
 
     /// The item that was named last comes with what the token names.
-    fn host_has(&self, at: usize) -> bool {
+    pub(super) fn host_has(&self, at: usize) -> bool {
         let words: Vec<_> = self.reading.tokens[at].hits.iter().map(|(word, _)| *word).collect();
         self.host().iter().any(|item| self.index.contains(*item, &words))
     }
 
     fn are_drinks(&self, items: &[ItemNo]) -> bool {
         !items.is_empty() && items.iter().all(|item| self.index.items[usize::from(*item)].is_drink)
-    }
-
-    /// `mejor changua que tamal`, `prefiero changua`.
-    fn prefers(&self) -> bool {
-        (self.start..self.limit).any(|at| matches!(self.word(at), "mejor" | "prefiero" | "preferimos"))
     }
 
     /// A dish that is named by its noun and without a number, and is nothing that is put on another.

@@ -6,6 +6,7 @@ mod amounts;
 mod annotating;
 mod changing;
 mod counting;
+mod removing;
 
 use super::{
     commands::{Command, command_at},

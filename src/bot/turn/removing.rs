@@ -283,4 +283,9 @@ impl Turn<'_> {
         self.covered += end - at;
         Some(end)
     }
+
+    /// `mejor changua que tamal`, `prefiero changua`.
+    fn prefers(&self) -> bool {
+        (self.start..self.limit).any(|at| matches!(self.word(at), "mejor" | "prefiero" | "preferimos"))
+    }
 }
