@@ -342,10 +342,11 @@ impl TenantMirror {
     /// A tenant that was unlinked and ends with that is connected no more.
     async fn say_last_word(&mut self) {
         let is_unlinked = !Flags::of(&self.session.status()).is_linked;
-        if is_unlinked && self.told.as_ref().is_some_and(|told| told.is_linked) {
-            if let Err(error) = self.tell_flags().await {
-                debug!(%error, "the Realtime Database was not told of the end of a session");
-            }
+        if is_unlinked
+            && self.told.as_ref().is_some_and(|told| told.is_linked)
+            && let Err(error) = self.tell_flags().await
+        {
+            debug!(%error, "the Realtime Database was not told of the end of a session");
         }
     }
 

@@ -66,8 +66,20 @@ enum AskError {
     Late,
 }
 
-/// Until the session ends. `changes`: the last change that asks something.
+/// Until the session ends. `changes`: the last change that asks something. A tenant that asks nothing costs no reading.
 pub async fn run(
+    session: Session,
+    cx: Arc<BotContext>,
+    desk: mpsc::Sender<BotCommand>,
+    mut changes: watch::Receiver<ChangeNo>,
+) {
+    let changed = session.stopping().run_until_cancelled_owned(changes.changed()).await;
+    if matches!(changed, Some(Ok(()))) {
+        Box::pin(keep_asking(session, cx, desk, changes)).await;
+    }
+}
+
+async fn keep_asking(
     session: Session,
     cx: Arc<BotContext>,
     desk: mpsc::Sender<BotCommand>,

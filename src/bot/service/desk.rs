@@ -188,6 +188,10 @@ impl BotDesk {
             }
         }
         self.settings = settings?;
+        if self.settings.value.external_bot.is_some() {
+            // A former process may have left questions.
+            self.asks.send_modify(|_| {});
+        }
         self.session.set_pacing(pacing(&self.settings)).await?;
         self.place = place?;
         (self.read, self.unwritten, self.restaurant) = (self.place.cursor, 0, None);
