@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Outlet, now};
+use super::Outlet;
 use crate::{
     api::old_form,
     fleet::Fleet,
