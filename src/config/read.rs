@@ -2,6 +2,7 @@
 
 mod alerts;
 mod auth;
+mod cluster;
 mod http;
 mod import;
 mod media;
@@ -16,8 +17,7 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Advertise, Bot, Cluster, Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret,
-    Webhooks,
+    Bot, Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Webhooks,
     source::{SaidSettings, Table},
 };
 use crate::outbound::Allow;

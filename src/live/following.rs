@@ -19,6 +19,7 @@ use super::{
 use crate::{
     fleet::Fleet,
     message::{ConnectionState, EventId, FeedItem},
+    session::End,
     telemetry::metrics::{self, label::Consumer},
     tenant::TenantId,
 };
@@ -88,7 +89,8 @@ pub async fn follow(
         open_unpaired(fleet, tenant).await;
     }
     // How it stands at another process, that one says.
-    let is_anothers = |connection: &ConnectionState| goes_on && has_moved(connection) && fleet.has_peer_listeners();
+    let is_anothers =
+        |connection: &ConnectionState| goes_on && End::has_moved(connection) && fleet.has_peer_listeners();
     if let Some(status) = fleet.status(tenant).filter(|status| !is_anothers(&status.connection())) {
         emit_connection(outlet, tenant, &status.connection(), now(fleet)).await;
         if let Some(qr) = status.qr.filter(|_| may_pair) {
@@ -128,7 +130,7 @@ pub async fn follow(
             Ok(FeedItem::Connection(connection)) if is_anothers(&connection) => return ControlFlow::Continue(()),
             Ok(FeedItem::Connection(connection)) => {
                 emit_connection(outlet, tenant, &connection, now(fleet)).await;
-                if has_moved(&connection) && fleet.is_leaving() {
+                if End::has_moved(&connection) && fleet.is_leaving() {
                     send_on(outlet).await;
                     return ControlFlow::Break(());
                 }
@@ -146,10 +148,6 @@ pub async fn follow(
             Err(RecvError::Closed) => return ControlFlow::Break(()),
         }
     }
-}
-
-fn has_moved(connection: &ConnectionState) -> bool {
-    matches!(connection, ConnectionState::Disconnected { reason, .. } if reason == "moved")
 }
 
 /// Ends the client's line after its tenant was given away: this process hears nothing more of the tenant. The client

@@ -293,6 +293,7 @@ impl<'a> Connection<'a> {
             Some(trouble) => DisconnectReason::Unreachable(trouble),
             None => DisconnectReason::Dropped,
         });
+        let was_connected = self.connected_at.is_some();
         drop(self);
         // The ears are gone with the subscription: the recorder writes what it still has and ends.
         if timeout(FAREWELL, recorder).await.is_err() {
@@ -300,7 +301,7 @@ impl<'a> Connection<'a> {
         }
         match stop {
             Some(stop) => Err(stop),
-            None => Ok(ConnectionOutcome { signal, was_stable, was_connected: self.connected_at.is_some() }),
+            None => Ok(ConnectionOutcome { signal, was_stable, was_connected }),
         }
     }
 

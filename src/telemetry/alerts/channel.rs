@@ -132,7 +132,7 @@ impl AlertChannel {
             }
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Request { method: Method::POST, url, headers, secret_headers, body }
+        Request { method: Method::POST, url, headers, secret_headers, same_owner: &[], body }
     }
 
     /// The body.

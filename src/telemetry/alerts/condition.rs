@@ -56,7 +56,7 @@ pub struct RiseLimit {
 impl AlertCondition {
     /// `None`: it is, or it is not; nobody counts.
     pub fn rise_limit(self) -> Option<RiseLimit> {
-        let limit = |count, minutes| Some(RiseLimit { count, within: Duration::from_secs(60 * minutes) });
+        let limit = |count, minutes: u64| Some(RiseLimit { count, within: Duration::from_secs(60 * minutes) });
         match self {
             Self::Flapping => limit(5, 15),
             Self::OtherAccount | Self::HandoverFailed => limit(1, 60),
