@@ -57,5 +57,9 @@ fn may_change(event: &[u8], id: &str, written: &str) -> bool {
     if !std::str::from_utf8(event).is_ok_and(|text| text.contains(written)) {
         return false;
     }
-    serde_json::from_slice(event).map_or(true, |event| changed(&event) == Some(id))
+    match serde_json::from_slice(event) {
+        Ok(event) => changed(&event) == Some(id),
+        // Of a newer build.
+        Err(_) => true,
+    }
 }
