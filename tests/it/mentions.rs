@@ -72,12 +72,12 @@ async fn people_and_all_of_a_group_are_mentioned_wherever_words_are() {
     };
     assert_eq!(told(id_of(&first)).await, json!([format!("{}@c.us", scene.customer), "all"]));
     let context = wa::ContextInfo { non_jid_mentions: Some(1), ..Default::default() };
-    let text = wa::message::ExtendedTextMessage {
+    let asked = wa::message::ExtendedTextMessage {
         text: Some("@all, who drinks wine?".into()),
         context_info: MessageField::some(context),
         ..Default::default()
     };
-    let message = wa::Message { extended_text_message: MessageField::some(text), ..Default::default() };
+    let message = wa::Message { extended_text_message: MessageField::some(asked), ..Default::default() };
     let say = Say::Raw { message: Box::new(message) };
     let asked = network.customer_send(&scene.customer, &group, say).await.unwrap();
     scene.seen(&asked).await;

@@ -79,7 +79,7 @@ fn sessions_are_filed_where_version_7_looks_for_them() {
 /// A tenant's records, as our store has them.
 fn state(copy: TenantCopy) -> Vec<Record> {
     let settled = copy.settle(Finality::Final, CounterMargin::default());
-    let entry = TenantEntry::new(&settled, &[], Timestamp::UNIX_EPOCH).expect("an entry");
+    let entry = TenantEntry::new(&settled, &[], &[], Timestamp::UNIX_EPOCH).expect("an entry");
     let record =
         |change: crate::journal::Change| Some(Record { space: change.space, key: change.key, value: change.value? });
     entry.changes.into_iter().filter_map(record).collect()
