@@ -51,7 +51,7 @@ struct Scene {
 
 async fn made_good(home: Home, fate: Fate) {
     let Some(stage) = Stage::new(home).await else { return };
-    // The log is moved into the file with a write: there is one a second.
+    // The log is moved into the file with a write: that is seldom.
     let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "20").set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
     let daemon = stage.start().await;
     let mut conversations = vec![stage.pair(TENANT).await];

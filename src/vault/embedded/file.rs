@@ -36,7 +36,7 @@ use super::{
 };
 
 /// The log is written into the file after so long, with the next transaction.
-const EARLY: Duration = Duration::from_secs(1);
+const EARLY: Duration = Duration::from_secs(3);
 
 /// A file that somebody writes is looked at again after so long, …
 const QUIET: Duration = Duration::from_millis(50);
