@@ -117,7 +117,9 @@ impl ExternalAnswer {
         if body.trim_ascii().is_empty() {
             return Some(Self::default());
         }
-        let AnswerForm { replies, human } = serde_json::from_slice(body).ok()?;
+        // A list would be read as the fields in their order.
+        let answer: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+        let AnswerForm { replies, human } = serde_json::from_value(answer.into()).ok()?;
         let text = |reply| match reply {
             ReplyForm::Text(text) | ReplyForm::Message { text } => text,
         };
