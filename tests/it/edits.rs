@@ -232,6 +232,11 @@ async fn a_customers_edit_of_a_caption_keeps_the_file() {
     let poll = network.customer_send(&scene.customer, &scene.tenant.number, poll).await.unwrap();
     scene.seen(&poll).await;
     let vote = json!({ "pollMessageId": poll, "votes": ["L"] });
+    for votes in [json!(["L", "XL"]), json!(["M"])] {
+        let refused = json!({ "pollMessageId": poll, "votes": votes });
+        let (status, answer) = scene.post("/api/sendPollVote", refused).await;
+        assert_eq!((status.as_u16(), &answer["errors"][0]["field"]), (400, &json!("votes")), "{answer}");
+    }
     let (status, answer) = scene.post("/api/sendPollVote", vote.clone()).await;
     assert!(status.is_success(), "{answer}");
     // A list has who chose what.

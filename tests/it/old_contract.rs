@@ -78,6 +78,21 @@ async fn the_connect_page_pairs_with_its_real_timing() {
     assert_eq!((&profile["phoneNumber"], &profile["name"]), (&json!(phone.number), &json!("Trattoria")));
     let no_qr = stage.dashboard.get("/api/trattoria/auth/qr").await.unwrap();
     assert_eq!((no_qr.status, &no_qr.body["code"]), (409, &json!("paired")), "{}", no_qr.body);
+    let no_format = stage.dashboard.get("/api/trattoria/auth/qr?format=svg").await.unwrap();
+    assert_eq!(
+        (no_format.status, &no_format.body["errors"][0]["field"]),
+        (400, &json!("format")),
+        "{}",
+        no_format.body
+    );
+    // The list of tenants is as true as the tenant itself, also a moment after the scan.
+    let listed = stage.dashboard.get("/api/tenants").await.unwrap();
+    let listed = &listed.body["tenants"][0];
+    assert_eq!(
+        (&listed["whatsappConnected"], &listed["phoneNumber"]),
+        (&json!(true), &json!(phone.number)),
+        "{listed}"
+    );
     daemon.kill().await.unwrap();
 }
 

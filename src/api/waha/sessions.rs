@@ -594,6 +594,11 @@ pub async fn qr(
     Query(form): Query<QrFormat>,
     headers: HeaderMap,
 ) -> Result<QrPicture, Problem> {
+    let is_raw = match form.format.as_deref() {
+        None | Some("image") => false,
+        Some("raw") => true,
+        Some(_) => return Err(flaw("format", "expected image or raw")),
+    };
     still_looks(&app, &tenant).await?;
     let now = app.fleet.env().clock.now();
     let status = status(&app, &tenant).await?;
@@ -606,7 +611,7 @@ pub async fn qr(
         Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again")
     };
     let qr = qr.ok_or_else(no_code)?;
-    if form.format.as_deref() == Some("raw") {
+    if is_raw {
         return Ok(QrPicture::Raw(qr.code.expose().to_owned()));
     }
     let png = super::super::qr::png(qr.code.expose()).ok_or_else(no_code)?;

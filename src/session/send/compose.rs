@@ -349,7 +349,11 @@ fn voted(options: &[String], setting: &ComposeContext<'_>) -> Result<(wa::Messag
     let secret = secret.ok_or_else(unknown)?;
     let offered = content::poll(content::unwrap(poll)).ok_or_else(unknown)?;
     if let Some(other) = options.iter().find(|option| !offered.options.contains(option)) {
-        return Err(Flaw { field: "options", expected: format!("options of the poll, not {other:?}") });
+        return Err(Flaw { field: "votes", expected: format!("options of the poll, not {other:?}") });
+    }
+    // 0: as many as there are.
+    if offered.choose > 0 && options.len() > offered.choose as usize {
+        return Err(Flaw { field: "votes", expected: format!("at most {} of the poll's options", offered.choose) });
     }
     let digests: Vec<_> = options.iter().map(|option| compute_option_hash(option).to_vec()).collect();
     // Both are named in the same way: so phones try to open it.
