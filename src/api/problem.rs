@@ -467,7 +467,7 @@ impl From<AcceptError> for Problem {
             AcceptError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
-                "This key was used for another message",
+                "This key, or this `id`, was used for another message",
             ),
             AcceptError::IdTaken => Self::conflict(
                 "id_taken",
