@@ -70,10 +70,16 @@ pub async fn follow(
             }
         }
     }
-    // What came after its cursor; a tenant that is not up yet has to wait for it, and one that comes from another process has all of it.
-    let mut is_behind = place.cursor.is_some() || place.is_begun || !exists;
+    if !exists {
+        // It was made meanwhile: from its beginning.
+        place.cursor.get_or_insert(EventId(Ulid::nil()));
+    }
+    // What came after its cursor; a tenant that is not up yet has to wait for it.
+    let mut is_behind = place.cursor.is_some();
     if !is_behind {
-        place.cursor = fleet.newest_event(tenant);
+        // An empty log begins with what comes. How far the log of a tenant has come that nobody has, nobody knows.
+        let beginning = || fleet.session(tenant).map(|_| EventId(Ulid::nil()));
+        place.cursor = fleet.newest_event(tenant).or_else(beginning);
     }
     if !place.is_begun {
         let mut registered = json!({ "tenantId": tenant, "socketId": outlet.client().map(|socket| socket.id) });

@@ -175,6 +175,14 @@ async fn next_listener(fleet: &Arc<Fleet>, tenant: &TenantId) -> Option<PeerList
     timeout(HANDOVER_TIME, looking).await.unwrap_or_default()
 }
 
+/// The question to an owner. A client that registered while nobody had the tenant, and so has no cursor, begins where the owner's log ends now:
+/// with `begun` it would get the whole log as news.
+fn target(tenant: &TenantId, place: &Place, may_pair: bool) -> String {
+    let after = place.cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
+    let begun = place.is_begun && place.cursor.is_some();
+    format!("{PATH}/{tenant}?begun={begun}&may_pair={may_pair}{after}")
+}
+
 /// What an owner says, until it says no more. True: it said something.
 async fn follow_peer(
     forwarder: &Forwarder,
@@ -184,8 +192,7 @@ async fn follow_peer(
     place: &mut Place,
     may_pair: bool,
 ) -> bool {
-    let after = place.cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
-    let target = format!("{PATH}/{tenant}?begun={}&may_pair={may_pair}{after}", place.is_begun);
+    let target = target(tenant, place, may_pair);
     let asking = async {
         let turn = forwarder.registration_turn(tenant)?;
         let mut request = Request::new(Body::empty());
@@ -231,6 +238,11 @@ async fn hand_on(outlet: &Outlet, place: &mut Place, event: &str, mut payload: V
         "events:gap" => id("until"),
         _ => id("eventId"),
     };
+    if event == "registered" && place.is_begun {
+        // The client has heard that already; only where it begins was not known.
+        place.cursor = cursor.or(place.cursor);
+        return;
+    }
     if event == "registered" {
         payload["socketId"] = json!(outlet.client().map(|socket| socket.id));
     }
@@ -238,4 +250,29 @@ async fn hand_on(outlet: &Outlet, place: &mut Place, event: &str, mut payload: V
     // After it has gone out: whoever is dropped before that begins before it again.
     place.cursor = cursor.or(place.cursor);
     place.is_begun |= event == "registered";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_registered_while_nobody_had_the_tenant_begins_where_its_next_owner_is() {
+        let tenant: TenantId = "trattoria".parse().unwrap();
+        let (lines, mut heard) = mpsc::channel(MAX_UNREAD);
+        let outlet = Outlet::Peer(lines);
+        let mut place = Place { cursor: None, is_begun: true };
+        let begins = target(&tenant, &place, false);
+        assert_eq!(
+            begins, "/internal/events/trattoria?begun=false&may_pair=false",
+            "all of the log would come as news"
+        );
+        let last = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+        hand_on(&outlet, &mut place, "registered", json!({ "tenantId": tenant, "cursor": last })).await;
+        assert!(heard.try_recv().is_err(), "it has registered once");
+        let goes_on = format!("/internal/events/trattoria?begun=true&may_pair=false&after={last}");
+        assert_eq!(target(&tenant, &place, false), goes_on);
+        hand_on(&outlet, &mut place, "message:received", json!({ "tenantId": tenant, "eventId": last })).await;
+        assert!(heard.try_recv().is_ok());
+    }
 }
