@@ -185,11 +185,12 @@ impl Slot {
         self.inside().owner = owner;
     }
 
-    /// Another one has it by now than was known here.
-    pub fn correct_owner(&self, known: &InstanceId, now: InstanceId) {
+    /// The vault says that another process has it. Not of one that is open here, or on its way here. `since`: that is known.
+    pub fn learn_owner(&self, owner: InstanceId, since: Timestamp) {
         let mut inside = self.inside();
-        if inside.owner.as_ref() == Some(known) && !matches!(inside.place, SlotState::Open(_)) {
-            inside.owner = Some(now);
+        if inside.giver.is_none() && !matches!(inside.place, SlotState::Open(_)) {
+            inside.owner = Some(owner);
+            inside.elsewhere_since.get_or_insert(since);
         }
     }
 

@@ -117,6 +117,13 @@ async fn any_process_answers(home: Home) {
     assert_eq!(scene.logins().await, before, "asking takes nothing away\n{}", scene.other.log());
     let owned = scene.stage.health().await.1;
     assert_eq!((&owned["sessions"]["working"], &owned["sessions"]["elsewhere"]), (&json!(1), &json!(0)), "{owned}");
+    if home == Home::Embedded {
+        // Made after the second process began, which has never heard of it.
+        scene.stage.pair("latecomer").await;
+        let id = dashboard.send("latecomer", &customer, "at nine", "k2").await;
+        let id = id.unwrap_or_else(|error| panic!("{error}\n{}", scene.other.log()));
+        assert_eq!(scene.arrived(&customer, &id).await.text.as_deref(), Some("at nine"));
+    }
     if home == Home::Emulator {
         // An embedded vault's file may be locked by one that is stopped.
         scene.old.signal(Signal::STOP).unwrap();

@@ -64,7 +64,7 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
         let extract::Path(Named { session }) = parts.extract().await.map_err(|_| named("is required"))?;
         let tenant: TenantId = session.parse().map_err(|error: InvalidTenantId| named(error.to_string()))?;
         caller.permit(&tenant, P::SCOPE)?;
-        Passage::enter(Passage::of(&parts.extensions).as_ref(), &tenant)?;
+        Passage::enter(Passage::of(&parts.extensions).as_ref(), &tenant).await?;
         Ok(Self { tenant, caller, purpose: PhantomData })
     }
 }
@@ -94,29 +94,34 @@ pub struct Asked<P, A> {
 }
 
 impl<P: Purpose, A: Names> Asked<P, A> {
-    fn permitted(caller: &Caller, passage: Option<&Passage>, asked: A) -> Result<Self, Problem> {
+    async fn permitted(caller: &Caller, passage: Option<&Passage>, asked: A) -> Result<Self, Problem> {
         let text = asked.tenant().filter(|text| !text.is_empty()).ok_or_else(|| asked.misnamed(None))?;
-        let tenant = text.parse().map_err(|error| asked.misnamed(Some(error)))?;
+        let tenant: TenantId = text.parse().map_err(|error| asked.misnamed(Some(error)))?;
         caller.permit(&tenant, P::SCOPE)?;
-        Passage::enter(passage, &tenant)?;
+        Passage::enter(passage, &tenant).await?;
         Ok(Self { tenant, asked, purpose: PhantomData })
     }
 }
 
-impl<P: Purpose, A: Names + FromRequest<S, Rejection = Problem>, S: Send + Sync> FromRequest<S> for Asked<P, A> {
+impl<P, A, S> FromRequest<S> for Asked<P, A>
+where
+    P: Purpose,
+    A: Names + FromRequest<S, Rejection = Problem> + Send,
+    S: Send + Sync,
+{
     type Rejection = Problem;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
         let passage = Passage::of(request.extensions());
-        Self::permitted(&caller, passage.as_ref(), A::from_request(request, state).await?)
+        Self::permitted(&caller, passage.as_ref(), A::from_request(request, state).await?).await
     }
 }
 
 impl<P, A, S> FromRequestParts<S> for Asked<P, A>
 where
     P: Purpose,
-    A: Names + FromRequestParts<S, Rejection = Problem>,
+    A: Names + FromRequestParts<S, Rejection = Problem> + Send,
     S: Send + Sync,
 {
     type Rejection = Problem;
@@ -124,7 +129,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let passage = Passage::of(&parts.extensions);
-        Self::permitted(&caller, passage.as_ref(), A::from_request_parts(parts, state).await?)
+        Self::permitted(&caller, passage.as_ref(), A::from_request_parts(parts, state).await?).await
     }
 }
 

@@ -176,10 +176,10 @@ impl Passage {
     }
 
     /// The request is for this tenant. An error ends the work here: it is a peer's.
-    pub fn enter(passage: Option<&Self>, tenant: &TenantId) -> Result<(), Problem> {
+    pub async fn enter(passage: Option<&Self>, tenant: &TenantId) -> Result<(), Problem> {
         let Some(Self(fields)) = passage else { return Ok(()) };
         let _ = fields.tenant.set(tenant.clone());
-        match fields.fleet.known_listener(tenant) {
+        match fields.fleet.locate_listener(tenant).await? {
             Some(_) => Err(Problem::owned_elsewhere()),
             None => Ok(()),
         }

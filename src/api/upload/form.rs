@@ -13,7 +13,7 @@ pub(super) async fn read_form(
     mut parts: Multipart<'_>,
     spool: &Spool,
     max_sent: u64,
-    permit: Permit<'_>,
+    permit: &Permit<'_>,
 ) -> Result<UploadForm, Problem> {
     let mut form = UploadForm::default();
     // All parts beside the file, and a little for each: many small ones are no less.
@@ -52,7 +52,7 @@ pub(super) async fn read_form(
             String::from_utf8(text).map_err(|_| Problem::invalid(format!("{name}: expected UTF-8"), Vec::new()))?;
         match name.as_str() {
             "session" => {
-                permit(&text)?;
+                permit.ask(&text).await?;
                 form.session = Some(text);
             }
             "chatId" => form.chat_id = Some(text),

@@ -133,7 +133,7 @@ pub(super) async fn read_json<'a, J: Deserialize<'a> + Into<Parts<'a>>>(
     body: &'a [u8],
     spool: &Spool,
     most: u64,
-    permit: Permit<'_>,
+    permit: &Permit<'_>,
 ) -> Result<UploadForm, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let mut track = serde_path_to_error::Track::new();
@@ -144,7 +144,7 @@ pub(super) async fn read_json<'a, J: Deserialize<'a> + Into<Parts<'a>>>(
     })?;
     let parsed = parsed.ok_or_else(|| Problem::invalid("the body: expected an object", Vec::new()))?;
     let (mut form, file) = parsed.into();
-    permit(form.session.as_deref().unwrap_or_default())?;
+    permit.ask(form.session.as_deref().unwrap_or_default()).await?;
     if let Some(file) = file {
         (form.mime, form.file_name) = (given(file.mimetype), given(file.filename));
         form.file = match (given(file.url), file.data.filter(|data| !data.is_empty())) {
@@ -188,8 +188,7 @@ mod tests {
     async fn a_body_is_an_object_and_so_is_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::new(folder.path().into(), 0).unwrap();
-        let permit = |session: &str| Ok(session.parse().unwrap());
-        let read = async |body: &str| read_json::<Json<'_>>(body.as_bytes(), &spool, 1000, &permit).await;
+        let read = async |body: &str| read_json::<Json<'_>>(body.as_bytes(), &spool, 1000, &Permit::Given).await;
         let form = read(r#"{"session":"a","file":{"data":"aGVs\/w==","url":null}}"#).await.unwrap();
         assert!(matches!(form.file, Some(Given::Bytes(file)) if file.size == 4));
         assert!(read(r#"{"session":"a","file":null}"#).await.unwrap().file.is_none());

@@ -119,14 +119,11 @@ impl FromRequest<App> for IncomingFile {
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
         let passage = Passage::of(request.extensions());
-        let permitted = |session: &str| {
-            let tenant = session.parse().map_err(|error: InvalidTenantId| flaw("session", &error.to_string()))?;
-            caller.permit(&tenant, Scope::Send)?;
-            Passage::enter(passage.as_ref(), &tenant)?;
-            Ok(tenant)
-        };
-        let form = come(request, app, &caller, Shape::Message, &permitted).await?;
-        let tenant = permitted(form.session.as_deref().unwrap_or_default())?;
+        let permit = Permit::Asked { caller: &caller, passage };
+        let form = come(request, app, &caller, Shape::Message, &permit).await?;
+        // A body may have named none.
+        let tenant = named_tenant(form.session.as_deref().unwrap_or_default())?;
+        permit.ask(tenant.as_str()).await?;
         Ok(Self { tenant, form })
     }
 }
@@ -156,7 +153,7 @@ impl FromRequest<App> for IncomingStatus {
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
         let For { tenant, .. }: For<Sending> = request.extract_parts().await?;
-        let form = come(request, app, &caller, Shape::Status, &|_| Ok(tenant.clone())).await?;
+        let form = come(request, app, &caller, Shape::Status, &Permit::Given).await?;
         Ok(Self { tenant, form })
     }
 }
@@ -184,7 +181,7 @@ async fn come(
     app: &App,
     caller: &Caller,
     shape: Shape,
-    permit: Permit<'_>,
+    permit: &Permit<'_>,
 ) -> Result<UploadForm, Problem> {
     let _turn = COMING.take(caller).ok_or_else(busy)?;
     let media = &app.fleet.env().media;
@@ -193,14 +190,34 @@ async fn come(
 }
 
 /// Whether it may be sent for a session: asked as soon as that is known, before a file is decoded or written.
-type Permit<'a> = &'a (dyn Fn(&str) -> Result<TenantId, Problem> + Send + Sync);
+enum Permit<'a> {
+    /// By the path, and asked before.
+    Given,
+    Asked {
+        caller: &'a Caller,
+        passage: Option<Passage>,
+    },
+}
+
+impl Permit<'_> {
+    async fn ask(&self, session: &str) -> Result<(), Problem> {
+        let Self::Asked { caller, passage } = self else { return Ok(()) };
+        let tenant = named_tenant(session)?;
+        caller.permit(&tenant, Scope::Send)?;
+        Passage::enter(passage.as_ref(), &tenant).await
+    }
+}
+
+fn named_tenant(session: &str) -> Result<TenantId, Problem> {
+    session.parse().map_err(|error: InvalidTenantId| flaw("session", &error.to_string()))
+}
 
 async fn read(
     request: Request,
     spool: &Spool,
     max_sent: u64,
     shape: Shape,
-    permit: Permit<'_>,
+    permit: &Permit<'_>,
 ) -> Result<UploadForm, Problem> {
     let kind = text_of(request.headers(), header::CONTENT_TYPE).to_owned();
     if let Ok(boundary) = multer::parse_boundary(&kind) {
