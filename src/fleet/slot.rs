@@ -396,3 +396,21 @@ impl Slot {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vault_says_who_has_a_tenant_but_of_one_that_comes_here() {
+        let slot = Slot::new("trattoria".parse().unwrap());
+        let [dead, next] = ["dead", "next"].map(|id| InstanceId(id.into()));
+        slot.learn_owner(dead.clone(), Timestamp::UNIX_EPOCH);
+        assert!(slot.is_served_by(|owner| *owner == dead), "it had no owner");
+        slot.learn_owner(next.clone(), Timestamp::UNIX_EPOCH);
+        assert!(slot.is_served_by(|owner| *owner == next), "its owner died");
+        slot.set_giver(next.clone());
+        slot.learn_owner(dead, Timestamp::UNIX_EPOCH);
+        assert_eq!((slot.owner(), slot.giver()), (Some(next.clone()), Some(next)), "it is given to this process");
+    }
+}

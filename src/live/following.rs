@@ -27,7 +27,7 @@ use crate::{
 /// Between two looks for a tenant that somebody has registered for before it exists, or whose events cannot be read now.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// So seldom the vault is asked whether another process has made it.
+/// So seldom the vault is asked whether another process has it.
 const LOOKS_A_READ: u32 = 10;
 
 /// How far a registration has come.
@@ -61,9 +61,7 @@ pub async fn follow(
                 return ControlFlow::Break(());
             }
             looks += 1;
-            // Of one that was made at another process, and is not paired yet, only the vault tells.
-            let asks_vault = goes_on && looks % LOOKS_A_READ == 0 && fleet.has_peer_listeners();
-            if asks_vault && fleet.find_listener(tenant).await.is_some() {
+            if goes_on && has_gone(fleet, tenant, looks).await {
                 // From its beginning.
                 place.cursor = Some(EventId(Ulid::nil()));
                 return ControlFlow::Continue(());
@@ -103,6 +101,7 @@ pub async fn follow(
             emit_qr(outlet, tenant, qr.code.expose(), now(fleet)).await;
         }
     }
+    let mut looks = 0;
     loop {
         if is_behind && let Some(session) = fleet.session(tenant) {
             // The event of the cursor may have been lost with an earlier process.
@@ -112,13 +111,14 @@ pub async fn follow(
         let may_be_elsewhere = goes_on && fleet.session(tenant).is_none();
         let heard = if is_behind || may_be_elsewhere {
             // A session that is opened again, or a store that answers again, gives no notice; nor does another process.
-            match timeout(LOOK_AGAIN, notices.recv()).await {
-                Ok(heard) => heard,
-                Err(_) if may_be_elsewhere && fleet.known_listener(tenant).is_some() => {
+            let Ok(heard) = timeout(LOOK_AGAIN, notices.recv()).await else {
+                looks += 1;
+                if may_be_elsewhere && has_gone(fleet, tenant, looks).await {
                     return ControlFlow::Continue(());
                 }
-                Err(_) => continue,
-            }
+                continue;
+            };
+            heard
         } else {
             notices.recv().await
         };
@@ -154,6 +154,13 @@ pub async fn follow(
             Err(RecvError::Closed) => return ControlFlow::Break(()),
         }
     }
+}
+
+/// Another process takes questions about it by now. Of one that was made there, and is not paired yet, or whose former owner died, only the vault
+/// tells: it is asked at some of the looks.
+async fn has_gone(fleet: &Fleet, tenant: &TenantId, looks: u32) -> bool {
+    let asks_vault = looks % LOOKS_A_READ == 0 && fleet.has_peer_listeners();
+    fleet.known_listener(tenant).is_some() || asks_vault && fleet.find_listener(tenant).await.is_some()
 }
 
 /// Ends the client's line after its tenant was given away: this process hears nothing more of the tenant. The client
