@@ -29,7 +29,7 @@ use super::{
     following::{Place, follow, send_on},
 };
 use crate::{
-    api::{Forwarded, Forwarder, Path, PeerLine, Problem},
+    api::{ForwardError, Forwarded, Forwarder, Path, PeerLine, Problem},
     fleet::{Fleet, PeerListener},
     message::EventId,
     tenant::TenantId,
@@ -123,20 +123,27 @@ pub(super) async fn follow_everywhere(
         return;
     };
     let mut owner = listener(fleet, tenant).await;
+    let mut has_waited = false;
     loop {
-        let is_heard = match &owner {
+        let heard = match &owner {
             Some(peer) => follow_peer(forwarder, peer, outlet, tenant, &mut place, may_pair).await,
             None => {
                 let exists = exists || place.is_begun;
                 if follow(fleet, outlet, tenant, &mut place, exists, may_pair, true).await.is_break() {
                     return;
                 }
-                true
+                Ok(true)
             }
         };
-        pause = if is_heard { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        let waits = matches!(heard, Err(ForwardError::Busy));
+        if waits && !has_waited {
+            outlet.emit("error", &crowded(tenant)).await;
+        }
+        has_waited = waits;
+        pause = if matches!(heard, Ok(true)) { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         sleep(pause).await;
-        owner = next_listener(fleet, tenant).await;
+        // Nothing has changed about whose the tenant is: the vault is not read for each that waits.
+        owner = if waits { listener(fleet, tenant).await } else { next_listener(fleet, tenant).await };
         if owner.is_none() && fleet.is_leaving() && fleet.session(tenant).is_none() {
             // It has gone to a process that takes nothing from this one.
             return send_on(outlet).await;
@@ -183,6 +190,13 @@ fn target(tenant: &TenantId, place: &Place, may_pair: bool) -> String {
     format!("{PATH}/{tenant}?begun={begun}&may_pair={may_pair}{after}")
 }
 
+fn crowded(tenant: &TenantId) -> Value {
+    json!({
+        "code": "busy", "tenantId": tenant,
+        "error": "too many clients are here for this tenant of another process; registered as soon as there is room",
+    })
+}
+
 /// What an owner says, until it says no more. True: it said something.
 async fn follow_peer(
     forwarder: &Forwarder,
@@ -191,7 +205,7 @@ async fn follow_peer(
     tenant: &TenantId,
     place: &mut Place,
     may_pair: bool,
-) -> bool {
+) -> Result<bool, ForwardError> {
     let target = target(tenant, place, may_pair);
     let asking = async {
         let turn = forwarder.registration_turn(tenant)?;
@@ -203,11 +217,11 @@ async fn follow_peer(
         Ok(answer) if answer.status() == StatusCode::OK => answer,
         Ok(answer) => {
             debug!(%tenant, peer = %peer.instance.0, status = answer.status().as_u16(), "the tenant is not followed there");
-            return false;
+            return Ok(false);
         }
         Err(error) => {
             debug!(%tenant, peer = %peer.instance.0, %error, "the tenant cannot be followed now");
-            return false;
+            return Err(error);
         }
     };
     let (mut pieces, mut line, mut is_heard) = (answer.into_body().into_data_stream(), Vec::new(), false);
@@ -228,7 +242,7 @@ async fn follow_peer(
             break;
         }
     }
-    is_heard
+    Ok(is_heard)
 }
 
 async fn hand_on(outlet: &Outlet, place: &mut Place, event: &str, mut payload: Value) {

@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     cluster::Traffic,
+    cursors,
     media::{PDF, bare, base64, file, form},
     stage::{Home, LIMIT, Other, Stage},
 };
@@ -123,6 +124,15 @@ async fn any_process_answers(home: Home) {
         let id = dashboard.send("latecomer", &customer, "at nine", "k2").await;
         let id = id.unwrap_or_else(|error| panic!("{error}\n{}", scene.other.log()));
         assert_eq!(scene.arrived(&customer, &id).await.text.as_deref(), Some("at nine"));
+        // So many clients listen for one tenant of another; the next is told that it waits.
+        let mut sockets = Vec::new();
+        for said in std::iter::repeat_n("registered", 32).chain(["error"]) {
+            let (address, key) = (scene.other.setup.address, &scene.stage.setup.admin_key);
+            let mut socket = cursors::registering_at(address, key, json!(TENANT)).await;
+            let payload = cursors::hears(&mut socket, said).await;
+            assert!(said == "registered" || payload["code"] == json!("busy"), "{payload}");
+            sockets.push(socket);
+        }
     }
     if home == Home::Emulator {
         // An embedded vault's file may be locked by one that is stopped.

@@ -1,7 +1,7 @@
 //! A consumer that keeps the id of the last event it has seen misses nothing, whichever process gave out that id,
 //! whether the event outlived it, and whatever the clock of the next one shows.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -83,9 +83,14 @@ pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A socket that has shown its key and registers so.
 pub async fn registering(stage: &Stage, registration: Value) -> Socket {
-    let uri = format!("ws://{}/socket.io/?EIO=4&transport=websocket", stage.setup.address);
+    registering_at(stage.setup.address, &stage.setup.admin_key, registration).await
+}
+
+/// The same at any process.
+pub async fn registering_at(address: SocketAddr, key: &str, registration: Value) -> Socket {
+    let uri = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
     let (mut socket, _) = ClientBuilder::from_uri(uri.parse().unwrap()).connect().await.unwrap();
-    socket.send(Message::text(format!("40{}", json!({ "key": stage.setup.admin_key })))).await.unwrap();
+    socket.send(Message::text(format!("40{}", json!({ "key": key })))).await.unwrap();
     while !next(&mut socket).await.starts_with("40") {}
     socket.send(Message::text(format!("42{}", json!(["register", registration])))).await.unwrap();
     socket
