@@ -114,7 +114,8 @@ impl Forwarder {
         head: &Parts,
         body: Body,
     ) -> Result<PeerAnswer, ForwardError> {
-        let turn = self.turns.take(tenant).ok_or(ForwardError::Busy)?;
+        let turn = if head.method.is_safe() { self.turns.take_to_read(tenant) } else { self.turns.take(tenant) };
+        let turn = turn.ok_or(ForwardError::Busy)?;
         let line = PeerLine::open(self, peer).await?;
         let mut answer = line.ask(self.outgoing(head, body), client, turn).await?;
         let headers = answer.headers_mut();

@@ -28,9 +28,18 @@ impl ForwardTurns {
 
     /// `None`: there are too many already.
     pub fn take(self: &Arc<Self>, tenant: &TenantId) -> Option<ForwardTurn> {
+        self.take_of(tenant, self.each)
+    }
+
+    /// For what only reads. An answer takes as long as its client likes, so a quarter of the tenant's turns is kept for its sends.
+    pub fn take_to_read(self: &Arc<Self>, tenant: &TenantId) -> Option<ForwardTurn> {
+        self.take_of(tenant, self.each - self.each / 4)
+    }
+
+    fn take_of(self: &Arc<Self>, tenant: &TenantId, each: usize) -> Option<ForwardTurn> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let (sum, by_tenant) = &mut *taken;
-        if *sum >= self.all || by_tenant.get(tenant).is_some_and(|own| *own >= self.each) {
+        if *sum >= self.all || by_tenant.get(tenant).is_some_and(|own| *own >= each) {
             return None;
         }
         *sum += 1;
@@ -69,5 +78,17 @@ mod tests {
         assert!(turns.take(&slow).is_some());
         drop((first, second));
         assert_eq!(*turns.taken.lock().unwrap(), (0, HashMap::new()));
+    }
+
+    #[test]
+    fn slow_downloads_of_a_tenant_leave_room_for_its_sends() {
+        let turns = Arc::new(ForwardTurns::new(100, 4));
+        let tenant = "slow".parse().unwrap();
+        let downloads: Vec<_> = (0..9).filter_map(|_| turns.take_to_read(&tenant)).collect();
+        assert_eq!(downloads.len(), 3);
+        let send = turns.take(&tenant);
+        assert!(send.is_some() && turns.take(&tenant).is_none(), "no more than four in all");
+        drop((downloads, send));
+        assert!(Arc::new(ForwardTurns::new(1, 1)).take_to_read(&tenant).is_some());
     }
 }
