@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::{
     App,
-    auth::{For, Reading},
+    auth::{For, ReadingFile},
+    forward::Passage,
     input::Path,
     openapi::{Gives, Operation},
     problem::Problem,
@@ -56,7 +57,7 @@ impl Gives for Served {
 /// `GET /api/files/{session}/{file}`: the name of a file with an ending, which is for people.
 pub async fn serve(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, passage, .. }: For<ReadingFile>,
     Path(FilePath { file }): Path<FilePath>,
     headers: HeaderMap,
 ) -> Result<Served, Problem> {
@@ -67,11 +68,15 @@ pub async fn serve(
     // Without a look at the session: it may be closed, or another process's.
     let kept = match keeper.find(&tenant, &name).await.map_err(FileError::from)? {
         Some(kept) => kept,
-        None => match app.fleet.open_known(&tenant).await {
-            Ok(session) => session.file(&name).await?,
-            Err(FleetError::Unknown | FleetError::NotOpen) => return Err(unknown()),
-            Err(error) => return Err(error.into()),
-        },
+        None => {
+            // Its owner has it, or fetches it.
+            Passage::enter(passage.as_ref(), &tenant).await?;
+            match app.fleet.open_known(&tenant).await {
+                Ok(session) => session.file(&name).await?,
+                Err(FleetError::Unknown | FleetError::NotOpen) => return Err(unknown()),
+                Err(error) => return Err(error.into()),
+            }
+        }
     };
     let tag = kept.tag();
     if matches(&headers, header::IF_NONE_MATCH, &tag) {

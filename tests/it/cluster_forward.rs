@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use sessiond::{
     cluster::{HELLO_HEADER, HELLO_PATH, Hello, PROOF_HEADER, head_digest},
-    demo::{Conversation, Ear, Heard, Process, free_address, until},
+    demo::{Conversation, Ear, Heard, Process, Setup, free_address, until},
     seal::{Keyring, PeerKey, read_key_file},
     vault::{InstanceId, Vault as _, embedded::Embedded},
 };
@@ -54,11 +54,11 @@ impl Scene {
         self.http.request(method, url).header("x-api-key", &self.stage.setup.admin_key).timeout(LIMIT)
     }
 
-    async fn accepted(&self, request: RequestBuilder) -> String {
+    async fn accepted(&self, request: RequestBuilder) -> Value {
         let answer = request.send().await.unwrap();
         let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap_or_default());
         assert_eq!(status, 201, "{body}\n{}\n--\n{}", self.other.log(), self.stage.log());
-        bare(&body)
+        body
     }
 
     async fn arrived(&self, customer: &str, id: &str) -> Received {
@@ -107,12 +107,13 @@ async fn any_process_answers(home: Home) {
     let data = file(PDF, 3_000_000);
     let (kind, body) = form(&[("session", TENANT), ("chatId", &chat)], "Menu.pdf", "application/pdf", &data);
     let request = scene.ask(Method::POST, "/api/sendFile").header("content-type", kind).body(body);
-    let id = scene.accepted(request).await;
+    let id = bare(&scene.accepted(request).await);
     assert!(scene.arrived(&customer, &id).await.file.is_some_and(|file| file.data == data));
     let data = file(PDF, 1_500_000);
     let given = json!({ "mimetype": "application/pdf", "filename": "Menu.pdf", "data": base64(&data) });
     let body = json!({ "chatId": chat, "file": given, "session": TENANT });
-    let id = scene.accepted(scene.ask(Method::POST, "/api/sendFile").json(&body)).await;
+    let sent = scene.accepted(scene.ask(Method::POST, "/api/sendFile").json(&body)).await;
+    let id = bare(&sent);
     assert!(scene.arrived(&customer, &id).await.file.is_some_and(|file| file.data == data));
 
     assert_eq!(scene.logins().await, before, "asking takes nothing away\n{}", scene.other.log());
@@ -135,8 +136,19 @@ async fn any_process_answers(home: Home) {
         }
     }
     if home == Home::Emulator {
+        // The other process had the tenant once, and has kept a file.
+        let name = sent["media"]["url"].as_str().and_then(|url| url.rsplit('/').next()).unwrap();
+        let folder = |setup: &Setup| setup.data_dir.join("media").join(TENANT);
+        let (theirs, ours) = (folder(&scene.stage.setup), folder(&scene.other.setup));
+        std::fs::create_dir_all(&ours).unwrap();
+        for kept in std::fs::read_dir(theirs).unwrap().map(Result::unwrap) {
+            std::fs::copy(kept.path(), ours.join(kept.file_name())).unwrap();
+        }
         // An embedded vault's file may be locked by one that is stopped.
         scene.old.signal(Signal::STOP).unwrap();
+        let kept = scene.ask(Method::GET, &format!("/api/files/{TENANT}/{name}")).send().await.unwrap();
+        assert_eq!(kept.status(), 200, "its owner is not asked for what is here");
+        assert!(kept.bytes().await.unwrap() == data);
         let silent = dashboard.get(&format!("/api/sessions/{TENANT}")).await.unwrap();
         scene.old.signal(Signal::CONT).unwrap();
         assert_eq!((silent.status, &silent.body["code"]), (503, &json!("peer_silent")), "{}", silent.body);

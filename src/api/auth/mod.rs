@@ -37,7 +37,7 @@ pub use self::{
     caller::{Caller, MaybeCaller, Scope},
     keys::Keys,
     limits::Action,
-    tenant::{Asked, Controlling, For, Names, Reading, Sending},
+    tenant::{Asked, Controlling, For, Names, Reading, ReadingFile, Sending},
 };
 use super::{App, forward, problem::Problem};
 use crate::{

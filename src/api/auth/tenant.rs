@@ -24,14 +24,23 @@ use crate::tenant::{InvalidTenantId, TenantId};
 /// What a handler is about to do.
 pub trait Purpose {
     const SCOPE: Scope;
+
+    /// It is looked for here, whoever has the tenant; the handler enters the [`Passage`] when it is not here.
+    const IS_LOCAL_FIRST: bool = false;
 }
 
 pub struct Reading;
+pub struct ReadingFile;
 pub struct Sending;
 pub struct Controlling;
 
 impl Purpose for Reading {
     const SCOPE: Scope = Scope::Read;
+}
+
+impl Purpose for ReadingFile {
+    const SCOPE: Scope = Scope::Read;
+    const IS_LOCAL_FIRST: bool = true;
 }
 
 impl Purpose for Sending {
@@ -47,6 +56,7 @@ pub struct For<P> {
     pub tenant: TenantId,
     /// For what may be shown to some and not to others.
     pub caller: Caller,
+    pub passage: Option<Passage>,
     purpose: PhantomData<P>,
 }
 
@@ -64,8 +74,13 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
         let extract::Path(Named { session }) = parts.extract().await.map_err(|_| named("is required"))?;
         let tenant: TenantId = session.parse().map_err(|error: InvalidTenantId| named(error.to_string()))?;
         caller.permit(&tenant, P::SCOPE)?;
-        Passage::enter(Passage::of(&parts.extensions).as_ref(), &tenant).await?;
-        Ok(Self { tenant, caller, purpose: PhantomData })
+        let passage = Passage::of(&parts.extensions);
+        if P::IS_LOCAL_FIRST {
+            Passage::note(passage.as_ref(), &tenant);
+        } else {
+            Passage::enter(passage.as_ref(), &tenant).await?;
+        }
+        Ok(Self { tenant, caller, passage, purpose: PhantomData })
     }
 }
 

@@ -176,10 +176,17 @@ impl Passage {
         extensions.get().cloned()
     }
 
+    /// The request is for this tenant, and may be answered here all the same.
+    pub fn note(passage: Option<&Self>, tenant: &TenantId) {
+        if let Some(Self(fields)) = passage {
+            let _ = fields.tenant.set(tenant.clone());
+        }
+    }
+
     /// The request is for this tenant. An error ends the work here: it is a peer's.
     pub async fn enter(passage: Option<&Self>, tenant: &TenantId) -> Result<(), Problem> {
+        Self::note(passage, tenant);
         let Some(Self(fields)) = passage else { return Ok(()) };
-        let _ = fields.tenant.set(tenant.clone());
         match fields.fleet.locate_listener(tenant).await? {
             Some(_) => Err(Problem::owned_elsewhere()),
             None => Ok(()),

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn slow_downloads_of_a_tenant_leave_room_for_its_sends() {
         let turns = Arc::new(ForwardTurns::new(100, 4));
-        let tenant = "slow".parse().unwrap();
+        let tenant: TenantId = "slow".parse().unwrap();
         let downloads: Vec<_> = (0..9).filter_map(|_| turns.take_to_read(&tenant)).collect();
         assert_eq!(downloads.len(), 3);
         let send = turns.take(&tenant);
