@@ -8,16 +8,19 @@
 //!
 //! ```text
 //! asker → GET /internal/hello   sessiond-hello: v1 ASKER PEER NONCE KEY,KEY…
-//! peer  → 204                   sessiond-hello: v1 KEY NONCE' code("answer", ASKER, PEER, NONCE, NONCE')
+//! peer  → 204                   sessiond-hello: v1 KEY NONCE' code("answer", ASKER, PEER, ADDRESS, NONCE, NONCE')
 //! asker → the request           sessiond-peer:  v1 NONCE' CLIENT code("ask", ASKER, PEER, NONCE, NONCE', CLIENT, head)
 //! ```
 //!
 //! - **Mutual.** Codes are HMACs under a key that comes from the master key. The asker shows no caller's credential before the peer has proved
 //!   that it is the one meant, since an address may be another's by now: ids are made anew at each start.
+//! - **No relay by the vault.** The peer's answer is for the address that it advertises, the asker takes it for the one that it dialed. So
+//!   whoever changes a record in the vault, and passes a hello on to the real peer, gets no request. Whoever gets what goes to the real address
+//!   (by its name in DNS, or on the way) does: it stands in the private network, where all is read anyway.
 //! - **No replay, and no clock.** The peer's nonce is good for one request, for [`INTRODUCTION_TIME`] by the peer's own clock. It keeps
 //!   [`MOST_INTRODUCTIONS`] of them: in a flood the oldest are forgotten, and their askers answer 503.
 //! - **The head is authenticated**: method, path, all headers but those of the connection. The body is streamed, and is not; nor is anything
-//!   secret from somebody who reads along. The port belongs into a private network.
+//!   secret from somebody who reads along, who may also change a body on its way. The port belongs into a private network.
 //! - **No second proof of the caller.** His credential goes along as it is, and the peer checks it anew. The address of the client, for
 //!   allowances, is within the code.
 //! - **One hop.** What came through the second port is never forwarded.
@@ -92,6 +95,8 @@ pub fn head_digest(head: &Parts) -> [u8; 32] {
 pub struct Hello<'a> {
     pub from: &'a InstanceId,
     pub to: &'a InstanceId,
+    /// The address that is dialed.
+    pub at: &'a str,
     pub keys: &'a [PeerKey],
     /// Never used before.
     pub nonce: IntroductionNonce,
@@ -118,7 +123,7 @@ impl Hello<'_> {
         let [VERSION, id, answered, code] = words(answer)? else { return None };
         let key = self.keys.iter().find(|key| key.id().to_string() == id)?;
         let (answered, code) = (nonce(answered)?, hex::decode(code).ok()?);
-        let parts = answer_parts(self.from, self.to, &self.nonce, &answered);
+        let parts = answer_parts(self.from, self.to, self.at, &self.nonce, &answered);
         key.verify(&parts, &code).then(|| ProvenPeer {
             from: self.from.clone(),
             to: self.to.clone(),
@@ -184,10 +189,11 @@ impl Introductions {
         Self { instance, keys, open: Mutex::default() }
     }
 
-    /// The answer to a [`Hello`]. `answered`: never used before.
+    /// The answer to a [`Hello`]. `at`: where this process says that others reach it; `answered`: never used before.
     pub fn introduce(
         &self,
         hello: &str,
+        at: &str,
         answered: IntroductionNonce,
         now: Instant,
     ) -> Result<String, IntroductionError> {
@@ -200,7 +206,7 @@ impl Introductions {
         let key = self.keys.iter().position(|key| ids.contains(&key.id().to_string().as_str()));
         let key = key.ok_or(IntroductionError::UnknownKey)?;
         let from = InstanceId(from.into());
-        let code = self.keys[key].authenticate(&answer_parts(&from, &self.instance, &asked, &answered));
+        let code = self.keys[key].authenticate(&answer_parts(&from, &self.instance, at, &asked, &answered));
         let answer = format!("{VERSION} {} {} {}", self.keys[key].id(), hex::encode(answered), hex::encode(code));
         self.keep(answered, Introduction { from, nonce: asked, key, at: now });
         Ok(answer)
@@ -242,10 +248,11 @@ impl Introductions {
 fn answer_parts<'a>(
     from: &'a InstanceId,
     to: &'a InstanceId,
+    at: &'a str,
     nonce: &'a IntroductionNonce,
     answered: &'a IntroductionNonce,
-) -> [&'a [u8]; 5] {
-    [b"answer", from.0.as_bytes(), to.0.as_bytes(), nonce, answered]
+) -> [&'a [u8]; 6] {
+    [b"answer", from.0.as_bytes(), to.0.as_bytes(), at.as_bytes(), nonce, answered]
 }
 
 fn ask_parts<'a>(
@@ -296,10 +303,12 @@ mod tests {
 
     fn introduced(peer: &Introductions, keys: &[PeerKey], n: u8, now: Instant) -> Option<ProvenPeer> {
         let (from, to) = (id("a"), id("b"));
-        let hello = Hello { from: &from, to: &to, keys, nonce: [n; 16] };
-        let answer = peer.introduce(&hello.header(), [n + 100; 16], now).ok()?;
+        let hello = Hello { from: &from, to: &to, at: AT, keys, nonce: [n; 16] };
+        let answer = peer.introduce(&hello.header(), AT, [n + 100; 16], now).ok()?;
         hello.accept(&answer)
     }
+
+    const AT: &str = "10.0.0.5:3001";
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
@@ -347,16 +356,29 @@ mod tests {
         assert!(introduced(&peer, &keys(&[3]), 1, at(0)).is_none(), "another key");
         assert!(introduced(&peer, &keys(&[3, 2]), 2, at(0)).is_some(), "while keys are changed");
         let (from, to, ours) = (id("a"), id("b"), keys(&[1]));
-        let hello = |nonce| Hello { from: &from, to: &to, keys: &ours, nonce };
+        let hello = |nonce| Hello { from: &from, to: &to, at: AT, keys: &ours, nonce };
         let impostor = Introductions::new(id("b"), keys(&[4]));
-        assert_eq!(impostor.introduce(&hello([1; 16]).header(), [9; 16], at(0)), Err(IntroductionError::UnknownKey));
-        let heard = peer.introduce(&hello([1; 16]).header(), [9; 16], at(0)).unwrap();
+        assert_eq!(
+            impostor.introduce(&hello([1; 16]).header(), AT, [9; 16], at(0)),
+            Err(IntroductionError::UnknownKey)
+        );
+        let heard = peer.introduce(&hello([1; 16]).header(), AT, [9; 16], at(0)).unwrap();
         assert!(hello([2; 16]).accept(&heard).is_none(), "an answer that was heard before");
         let renamed = heard.replace(&ours[0].id().to_string(), &keys(&[2])[0].id().to_string());
         assert!(hello([1; 16]).accept(&renamed).is_none());
         let other = Introductions::new(id("c"), keys(&[1]));
-        assert_eq!(other.introduce(&hello([1; 16]).header(), [9; 16], at(0)), Err(IntroductionError::NotMeant));
-        assert_eq!(peer.introduce("v2 a b c d", [9; 16], at(0)), Err(IntroductionError::Malformed));
+        assert_eq!(other.introduce(&hello([1; 16]).header(), AT, [9; 16], at(0)), Err(IntroductionError::NotMeant));
+        assert_eq!(peer.introduce("v2 a b c d", AT, [9; 16], at(0)), Err(IntroductionError::Malformed));
+    }
+
+    #[test]
+    fn whoever_changes_the_address_in_a_record_gets_no_request() {
+        let (ours, peer) = (keys(&[1]), Introductions::new(id("b"), keys(&[1])));
+        let (from, to) = (id("a"), id("b"));
+        let dialed = Hello { from: &from, to: &to, at: "evil:3001", keys: &ours, nonce: [1; 16] };
+        // The one who is dialed passes it on to the real peer, and its answer back.
+        let relayed = peer.introduce(&dialed.header(), AT, [9; 16], at(0)).unwrap();
+        assert!(dialed.accept(&relayed).is_none());
     }
 
     #[test]
@@ -366,8 +388,8 @@ mod tests {
         for n in 0..2 * MOST_INTRODUCTIONS {
             let mut answered = IntroductionNonce::default();
             answered[..8].copy_from_slice(&n.to_be_bytes());
-            peer.introduce(&Hello { from: &from, to: &to, keys: &ours, nonce: [0; 16] }.header(), answered, at(0))
-                .unwrap();
+            let hello = Hello { from: &from, to: &to, at: AT, keys: &ours, nonce: [0; 16] };
+            peer.introduce(&hello.header(), AT, answered, at(0)).unwrap();
         }
         let open = peer.open.lock().unwrap();
         assert_eq!((open.by_nonce.len(), open.given.len()), (MOST_INTRODUCTIONS, MOST_INTRODUCTIONS));

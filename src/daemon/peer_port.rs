@@ -64,7 +64,7 @@ impl PeerPort {
         let per_address = NonZeroUsize::new(room.connections);
         let settings = config::Connections { most: room.connections, per_address, ..config.http.connections.clone() };
         let introductions = Introductions::new(env.instance.clone(), env.keyring.peer_keys());
-        let router = Entrance::new(introductions, env.clock.clone()).before(router);
+        let router = Entrance::new(introductions, self.advertised, env.clock.clone()).before(router);
         let proxies = config::Proxies { trusted: Vec::new(), ..config.http.proxies.clone() };
         Ok(async move { listener::serve(listener, router, api::rejected, &settings, proxies, room, stop).await })
     }

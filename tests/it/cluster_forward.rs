@@ -244,7 +244,7 @@ struct Asker {
 impl Asker {
     /// A request with its proof.
     async fn request(&self, peer: &InstanceId, address: &str, path: &str) -> String {
-        let hello = Hello { from: &self.id, to: peer, keys: &self.keys, nonce: rand::random() };
+        let hello = Hello { from: &self.id, to: peer, at: address, keys: &self.keys, nonce: rand::random() };
         let question =
             format!("GET {HELLO_PATH} HTTP/1.1\r\n{HELLO_HEADER}: {}\r\nconnection: close\r\n\r\n", hello.header());
         let (status, answer) = raw(address, &question).await;

@@ -25,12 +25,14 @@ const REFUSED: &str = "refused";
 
 pub struct Entrance {
     introductions: Introductions,
+    /// Where others reach this process, as its record says.
+    advertised: Option<String>,
     clock: Arc<dyn Clock>,
 }
 
 impl Entrance {
-    pub fn new(introductions: Introductions, clock: Arc<dyn Clock>) -> Self {
-        Self { introductions, clock }
+    pub fn new(introductions: Introductions, advertised: Option<String>, clock: Arc<dyn Clock>) -> Self {
+        Self { introductions, advertised, clock }
     }
 
     /// The same routes, for peers.
@@ -47,7 +49,8 @@ impl Entrance {
 
     fn introduce(&self, headers: &HeaderMap) -> Response {
         let hello = text(headers, &HELLO_HEADER);
-        let answer = self.introductions.introduce(hello, rand::random(), self.clock.instant());
+        let at = self.advertised.as_deref().unwrap_or_default();
+        let answer = self.introductions.introduce(hello, at, rand::random(), self.clock.instant());
         let answer = answer.map(|answer| HeaderValue::from_str(&answer));
         match answer {
             Ok(Ok(answer)) => (StatusCode::NO_CONTENT, [(HELLO_HEADER, answer)]).into_response(),

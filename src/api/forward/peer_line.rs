@@ -67,7 +67,8 @@ impl<'a> PeerLine<'a> {
                 // Whoever waits for an answer on it learns of its end.
                 let _ = connection.await;
             }));
-            let hello = Hello { from: &asker.instance, to: &peer.instance, keys: &asker.keys, nonce: rand::random() };
+            let (from, to, at) = (&asker.instance, &peer.instance, peer.address.as_str());
+            let hello = Hello { from, to, at, keys: &asker.keys, nonce: rand::random() };
             let mut question = Request::new(Body::empty());
             *question.uri_mut() = hyper::Uri::from_static(HELLO_PATH);
             question.headers_mut().insert(HELLO_HEADER, header_value(&hello.header())?);
