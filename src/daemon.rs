@@ -205,7 +205,7 @@ impl Daemon {
             let address = listener.local_addr()?;
             let watched = watched.map(|socket| watch(socket, &app, config, room.reserve, stop_serving.clone()));
             let room = Room { connections: from_peers, ..room };
-            let router = live.peer_router().merge(api::router(app.clone()));
+            let router = live.peer_router(between[1]).merge(api::router(app.clone()));
             let peers = peer_port.map(|port| port.serve(router, fleet.env(), config, room, stop_serving.clone()));
             Ok((listener, address, watched.transpose()?, peers.transpose()?))
         };

@@ -125,9 +125,9 @@ impl Live {
         (Self { io, context }, Doorway { sockets, auth, visitors })
     }
 
-    /// What other processes ask for, for their own clients. For the second port.
-    pub fn peer_router(&self) -> Router {
-        peer_events::router(self.context.clone())
+    /// What other processes ask for, for their own clients. For the second port. `most`: clients at the same time, of all processes.
+    pub fn peer_router(&self, most: usize) -> Router {
+        peer_events::router(self.context.clone(), most)
     }
 
     /// Disconnects everyone. Bounded: a client that does not answer is not waited for.

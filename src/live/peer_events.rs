@@ -19,7 +19,7 @@ use futures::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{sleep, timeout},
 };
 use tracing::debug;
@@ -64,13 +64,16 @@ struct TenantPath {
     tenant: TenantId,
 }
 
-/// The owner's side: a route for peers, who have asked the client for his key.
-pub(super) fn router(context: LiveContext) -> Router {
-    Router::new().route(&format!("{PATH}/{{tenant}}"), get(serve)).layer(Extension(context))
+/// The owner's side: a route for peers, who have asked the client for his key. At most so many clients: they stay, and the port is also for
+/// requests.
+pub(super) fn router(context: LiveContext, most: usize) -> Router {
+    let room = Arc::new(Semaphore::new(most));
+    Router::new().route(&format!("{PATH}/{{tenant}}"), get(serve)).layer(Extension(context)).layer(Extension(room))
 }
 
 async fn serve(
     Extension(context): Extension<LiveContext>,
+    Extension(room): Extension<Arc<Semaphore>>,
     Path(TenantPath { tenant }): Path<TenantPath>,
     request: Request,
 ) -> Response {
@@ -86,9 +89,12 @@ async fn serve(
         Ok(None) => return Problem::owned_elsewhere().into_response(),
         Err(error) => return Problem::from(error).into_response(),
     }
+    // Whoever asks for what is not here has to learn that first.
+    let Ok(turn) = room.try_acquire_owned() else { return StatusCode::TOO_MANY_REQUESTS.into_response() };
     let (lines, reader) = mpsc::channel::<Bytes>(MAX_UNREAD);
     let (tasks, gone) = (context.tasks.clone(), lines.clone());
     tasks.spawn(async move {
+        let _turn = turn;
         let mut place = Place { cursor: asked.after, is_begun: asked.begun };
         let outlet = Outlet::Peer(lines);
         tokio::select! {
@@ -215,6 +221,7 @@ async fn follow_peer(
     };
     let answer = match asking.await {
         Ok(answer) if answer.status() == StatusCode::OK => answer,
+        Ok(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS => return Err(ForwardError::Busy),
         Ok(answer) => {
             debug!(%tenant, peer = %peer.instance.0, status = answer.status().as_u16(), "the tenant is not followed there");
             return Ok(false);
