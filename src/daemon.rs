@@ -134,7 +134,7 @@ impl Daemon {
         let settings = FleetSettings {
             restore: config.restore.clone(),
             is_sole,
-            listens_at: peer_port.as_ref().and_then(|port| port.advertised.clone()),
+            listens_at: peer_port.as_ref().map(|port| port.advertised.clone()),
         };
         let fleet = Fleet::new(env, settings);
         let webhooks = webhooks(config, &fleet, descriptors)?;

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use axum::Router;
 use tokio::{
     net::{TcpSocket, lookup_host},
+    sync::watch,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -29,23 +30,30 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct PeerPort {
     socket: TcpSocket,
-    /// `None`: it cannot be found out, and others do not forward to this process.
-    pub advertised: Option<String>,
+    /// `None`: it cannot be found out yet, and others do not forward to this process.
+    pub advertised: watch::Receiver<Option<String>>,
 }
 
 impl PeerPort {
     pub async fn reserve(address: SocketAddr, advertise: &Advertise) -> anyhow::Result<Self> {
         let socket = reserve(address)?;
         let bound = socket.local_addr()?;
-        let advertised = match advertise {
+        let known = match advertise {
             Advertise::Listener => Some(bound.to_string()),
             Advertise::Address(address) if address.port().is_some() => Some(address.to_string()),
             Advertise::Address(address) => Some(format!("{}:{}", address.host(), bound.port())),
             Advertise::Beside(name) => own_address(name, bound.port()).await.map(|address| address.to_string()),
         };
-        match &advertised {
+        match &known {
             Some(advertised) => info!(address = %bound, advertised, "other processes may forward to this one"),
-            None => warn!("no address in the private network: other processes do not forward to this one"),
+            None => warn!("no address in the private network yet: other processes do not forward to this one"),
+        }
+        let is_unknown = known.is_none();
+        let (found, advertised) = watch::channel(known);
+        if let Advertise::Beside(name) = advertise
+            && is_unknown
+        {
+            tokio::spawn(look_on(name.clone(), bound.port(), found));
         }
         Ok(Self { socket, advertised })
     }
@@ -74,16 +82,36 @@ impl PeerPort {
 async fn own_address(name: &str, port: u16) -> Option<SocketAddr> {
     let deadline = Instant::now() + LOOKUP_TIMEOUT;
     loop {
-        let looked_up = timeout(LOOKUP_TIMEOUT, lookup_host((name, port))).await;
-        if let Ok(Ok(mut addresses)) = looked_up
-            && let Some(address) = addresses.find_map(|address| source_towards(address).ok())
-        {
-            return Some(SocketAddr::new(address, port));
-        }
-        if Instant::now() >= deadline {
-            return None;
+        let found = look_up(name, port).await;
+        if found.is_some() || Instant::now() >= deadline {
+            return found;
         }
         sleep(Duration::from_millis(250)).await;
+    }
+}
+
+async fn look_up(name: &str, port: u16) -> Option<SocketAddr> {
+    let mut addresses = timeout(LOOKUP_TIMEOUT, lookup_host((name, port))).await.ok()?.ok()?;
+    let address = addresses.find_map(|address| source_towards(address).ok())?;
+    Some(SocketAddr::new(address, port))
+}
+
+/// Looks until the address is there, for as long as somebody may advertise it. Its record says it from the next announcement on.
+async fn look_on(name: String, port: u16, found: watch::Sender<Option<String>>) {
+    let looking = async {
+        loop {
+            if let Some(address) = look_up(&name, port).await {
+                return address.to_string();
+            }
+            sleep(LOOKUP_TIMEOUT).await;
+        }
+    };
+    tokio::select! {
+        () = found.closed() => {}
+        advertised = looking => {
+            info!(advertised, "other processes may forward to this one");
+            found.send_replace(Some(advertised));
+        }
     }
 }
 
@@ -98,6 +126,14 @@ fn source_towards(address: SocketAddr) -> std::io::Result<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_found_late_is_advertised() {
+        let (found, advertised) = watch::channel(None);
+        look_on("localhost".into(), 3001, found).await;
+        let advertised = advertised.borrow().clone().unwrap();
+        assert!(advertised.ends_with(":3001"), "{advertised}");
+    }
 
     #[tokio::test]
     async fn a_process_finds_its_own_address_behind_a_name() {

@@ -37,7 +37,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phonenumber::country;
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{Notify, Semaphore, watch},
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -126,8 +126,8 @@ pub struct FleetSettings {
     pub restore: config::Restore,
     /// No other process can have the vault open while this one has.
     pub is_sole: bool,
-    /// Where others forward to; `None`: they do not.
-    pub listens_at: Option<String>,
+    /// Where others forward to; `None`: they do not, or not yet.
+    pub listens_at: Option<watch::Receiver<Option<String>>>,
 }
 
 /// A heartbeat's finding, and its time.
@@ -815,7 +815,7 @@ impl Fleet {
         Instance {
             id: self.env.instance.clone(),
             address: (!self.settings.is_sole).then(|| cluster::LETTER_BOX.to_owned()),
-            listens_at: self.settings.listens_at.clone(),
+            listens_at: self.settings.listens_at.as_ref().and_then(|at| at.borrow().clone()),
             process: cluster::this_process(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: self.started_at,

@@ -9,6 +9,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
+use tokio::sync::watch;
 use tracing::debug;
 
 use super::{super::problem::Problem, Forwarded, ServedElsewhere};
@@ -26,12 +27,16 @@ const REFUSED: &str = "refused";
 pub struct Entrance {
     introductions: Introductions,
     /// Where others reach this process, as its record says.
-    advertised: Option<String>,
+    advertised: watch::Receiver<Option<String>>,
     clock: Arc<dyn Clock>,
 }
 
 impl Entrance {
-    pub fn new(introductions: Introductions, advertised: Option<String>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        introductions: Introductions,
+        advertised: watch::Receiver<Option<String>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self { introductions, advertised, clock }
     }
 
@@ -49,8 +54,8 @@ impl Entrance {
 
     fn introduce(&self, headers: &HeaderMap) -> Response {
         let hello = text(headers, &HELLO_HEADER);
-        let at = self.advertised.as_deref().unwrap_or_default();
-        let answer = self.introductions.introduce(hello, at, rand::random(), self.clock.instant());
+        let at = self.advertised.borrow().clone().unwrap_or_default();
+        let answer = self.introductions.introduce(hello, &at, rand::random(), self.clock.instant());
         let answer = answer.map(|answer| HeaderValue::from_str(&answer));
         match answer {
             Ok(Ok(answer)) => (StatusCode::NO_CONTENT, [(HELLO_HEADER, answer)]).into_response(),
