@@ -14,9 +14,9 @@
 //!
 //! - **Mutual.** Codes are HMACs under a key that comes from the master key. The asker shows no caller's credential before the peer has proved
 //!   that it is the one meant, since an address may be another's by now: ids are made anew at each start.
-//! - **No relay by the vault.** The peer's answer is for the address that it advertises, the asker takes it for the one that it dialed. So
-//!   whoever changes a record in the vault, and passes a hello on to the real peer, gets no request. Whoever gets what goes to the real address
-//!   (by its name in DNS, or on the way) does: it stands in the private network, where all is read anyway.
+//! - **No relay by the vault.** The code covers the address that the peer advertises, and the asker checks it against the one that it dialed. A
+//!   changed record in the vault, with a relay to the real peer behind it, gets no request. A changed name in DNS, or a hijacked address, does:
+//!   the relay then stands in the private network, where requests can be read anyway.
 //! - **No replay, and no clock.** The peer's nonce is good for one request, for [`INTRODUCTION_TIME`] by the peer's own clock. It keeps
 //!   [`MOST_INTRODUCTIONS`] of them: in a flood the oldest are forgotten, and their askers answer 503.
 //! - **The head is authenticated**: method, path, all headers but those of the connection. The body is streamed, and is not; nor is anything

@@ -89,7 +89,7 @@ async fn serve(
         Ok(None) => return Problem::owned_elsewhere().into_response(),
         Err(error) => return Problem::from(error).into_response(),
     }
-    // Whoever asks for what is not here has to learn that first.
+    // After the look for the tenant: an asker must learn that it is not here, also while there is no room.
     let Ok(turn) = room.try_acquire_owned() else { return StatusCode::TOO_MANY_REQUESTS.into_response() };
     let (lines, reader) = mpsc::channel::<Bytes>(MAX_UNREAD);
     let (tasks, gone) = (context.tasks.clone(), lines.clone());
