@@ -132,12 +132,15 @@ async fn here(config: &Config, options: &RekeyOptions) -> anyhow::Result<RekeyRe
         move |tenant: TenantId| -> BoxFuture<'static, Result<(), String>> {
             let (rekeyer, others, writer) = (rekeyer.clone(), others.clone(), writer.clone());
             Box::pin(async move {
-                if let Some(others) = &*others
-                    && others.have(&writer, &tenant).await.map_err(|error| error.to_string())?
-                {
-                    return Err("a daemon that runs has it: ask that one, with --url".to_owned());
-                }
-                rekeyer.reseal_unserved(&tenant).await
+                let is_free = async {
+                    if let Some(others) = &*others
+                        && others.have(&writer, &tenant).await.map_err(|error| error.to_string())?
+                    {
+                        return Err("a daemon that runs has it: ask that one, with --url".to_owned());
+                    }
+                    Ok(())
+                };
+                rekeyer.reseal_unserved(&tenant, is_free).await
             })
         }
     };

@@ -188,11 +188,19 @@ impl Rekeyer {
         Ok(())
     }
 
-    /// Seals a tenant anew that nobody serves.
-    pub async fn reseal_unserved(&self, tenant: &TenantId) -> Result<(), String> {
+    /// Seals a tenant anew that nobody serves. `is_free` is asked once its state was read, and says why not: to a process that takes the tenant
+    /// after that it is left.
+    pub async fn reseal_unserved(
+        &self,
+        tenant: &TenantId,
+        is_free: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
+        let context = self.context(tenant);
+        let read = journal::prepare(&context).await.map_err(|error| error.to_string())?;
+        is_free.await?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let opened =
-            journal::open(self.context(tenant), &tasks, stop.clone()).await.map_err(|error| error.to_string())?;
+        let opened = journal::open_prepared(context, Some(read.unless_taken()), &tasks, stop.clone()).await;
+        let opened = opened.map_err(|error| error.to_string())?;
         let resealed = reseal_state(&opened.journal, opened.records).await;
         stop.cancel();
         tasks.close();
@@ -263,13 +271,6 @@ impl Fleet {
         if let Some(session) = self.session(tenant) {
             return session.reseal().await.map_err(words);
         }
-        match self.living_owner(tenant).await {
-            Ok(Some(owner)) if owner != self.env.instance => {
-                return Err(format!("the process {} has it: ask that one", owner.0));
-            }
-            Ok(_) => {}
-            Err(error) => return Err(error.to_string()),
-        }
         let slot = self.slot(tenant);
         let _opening = match &slot {
             Some(slot) => Some(slot.opening.lock().await),
@@ -279,7 +280,18 @@ impl Fleet {
             Some(session) if session.end().is_none() => session.reseal().await.map_err(words),
             // What it has yet to write would be lost.
             Some(_) => Err("its session is being opened anew".into()),
-            None => self.rekeyer().reseal_unserved(tenant).await,
+            None => self.rekeyer().reseal_unserved(tenant, self.check_free(tenant)).await,
+        }
+    }
+
+    /// No other process has it that lives.
+    async fn check_free(&self, tenant: &TenantId) -> Result<(), String> {
+        match self.living_owner(tenant).await {
+            Ok(Some(owner)) if owner != self.env.instance => {
+                Err(format!("the process {} has it: ask that one", owner.0))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
         }
     }
 

@@ -1,10 +1,21 @@
 //! Another master key: everything is sealed anew, with a daemon and without, whatever dies on the way; then the new key is enough, and the
 //! old one opens nothing.
 
-use serde_json::{Value, json};
-use sessiond::demo::{Conversation, Ear, Setup, free_address, until};
+use std::sync::Arc;
 
-use crate::stage::{Home, LIMIT, Stage, await_death};
+use serde_json::{Value, json};
+use sessiond::{
+    clock::SystemClock,
+    demo::{Conversation, Ear, Setup, free_address, until},
+    fleet::Rekeyer,
+    journal::Policy,
+    vault::Vault,
+};
+
+use crate::{
+    stage::{Home, LIMIT, Stage, await_death},
+    store_world::{KEY, OTHER_KEY, World, keyring, soon, tenant},
+};
 
 /// What the command says, and its exit code; `None`: it was killed.
 async fn rekey(setup: &Setup, arguments: &[&str]) -> (Option<i32>, Value) {
@@ -98,4 +109,30 @@ async fn another_key_is_enough_for_a_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_key_is_enough_for_firestore() {
     another_key_is_enough(Home::Emulator).await;
+}
+
+fn rekeyer(vault: Arc<dyn Vault>) -> Rekeyer {
+    let (keyring, clock) = (Arc::new(keyring(&[OTHER_KEY, KEY])), SystemClock::shared());
+    Rekeyer { vault, keyring, clock, policy: Policy::default() }
+}
+
+/// Looked for, it has no owner; opened before it is taken over, it has one.
+#[tokio::test]
+async fn a_tenant_that_is_opened_meanwhile_is_left_to_its_owner() {
+    let world = World::new().await;
+    world.settle().await;
+    let rekeyer = rekeyer(world.line.vault.clone());
+    let mut owner = None;
+    let is_opened = async {
+        owner = Some(world.restored().await);
+        Ok(())
+    };
+    let refused = soon(rekeyer.reseal_unserved(&tenant(), is_opened)).await.unwrap_err();
+    assert!(refused.contains("taken the tenant over"), "{refused}");
+    let owner = owner.expect("it was asked whether it is free");
+    soon(owner.journal.confirm()).await.expect("it goes on");
+    drop(owner);
+    soon(rekeyer.reseal_unserved(&tenant(), async { Ok(()) })).await.unwrap();
+    let report = soon(rekeyer.run(None, |_| ())).await;
+    assert_eq!((report.left, report.fault, report.looked_at), (0, None, 1));
 }
