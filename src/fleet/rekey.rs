@@ -38,6 +38,9 @@ use crate::{
 /// One tenant takes no longer: the others wait for it.
 const TENANT_LIMIT: Duration = Duration::from_secs(300);
 
+/// So many tenants in a row of which the vault does not answer, and it is believed to be down.
+const MAX_UNANSWERED: usize = 3;
+
 /// So many are named that are not done.
 const MAX_NAMED: usize = 100;
 
@@ -59,7 +62,8 @@ pub struct RekeyReport {
     pub tenants: usize,
     /// Of these were looked at.
     pub looked_at: usize,
-    /// Documents that were sealed with another key than the first. 0, when it has finished without a fault: the other keys may go.
+    /// Documents that were sealed with another key than the first. 0, when it has finished without a fault and nothing is undone: the other keys
+    /// may go.
     pub left: u64,
     pub left_snapshots: u64,
     pub left_entries: u64,
@@ -99,7 +103,8 @@ impl RekeyReport {
 
     fn leave(&mut self, tenant: &str, reason: String) {
         warn!(%tenant, reason, "the tenant is not sealed anew");
-        if self.undone.len() < MAX_NAMED {
+        let is_named = self.undone.last().is_some_and(|last| last.tenant == tenant);
+        if !is_named && self.undone.len() < MAX_NAMED {
             self.undone.push(UndoneTenant { tenant: tenant.to_owned(), reason });
         }
     }
@@ -144,10 +149,20 @@ impl Rekeyer {
     ) -> Result<(), VaultError> {
         let tenants = self.vault.remembered().await?;
         report.tenants = tenants.len();
+        let mut unanswered = 0;
         for name in tenants {
             // Under another name nothing is sealed.
             if let Ok(tenant) = name.parse::<TenantId>() {
-                self.look_at(&tenant, reseal, report).await?;
+                match self.look_at(&tenant, reseal, report).await {
+                    Err(error @ VaultError::Unavailable(_)) if unanswered + 1 < MAX_UNANSWERED => {
+                        unanswered += 1;
+                        report.leave(&name, error.to_string());
+                    }
+                    looked => {
+                        looked?;
+                        unanswered = 0;
+                    }
+                }
             }
             report.looked_at += 1;
             tell(report);

@@ -9,7 +9,8 @@ use sessiond::{
     demo::{Conversation, Ear, Setup, free_address, until},
     fleet::Rekeyer,
     journal::Policy,
-    vault::Vault,
+    tenant::TenantId,
+    vault::{TenantInfo, Vault},
 };
 
 use crate::{
@@ -135,4 +136,27 @@ async fn a_tenant_that_is_opened_meanwhile_is_left_to_its_owner() {
     soon(rekeyer.reseal_unserved(&tenant(), async { Ok(()) })).await.unwrap();
     let report = soon(rekeyer.run(None, |_| ())).await;
     assert_eq!((report.left, report.fault, report.looked_at), (0, None, 1));
+}
+
+/// One that cannot be read is named, and the others are looked through; three in a row are an outage.
+#[tokio::test]
+async fn a_rekey_goes_on_where_the_vault_answers() {
+    let world = World::new().await;
+    let vault = world.line.vault.clone();
+    let named = |name: &str| -> TenantId { name.parse().unwrap() };
+    vault.notice(&named("trattoria"), &TenantInfo::default()).await.unwrap();
+    let put = async |name: &str| vault.put_segment(&named(name), "piece-0000", "sealed".into()).await.unwrap();
+    put("shop").await;
+    // Nothing is read of a tenant that has no pieces.
+    world.silence();
+    let rekeyer = rekeyer(world.line.clone());
+    let report = soon(rekeyer.run(None, |_| ())).await;
+    let undone: Vec<_> = report.undone.iter().map(|undone| undone.tenant.as_str()).collect();
+    assert_eq!((&report.fault, report.looked_at, undone), (&None, 2, vec!["shop"]));
+    for name in ["osteria", "pizzeria"] {
+        vault.notice(&named(name), &TenantInfo::default()).await.unwrap();
+        put(name).await;
+    }
+    let report = soon(rekeyer.run(None, |_| ())).await;
+    assert!(report.fault.is_some() && report.looked_at == 2, "{report:?}");
 }
