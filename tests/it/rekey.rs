@@ -9,6 +9,7 @@ use sessiond::{
     demo::{Conversation, Ear, Setup, free_address, until},
     fleet::Rekeyer,
     journal::Policy,
+    store::{Batch, space},
     tenant::TenantId,
     vault::{TenantInfo, Vault},
 };
@@ -121,6 +122,9 @@ fn rekeyer(vault: Arc<dyn Vault>) -> Rekeyer {
 #[tokio::test]
 async fn a_tenant_that_is_opened_meanwhile_is_left_to_its_owner() {
     let world = World::new().await;
+    let mut batch = Batch::default();
+    batch.put(space::SETTINGS, *b"name", "value");
+    world.store.write(batch).await.unwrap();
     world.settle().await;
     let rekeyer = rekeyer(world.line.vault.clone());
     let mut owner = None;
