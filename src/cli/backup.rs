@@ -26,7 +26,7 @@ use crate::{
     vault::{InstanceId, access::Home},
 };
 
-/// The most bytes of a file that is read: it is in memory, sealed and in plain.
+/// The most bytes of a file: it is in memory, sealed and in plain.
 const MAX_FILE: u64 = 2 << 30;
 
 #[derive(Debug, clap::Args)]
@@ -34,6 +34,9 @@ pub struct BackupOptions {
     tenant: TenantId,
     /// A file that is not there yet.
     file: PathBuf,
+    /// Exit with 0 also where the vault lacks pieces of the history. The file is written without them in any case.
+    #[arg(long)]
+    incomplete: bool,
     /// Print an object instead of words.
     #[arg(long)]
     json: bool,
@@ -48,6 +51,14 @@ pub struct RestoreOptions {
     /// Print an object instead of words.
     #[arg(long)]
     json: bool,
+}
+
+/// The file is there, without some of the history.
+#[derive(Debug, thiserror::Error)]
+#[error("{tenant}: {lost} pieces of its history are not in the backup (incomplete)")]
+pub struct BackupIncompleteError {
+    tenant: TenantId,
+    lost: usize,
 }
 
 /// Why was printed.
@@ -82,23 +93,28 @@ pub async fn back_up(config: Config, options: BackupOptions) -> anyhow::Result<(
     let file = backup.seal(&writer.keyring);
     let name = &options.file;
     tokio::task::block_in_place(|| put(name, &file)).with_context(|| name.display().to_string())?;
+    let lost = backup.lost_segments;
     match options.json {
         true => {
-            let (bytes, lost) = (file.len(), backup.lost_segments);
+            let bytes = file.len();
             println!("{}", json!({ "tenant": tenant, "file": name, "bytes": bytes, "lostSegments": lost }));
         }
         false => {
             println!("{tenant}: {} bytes in {}, of use with the master key only", file.len(), name.display());
-            if backup.lost_segments > 0 {
-                println!("    left out: {} pieces of its history that the vault does not have", backup.lost_segments);
+            if lost > 0 {
+                println!("    left out: {lost} pieces of its history, which the vault lacks or a newer version wrote");
             }
         }
+    }
+    if lost > 0 && !options.incomplete {
+        return Err(BackupIncompleteError { tenant: tenant.clone(), lost }.into());
     }
     Ok(())
 }
 
 /// Whole or not at all, and nobody's but ours. One that is there stays.
 fn put(name: &Path, content: &[u8]) -> io::Result<()> {
+    refuse_large(content.len() as u64)?;
     let mut aside = name.as_os_str().to_owned();
     aside.push(format!(".{:016x}", rand::random::<u64>()));
     let aside = PathBuf::from(aside);
@@ -144,8 +160,11 @@ pub async fn restore(config: Config, options: RestoreOptions) -> anyhow::Result<
 }
 
 fn read(name: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(name)?.len() > MAX_FILE {
-        return Err(io::Error::other("it is too large for a backup"));
-    }
+    refuse_large(fs::metadata(name)?.len())?;
     fs::read(name)
+}
+
+/// What is written can be read again.
+fn refuse_large(bytes: u64) -> io::Result<()> {
+    if bytes > MAX_FILE { Err(io::Error::other("it is too large for a backup")) } else { Ok(()) }
 }

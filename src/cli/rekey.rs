@@ -58,8 +58,11 @@ pub async fn run(config: Config, options: RekeyOptions) -> anyhow::Result<()> {
         true => println!("{report}"),
         false => print!("{}", words(&report)),
     }
-    let is_complete = report["left"] == 0 && report["fault"].is_null() && report["undone"] == json!([]);
-    if is_complete { Ok(()) } else { Err(OlderKeysNeededError.into()) }
+    if is_complete(&report) { Ok(()) } else { Err(OlderKeysNeededError.into()) }
+}
+
+fn is_complete(report: &Value) -> bool {
+    report["left"] == 0 && report["fault"].is_null() && report["undone"] == json!([])
 }
 
 /// `None`: no daemon runs at the address of the configuration.
@@ -132,12 +135,15 @@ async fn here(config: &Config, options: &RekeyOptions) -> anyhow::Result<RekeyRe
         move |tenant: TenantId| -> BoxFuture<'static, Result<(), String>> {
             let (rekeyer, others, writer) = (rekeyer.clone(), others.clone(), writer.clone());
             Box::pin(async move {
-                if let Some(others) = &*others
-                    && others.have(&writer, &tenant).await.map_err(|error| error.to_string())?
-                {
-                    return Err("a daemon that runs has it: ask that one, with --url".to_owned());
-                }
-                rekeyer.reseal_unserved(&tenant).await
+                let is_free = async {
+                    if let Some(others) = &*others
+                        && others.have(&writer, &tenant).await.map_err(|error| error.to_string())?
+                    {
+                        return Err("a daemon that runs has it: ask that one, with --url".to_owned());
+                    }
+                    Ok(())
+                };
+                rekeyer.reseal_unserved(&tenant, is_free).await
             })
         }
     };
@@ -161,7 +167,9 @@ fn words(report: &Value) -> String {
         }
     }
     words += &match count("left") {
-        0 => "nothing needs another key than the first\n".to_owned(),
+        0 if is_complete(report) => "nothing needs another key than the first\n".to_owned(),
+        0 if !report["fault"].is_null() => String::new(),
+        0 => "nothing else needs another key than the first\n".to_owned(),
         left => format!("{left} documents need another key than the first\n"),
     };
     words

@@ -38,6 +38,9 @@ use crate::{
 /// One tenant takes no longer: the others wait for it.
 const TENANT_LIMIT: Duration = Duration::from_secs(300);
 
+/// So many tenants in a row of which the vault does not answer, and it is believed to be down.
+const MAX_UNANSWERED: usize = 3;
+
 /// So many are named that are not done.
 const MAX_NAMED: usize = 100;
 
@@ -59,7 +62,8 @@ pub struct RekeyReport {
     pub tenants: usize,
     /// Of these were looked at.
     pub looked_at: usize,
-    /// Documents that were sealed with another key than the first. 0, when it has finished without a fault: the other keys may go.
+    /// Documents that were sealed with another key than the first. 0, when it has finished without a fault and nothing is undone: the other keys
+    /// may go.
     pub left: u64,
     pub left_snapshots: u64,
     pub left_entries: u64,
@@ -99,7 +103,8 @@ impl RekeyReport {
 
     fn leave(&mut self, tenant: &str, reason: String) {
         warn!(%tenant, reason, "the tenant is not sealed anew");
-        if self.undone.len() < MAX_NAMED {
+        let is_named = self.undone.last().is_some_and(|last| last.tenant == tenant);
+        if !is_named && self.undone.len() < MAX_NAMED {
             self.undone.push(UndoneTenant { tenant: tenant.to_owned(), reason });
         }
     }
@@ -144,10 +149,20 @@ impl Rekeyer {
     ) -> Result<(), VaultError> {
         let tenants = self.vault.remembered().await?;
         report.tenants = tenants.len();
+        let mut unanswered = 0;
         for name in tenants {
             // Under another name nothing is sealed.
             if let Ok(tenant) = name.parse::<TenantId>() {
-                self.look_at(&tenant, reseal, report).await?;
+                match self.look_at(&tenant, reseal, report).await {
+                    Err(error @ VaultError::Unavailable(_)) if unanswered + 1 < MAX_UNANSWERED => {
+                        unanswered += 1;
+                        report.leave(&name, error.to_string());
+                    }
+                    looked => {
+                        looked?;
+                        unanswered = 0;
+                    }
+                }
             }
             report.looked_at += 1;
             tell(report);
@@ -188,11 +203,19 @@ impl Rekeyer {
         Ok(())
     }
 
-    /// Seals a tenant anew that nobody serves.
-    pub async fn reseal_unserved(&self, tenant: &TenantId) -> Result<(), String> {
+    /// Seals a tenant anew that nobody serves. `is_free` is asked once its state was read, and says why not: to a process that takes the tenant
+    /// after that it is left.
+    pub async fn reseal_unserved(
+        &self,
+        tenant: &TenantId,
+        is_free: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
+        let context = self.context(tenant);
+        let read = journal::prepare(&context).await.map_err(|error| error.to_string())?;
+        is_free.await?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let opened =
-            journal::open(self.context(tenant), &tasks, stop.clone()).await.map_err(|error| error.to_string())?;
+        let opened = journal::open_prepared(context, Some(read.unless_taken()), &tasks, stop.clone()).await;
+        let opened = opened.map_err(|error| error.to_string())?;
         let resealed = reseal_state(&opened.journal, opened.records).await;
         stop.cancel();
         tasks.close();
@@ -263,13 +286,6 @@ impl Fleet {
         if let Some(session) = self.session(tenant) {
             return session.reseal().await.map_err(words);
         }
-        match self.living_owner(tenant).await {
-            Ok(Some(owner)) if owner != self.env.instance => {
-                return Err(format!("the process {} has it: ask that one", owner.0));
-            }
-            Ok(_) => {}
-            Err(error) => return Err(error.to_string()),
-        }
         let slot = self.slot(tenant);
         let _opening = match &slot {
             Some(slot) => Some(slot.opening.lock().await),
@@ -279,7 +295,18 @@ impl Fleet {
             Some(session) if session.end().is_none() => session.reseal().await.map_err(words),
             // What it has yet to write would be lost.
             Some(_) => Err("its session is being opened anew".into()),
-            None => self.rekeyer().reseal_unserved(tenant).await,
+            None => self.rekeyer().reseal_unserved(tenant, self.check_free(tenant)).await,
+        }
+    }
+
+    /// No other process has it that lives.
+    async fn check_free(&self, tenant: &TenantId) -> Result<(), String> {
+        match self.living_owner(tenant).await {
+            Ok(Some(owner)) if owner != self.env.instance => {
+                Err(format!("the process {} has it: ask that one", owner.0))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
         }
     }
 

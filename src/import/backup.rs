@@ -66,7 +66,7 @@ pub struct TenantBackup {
     pub tenant: TenantId,
     records: Vec<Record>,
     segments: Vec<StoredSegment>,
-    /// Segments that the vault had lost when the backup was made.
+    /// Segments that the vault had lost when the backup was made, or whose references this build does not know.
     pub lost_segments: usize,
 }
 
@@ -132,6 +132,16 @@ impl From<StoreError> for BackupError {
 impl ImportWriter {
     /// Reads a tenant. Takes nothing over, writes nothing: its owner goes on.
     pub async fn back_up(&self, tenant: &TenantId) -> Result<TenantBackup, BackupError> {
+        let backup = self.read_once(tenant).await?;
+        if backup.lost_segments == 0 {
+            return Ok(backup);
+        }
+        drop(backup);
+        // Its owner may have sealed them anew since their references were read, or have deleted them. What is lost now is lost.
+        self.read_once(tenant).await
+    }
+
+    async fn read_once(&self, tenant: &TenantId) -> Result<TenantBackup, BackupError> {
         let record = self.vault.tenant(tenant).await?;
         let context = self.context(tenant, record.as_ref());
         let records = journal::look(&context).await?;
@@ -144,6 +154,10 @@ impl ImportWriter {
         let archive = Archive::of(&context);
         let (mut segments, mut lost_segments) = (Vec::new(), 0);
         for segment in SegmentReferences::of(&records) {
+            let Some(segment) = segment else {
+                lost_segments += 1;
+                continue;
+            };
             match segment.read(&archive).await {
                 Ok(segment) => segments.push(segment),
                 // Retention has deleted it meanwhile, or the vault lost it.

@@ -58,11 +58,13 @@ impl From<HydrateError> for OpenError {
     }
 }
 
-/// `prepared`: a reading from before, while another process owned the tenant. Only what came since is read.
+/// `prepared`: a reading from before, while another process owned the tenant. Only what came since is read. `predecessor`: the only takeover
+/// that may be before ours.
 pub(super) async fn claim(
     cx: &mut Context,
     scribe: &Scribe,
     mut prepared: Option<Hydrated>,
+    mut predecessor: Option<Seq>,
 ) -> Result<Claimed, OpenError> {
     let mut tries = 0..TRIES;
     let mut missing = None;
@@ -74,6 +76,9 @@ pub(super) async fn claim(
             },
             None => hydrate::hydrate(cx).await?,
         };
+        if predecessor.is_some_and(|predecessor| predecessor != hydrated.follower.head.epoch) {
+            return Err(OpenError::Taken);
+        }
         loop {
             // A later takeover has a later time, whatever the clocks say.
             let at = cx.clock.now().max(hydrated.follower.latest);
@@ -84,6 +89,7 @@ pub(super) async fn claim(
             let number = takeover.after.last;
             match place(cx, takeover, across.as_ref()).await? {
                 Placed::Yes { sent, documents } => {
+                    predecessor = predecessor.map(|_| number);
                     if has_manifest_from(cx, number).await? {
                         continue 'over;
                     }

@@ -190,12 +190,22 @@ pub async fn open(cx: Context, tasks: &TaskTracker, stop: CancellationToken) -> 
 pub struct Prepared {
     hydrated: hydrate::Hydrated,
     doubts: watch::Receiver<u64>,
+    /// The takeover that ours must follow, where it may not follow another.
+    predecessor: Option<Seq>,
+}
+
+impl Prepared {
+    /// It is taken over only if nobody has done so since it was read: else [`OpenError::Taken`], and its owner goes on.
+    pub fn unless_taken(self) -> Self {
+        let predecessor = Some(self.hydrated.follower.head.epoch);
+        Self { predecessor, ..self }
+    }
 }
 
 /// Reads a tenant's whole state for [`open_prepared`]. Writes nothing.
 pub async fn prepare(cx: &Context) -> Result<Prepared, OpenError> {
     let doubts = cx.vault.doubts();
-    Ok(Prepared { hydrated: hydrate::hydrate(cx).await?, doubts })
+    Ok(Prepared { hydrated: hydrate::hydrate(cx).await?, doubts, predecessor: None })
 }
 
 /// The same as [`open`], on a reading from before.
@@ -206,11 +216,13 @@ pub async fn open_prepared(
     stop: CancellationToken,
 ) -> Result<Opened, OpenError> {
     let scribe = Scribe { seal: cx.seal.clone(), writer: cx.writer.clone(), max_payload: cx.policy.max_payload };
-    let (prepared, earlier) = prepared.map(|Prepared { hydrated, doubts }| (hydrated, doubts)).unzip();
+    let predecessor = prepared.as_ref().and_then(|prepared| prepared.predecessor);
+    let (prepared, earlier) = prepared.map(|Prepared { hydrated, doubts, .. }| (hydrated, doubts)).unzip();
     // From before the reading: what is lost afterwards was read.
     let doubts = earlier.unwrap_or_else(|| cx.vault.doubts());
     let suspicions = cx.vault.suspicions();
-    let claim::Claimed { hydrated, confirmed_at, taken_at } = claim::claim(&mut cx, &scribe, prepared).await?;
+    let claim::Claimed { hydrated, confirmed_at, taken_at } =
+        claim::claim(&mut cx, &scribe, prepared, predecessor).await?;
     let follower = hydrated.follower;
     if let Some(damage) = &hydrated.passed_over {
         tracing::warn!(tenant = %cx.tenant, %damage, "damage in the vault was passed over");

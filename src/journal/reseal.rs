@@ -19,7 +19,7 @@ use crate::{
     vault::{AppendError, Decision, Footing, Manifest, Seq, VaultError},
 };
 
-/// What needs a key that is not the first, of one tenant or of several: documents that a reader may have to open.
+/// What needs a key that is not the first, of one tenant: documents that a reader may have to open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OlderSeals {
     pub snapshots: u64,
@@ -31,12 +31,6 @@ pub struct OlderSeals {
 impl OlderSeals {
     pub fn total(self) -> u64 {
         self.snapshots + self.entries + self.segments
-    }
-
-    pub fn add(&mut self, other: Self) {
-        self.snapshots += other.snapshots;
-        self.entries += other.entries;
-        self.segments += other.segments;
     }
 
     /// Looks through a tenant. Reads its tail, its manifests and all pieces of its history; writes nothing.

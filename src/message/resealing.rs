@@ -138,10 +138,10 @@ pub struct StoredSegment {
 }
 
 impl SegmentReferences {
-    /// Those that this build can read.
-    pub fn of(records: &[Record]) -> Vec<ReferredSegment> {
+    /// All of them. `None`: a newer build wrote it.
+    pub fn of(records: &[Record]) -> Vec<Option<ReferredSegment>> {
         let segments = records.iter().filter(|record| record.space == space::SEGMENTS);
-        segments.filter_map(|record| Segment::of(record).map(ReferredSegment)).collect()
+        segments.map(|record| Segment::of(record).map(ReferredSegment)).collect()
     }
 }
 
@@ -171,5 +171,18 @@ impl StoredSegment {
         let mut segment = self.segment.clone();
         segment.refer_to(archive.put(&segment.first.to_string(), &self.plain).await?);
         Ok(Record { space: space::SEGMENTS, key: self.key().into(), value: segment.encoded().into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_of_a_newer_build_is_not_passed_over() {
+        let record = |space, value: &'static str| Record { space, key: [7; 16].into(), value: value.into() };
+        let records = [record(space::SEGMENTS, r#"{"of":"a time to come"}"#), record(space::SETTINGS, "{}")];
+        let found = SegmentReferences::of(&records);
+        assert!(found.len() == 1 && found[0].is_none());
     }
 }

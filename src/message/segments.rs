@@ -503,21 +503,32 @@ impl Log {
     }
 
     async fn entries(&self, segment: &Segment) -> Result<Entries, ArchiveError> {
-        if let Some(entries) = self.shelf.find(&self.tenant, &segment.reference.piece) {
+        let mut read = self.read_piece(segment).await;
+        if read.as_ref().is_err_and(ArchiveError::is_lost)
+            && let Ok(Some(now)) = self.find_segment(segment.first).await
+            && *now.piece() != segment.reference.piece
+        {
+            // Sealed anew since its reference was read: it has another name.
+            read = self.read_piece(&now).await;
+        }
+        if let Err(error) = &read
+            && error.is_lost()
+        {
+            let Segment { first, reference } = segment;
+            error!(tenant = %self.tenant, %error, "events from {first} to {} are lost", reference.last);
+            self.is_gone(segment);
+        }
+        read
+    }
+
+    async fn read_piece(&self, segment: &Segment) -> Result<Entries, ArchiveError> {
+        let piece = segment.piece();
+        if let Some(entries) = self.shelf.find(&self.tenant, piece) {
             return Ok(entries);
         }
-        let Segment { first, reference } = segment;
-        let read = self.store.journal().archive().get(&first.to_string(), &reference.piece).await;
-        let plain = match read {
-            Err(error) if error.is_lost() => {
-                error!(tenant = %self.tenant, %error, "events from {first} to {} are lost", reference.last);
-                self.is_gone(segment);
-                return Err(error);
-            }
-            read => read?,
-        };
+        let plain = self.store.journal().archive().get(&segment.first.to_string(), piece).await?;
         let entries = Arc::new(split(plain.into()));
-        self.shelf.keep(&self.tenant, &reference.piece, entries.clone());
+        self.shelf.keep(&self.tenant, piece, entries.clone());
         Ok(entries)
     }
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
-use sessiond::demo::{Conversation, Ear, Setup};
+use sessiond::demo::{Conversation, Ear, Setup, until};
 
 use crate::{
     emulator,
@@ -48,6 +49,11 @@ async fn a_tenant_comes_back_from_its_backup(home: Home) {
     let mut conversations = vec![stage.pair("trattoria").await];
     let ear = stage.listen(&conversations);
     talk(&stage, &mut conversations, &ear, 12).await;
+    let vault = Connection::open(stage.path("cloud/vault.db")).unwrap();
+    let is_there = |count: u32| count > 0;
+    let has_segments =
+        async || vault.query_row("SELECT count(*) FROM segments", [], |row| row.get(0)).is_ok_and(is_there);
+    until(LIMIT, "a segment", has_segments).await.unwrap();
     let (file, as_text) = (stage.path("trattoria.backup"), |file: &Path| file.to_str().unwrap().to_owned());
     let name = as_text(&file);
     let (code, report) = run(&stage.setup, &["backup", "trattoria", &name]).await;
@@ -60,6 +66,17 @@ async fn a_tenant_comes_back_from_its_backup(home: Home) {
     talk(&stage, &mut conversations, &ear, 3).await;
     daemon.kill().await.unwrap();
     drop(ear);
+    // A piece of the history is lost: the rest is kept, and the exit code tells.
+    let oldest = "DELETE FROM segments WHERE name = (SELECT min(name) FROM segments WHERE tenant = 'trattoria')";
+    assert_eq!(vault.execute(oldest, []).unwrap(), 1);
+    drop(vault);
+    let rest = as_text(&stage.path("rest.backup"));
+    let (code, report) = run(&stage.setup, &["backup", "trattoria", &rest]).await;
+    assert_eq!((code, &report["lostSegments"]), (Some(1), &json!(1)), "{report:#}");
+    assert!(Path::new(&rest).exists());
+    let as_well = as_text(&stage.path("as_well.backup"));
+    let (code, report) = run(&stage.setup, &["backup", "trattoria", &as_well, "--incomplete"]).await;
+    assert_eq!((code, &report["lostSegments"]), (Some(0), &json!(1)), "{report:#}");
 
     let stranger = Setup { data_dir: stage.path("stranger"), ..stage.setup.clone() };
     let stranger = stranger.embedded(&stage.path("stranger.db")).set("SESSIOND_MASTER_KEY", "7a".repeat(32));

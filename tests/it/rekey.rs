@@ -1,10 +1,23 @@
 //! Another master key: everything is sealed anew, with a daemon and without, whatever dies on the way; then the new key is enough, and the
 //! old one opens nothing.
 
-use serde_json::{Value, json};
-use sessiond::demo::{Conversation, Ear, Setup, free_address, until};
+use std::sync::Arc;
 
-use crate::stage::{Home, LIMIT, Stage, await_death};
+use serde_json::{Value, json};
+use sessiond::{
+    clock::SystemClock,
+    demo::{Conversation, Ear, Setup, free_address, until},
+    fleet::Rekeyer,
+    journal::Policy,
+    store::{Batch, space},
+    tenant::TenantId,
+    vault::{TenantInfo, Vault},
+};
+
+use crate::{
+    stage::{Home, LIMIT, Stage, await_death},
+    store_world::{KEY, OTHER_KEY, World, keyring, soon, tenant},
+};
 
 /// What the command says, and its exit code; `None`: it was killed.
 async fn rekey(setup: &Setup, arguments: &[&str]) -> (Option<i32>, Value) {
@@ -98,4 +111,56 @@ async fn another_key_is_enough_for_a_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_key_is_enough_for_firestore() {
     another_key_is_enough(Home::Emulator).await;
+}
+
+fn rekeyer(vault: Arc<dyn Vault>) -> Rekeyer {
+    let (keyring, clock) = (Arc::new(keyring(&[OTHER_KEY, KEY])), SystemClock::shared());
+    Rekeyer { vault, keyring, clock, policy: Policy::default() }
+}
+
+/// Looked for, it has no owner; opened before it is taken over, it has one.
+#[tokio::test]
+async fn a_tenant_that_is_opened_meanwhile_is_left_to_its_owner() {
+    let world = World::new().await;
+    let mut batch = Batch::default();
+    batch.put(space::SETTINGS, *b"name", "value");
+    world.store.write(batch).await.unwrap();
+    world.settle().await;
+    let rekeyer = rekeyer(world.line.vault.clone());
+    let mut owner = None;
+    let is_opened = async {
+        owner = Some(world.restored().await);
+        Ok(())
+    };
+    let refused = soon(rekeyer.reseal_unserved(&tenant(), is_opened)).await.unwrap_err();
+    assert!(refused.contains("taken the tenant over"), "{refused}");
+    let owner = owner.expect("it was asked whether it is free");
+    soon(owner.journal.confirm()).await.expect("it goes on");
+    drop(owner);
+    soon(rekeyer.reseal_unserved(&tenant(), async { Ok(()) })).await.unwrap();
+    let report = soon(rekeyer.run(None, |_| ())).await;
+    assert_eq!((report.left, report.fault, report.looked_at), (0, None, 1));
+}
+
+/// One that cannot be read is named, and the others are looked through; three in a row are an outage.
+#[tokio::test]
+async fn a_rekey_goes_on_where_the_vault_answers() {
+    let world = World::new().await;
+    let vault = world.line.vault.clone();
+    let named = |name: &str| -> TenantId { name.parse().unwrap() };
+    vault.notice(&named("trattoria"), &TenantInfo::default()).await.unwrap();
+    let put = async |name: &str| vault.put_segment(&named(name), "piece-0000", "sealed".into()).await.unwrap();
+    put("shop").await;
+    // Nothing is read of a tenant that has no pieces.
+    world.silence();
+    let rekeyer = rekeyer(world.line.clone());
+    let report = soon(rekeyer.run(None, |_| ())).await;
+    let undone: Vec<_> = report.undone.iter().map(|undone| undone.tenant.as_str()).collect();
+    assert_eq!((&report.fault, report.looked_at, undone), (&None, 2, vec!["shop"]));
+    for name in ["osteria", "pizzeria"] {
+        vault.notice(&named(name), &TenantInfo::default()).await.unwrap();
+        put(name).await;
+    }
+    let report = soon(rekeyer.run(None, |_| ())).await;
+    assert!(report.fault.is_some() && report.looked_at == 2, "{report:?}");
 }

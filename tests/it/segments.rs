@@ -193,6 +193,28 @@ async fn every_reader_sees_what_left_the_state() {
     }
 }
 
+/// A reader takes the list of segments before it reads them. By then they may have other names.
+#[tokio::test]
+async fn a_reader_finds_what_is_sealed_anew_meanwhile() {
+    let desk = Desk::new(KEEP).await;
+    desk.write(44).await;
+    let before = desk.all().await;
+    desk.tidy().await.unwrap();
+    let desk = Desk::over(desk.world.rekeyed().await, KEEP).await;
+    let (line, old) = (desk.world.line.clone(), desk.documents().await);
+    assert!(old.len() > 1, "{old:?}");
+    let go_on = line.hold_a_reading();
+    let log = desk.log.clone();
+    let reader = tokio::spawn(async move { log.after(None, usize::MAX).await });
+    until(LIMIT, "a reader with a list", async || line.holds_a_reading()).await.unwrap();
+    soon(desk.log.reseal_segments()).await.unwrap();
+    let new = desk.documents().await;
+    assert!(new.len() == old.len() && new.iter().all(|name| !old.contains(name)), "{old:?} {new:?}");
+    go_on.send(()).unwrap();
+    assert_eq!(ids(&soon(reader).await.unwrap().unwrap()), before);
+    assert_eq!(desk.log.trimmed(), None, "no consumer is told of a gap");
+}
+
 /// The owner before was a newer build: what it wrote and this one has no word for hides nothing before or behind it.
 #[tokio::test]
 async fn events_without_a_meaning_are_passed_over() {

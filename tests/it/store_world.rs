@@ -29,12 +29,17 @@ use sessiond::{
     vault::{embedded::Embedded, *},
 };
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use whatsapp_rust::store::traits::Backend;
 
 /// How long something may take that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A byte of the master key.
+pub const KEY: &str = "00";
+/// A byte of another one.
+pub const OTHER_KEY: &str = "11";
 
 /// A tenant of this process: its store over its journal over a vault on disk.
 pub struct World {
@@ -58,7 +63,11 @@ impl World {
     }
 
     async fn owning(dir: TempDir, line: Arc<Line>, pool: &Pool) -> Self {
-        let opened = open(line.clone()).await;
+        Self::owning_with(&[KEY], dir, line, pool).await
+    }
+
+    async fn owning_with(keys: &[&str], dir: TempDir, line: Arc<Line>, pool: &Pool) -> Self {
+        let opened = open_with(keys, line.clone()).await;
         let store =
             Store::create(&dir.path().join("tenant"), opened.records, opened.journal.clone(), pool, Default::default())
                 .await
@@ -102,6 +111,14 @@ impl World {
         self.settle().await;
         let pool = Pool::new(PoolOptions::default()).unwrap();
         Self::owning(tempfile::tempdir().unwrap(), Line::to(self.line.vault.clone()), &pool).await
+    }
+
+    /// Another process takes over, which seals with another key and opens with this one's too.
+    pub async fn rekeyed(&self) -> Self {
+        self.settle().await;
+        let pool = Pool::new(PoolOptions::default()).unwrap();
+        let line = Line::to(self.line.vault.clone());
+        Self::owning_with(&[OTHER_KEY, KEY], tempfile::tempdir().unwrap(), line, &pool).await
     }
 
     /// The machine was lost after the first appends, so many of them; another one takes over.
@@ -162,10 +179,19 @@ pub fn tenant() -> TenantId {
     "shop".parse().unwrap()
 }
 
+/// Master keys, the first of which seals.
+pub fn keyring(keys: &[&str]) -> Keyring {
+    Keyring::new(keys.iter().map(|key| key.repeat(32).parse().unwrap()).collect())
+}
+
 async fn open(vault: Arc<Line>) -> Opened {
+    open_with(&[KEY], vault).await
+}
+
+async fn open_with(keys: &[&str], vault: Arc<Line>) -> Opened {
     let context = Context {
         vault,
-        seal: Keyring::new(vec!["00".repeat(32).parse().unwrap()]).tenant(&tenant()),
+        seal: keyring(keys).tenant(&tenant()),
         tenant: tenant(),
         writer: InstanceId("writer".into()),
         clock: SystemClock::shared(),
@@ -198,6 +224,7 @@ pub struct Line {
     pub vault: Arc<dyn Vault>,
     silent: watch::Sender<bool>,
     keeps_segments: AtomicBool,
+    held_reading: Mutex<Option<oneshot::Receiver<()>>>,
     appends: Mutex<Vec<Append>>,
 }
 
@@ -207,6 +234,7 @@ impl Line {
             vault,
             silent: watch::Sender::new(false),
             keeps_segments: AtomicBool::new(false),
+            held_reading: Mutex::default(),
             appends: Mutex::default(),
         })
     }
@@ -219,6 +247,18 @@ impl Line {
     /// From now on it answers, and removes no segment.
     pub fn keep_segments(&self) {
         self.keeps_segments.store(true, Ordering::SeqCst);
+    }
+
+    /// The next reading of a segment waits until the answer is used or dropped. Those after it do not.
+    pub fn hold_a_reading(&self) -> oneshot::Sender<()> {
+        let (go_on, held) = oneshot::channel();
+        *self.held_reading.lock().unwrap() = Some(held);
+        go_on
+    }
+
+    /// The reading that is to be held has begun.
+    pub fn holds_a_reading(&self) -> bool {
+        self.held_reading.lock().unwrap().is_none()
     }
 
     pub fn appends(&self) -> Vec<Append> {
@@ -330,6 +370,10 @@ impl Vault for Line {
     }
     async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError> {
         self.answering()?;
+        let held = self.held_reading.lock().unwrap().take();
+        if let Some(held) = held {
+            let _ = held.await;
+        }
         self.vault.segment(tenant, name).await
     }
     async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError> {
