@@ -26,7 +26,7 @@ use crate::{
     bot::owner_records,
     journal::{Change, Record},
     store::{
-        ACCOUNT_CHANGE, PAIRING, STOPPED, Store, StoreError,
+        ACCOUNT_CHANGE, IMPORTED_NAME, PAIRING, STOPPED, Store, StoreError,
         key::{self, Key},
         records::{self, DeviceListRecord, DeviceRecord, LidMappingRecord, SyncKeyRecord, TcTokenRecord},
         space::{self, Space},
@@ -109,6 +109,9 @@ impl TenantEntry {
                 .map(|(kind, of)| (*kind, *of))
                 .collect(),
         };
+        if let Some(name) = &copy.device.push_name {
+            entry.put(space::SETTINGS, key::text(IMPORTED_NAME), [&receipt.device[..], name.as_bytes()].concat());
+        }
         // A tenant of ours has its own, if it ever came from elsewhere.
         if settled.backup.is_none() {
             let receipt = serde_json::to_vec(&receipt).expect("a receipt is plain data, which JSON always takes");

@@ -22,6 +22,9 @@ const DISOWNED: &str = "session/account/disowned";
 /// The setting by which the owner keeps the session away.
 pub const STOPPED: &str = "session/stopped";
 
+/// The setting that has the name of an imported account, behind the public half of its device's noise key: it is no other device's.
+pub const IMPORTED_NAME: &str = "session/import/name";
+
 /// The setting that says that a pairing has begun and is not over (`session::pairing::mark`).
 pub const PAIRING: &str = "session/pairing";
 

@@ -38,7 +38,7 @@ use whatsapp_rust::{
 
 use super::{
     CopyFailure, Store, StoreError,
-    account::{ACCOUNT_CHANGE, OwnAccount},
+    account::{ACCOUNT_CHANGE, IMPORTED_NAME, OwnAccount},
     copy::{WorkingCopy, Written},
     key,
     lookups::Lookups,
@@ -166,6 +166,14 @@ impl Store {
     /// The device, if there is one.
     pub async fn device(&self) -> std::result::Result<Option<Device>, StoreError> {
         self.read(|turn| turn.device()).await
+    }
+
+    /// The account's name in the copy with which this device was imported; `None` also where it was paired here.
+    pub async fn imported_name(&self) -> std::result::Result<Option<String>, StoreError> {
+        let Some(kept) = self.get(space::SETTINGS, &key::text(IMPORTED_NAME)).await? else { return Ok(None) };
+        let Some(device) = self.device().await? else { return Ok(None) };
+        let name = kept.strip_prefix(&device.noise_key.public_key.public_key_bytes()[..]);
+        Ok(name.and_then(|name| std::str::from_utf8(name).ok()).map(str::to_owned))
     }
 
     /// Says once more, in the commit of an entry, that the tenant is connected: its record says something else, by another hand. `None`:

@@ -137,6 +137,12 @@ async fn a_store_of_whatsmeow_imports_and_logs_in() {
         let arrived = until(LIMIT, text, || has(&stage, to, text)).await;
         arrived.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     }
+    // Without a name the library says nothing of its presence, and the owner's phone does not ring. The settings here bring none.
+    let named = || async {
+        let session = stage.dashboard.get(&format!("/api/sessions/{TENANT}")).await.unwrap();
+        session.body["me"]["pushName"] == json!("Trattoria")
+    };
+    until(LIMIT, "the account's name", named).await.unwrap();
     let stats = stage.network.stats().await;
     assert_eq!((stats.counts.pairings, stats.counters_reused), (0, 0), "{stats:#?}");
     assert_eq!(stage.network.phone(&owner.number).await.unwrap().pairings, 0, "nobody scanned");

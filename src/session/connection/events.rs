@@ -6,7 +6,10 @@ use std::{ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 use futures::FutureExt as _;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
-use whatsapp_rust::{types::events::Event, wacore::iq::keepalive::KeepaliveSpec, wacore_binary::NodeRef};
+use whatsapp_rust::{
+    Client, store::commands::DeviceCommand, types::events::Event, wacore::iq::keepalive::KeepaliveSpec,
+    wacore_binary::NodeRef,
+};
 
 use super::{
     Connection, Flow, LOGIN_TIMEOUT, OVER,
@@ -18,6 +21,7 @@ use crate::{
     crash,
     message::FeedItem,
     session::{
+        Inner,
         pairing::code,
         state::{Qr, State},
     },
@@ -277,7 +281,27 @@ impl Connection<'_> {
         let client = self.client.clone();
         session.tasks.spawn({
             let session = session.clone();
-            async move { session.presences.renew(&client).await }
+            async move {
+                if client.push_name().is_empty() {
+                    take_imported_name(&session, &client).await;
+                }
+                session.presences.renew(&client).await;
+            }
         });
+    }
+}
+
+/// A device without a name may say nothing of its presence, and the owner's phone would not ring. An imported one is logged in without its
+/// name, so that the settings are read anew; where they bring none, it gets the name of the copy.
+async fn take_imported_name(session: &Inner, client: &Client) {
+    let imported = match session.store.imported_name().await {
+        Ok(imported) => imported,
+        Err(error) => return warn!(%error, "the name of the imported account cannot be read"),
+    };
+    let Some(name) = imported else { return };
+    // Meanwhile the settings may have brought it.
+    if client.push_name().is_empty() {
+        client.persistence_manager().process_command(DeviceCommand::SetPushName(name.clone())).await;
+        session.set_status(|status| status.push_name = Some(name));
     }
 }
