@@ -55,6 +55,8 @@ pub struct AlertEngine {
     /// When messages were sent, in the last hour.
     sent: VecDeque<Timestamp>,
     rises: HashMap<Alarm, Rise>,
+    /// What is counted from now on has happened since.
+    has_looked: bool,
 }
 
 /// A condition, with all for whom it is so.
@@ -149,6 +151,12 @@ impl AlertEngine {
         self.sent.make_contiguous().sort_unstable();
     }
 
+    /// Nobody looks for a while: what is counted meanwhile is no news at the next look.
+    pub fn pause(&mut self) {
+        self.rises.clear();
+        self.has_looked = false;
+    }
+
     /// What is wrong, with what has risen, and without what something else explains.
     fn wrong(
         &mut self,
@@ -163,10 +171,14 @@ impl AlertEngine {
             if *count == 0 && !self.rises.contains_key(alarm) {
                 continue;
             }
-            if self.rises.entry(alarm.clone()).or_default().see(*count, limit.within, now) >= limit.count {
+            // At the first look nobody knows how long ago it was.
+            let last = if self.has_looked { 0 } else { *count };
+            let rise = self.rises.entry(alarm.clone()).or_insert_with(|| Rise { last, ..Rise::default() });
+            if rise.see(*count, limit.within, now) >= limit.count {
                 wrong.insert(alarm.clone(), None);
             }
         }
+        self.has_looked = true;
         wrong.retain(|(condition, subject), _| {
             let is_so = |cause: &AlertCondition| {
                 let delay = settings.conditions.get(cause).copied().unwrap_or_default();

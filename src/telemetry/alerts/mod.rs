@@ -147,6 +147,7 @@ impl Alerts {
             let settings = changes.borrow_and_update().clone();
             let channels = AlertChannel::all(&settings);
             if channels.is_empty() {
+                desk.engine.pause();
                 self.show(&desk.outbox, &[]);
                 tokio::select! {
                     () = stop.cancelled() => {}

@@ -223,6 +223,21 @@ fn what_is_counted_is_told_when_it_rises() {
     assert_eq!(play.until(18000), ["14430 firing other_account a"]);
 }
 
+/// The channel is set three weeks later.
+#[test]
+fn what_was_counted_before_the_first_look_is_not_told() {
+    let mut play = Play::of(&["a"]);
+    let counts = [(Flapping, "a", 6), (OtherAccount, "a", 1), (HandoverFailed, "", 1)];
+    play.seen.counts = counts.map(|(condition, subject, count)| (alarm(condition, subject), count)).into();
+    assert_eq!(play.until(3600), [""; 0]);
+    play.seen.counts.insert(alarm(OtherAccount, "a"), 2);
+    assert_eq!(play.until(7200), ["3630 firing other_account a"]);
+    // Without a channel for a while.
+    play.engine.pause();
+    play.seen.counts.insert(alarm(OtherAccount, "a"), 3);
+    assert_eq!(play.until(10800), [""; 0]);
+}
+
 #[test]
 fn an_age_is_wrong_when_it_is_old_enough() {
     let mut play = Play::of(&["a"]);
