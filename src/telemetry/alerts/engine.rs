@@ -73,6 +73,8 @@ struct AlertMember {
     told: bool,
     /// It is so no more, since then.
     gone: Option<Timestamp>,
+    /// Its tenant has no place here, since then.
+    absent: Option<Timestamp>,
 }
 
 /// How much a count has risen lately.
@@ -106,7 +108,7 @@ impl AlertEngine {
         self.groups.retain(|condition, _| settings.conditions.contains_key(condition));
         let wrong = self.wrong(settings, seen, now);
         for (condition, delay) in &settings.conditions {
-            self.groups.entry(*condition).or_default().note(*condition, *delay, &wrong, seen, now);
+            self.groups.entry(*condition).or_default().note(*condition, *delay, settings.repeat, &wrong, seen, now);
         }
         self.sent.retain(|at| *at <= now && age(now, *at) < HOUR);
         if self.sent.len() >= settings.per_hour {
@@ -145,7 +147,7 @@ impl AlertEngine {
     pub fn adopt(&mut self, told: Vec<ToldAlert>, sent: Vec<Timestamp>) {
         for ToldAlert { condition, subject, since } in told {
             let members = &mut self.groups.entry(condition).or_default().members;
-            members.entry(subject).or_insert(AlertMember { since, told: true, gone: None }).told = true;
+            members.entry(subject).or_insert(AlertMember { since, told: true, gone: None, absent: None }).told = true;
         }
         self.sent.extend(sent);
         self.sent.make_contiguous().sort_unstable();
@@ -204,11 +206,12 @@ impl AlertMember {
 }
 
 impl AlertGroup {
-    /// Who is in it now.
+    /// Who is in it now. Of a tenant without a place here it stays told for so long as `patience`.
     fn note(
         &mut self,
         condition: AlertCondition,
         delay: Duration,
+        patience: Duration,
         wrong: &BTreeMap<Alarm, Option<Timestamp>>,
         seen: &AlertObservation,
         now: Timestamp,
@@ -216,16 +219,17 @@ impl AlertGroup {
         for ((_, subject), since) in wrong.iter().filter(|((of, _), _)| *of == condition) {
             let begun = since.unwrap_or(now);
             let member = self.members.entry(subject.clone());
-            let member = member.or_insert(AlertMember { since: begun, told: false, gone: None });
+            let member = member.or_insert(AlertMember { since: begun, told: false, gone: None, absent: None });
             // The oldest message of today is not that of yesterday.
             member.since = since.unwrap_or(member.since).min(now);
         }
         self.members.retain(|subject, member| {
             let alarm = (condition, subject.clone());
-            // Deleted, or another process has it: that is not a word about it.
+            // Deleted, or another process has it: that is not a word about it. After a start it may get its place yet.
             if !subject.is_empty() && !seen.tenants.contains(subject) {
-                return false;
+                return member.told && age(now, *member.absent.get_or_insert(now)) < patience;
             }
+            member.absent = None;
             // Of something that is always so, as that there is an oldest message, only an age is wrong.
             if wrong.contains_key(&alarm) && (!member.told || member.is_ripe(delay, now)) {
                 member.gone = None;

@@ -278,6 +278,26 @@ fn a_restart_tells_nothing_twice_and_resolves_nothing_that_is_not_known() {
     assert_eq!(next.until(3600), ["1860 resolved scan_needed a"]);
 }
 
+/// Unpaired tenants get their place when the port is open already.
+#[test]
+fn what_was_told_of_a_tenant_is_known_until_it_has_its_place_again() {
+    let mut play = Play::of(&["a"]);
+    play.wrong(ScanNeeded, "a");
+    assert_eq!(play.until(120).len(), 1);
+    let (told, sent) = (play.engine.told(), play.engine.sent().collect());
+
+    let mut next = Play::of(&[]);
+    next.now = 300;
+    next.engine.adopt(told, sent);
+    assert_eq!(next.until(420), [""; 0]);
+    assert_eq!(next.engine.told().len(), 1);
+    next.seen.tenants.insert("a".to_owned());
+    next.wrong(ScanNeeded, "a");
+    assert_eq!(next.until(1200), [""; 0], "it was told");
+    next.right(ScanNeeded, "a");
+    assert_eq!(next.until(2400), ["1260 resolved scan_needed a"]);
+}
+
 #[test]
 fn what_is_switched_off_is_not_told() {
     let mut play = Play::of(&["a"]);
