@@ -462,7 +462,7 @@ impl From<AcceptError> for Problem {
             AcceptError::NobodyKnown => Self::conflict(
                 "nobody_known",
                 "Nobody is known to whom it could go",
-                "name them in contacts: nobody is saved, and nobody wrote",
+                "name somebody in contacts who is on WhatsApp",
             ),
             AcceptError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -434,6 +434,10 @@ async fn what_is_no_status_is_refused_and_nothing_is_sent() {
         let answer = scene.stage.dashboard.post(path, body).await.unwrap();
         assert!([400, 422].contains(&answer.status), "{path}: {answer:?}");
     }
+    // Nor what is for nobody: all later ones would wait for it.
+    let nobody = json!({ "text": "x", "contacts": ["573000000001@c.us", "573000000002@c.us"] });
+    let (status, answer) = scene.ask("text", nobody).await;
+    assert_eq!((status, &answer["code"]), (409, &json!("nobody_known")), "{answer}");
     // Somebody without WhatsApp keeps it from nobody else.
     let body = json!({ "text": "x", "contacts": [format!("{a}@c.us"), "573000000001@c.us", "99999999@lid"] });
     let id = scene.post("text", body).await;

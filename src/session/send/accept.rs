@@ -65,8 +65,8 @@ pub enum AcceptError {
     /// WhatsApp takes edits of a message for so long.
     #[error("the message is older than {0:?}")]
     EditTooLate(Duration),
-    /// A status for everybody whom the tenant knows.
-    #[error("the tenant knows nobody, saved or from a conversation")]
+    /// Of those whom a status is for.
+    #[error("nobody whom the status is for is on WhatsApp")]
     NobodyKnown,
     /// Why not.
     #[error("{0}")]
