@@ -431,8 +431,11 @@ async fn what_is_no_status_is_refused_and_nothing_is_sent() {
         ),
         ("/api/baileys/send", json!({ "tenantId": "trattoria", "to": CHAT, "text": "x" })),
     ] {
-        let answer = scene.stage.dashboard.post(path, body).await.unwrap();
+        let answer = scene.stage.dashboard.post(path, body.clone()).await.unwrap();
         assert!([400, 422].contains(&answer.status), "{path}: {answer:?}");
+        if body.get("chatId").is_some() {
+            assert_eq!(answer.body["errors"][0]["field"], json!("chatId"), "{path}: {answer:?}");
+        }
     }
     // Nor what is for nobody: all later ones would wait for it.
     let nobody = json!({ "text": "x", "contacts": ["573000000001@c.us", "573000000002@c.us"] });

@@ -184,6 +184,11 @@ fn bare_id(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_owned(), |id: MessageId| id.id)
 }
 
+/// Why a message was not accepted. Whom it is for is `chatId` here.
+fn send_refusal(refused: AcceptError) -> Problem {
+    Problem::from(refused).renaming("to", "chatId")
+}
+
 /// A message that was accepted, as its sender is answered. `media_url`: where its file can be fetched.
 fn accepted(Acceptance { message, delivery, failure }: &Acceptance, media_url: Option<&str>) -> waha::Message {
     let view =
