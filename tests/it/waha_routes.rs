@@ -861,6 +861,10 @@ async fn a_session_that_is_stopped_stays_away_and_loses_nothing() {
     network.customer_send(&scene.customer, &scene.number, "while you were away").await.unwrap();
     let text = json!([{ "session": "trattoria", "chatId": scene.chat(), "text": "hello" }]);
     scene.refused("chatting.send_text", text, "400").await;
+    for path in ["profile", "groups"] {
+        let (status, _, answer) = ask(&scene.stage, "GET", &format!("/api/trattoria/{path}"), &Value::Null).await;
+        assert_eq!((status, &answer["code"]), (400, &json!("not_connected")), "{path}: {answer}");
+    }
 
     // Neither a restart with an empty disk nor a heartbeat brings it back.
     scene.daemon.kill().await.unwrap();

@@ -180,8 +180,10 @@ impl Session {
 
     /// The client of the connection that is up now.
     pub(in crate::session) fn connected(&self) -> Result<Arc<Client>, RequestError> {
-        let unreachable = || if self.status().paired { RequestError::Unreachable } else { RequestError::NotConnected };
-        self.0.ready.borrow().clone().ok_or_else(|| self.not_ready_error(unreachable()))
+        // One that somebody stopped does not come back by itself.
+        let comes_back = || self.status().paired && !self.is_stopped();
+        let refusal = || if comes_back() { RequestError::Unreachable } else { RequestError::NotConnected };
+        self.0.ready.borrow().clone().ok_or_else(|| self.not_ready_error(refusal()))
     }
 }
 
