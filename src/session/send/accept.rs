@@ -220,11 +220,15 @@ impl Session {
     ) -> Result<Outgoing, AcceptError> {
         let inner = &self.0;
         let status = self.status();
+        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         if !status.paired || !matches!(status.state, State::Working | State::Starting) {
-            return Err(self.not_ready_error(AcceptError::NotConnected));
+            // A repeat sends nothing, so it needs no line: it is told of the first.
+            let is_repeat = status.paired && self.end().is_none() && self.accepted(&id).await?.is_some();
+            if !is_repeat {
+                return Err(self.not_ready_error(AcceptError::NotConnected));
+            }
         }
         request.check()?;
-        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         let names = self.addressee(&request.to, Some(&id)).await?;
         let (chat, mut request) = (names[0].clone(), under_name(request, &names, 0));
         self.name_author(&chat, &mut request.draft).await?;
