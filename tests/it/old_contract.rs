@@ -226,6 +226,11 @@ async fn a_file_is_not_sent_as_words_alone() {
     let answer = stage.dashboard.post("/api/baileys/send", send.clone()).await.unwrap();
     assert_eq!((answer.status, &answer.body["code"]), (422, &json!("file_unavailable")));
     let mut send = send;
+    send["type"] = json!("hologram");
+    let answer = stage.dashboard.post("/api/baileys/send", send.clone()).await.unwrap();
+    assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (400, &json!("type")), "{}", answer.body);
+    assert!(answer.body["error"].as_str().unwrap().starts_with("type: "), "{}", answer.body);
+    send["type"] = json!("image");
     send["message"] = send["text"].take();
     let answer = stage.dashboard.post("/api/baileys/send-message", send).await.unwrap();
     assert_eq!((answer.status, &answer.body["code"]), (501, &json!("not_implemented")));
