@@ -22,6 +22,7 @@ pub mod groups;
 pub mod labels;
 pub mod links;
 mod lists;
+pub mod making;
 mod page;
 pub mod passkey;
 mod picture;
