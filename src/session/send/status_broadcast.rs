@@ -32,7 +32,7 @@ use crate::{
 /// People whom WhatsApp is asked for at once.
 const ASKED: usize = 256;
 
-/// Who posts a status waits so long for WhatsApp's word on whom it is for.
+/// The acceptance of a status waits so long for WhatsApp's word on its viewers.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Before WhatsApp is asked anew about people of whom it says nothing now, where it names no time.
