@@ -117,8 +117,9 @@ impl Session {
 
     /// Whether none of these is on WhatsApp. False also where WhatsApp does not say so now: the attempt finds out.
     async fn is_for_nobody(&self, people: &[String]) -> Result<bool, AcceptError> {
+        let people: Vec<Jid> = people.iter().filter_map(|person| person.parse().ok()).collect();
         let mut strangers = Vec::new();
-        for person in people.iter().filter_map(|person| person.parse::<Jid>().ok()) {
+        for person in people {
             let is_known = !person.is_pn() || {
                 let mapping = self.0.store.mapping_of_number(&person.user).await;
                 mapping.map_err(|error| self.lookup_error(&error))?.is_some()
@@ -128,7 +129,8 @@ impl Session {
             }
             strangers.push(person);
         }
-        for some in strangers.chunks(ASKED).map(<[Jid]>::to_vec) {
+        for some in strangers.chunks(ASKED) {
+            let some = some.to_vec();
             let asking =
                 self.ask(RequestKind::Lookup, |client| async move { client.contacts().is_on_whatsapp(&some).await });
             let Ok(Ok(found)) = timeout(ANSWER_PATIENCE, asking).await else { return Ok(false) };
