@@ -198,6 +198,7 @@ impl Daemon {
             disks,
             forwarder,
             alerts: alerts.clone(),
+            making: Default::default(),
         };
         let watched_app = app.clone();
         let ports = || -> anyhow::Result<_> {

@@ -65,10 +65,34 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Prob
     })
 }
 
-pub fn parsed<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(body).map_err(|error| {
-        let (field, message) = (error.path().to_string(), error.inner().to_string());
+pub fn parsed<T: DeserializeOwned>(mut body: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(&body).map_err(|error| {
+        let (place, said) = (error.path().to_string(), error.inner().to_string());
+        // A field that is not there has its name in the message alone, and what holds it is the place.
+        let missing = said.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let (field, message) = match (place.as_str(), missing) {
+            (".", Some(name)) => (name.to_owned(), "is required".to_owned()),
+            (place, Some(name)) => (format!("{place}.{name}"), "is required".to_owned()),
+            (".", None) => match wrong_field::<T>(&mut body, &said) {
+                Some(field) => (field, said),
+                None => return Problem::invalid(said, Vec::new()),
+            },
+            (_, None) => (place, said),
+        };
         Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
+    })
+}
+
+/// The field for which that is said: without it something else is, or nothing. Serde forgets the places of flattened fields.
+fn wrong_field<T: DeserializeOwned>(body: &mut Value, said: &str) -> Option<String> {
+    // A body with more has been read often enough.
+    const MOST: usize = 32;
+    let names: Vec<String> = body.as_object().filter(|fields| fields.len() <= MOST)?.keys().cloned().collect();
+    names.into_iter().find(|name| {
+        let value = body[name.as_str()].take();
+        let is_it = T::deserialize(&*body).err().is_none_or(|error| error.to_string() != said);
+        body[name.as_str()] = value;
+        is_it
     })
 }
 
@@ -247,6 +271,48 @@ mod tests {
     enum Order {
         Asc,
         Desc,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[expect(dead_code, reason = "they are only read")]
+    struct Held {
+        asked: Vec<Asked>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[expect(dead_code, reason = "they are only read")]
+    struct Addressed {
+        to: Option<String>,
+        ttl: Option<u64>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[expect(dead_code, reason = "they are only read")]
+    struct Letter {
+        #[serde(flatten)]
+        addressed: Addressed,
+        text: Option<String>,
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_body_is_said_of_its_field() {
+        fn said<T: DeserializeOwned>(body: Value) -> Value {
+            serde_json::to_value(parsed::<T>(body).err().unwrap()).unwrap()
+        }
+        const NO_TEXT: &str = "invalid type: integer `5`, expected a string";
+        for (problem, field, message) in [
+            (said::<Held>(json!({})), "asked", "is required"),
+            (said::<Held>(json!({ "asked": [{}] })), "asked[0].name", "is required"),
+            (said::<Held>(json!({ "asked": [{ "name": 5 }] })), "asked[0].name", NO_TEXT),
+            (said::<Letter>(json!({ "text": "x", "to": 5, "ttl": 1 })), "to", NO_TEXT),
+            (said::<Letter>(json!({ "to": "x", "ttl": "1" })), "ttl", "invalid type: string \"1\", expected u64"),
+        ] {
+            assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+            assert_eq!(problem["errors"][0]["message"], message, "{problem}");
+            assert_eq!(problem["error"], json!(format!("{field}: {message}")));
+        }
+        let problem = said::<Held>(json!(5));
+        assert!(problem["errors"].as_array().is_none_or(Vec::is_empty), "{problem}");
     }
 
     #[tokio::test]

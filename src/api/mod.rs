@@ -53,6 +53,7 @@ pub use self::{
 use self::{
     auth::Access::*,
     route::{Route, Section},
+    waha::making::SessionsInMaking,
 };
 pub(crate) use self::{
     compiled_file::{CompiledFile, Redirect, ServedFile},
@@ -86,6 +87,7 @@ pub struct App {
     /// `None`: whatever is for another process is refused.
     pub forwarder: Option<Arc<Forwarder>>,
     pub alerts: Arc<Alerts>,
+    pub making: SessionsInMaking,
 }
 
 /// The most bytes of a request's body: the longest text takes 768 KiB where each of its characters is written as two escapes. What

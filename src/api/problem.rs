@@ -258,6 +258,17 @@ impl Problem {
         self
     }
 
+    /// The same; a field by the name that the request has for it.
+    pub fn renaming(mut self, field: &str, name: &'static str) -> Self {
+        for error in self.errors.iter_mut().filter(|error| error.field == field) {
+            error.field = Cow::Borrowed(name);
+        }
+        if let Some(message) = self.error.strip_prefix(field).filter(|rest| rest.starts_with(": ")) {
+            self.error = format!("{name}{message}").into_boxed_str();
+        }
+        self
+    }
+
     /// The same, with another text for pages.
     pub fn saying(mut self, error: &str) -> Self {
         self.error = error.into();
@@ -462,7 +473,7 @@ impl From<AcceptError> for Problem {
             AcceptError::NobodyKnown => Self::conflict(
                 "nobody_known",
                 "Nobody is known to whom it could go",
-                "name them in contacts: nobody is saved, and nobody wrote",
+                "name somebody in contacts who is on WhatsApp",
             ),
             AcceptError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

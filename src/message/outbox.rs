@@ -233,11 +233,12 @@ impl Outbox {
     /// Returns when the message is durable; it is sent from then on without anybody's help. A repeat is answered when the first is
     /// durable, with what has become of it. Takes as long as the vault takes: run it in a task of its own, which nobody drops between
     /// the write and its publication.
-    pub async fn accept(&self, outgoing: Outgoing) -> Result<Acceptance, OutboxError> {
+    pub async fn accept(&self, mut outgoing: Outgoing) -> Result<Acceptance, OutboxError> {
         let (change, delivery, failure) = {
             let _writing = self.writing.lock().await;
             match self.record(&outgoing.message.id).await? {
                 Some(known) if known.body_digest == outgoing.digest => {
+                    outgoing.message.timestamp = timestamp_of(&known);
                     // What does not wait any more was durable before it was sent.
                     let waiting = self.backlog().get(&outgoing.message.id).map(|waiting| waiting.change);
                     (waiting.unwrap_or(ChangeNo::ZERO), decode(known.state()), failure_of(&known))
@@ -419,6 +420,7 @@ impl Outbox {
             is_notice: outgoing.is_notice,
             is_first_contact: outgoing.is_first_contact,
             text_digest: text_digest(outgoing.message.content.text()),
+            timestamp: outgoing.message.timestamp,
             ..OutboxRecord::default()
         }
     }
@@ -834,6 +836,14 @@ fn order_of(record: &OutboxRecord) -> Ulid {
 fn expiry(record: &OutboxRecord, ttl: Duration) -> i64 {
     match record.expires_at_ms {
         0 => record.accepted_at_ms.saturating_add(millis(ttl)),
+        given => given,
+    }
+}
+
+/// Unix seconds. Older builds wrote none.
+fn timestamp_of(record: &OutboxRecord) -> i64 {
+    match record.timestamp {
+        0 => record.accepted_at_ms.div_euclid(1000),
         given => given,
     }
 }

@@ -117,6 +117,9 @@ pub struct OutboxRecord {
     pub is_first_contact: bool,
     #[prost(fixed64, tag = "23")]
     pub text_digest: u64,
+    /// The message's own time, Unix seconds; 0: an older build accepted it.
+    #[prost(int64, tag = "24")]
+    pub timestamp: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]

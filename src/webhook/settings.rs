@@ -374,7 +374,10 @@ impl Reader<'_> {
                 _ if self.is_stored => headers.push((name.to_owned(), value)),
                 Ok(_) if value.expose().len() <= MAX_TEXT => headers.push((name.to_owned(), value)),
                 Ok(_) => self.flaw(format!("{at}.value"), "expected at most 4096 bytes"),
-                Err(expected) => self.flaw(format!("{at}.name"), expected),
+                Err(expected) => {
+                    let part = if outbound::header(name, "").is_ok() { "value" } else { "name" };
+                    self.flaw(format!("{at}.{part}"), expected);
+                }
             }
         }
         headers
@@ -552,7 +555,7 @@ mod tests {
             "webhooks[0].retries.attempts",
             "webhooks[0].customHeaders[0].name",
             "webhooks[0].customHeaders[1]",
-            "webhooks[0].customHeaders[2].name",
+            "webhooks[0].customHeaders[2].value",
             "webhooks[1].url",
             "webhooks[1].events",
             "webhooks[2].url",

@@ -188,7 +188,7 @@ async fn what_is_no_preview_is_refused() {
         assert_eq!((found.as_u16(), at), (status, field), "{told}: {answer}");
     }
     let (status, answer) = scene.post("/api/sendLinkPreview", json!({ "url": "x", "title": "y" })).await;
-    assert_eq!(status.as_u16(), 400, "{answer}");
+    assert_eq!((status.as_u16(), &answer["errors"][0]["field"]), (400, &json!("url")), "{answer}");
     assert_eq!(scene.stage.network.customer_inbox(&scene.customer).await.unwrap().len(), 0, "nothing was sent");
     assert_eq!(scene.stage.network.stats().await.counts.media_uploads, 0);
     scene.end().await;

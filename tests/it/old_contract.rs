@@ -76,6 +76,11 @@ async fn the_connect_page_pairs_with_its_real_timing() {
     assert_eq!((&status["connected"], &status["phoneNumber"]), (&json!(true), &json!(phone.number)));
     let profile = get(&stage, "/api/baileys/profile?tenantId=trattoria").await;
     assert_eq!((&profile["phoneNumber"], &profile["name"]), (&json!(phone.number), &json!("Trattoria")));
+    assert_eq!(profile["profilePic"], Value::Null);
+    stage.network.set_profile(&phone.number, None, Some(b"\xFF\xD8\xFFface".to_vec())).await.unwrap();
+    let picture = stage.network.profile(&phone.number).await.unwrap().picture;
+    let profile = get(&stage, "/api/baileys/profile?tenantId=trattoria").await;
+    assert_eq!((picture.is_some(), &profile["profilePic"]), (true, &json!(picture)));
     let no_qr = stage.dashboard.get("/api/trattoria/auth/qr").await.unwrap();
     assert_eq!((no_qr.status, &no_qr.body["code"]), (409, &json!("paired")), "{}", no_qr.body);
     let no_format = stage.dashboard.get("/api/trattoria/auth/qr?format=svg").await.unwrap();
@@ -221,6 +226,11 @@ async fn a_file_is_not_sent_as_words_alone() {
     let answer = stage.dashboard.post("/api/baileys/send", send.clone()).await.unwrap();
     assert_eq!((answer.status, &answer.body["code"]), (422, &json!("file_unavailable")));
     let mut send = send;
+    send["type"] = json!("hologram");
+    let answer = stage.dashboard.post("/api/baileys/send", send.clone()).await.unwrap();
+    assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (400, &json!("type")), "{}", answer.body);
+    assert!(answer.body["error"].as_str().unwrap().starts_with("type: "), "{}", answer.body);
+    send["type"] = json!("image");
     send["message"] = send["text"].take();
     let answer = stage.dashboard.post("/api/baileys/send-message", send).await.unwrap();
     assert_eq!((answer.status, &answer.body["code"]), (501, &json!("not_implemented")));

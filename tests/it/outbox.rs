@@ -355,6 +355,20 @@ async fn what_is_said_anew_takes_back_all_or_nothing() {
     assert_eq!(ids(&outbox), ["c", "d"]);
 }
 
+#[tokio::test]
+async fn a_repeat_has_the_time_of_the_first() {
+    let world = World::new().await;
+    let (outbox, _log) = outbox(&world).await;
+    let at = |timestamp| {
+        let mut outgoing = outgoing("a");
+        outgoing.message.timestamp = timestamp;
+        outgoing
+    };
+    for later in [1_796_061_621, 1_796_061_624] {
+        assert_eq!(outbox.accept(at(later)).await.unwrap().message.timestamp, 1_796_061_621);
+    }
+}
+
 /// It is durable: a vault that is silent now changes nothing about that.
 #[tokio::test]
 async fn a_repeat_waits_for_no_more_than_the_first() {

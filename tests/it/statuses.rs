@@ -431,9 +431,16 @@ async fn what_is_no_status_is_refused_and_nothing_is_sent() {
         ),
         ("/api/baileys/send", json!({ "tenantId": "trattoria", "to": CHAT, "text": "x" })),
     ] {
-        let answer = scene.stage.dashboard.post(path, body).await.unwrap();
+        let answer = scene.stage.dashboard.post(path, body.clone()).await.unwrap();
         assert!([400, 422].contains(&answer.status), "{path}: {answer:?}");
+        if body.get("chatId").is_some() {
+            assert_eq!(answer.body["errors"][0]["field"], json!("chatId"), "{path}: {answer:?}");
+        }
     }
+    // Nor what is for nobody: all later ones would wait for it.
+    let nobody = json!({ "text": "x", "contacts": ["573000000001@c.us", "573000000002@c.us"] });
+    let (status, answer) = scene.ask("text", nobody).await;
+    assert_eq!((status, &answer["code"]), (409, &json!("nobody_known")), "{answer}");
     // Somebody without WhatsApp keeps it from nobody else.
     let body = json!({ "text": "x", "contacts": [format!("{a}@c.us"), "573000000001@c.us", "99999999@lid"] });
     let id = scene.post("text", body).await;

@@ -853,6 +853,7 @@ async fn a_session_that_is_stopped_stays_away_and_loses_nothing() {
     let Some(mut scene) = paired().await else { return };
     let network = scene.stage.network.clone();
     scene.hears("before").await;
+    let first = scene.stage.dashboard.send("trattoria", &scene.customer, "your table", "a-key").await.unwrap();
     let number = scene.number.clone();
     let online = async || network.devices(&number).await.unwrap().iter().any(|device| device.online);
     let stopped = scene.waha.get_as("sessions.stop", json!(["trattoria"]), "SessionDTO").await;
@@ -861,6 +862,12 @@ async fn a_session_that_is_stopped_stays_away_and_loses_nothing() {
     network.customer_send(&scene.customer, &scene.number, "while you were away").await.unwrap();
     let text = json!([{ "session": "trattoria", "chatId": scene.chat(), "text": "hello" }]);
     scene.refused("chatting.send_text", text, "400").await;
+    let repeat = scene.stage.dashboard.send("trattoria", &scene.customer, "your table", "a-key").await;
+    assert_eq!(repeat.unwrap(), first, "it is told of the first");
+    for path in ["profile", "groups"] {
+        let (status, _, answer) = ask(&scene.stage, "GET", &format!("/api/trattoria/{path}"), &Value::Null).await;
+        assert_eq!((status, &answer["code"]), (400, &json!("not_connected")), "{path}: {answer}");
+    }
 
     // Neither a restart with an empty disk nor a heartbeat brings it back.
     scene.daemon.kill().await.unwrap();

@@ -1,6 +1,7 @@
 //! WAHA's session objects: what a client reads it can change and write back without loss; one that exists is not made again, and one
 //! that was deleted is gone. And its messages: both names of whoever wrote, and every step on the way.
 
+use futures::future::join_all;
 use loopback::{Fault, FaultKind};
 use serde_json::{Value, json};
 use sessiond::demo::until;
@@ -136,9 +137,12 @@ async fn one_that_exists_is_not_made_again_and_one_without_a_name_gets_one() {
     let stage = webhooks::stage().await;
     let daemon = stage.start().await;
     let config = json!({ "metadata": { "a": 1 } });
+    // Of several at once one makes it, and only that one is told so.
     let new = json!({ "name": "trattoria", "start": false, "config": config });
-    let made = stage.dashboard.post("/api/sessions", new).await.unwrap();
-    assert_eq!(made.status, 201, "{}", made.body);
+    let posts = (0..5).map(|_| stage.dashboard.post("/api/sessions", new.clone()));
+    let mut told: Vec<_> = join_all(posts).await.into_iter().map(|answer| answer.unwrap().status).collect();
+    told.sort_unstable();
+    assert_eq!(told, [201, 422, 422, 422, 422]);
     let again = json!({ "name": "trattoria", "config": { "metadata": { "a": 2 } } });
     let answer = stage.dashboard.post("/api/sessions", again).await.unwrap();
     assert_eq!((answer.status, &answer.body["code"]), (422, &json!("session_exists")), "{}", answer.body);

@@ -1,9 +1,12 @@
 //! Conversations, their messages, who the tenant is, and how much it sent.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{OfTenant, misnamed};
 use crate::{
@@ -70,6 +73,9 @@ impl Names for MessagesPage {
         misnamed(CHAT_MISSING, error)
     }
 }
+
+/// The rest of a profile does not wait for WhatsApp's word on its picture for longer.
+const PICTURE_PATIENCE: Duration = Duration::from_secs(3);
 
 const PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
@@ -169,8 +175,17 @@ pub async fn messages(
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum BaileysProfile {
-    Connected { connected: bool, phone_number: Option<String>, name: Option<String>, profile_pic: () },
-    NotConnected { connected: bool, message: &'static str },
+    Connected {
+        connected: bool,
+        phone_number: Option<String>,
+        name: Option<String>,
+        /// Where the picture can be fetched for a while; null: there is none, or WhatsApp does not say so now.
+        profile_pic: Option<String>,
+    },
+    NotConnected {
+        connected: bool,
+        message: &'static str,
+    },
 }
 
 pub async fn profile(
@@ -179,12 +194,16 @@ pub async fn profile(
 ) -> Result<Json<BaileysProfile>, Problem> {
     let status = app.fleet.current_status(&tenant).await?;
     let working = status.filter(|status| status.state == session::State::Working);
-    Ok(Json(match working {
-        Some(session::Status { phone_number, push_name: name, .. }) => {
-            BaileysProfile::Connected { connected: true, phone_number, name, profile_pic: () }
-        }
-        None => BaileysProfile::NotConnected { connected: false, message: "No hay conexión activa" },
-    }))
+    let Some(session::Status { phone_number, push_name: name, .. }) = working else {
+        return Ok(Json(BaileysProfile::NotConnected { connected: false, message: "No hay conexión activa" }));
+    };
+    let mut profile_pic = None;
+    if let Some(session) = app.fleet.session(&tenant)
+        && let Ok(Ok(profile)) = timeout(PICTURE_PATIENCE, session.profile()).await
+    {
+        profile_pic = profile.picture;
+    }
+    Ok(Json(BaileysProfile::Connected { connected: true, phone_number, name, profile_pic }))
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -195,11 +195,11 @@ async fn send_words(
 /// A file by its URL, with the words as its caption.
 async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &IdempotencyKey) -> Result<Acceptance, Problem> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let wrong = |field: &'static str, message: &str| {
-        Problem::invalid(SendText::MISSING, vec![FieldError { field: field.into(), message: message.into() }])
+    let wrong = |error: &str, field: &'static str, message: &str| {
+        Problem::invalid(error, vec![FieldError { field: field.into(), message: message.into() }])
     };
     let SendText { to: BaileysAddressed { to, kind, media_url, caption, ttl, bot, humanize, .. }, text } = send;
-    let to = given(to).ok_or_else(|| wrong("to", "is required"))?;
+    let to = given(to).ok_or_else(|| wrong(SendText::MISSING, "to", "is required"))?;
     let kind = match given(kind).as_deref() {
         None | Some("text" | "media") => AttachmentKind::Any,
         Some("image") => AttachmentKind::Image,
@@ -208,7 +208,10 @@ async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &Idempote
         Some("voice" | "ptt") => AttachmentKind::Voice,
         Some("document" | "file") => AttachmentKind::Document,
         Some("sticker") => AttachmentKind::Sticker,
-        Some(_) => return Err(wrong("type", "expected image, video, audio, voice, document or sticker")),
+        Some(_) => {
+            let expected = "expected image, video, audio, voice, document or sticker";
+            return Err(wrong(&format!("type: {expected}"), "type", expected));
+        }
     };
     let url = media_url.unwrap_or_default();
     let (origin, source) = waha::files::source(app, Given::Url(url), "mediaUrl")?;

@@ -17,7 +17,7 @@ use super::{
     },
     Success, accepted, bare_id, chat, flaw, listed,
     lists::{ChatList, Ids, MessageList, MessagesOfChat},
-    mentions, target,
+    mentions, send_refusal, target,
 };
 use crate::{
     message::{Draft, SendRequest, history},
@@ -238,7 +238,8 @@ pub async fn edit(
         from_bot: false,
         humanize: None,
     };
-    Ok(Json(accepted(&app.fleet.send(&tenant, &request, key.as_deref()).await??, None)))
+    let sent = app.fleet.send(&tenant, &request, key.as_deref()).await?.map_err(send_refusal)?;
+    Ok(Json(accepted(&sent, None)))
 }
 
 /// `DELETE /api/{session}/chats/{chatId}/messages/{messageId}`: for everyone.
@@ -259,7 +260,7 @@ pub async fn revoke(
         from_bot: false,
         humanize: None,
     };
-    Ok(Json(app.fleet.send(&tenant, &request, key.as_deref()).await??.into()))
+    Ok(Json(app.fleet.send(&tenant, &request, key.as_deref()).await?.map_err(send_refusal)?.into()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -310,7 +311,7 @@ async fn set_pinned(
         from_bot: false,
         humanize: None,
     };
-    Ok(Created(app.fleet.send(tenant, &request, key.as_deref()).await??.into()))
+    Ok(Created(app.fleet.send(tenant, &request, key.as_deref()).await?.map_err(send_refusal)?.into()))
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -10,7 +10,7 @@ use super::{
         problem::Problem,
         upload::{Given, IncomingFile, UploadForm},
     },
-    bare_id, flaw, humanize, mentions, recipient, ttl,
+    bare_id, flaw, humanize, mentions, recipient, send_refusal, ttl,
 };
 use crate::{
     message::{
@@ -66,7 +66,7 @@ async fn send(
     let attachment = Attachment { mentions, ..attachment };
     let request =
         SendRequest { to, draft: Draft::File(attachment), answers, id, ttl: ttl(form_ttl)?, from_bot, humanize };
-    let sent = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await??;
+    let sent = app.fleet.send_file(&tenant, &request, source, key.as_deref()).await?.map_err(send_refusal)?;
     Ok(Created(accepted(app, &tenant, &sent)))
 }
 

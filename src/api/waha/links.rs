@@ -94,5 +94,6 @@ pub async fn titled(
     let text = format!("{title}\n{url}");
     let preview = LinkPreview { url, title, description: String::new() };
     let draft = Draft::Link { text, preview, picture: None, large: false };
-    send_with(&app, &tenant, &key, body.to, draft, None).await
+    let sent = send_with(&app, &tenant, &key, body.to, draft, None).await;
+    sent.map_err(|problem| problem.renaming("preview.url", "url").renaming("preview.title", "title"))
 }

@@ -22,6 +22,7 @@ pub mod groups;
 pub mod labels;
 pub mod links;
 mod lists;
+pub mod making;
 mod page;
 pub mod passkey;
 mod picture;
@@ -182,6 +183,11 @@ fn message_id(field: &'static str, text: &str) -> Result<MessageId, Problem> {
 /// WhatsApp's own id out of WAHA's, which some clients take apart themselves.
 fn bare_id(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_owned(), |id: MessageId| id.id)
+}
+
+/// Why a message was not accepted. Whom it is for is `chatId` here.
+fn send_refusal(refused: AcceptError) -> Problem {
+    Problem::from(refused).renaming("to", "chatId")
 }
 
 /// A message that was accepted, as its sender is answered. `media_url`: where its file can be fetched.

@@ -17,7 +17,7 @@ use super::{
         input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
     },
-    Success, accepted, bare_id, chat, flaw, humanize, mentions, message_id, recipient, target, ttl,
+    Success, accepted, bare_id, chat, flaw, humanize, mentions, message_id, recipient, send_refusal, target, ttl,
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Mentions, Poll, SendRequest, card},
@@ -275,7 +275,8 @@ pub async fn reaction(
         from_bot: false,
         humanize: None,
     };
-    let sent = app.fleet.send(&tenant, &request, key.as_deref()).await??;
+    let sent = app.fleet.send(&tenant, &request, key.as_deref()).await?;
+    let sent = sent.map_err(|refused| Problem::from(refused).renaming("to", "messageId"))?;
     Ok(Json(accepted(&sent, None)))
 }
 
@@ -395,9 +396,10 @@ pub(super) async fn send_with(
         humanize: humanize(to.humanize),
     };
     let sent = match source {
-        Some(source) => app.fleet.send_file(tenant, &request, source, key.as_deref()).await??,
-        None => app.fleet.send(tenant, &request, key.as_deref()).await??,
+        Some(source) => app.fleet.send_file(tenant, &request, source, key.as_deref()).await?,
+        None => app.fleet.send(tenant, &request, key.as_deref()).await?,
     };
+    let sent = sent.map_err(send_refusal)?;
     Ok(Created(accepted(&sent, None)))
 }
 
@@ -539,7 +541,7 @@ pub async fn text_by_query(
         humanize: None,
     };
     let draft = Draft::Text { text: query.text.unwrap_or_default(), mentions: Mentions::default() };
-    send(&app, &tenant, &key, to, draft).await
+    send(&app, &tenant, &key, to, draft).await.map_err(|problem| problem.renaming("chatId", "phone"))
 }
 
 #[derive(Serialize, JsonSchema)]

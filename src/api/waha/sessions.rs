@@ -30,6 +30,7 @@ use super::{
         webhooks::Config,
     },
     Success, flaw,
+    making::SessionInMaking,
 };
 use crate::{
     fleet::{Beat, FleetError},
@@ -198,11 +199,13 @@ pub async fn create(
     State(app): State<App>,
     Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<NewSession>>,
 ) -> Result<Created<SessionBrief>, Problem> {
+    // Until it is there, however that ends: the next one is told that it exists, and does not take it for its own.
+    let turn = app.making.begin(&tenant).ok_or_else(|| Problem::session_exists(&tenant))?;
     if is_known(&app, &tenant).await? {
         return Err(Problem::session_exists(&tenant));
     }
     check_new(&app, new.config.as_ref())?;
-    make(app, tenant, new.config, new.display_name, new.start.unwrap_or(true)).await
+    make(app, tenant, new.config, new.display_name, new.start.unwrap_or(true), Some(turn)).await
 }
 
 async fn is_known(app: &App, tenant: &TenantId) -> Result<bool, Problem> {
@@ -224,9 +227,11 @@ async fn make(
     config: Option<Configuration>,
     display_name: Option<DisplayName>,
     start: bool,
+    turn: Option<SessionInMaking>,
 ) -> Result<Created<SessionBrief>, Problem> {
     let fleet = app.fleet.clone();
     let making = async move {
+        let _turn = turn;
         // One that may not be started is not changed either.
         let session =
             if start { app.fleet.open_for_connect(&tenant).await? } else { app.fleet.open_or_create(&tenant).await? };
@@ -286,7 +291,7 @@ pub async fn start_named(
     if !is_known(&app, &tenant).await? {
         check_new(&app, named.config.as_ref())?;
     }
-    make(app, tenant, named.config, None, true).await
+    make(app, tenant, named.config, None, true, None).await
 }
 
 /// `GET /api/sessions/{session}`

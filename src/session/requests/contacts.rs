@@ -78,10 +78,17 @@ impl Session {
 
     /// Where a person's or a group's picture can be fetched for a while; `None`: it has none, or none for us.
     pub async fn picture(&self, id: &str) -> Result<Option<String>, RequestError> {
+        self.picture_as(RequestKind::Lookup, id).await
+    }
+
+    pub(in crate::session) async fn picture_as(
+        &self,
+        kind: RequestKind,
+        id: &str,
+    ) -> Result<Option<String>, RequestError> {
         let jid = requests::chat("chatId", id)?;
-        let found = self
-            .ask(RequestKind::Lookup, |client| async move { client.contacts().get_profile_picture(&jid, false).await })
-            .await;
+        let found =
+            self.ask(kind, |client| async move { client.contacts().get_profile_picture(&jid, false).await }).await;
         match found {
             Ok(picture) => Ok(picture.map(|picture| picture.url)),
             // Of a stranger's: not ours to see.

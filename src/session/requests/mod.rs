@@ -25,7 +25,7 @@ use whatsapp_rust::{
 };
 
 use self::pace::RequestKind;
-use super::{End, Session, state::State};
+use super::{End, Session};
 use crate::store::StoreError;
 
 /// WhatsApp answers within a second; the library itself would wait for more than a minute.
@@ -180,16 +180,10 @@ impl Session {
 
     /// The client of the connection that is up now.
     pub(in crate::session) fn connected(&self) -> Result<Arc<Client>, RequestError> {
-        let unreachable = || {
-            let status = self.status();
-            // One that stays away is not tried again by itself.
-            if status.paired && status.state != State::Stopped {
-                RequestError::Unreachable
-            } else {
-                RequestError::NotConnected
-            }
-        };
-        self.0.ready.borrow().clone().ok_or_else(|| self.not_ready_error(unreachable()))
+        // One that somebody stopped does not come back by itself.
+        let comes_back = || self.status().paired && !self.is_stopped();
+        let refusal = || if comes_back() { RequestError::Unreachable } else { RequestError::NotConnected };
+        self.0.ready.borrow().clone().ok_or_else(|| self.not_ready_error(refusal()))
     }
 }
 

@@ -26,7 +26,8 @@ const MAX_PICTURE: usize = 1024 * 1024;
 impl Session {
     pub async fn profile(&self) -> Result<Profile, RequestError> {
         let id = self.me().ok_or_else(|| self.not_ready_error(RequestError::NotConnected))?;
-        let picture = self.picture(&id).await?;
+        // Its own: no number is tried.
+        let picture = self.picture_as(RequestKind::Query, &id).await?;
         Ok(Profile { id, name: self.status().push_name.unwrap_or_default(), picture })
     }
 

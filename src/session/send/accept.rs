@@ -65,8 +65,8 @@ pub enum AcceptError {
     /// WhatsApp takes edits of a message for so long.
     #[error("the message is older than {0:?}")]
     EditTooLate(Duration),
-    /// A status for everybody whom the tenant knows.
-    #[error("the tenant knows nobody, saved or from a conversation")]
+    /// Of those whom a status is for.
+    #[error("nobody whom the status is for is on WhatsApp")]
     NobodyKnown,
     /// Why not.
     #[error("{0}")]
@@ -220,11 +220,15 @@ impl Session {
     ) -> Result<Outgoing, AcceptError> {
         let inner = &self.0;
         let status = self.status();
+        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         if !status.paired || !matches!(status.state, State::Working | State::Starting) {
-            return Err(self.not_ready_error(AcceptError::NotConnected));
+            // A repeat sends nothing, so it needs no line: it is told of the first.
+            let is_repeat = status.paired && self.end().is_none() && self.accepted(&id).await?.is_some();
+            if !is_repeat {
+                return Err(self.not_ready_error(AcceptError::NotConnected));
+            }
         }
         request.check()?;
-        let id = request.id.clone().unwrap_or_else(|| message_id(&inner.tenant, key));
         let names = self.addressee(&request.to, Some(&id)).await?;
         let (chat, mut request) = (names[0].clone(), under_name(request, &names, 0));
         self.name_author(&chat, &mut request.draft).await?;

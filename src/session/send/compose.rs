@@ -343,7 +343,7 @@ fn opened(poll: &Poll) -> wa::Message {
 }
 
 fn voted(options: &[String], setting: &ComposeContext<'_>) -> Result<(wa::Message, Content), Flaw> {
-    let unknown = || Flaw { field: "poll", expected: "a poll that is known here".into() };
+    let unknown = || Flaw { field: "pollMessageId", expected: "a poll that is known here".into() };
     let (target, poll) = setting.about.as_ref().ok_or_else(unknown)?;
     let secret = poll.message_context_info.as_option().and_then(|info| info.message_secret.as_deref());
     let secret = secret.ok_or_else(unknown)?;

@@ -26,6 +26,9 @@ pub enum Judgement {
     LineGone,
 }
 
+/// The library's sentence for a status of which WhatsApp knows nobody whom it is for; it has no type for it.
+const NO_VIEWERS: &str = "No valid status recipients after LID resolution";
+
 /// The tenant has asked WhatsApp for as many people as it may for now.
 #[derive(Debug, thiserror::Error)]
 #[error("the allowance of lookups is used up for {} s", wait.as_secs_f32())]
@@ -60,6 +63,9 @@ impl Judgement {
         }
         match error {
             SendError::NotLoggedIn | SendError::Client(ClientError::NotLoggedIn) => Self::LineGone,
+            SendError::Internal(cause) if cause.to_string() == NO_VIEWERS => {
+                Self::Final(FailureReason::NotOnWhatsapp.into())
+            }
             _ => Self::Broken,
         }
     }
@@ -68,9 +74,10 @@ impl Judgement {
 #[cfg(test)]
 mod tests {
     use whatsapp_rust::{
-        anyhow,
+        Jid, anyhow,
         request::IqError,
         socket::error::{EncryptSendError, SocketError},
+        wacore::send::assemble_status_participants,
         wacore_binary::error::BinaryError,
     };
 
@@ -91,6 +98,14 @@ mod tests {
         }
         let nonsense = SendError::InvalidRequest("no".into());
         assert_eq!(Judgement::of(&nonsense), Judgement::Final(FailureReason::Unsendable.into()));
+    }
+
+    /// It would hold up all later ones.
+    #[test]
+    fn a_status_that_nobody_can_see_has_failed() {
+        let nobody = assemble_status_participants([None, None], &Jid::lid("100000000000001")).unwrap_err();
+        let failed = Judgement::Final(FailureReason::NotOnWhatsapp.into());
+        assert_eq!(Judgement::of(&SendError::Internal(nobody)), failed);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! The audience is fixed when the status is accepted and is stored with it: each attempt and the revocation go to the
 //! same people. The library silently drops recipients without a LID, so their LIDs are asked for first.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use whatsapp_rust::{
-    Client, Jid, SendError, StatusSendOptions,
+    Client, IsOnWhatsAppResult, Jid, SendError, StatusSendOptions,
     buffa::{Enumeration as _, MessageField},
     wacore_binary::JidExt as _,
     waproto::whatsapp::{self as wa, message::extended_text_message::FontType},
@@ -12,6 +15,7 @@ use whatsapp_rust::{
 
 use super::{
     compose::{ComposeContext, Composed, compose},
+    judgement::LookupsSpentError,
     recipient_check,
 };
 use crate::{
@@ -19,11 +23,20 @@ use crate::{
         Content, Draft, Flaw, MessageTarget, Unsettled,
         status::{MAX_AUDIENCE, StatusContent, StatusPost},
     },
-    session::{AcceptError, Inner, Session, requests},
+    session::{
+        AcceptError, Inner, Session,
+        requests::{self, pace::RequestKind},
+    },
 };
 
 /// People whom WhatsApp is asked for at once.
 const ASKED: usize = 256;
+
+/// The acceptance of a status waits so long for WhatsApp's word on its viewers.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Before WhatsApp is asked anew about people of whom it says nothing now, where it names no time.
+const UNSAID_WAIT_S: u32 = 60;
 
 /// Whether a draft may go to that chat: a status to where statuses are, and nothing else but what people think of them.
 pub(in crate::session) fn check(chat: &Jid, draft: &Draft) -> Result<(), Flaw> {
@@ -82,18 +95,50 @@ impl Session {
             }
         }
         let flaw = |expected: &str| AcceptError::Draft(Flaw { field: "contacts", expected: expected.to_owned() });
-        let Some(named) = &status.audience else {
-            let known = self.people_by_id().await.map_err(|error| self.lookup_error(&error))?;
-            let known: Vec<String> = known.into_iter().filter(|person| !person.is_me).map(|person| person.id).collect();
-            return match known.len() {
-                0 => Err(AcceptError::NobodyKnown),
-                1..=MAX_AUDIENCE => Ok(known),
-                _ => Err(flaw("are required: more than 5000 people are known")),
-            };
+        let audience = match &status.audience {
+            None => {
+                let known = self.people_by_id().await.map_err(|error| self.lookup_error(&error))?;
+                known.into_iter().filter(|person| !person.is_me).map(|person| person.id).collect::<Vec<_>>()
+            }
+            Some(named) => {
+                let person = |text: &String| requests::person("contacts", text).map(|jid| jid.to_string());
+                let person = |text| person(text).map_err(|_| flaw("expected people's ids like 573001112233@c.us"));
+                named.iter().map(person).collect::<Result<Vec<_>, _>>()?
+            }
         };
-        let person = |text: &String| requests::person("contacts", text).map(|jid| jid.to_string());
-        let person = |text| person(text).map_err(|_| flaw("expected people's ids like 573001112233@c.us"));
-        named.iter().map(person).collect()
+        if audience.len() > MAX_AUDIENCE {
+            return Err(flaw("are required: more than 5000 people are known"));
+        }
+        if self.is_for_nobody(&audience).await? {
+            return Err(AcceptError::NobodyKnown);
+        }
+        Ok(audience)
+    }
+
+    /// Whether none of these is on WhatsApp. False also where WhatsApp does not say so now: the attempt finds out.
+    async fn is_for_nobody(&self, people: &[String]) -> Result<bool, AcceptError> {
+        let people: Vec<Jid> = people.iter().filter_map(|person| person.parse().ok()).collect();
+        let mut strangers = Vec::new();
+        for person in people {
+            let is_known = !person.is_pn() || {
+                let mapping = self.0.store.mapping_of_number(&person.user).await;
+                mapping.map_err(|error| self.lookup_error(&error))?.is_some()
+            };
+            if is_known {
+                return Ok(false);
+            }
+            strangers.push(person);
+        }
+        for some in strangers.chunks(ASKED) {
+            let some = some.to_vec();
+            let asking =
+                self.ask(RequestKind::Lookup, |client| async move { client.contacts().is_on_whatsapp(&some).await });
+            let Ok(Ok(found)) = timeout(ANSWER_PATIENCE, asking).await else { return Ok(false) };
+            if found.is_empty() || !found.iter().all(is_nobody) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn is_own_status(&self, id: &str) -> Result<(), AcceptError> {
@@ -121,16 +166,31 @@ pub(in crate::session) async fn send(
 /// Asks WhatsApp for the LIDs of those whose it has not told: the library leaves out everybody else, and says nothing.
 async fn meet(session: &Inner, client: &Client, people: &[Jid]) -> Result<(), SendError> {
     let mut strangers = Vec::new();
+    let mut unsaid = None;
     for person in people.iter().filter(|person| person.is_pn()) {
         if session.store.mapping_of_number(&person.user).await.map_err(internal)?.is_none() {
             strangers.push(person.clone());
         }
     }
+    let mut is_somebody_met = strangers.len() < people.len();
     for some in strangers.chunks(ASKED) {
         recipient_check::count_lookup(session)?;
-        client.contacts().is_on_whatsapp(some).await.map_err(internal)?;
+        let found = client.contacts().is_on_whatsapp(some).await.map_err(internal)?;
+        is_somebody_met |= found.iter().any(|found| found.lid.is_some() || found.jid.is_lid());
+        unsaid = unsaid.or(found.into_iter().find_map(|found| found.contact_error.or(found.lid_error)));
     }
-    Ok(())
+    match unsaid {
+        // Not yet for nobody.
+        Some(error) if !is_somebody_met => {
+            let wait = Duration::from_secs(error.backoff.unwrap_or(UNSAID_WAIT_S).into());
+            Err(internal(LookupsSpentError { wait }))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_nobody(found: &IsOnWhatsAppResult) -> bool {
+    !found.is_registered && found.contact_error.is_none()
 }
 
 fn internal(error: impl std::error::Error + Send + Sync + 'static) -> SendError {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::{
-    Method, Url,
+    Method, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use serde_json::{Value, json};
@@ -48,11 +48,18 @@ pub struct AlertDeliveryError {
     why: String,
     /// It says when to come again.
     pub after: Option<Duration>,
+    /// The message itself is wrong for it.
+    pub is_refusal: bool,
 }
 
 impl AlertDeliveryError {
     pub fn new(why: impl Into<String>, after: Option<Duration>) -> Self {
-        Self { why: why.into(), after }
+        Self { why: why.into(), after, is_refusal: false }
+    }
+
+    fn answered(status: StatusCode, after: Option<Duration>) -> Self {
+        let is_refusal = matches!(status.as_u16(), 400 | 413 | 415 | 422);
+        Self { is_refusal, ..Self::new(format!("answered {status}"), after) }
     }
 }
 
@@ -102,7 +109,7 @@ impl AlertChannel {
         let answer = outbound.send(request, MAX_ANSWER).await.map_err(|error| failed(error.to_string()))?;
         let (status, after) = (answer.status, retry_after(&answer.headers));
         let _ = answer.bytes().await;
-        if status.is_success() { Ok(()) } else { Err(AlertDeliveryError::new(format!("answered {status}"), after)) }
+        if status.is_success() { Ok(()) } else { Err(AlertDeliveryError::answered(status, after)) }
     }
 
     fn url(&self) -> &Secret {
@@ -269,6 +276,13 @@ mod tests {
     fn no_url_is_shown() {
         let channel = AlertChannel::Slack(Secret::new("https://hooks.example/T0/B0/secret"));
         assert!(!format!("{channel:?}").contains("hooks"), "{channel:?}");
+    }
+
+    #[test]
+    fn only_what_the_message_is_blamed_for_is_a_refusal() {
+        let is_refusal = |code| AlertDeliveryError::answered(StatusCode::from_u16(code).unwrap(), None).is_refusal;
+        assert_eq!([400, 413, 415, 422].map(is_refusal), [true; 4]);
+        assert_eq!([401, 403, 404, 408, 429, 500, 503].map(is_refusal), [false; 7]);
     }
 
     #[test]

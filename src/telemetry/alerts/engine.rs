@@ -55,6 +55,8 @@ pub struct AlertEngine {
     /// When messages were sent, in the last hour.
     sent: VecDeque<Timestamp>,
     rises: HashMap<Alarm, Rise>,
+    /// What is counted from now on has happened since.
+    has_looked: bool,
 }
 
 /// A condition, with all for whom it is so.
@@ -71,6 +73,8 @@ struct AlertMember {
     told: bool,
     /// It is so no more, since then.
     gone: Option<Timestamp>,
+    /// Its tenant has no place here, since then.
+    absent: Option<Timestamp>,
 }
 
 /// How much a count has risen lately.
@@ -104,7 +108,7 @@ impl AlertEngine {
         self.groups.retain(|condition, _| settings.conditions.contains_key(condition));
         let wrong = self.wrong(settings, seen, now);
         for (condition, delay) in &settings.conditions {
-            self.groups.entry(*condition).or_default().note(*condition, *delay, &wrong, seen, now);
+            self.groups.entry(*condition).or_default().note(*condition, *delay, settings.repeat, &wrong, seen, now);
         }
         self.sent.retain(|at| *at <= now && age(now, *at) < HOUR);
         if self.sent.len() >= settings.per_hour {
@@ -143,10 +147,16 @@ impl AlertEngine {
     pub fn adopt(&mut self, told: Vec<ToldAlert>, sent: Vec<Timestamp>) {
         for ToldAlert { condition, subject, since } in told {
             let members = &mut self.groups.entry(condition).or_default().members;
-            members.entry(subject).or_insert(AlertMember { since, told: true, gone: None }).told = true;
+            members.entry(subject).or_insert(AlertMember { since, told: true, gone: None, absent: None }).told = true;
         }
         self.sent.extend(sent);
         self.sent.make_contiguous().sort_unstable();
+    }
+
+    /// Nobody looks for a while: what is counted meanwhile is no news at the next look.
+    pub fn pause(&mut self) {
+        self.rises.clear();
+        self.has_looked = false;
     }
 
     /// What is wrong, with what has risen, and without what something else explains.
@@ -163,10 +173,14 @@ impl AlertEngine {
             if *count == 0 && !self.rises.contains_key(alarm) {
                 continue;
             }
-            if self.rises.entry(alarm.clone()).or_default().see(*count, limit.within, now) >= limit.count {
+            // At the first look nobody knows how long ago it was.
+            let last = if self.has_looked { 0 } else { *count };
+            let rise = self.rises.entry(alarm.clone()).or_insert_with(|| Rise { last, ..Rise::default() });
+            if rise.see(*count, limit.within, now) >= limit.count {
                 wrong.insert(alarm.clone(), None);
             }
         }
+        self.has_looked = true;
         wrong.retain(|(condition, subject), _| {
             let is_so = |cause: &AlertCondition| {
                 let delay = settings.conditions.get(cause).copied().unwrap_or_default();
@@ -192,11 +206,12 @@ impl AlertMember {
 }
 
 impl AlertGroup {
-    /// Who is in it now.
+    /// Who is in it now. Of a tenant without a place here it stays told for so long as `patience`.
     fn note(
         &mut self,
         condition: AlertCondition,
         delay: Duration,
+        patience: Duration,
         wrong: &BTreeMap<Alarm, Option<Timestamp>>,
         seen: &AlertObservation,
         now: Timestamp,
@@ -204,16 +219,17 @@ impl AlertGroup {
         for ((_, subject), since) in wrong.iter().filter(|((of, _), _)| *of == condition) {
             let begun = since.unwrap_or(now);
             let member = self.members.entry(subject.clone());
-            let member = member.or_insert(AlertMember { since: begun, told: false, gone: None });
+            let member = member.or_insert(AlertMember { since: begun, told: false, gone: None, absent: None });
             // The oldest message of today is not that of yesterday.
             member.since = since.unwrap_or(member.since).min(now);
         }
         self.members.retain(|subject, member| {
             let alarm = (condition, subject.clone());
-            // Deleted, or another process has it: that is not a word about it.
+            // Deleted, or another process has it: that is not a word about it. After a start it may get its place yet.
             if !subject.is_empty() && !seen.tenants.contains(subject) {
-                return false;
+                return member.told && age(now, *member.absent.get_or_insert(now)) < patience;
             }
+            member.absent = None;
             // Of something that is always so, as that there is an oldest message, only an age is wrong.
             if wrong.contains_key(&alarm) && (!member.told || member.is_ripe(delay, now)) {
                 member.gone = None;

@@ -2,8 +2,8 @@
 //!
 //! One task looks at an interval ([`AlertObservation`]; whoever starts it says how), asks the pure [`AlertEngine`] what is to be told, and
 //! sends that to every channel. Off while no channel is set. Promises: what is to be told is in a file before it is sent, so it outlives
-//! the process; it is tried until the channel takes it, or for a day; a channel that takes nothing holds up no other, and is named in
-//! [`Alerts::channels`]. A message may come twice after a crash, under the same id. No URL of a channel is logged or shown.
+//! the process; it is tried until the channel takes it or calls it malformed, or for a day; a channel that takes nothing holds up no other,
+//! and is named in [`Alerts::channels`]. A message may come twice after a crash, under the same id. No URL of a channel is logged or shown.
 
 mod channel;
 mod condition;
@@ -147,6 +147,7 @@ impl Alerts {
             let settings = changes.borrow_and_update().clone();
             let channels = AlertChannel::all(&settings);
             if channels.is_empty() {
+                desk.engine.pause();
                 self.show(&desk.outbox, &[]);
                 tokio::select! {
                     () = stop.cancelled() => {}

@@ -21,6 +21,9 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LAST_WAIT: Duration = Duration::from_secs(600);
 
+/// A message that a channel has called wrong so often in a row is given up there: it would hold up all later ones.
+const REFUSALS: u32 = 3;
+
 /// A message that some channels have not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingAlert {
@@ -43,6 +46,8 @@ pub struct ChannelTrouble {
     pub since: Timestamp,
     pub error: String,
     failures: u32,
+    /// Of the message that goes next.
+    refusals: u32,
     next: Instant,
 }
 
@@ -99,20 +104,33 @@ impl AlertOutbox {
         match result {
             Ok(()) => {
                 self.troubles.remove(channel);
-                for pending in self.pending.iter_mut().filter(|pending| pending.id == id) {
-                    pending.channels.remove(channel);
-                }
-                self.pending.retain(|pending| !pending.channels.is_empty());
+                self.end(channel, id);
             }
             Err(error) => {
                 let before = self.troubles.get(channel);
-                let (since, failures) = before.map_or((at, 0), |trouble| (trouble.since, trouble.failures));
+                let (since, mut failures) = before.map_or((at, 0), |trouble| (trouble.since, trouble.failures));
+                let mut refusals = before.filter(|_| error.is_refusal).map_or(0, |trouble| trouble.refusals);
+                refusals += u32::from(error.is_refusal);
+                if refusals == REFUSALS {
+                    self.end(channel, id);
+                    // The next has its own chance.
+                    (failures, refusals) = (0, 0);
+                }
                 let wait = FIRST_WAIT.saturating_mul(1 << failures.min(10)).min(LAST_WAIT);
                 let next = now + error.after.unwrap_or(wait).max(FIRST_WAIT);
-                let trouble = ChannelTrouble { since, error: error.to_string(), failures: failures + 1, next };
+                let error = error.to_string();
+                let trouble = ChannelTrouble { since, error, failures: failures + 1, refusals, next };
                 self.troubles.insert(channel, trouble);
             }
         }
+    }
+
+    /// Nothing more of this message goes there.
+    fn end(&mut self, channel: &str, id: &str) {
+        for pending in self.pending.iter_mut().filter(|pending| pending.id == id) {
+            pending.channels.remove(channel);
+        }
+        self.pending.retain(|pending| !pending.channels.is_empty());
     }
 
     pub fn pending(&self) -> &[PendingAlert] {
@@ -170,6 +188,24 @@ mod tests {
         outbox.landed("discord", "b", Ok(()), at(9), now);
         outbox.landed("slack", "b", Ok(()), at(9), now);
         assert!(outbox.pending().is_empty());
+    }
+
+    #[test]
+    fn what_a_channel_calls_wrong_again_and_again_holds_up_no_later_message() {
+        let refused = || Err(AlertDeliveryError { is_refusal: true, ..AlertDeliveryError::new("answered 422", None) });
+        let (mut outbox, mut now) = (AlertOutbox::default(), Instant::now());
+        outbox.add(pending("wrong", 0));
+        outbox.add(pending("right", 1));
+        for result in [refused(), refused(), failed(None), refused(), refused()] {
+            outbox.landed("slack", "wrong", result, at(2), now);
+            now += LAST_WAIT;
+            assert_eq!(next(&outbox, "slack", now), Some("wrong"));
+        }
+        outbox.landed("slack", "wrong", refused(), at(3), now);
+        assert_eq!(outbox.next_try("slack"), Some(now + FIRST_WAIT), "the next does not wait for long");
+        assert_eq!(outbox.trouble("slack").unwrap().error, "answered 422");
+        now += FIRST_WAIT;
+        assert_eq!((next(&outbox, "slack", now), next(&outbox, "discord", now)), (Some("right"), Some("wrong")));
     }
 
     #[test]

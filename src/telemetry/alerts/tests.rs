@@ -223,6 +223,21 @@ fn what_is_counted_is_told_when_it_rises() {
     assert_eq!(play.until(18000), ["14430 firing other_account a"]);
 }
 
+/// The channel is set three weeks later.
+#[test]
+fn what_was_counted_before_the_first_look_is_not_told() {
+    let mut play = Play::of(&["a"]);
+    let counts = [(Flapping, "a", 6), (OtherAccount, "a", 1), (HandoverFailed, "", 1)];
+    play.seen.counts = counts.map(|(condition, subject, count)| (alarm(condition, subject), count)).into();
+    assert_eq!(play.until(3600), [""; 0]);
+    play.seen.counts.insert(alarm(OtherAccount, "a"), 2);
+    assert_eq!(play.until(7200), ["3630 firing other_account a"]);
+    // Without a channel for a while.
+    play.engine.pause();
+    play.seen.counts.insert(alarm(OtherAccount, "a"), 3);
+    assert_eq!(play.until(10800), [""; 0]);
+}
+
 #[test]
 fn an_age_is_wrong_when_it_is_old_enough() {
     let mut play = Play::of(&["a"]);
@@ -261,6 +276,26 @@ fn a_restart_tells_nothing_twice_and_resolves_nothing_that_is_not_known() {
     assert_eq!(next.engine.told().len(), 2);
     next.seen.unsaid.clear();
     assert_eq!(next.until(3600), ["1860 resolved scan_needed a"]);
+}
+
+/// Unpaired tenants get their place when the port is open already.
+#[test]
+fn what_was_told_of_a_tenant_is_known_until_it_has_its_place_again() {
+    let mut play = Play::of(&["a"]);
+    play.wrong(ScanNeeded, "a");
+    assert_eq!(play.until(120).len(), 1);
+    let (told, sent) = (play.engine.told(), play.engine.sent().collect());
+
+    let mut next = Play::of(&[]);
+    next.now = 300;
+    next.engine.adopt(told, sent);
+    assert_eq!(next.until(420), [""; 0]);
+    assert_eq!(next.engine.told().len(), 1);
+    next.seen.tenants.insert("a".to_owned());
+    next.wrong(ScanNeeded, "a");
+    assert_eq!(next.until(1200), [""; 0], "it was told");
+    next.right(ScanNeeded, "a");
+    assert_eq!(next.until(2400), ["1260 resolved scan_needed a"]);
 }
 
 #[test]
