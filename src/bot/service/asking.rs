@@ -140,7 +140,16 @@ async fn flight(
     key: Ulid,
     ask: AskRecord,
 ) -> String {
-    let answer = answer(&session, &cx, &ask).await;
+    let answer = loop {
+        match answer(&session, &cx, &ask).await {
+            Ok(answer) => break answer,
+            Err(error) if error.is_final() => return ask.chat,
+            Err(error) => {
+                warn!(%error, "the settings cannot be read: the external bot is asked later");
+                sleep(RETRY_DELAY).await;
+            }
+        }
+    };
     crash::point("bot_asked");
     loop {
         // What waits to be read may be the owner's word.
@@ -164,21 +173,18 @@ async fn flight(
 }
 
 /// What the bot says, or what is said in its place.
-async fn answer(session: &Session, cx: &BotContext, ask: &AskRecord) -> ExternalAnswer {
-    let nothing = ExternalAnswer::default();
-    let is_old = cx.clock.now().duration_since(ask.asked_at) > MAX_AGE;
-    let settings = match records::settings(session.store()).await {
-        Ok(settings) => settings.value,
-        Err(error) => {
-            warn!(%error, "the settings cannot be read: the external bot is not asked");
-            return nothing;
-        }
-    };
+async fn answer(session: &Session, cx: &BotContext, ask: &AskRecord) -> Result<ExternalAnswer, StoreError> {
+    if cx.clock.now().duration_since(ask.asked_at) > MAX_AGE {
+        return Ok(ExternalAnswer::default());
+    }
+    let settings = records::settings(session.store()).await?.value;
     // It was switched off meanwhile.
-    let Some(bot) = settings.external_bot.filter(|_| !is_old && !settings.takes_orders) else { return nothing };
+    let Some(bot) = settings.external_bot.filter(|_| !settings.takes_orders) else {
+        return Ok(ExternalAnswer::default());
+    };
     let limit = Duration::from_secs(u64::from(bot.timeout_seconds));
     let asked = timeout(limit, ask_until_answered(session, cx, &bot, ask)).await;
-    match asked.unwrap_or(Err(AskError::Late)) {
+    Ok(match asked.unwrap_or(Err(AskError::Late)) {
         Ok(answer) => answer,
         Err(error) => {
             warn!(%error, "the external bot does not answer: the fallback is said");
@@ -187,7 +193,7 @@ async fn answer(session: &Session, cx: &BotContext, ask: &AskRecord) -> External
                 human: false,
             }
         }
-    }
+    })
 }
 
 /// A silent one is asked again until its time is over, as whoever calls this has it.
