@@ -8,6 +8,7 @@ mod comparing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -274,7 +275,12 @@ impl TenantMirror {
                 self.try_at = Some(Instant::now() + wait);
             }
             Err(error @ (MirrorError::Bot(_) | MirrorError::Busy)) => {
-                debug!(%error, "the mirror tries again");
+                // A record of the bot's that does not parse is somebody's to mend.
+                if matches!(error, MirrorError::Bot(BotError::Store(_))) {
+                    warn!(%error, "an order of the kitchen's waits: tried again");
+                } else {
+                    debug!(%error, "an order waits: tried again");
+                }
                 self.try_at = Some(Instant::now() + RETRY_DELAY);
             }
         }
@@ -283,19 +289,33 @@ impl TenantMirror {
 
     async fn tell_and_compare(&mut self) -> Result<(), MirrorError> {
         self.tell_flags().await?;
-        while let Some(id) = self.due.first().cloned() {
-            self.compare_one(&id, Cause::Changed).await?;
-            self.due.remove(&id);
-            self.seen.remove(&id);
-        }
         let now = Instant::now();
         let again = self.gone.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| id.clone());
         self.seen.extend(again.collect::<Vec<_>>());
-        while let Some(id) = self.seen.first().cloned() {
-            self.compare_one(&id, Cause::Seen).await?;
-            self.seen.remove(&id);
+        let mut put_off = None;
+        for cause in [Cause::Changed, Cause::Seen] {
+            let mut after = None::<String>;
+            while let Some(id) = next_id(self.waiting(cause), after.as_deref()) {
+                match self.compare_one(&id, cause).await {
+                    Ok(()) => {
+                        self.waiting(cause).remove(&id);
+                        self.seen.remove(&id);
+                    }
+                    // It holds up none after it.
+                    Err(error @ (MirrorError::Bot(_) | MirrorError::Busy)) => put_off = Some(error),
+                    Err(error) => return Err(error),
+                }
+                after = Some(id);
+            }
         }
-        Ok(())
+        put_off.map_or(Ok(()), Err)
+    }
+
+    fn waiting(&mut self, cause: Cause) -> &mut BTreeSet<String> {
+        match cause {
+            Cause::Changed => &mut self.due,
+            Cause::Seen => &mut self.seen,
+        }
     }
 
     /// Has the kitchen listened to while it has orders.
@@ -363,4 +383,9 @@ impl TenantMirror {
         (self.is_place_due, self.unwritten) = (false, 0);
         Ok(())
     }
+}
+
+fn next_id(ids: &BTreeSet<String>, after: Option<&str>) -> Option<String> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    ids.range::<str, _>((from, Bound::Unbounded)).next().cloned()
 }
