@@ -19,9 +19,9 @@ mod tenant_mirror;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 
-use self::{database::Database, tenant_mirror::TenantMirror};
+use self::{database::Database, listening::StreamTurns, tenant_mirror::TenantMirror};
 use crate::{
     bot::service::Bots, clock::Clock, config, fleet::SessionObserver, import::LiveError, message::Feed,
     session::Session,
@@ -41,7 +41,7 @@ struct MirrorContext {
     bots: Arc<Bots>,
     feed: Feed,
     clock: Arc<dyn Clock>,
-    streams: Semaphore,
+    streams: StreamTurns,
 }
 
 impl Mirror {
@@ -55,7 +55,7 @@ impl Mirror {
     ) -> Result<Arc<Self>, LiveError> {
         let late = |_| LiveError::Unusable("it is not found in time");
         let database = timeout(OPENING, Database::open(place, rules)).await.map_err(late)??;
-        let streams = Semaphore::new((descriptors / 4).clamp(1, MAX_STREAMS));
+        let streams = StreamTurns::new((descriptors / 4).clamp(1, MAX_STREAMS));
         Ok(Arc::new(Self(Arc::new(MirrorContext { database, bots, feed, clock, streams }))))
     }
 }
