@@ -19,8 +19,6 @@ mod tenant_mirror;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
-
 use self::{database::Database, listening::StreamTurns, tenant_mirror::TenantMirror};
 use crate::{
     bot::service::Bots, clock::Clock, config, fleet::SessionObserver, import::LiveError, message::Feed,
@@ -29,9 +27,6 @@ use crate::{
 
 /// Streams at the same time, of all tenants, at the most.
 const MAX_STREAMS: usize = 256;
-
-/// The machine's own credentials are looked for so long.
-const OPENING: Duration = Duration::from_secs(20);
 
 pub struct Mirror(Arc<MirrorContext>);
 
@@ -45,16 +40,15 @@ struct MirrorContext {
 }
 
 impl Mirror {
-    /// `descriptors`: of requests.
-    pub async fn open(
+    /// `descriptors`: of requests. Asks nobody anything: the database, and credentials for it, may be there only later.
+    pub fn open(
         place: &config::Import,
         rules: &config::Outbound,
         bots: Arc<Bots>,
         (feed, clock): (Feed, Arc<dyn Clock>),
         descriptors: usize,
     ) -> Result<Arc<Self>, LiveError> {
-        let late = |_| LiveError::Unusable("it is not found in time");
-        let database = timeout(OPENING, Database::open(place, rules)).await.map_err(late)??;
+        let database = Database::open(place, rules)?;
         let streams = StreamTurns::new((descriptors / 4).clamp(1, MAX_STREAMS));
         Ok(Arc::new(Self(Arc::new(MirrorContext { database, bots, feed, clock, streams }))))
     }
