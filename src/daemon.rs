@@ -142,7 +142,7 @@ impl Daemon {
         let (feed, clock) = (fleet.env().feed.clone(), fleet.env().clock.clone());
         let bots = Bots::new(feed, clock, config.bot.clone(), outbound(config)?);
         let mut observers: Vec<Arc<dyn SessionObserver>> = vec![webhooks.clone(), bots.clone()];
-        observers.extend(mirror(config, &fleet, &bots, descriptors).await);
+        observers.extend(mirror(config, &fleet, &bots, descriptors));
         fleet.set_observers(observers);
         let restoring = Instant::now();
         if config.import.on_start {

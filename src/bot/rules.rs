@@ -3,7 +3,9 @@
 //! Owns the shapes, their validation, and whether a rule is met; `conversation::ruling` says what follows. A pattern takes time in
 //! proportion to the text: it is matched without backtracking.
 
-use regex::{Regex, RegexBuilder};
+use std::collections::HashSet;
+
+use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::{text::fold, texts};
@@ -14,6 +16,8 @@ const MAX_KEYWORD_CHARS: usize = 60;
 const MAX_PATTERN_CHARS: usize = 300;
 /// Bytes of a pattern that is ready for use.
 const MAX_PATTERN_BYTES: usize = 256 << 10;
+/// Of all patterns of a tenant together.
+const MAX_PATTERNS_BYTES: usize = 1 << 20;
 pub const MAX_REPLY_CHARS: usize = 2_000;
 const MAX_PAUSE_MINUTES: u32 = 7 * 24 * 60;
 
@@ -66,6 +70,8 @@ pub enum RuleError {
     Keywords,
     #[error("this is no regular expression, or one that is too large")]
     Regex,
+    #[error("with this one the regular expressions of all rules are too large together")]
+    TooLarge,
     #[error("an answer needs 1 to {MAX_REPLY_CHARS} characters")]
     Reply,
     #[error("{{{0}}} is no placeholder of an answer")]
@@ -81,6 +87,7 @@ pub fn flaws(rules: &[ReplyRule]) -> Vec<(String, RuleError)> {
         flaws.push(("rules".to_owned(), RuleError::TooMany));
         return flaws;
     }
+    let mut patterns = Vec::new();
     for (at, rule) in rules.iter().enumerate() {
         let mut flaw = |field: &str, error| flaws.push((format!("rules[{at}].{field}"), error));
         match &rule.when {
@@ -91,8 +98,9 @@ pub fn flaws(rules: &[ReplyRule]) -> Vec<(String, RuleError)> {
                     flaw("when.keywords", RuleError::Keywords);
                 }
             }
-            RuleTrigger::Regex(pattern) if compiled(pattern).is_none() => flaw("when.regex", RuleError::Regex),
-            RuleTrigger::Regex(_) | RuleTrigger::FirstContact | RuleTrigger::Away | RuleTrigger::Anything => {}
+            RuleTrigger::Regex(pattern) if is_pattern(pattern) => patterns.push((at, pattern.as_str())),
+            RuleTrigger::Regex(_) => flaw("when.regex", RuleError::Regex),
+            RuleTrigger::FirstContact | RuleTrigger::Away | RuleTrigger::Anything => {}
         }
         if rule.reply.trim().is_empty() || rule.reply.chars().count() > MAX_REPLY_CHARS {
             flaw("reply", RuleError::Reply);
@@ -103,6 +111,10 @@ pub fn flaws(rules: &[ReplyRule]) -> Vec<(String, RuleError)> {
         if rule.pause_minutes > MAX_PAUSE_MINUTES {
             flaw("pauseMinutes", RuleError::Pause);
         }
+    }
+    let (places, patterns): (Vec<usize>, Vec<&str>) = patterns.into_iter().unzip();
+    if let Some(at) = places.get(compiled(&patterns).len()) {
+        flaws.push((format!("rules[{at}].when.regex"), RuleError::TooLarge));
     }
     flaws
 }
@@ -119,7 +131,8 @@ pub struct RuledTurn<'a> {
 #[derive(Debug)]
 enum Matcher {
     Keywords(Vec<String>),
-    Pattern(Regex),
+    /// By its place among the patterns. One that is not there is too large, an older build's, and never met.
+    Pattern(usize),
     FirstContact,
     Away,
     Anything,
@@ -129,37 +142,47 @@ enum Matcher {
 
 /// The matchers of all rules, each at its rule's place.
 #[derive(Debug, Default)]
-pub struct RuleBook(Vec<Matcher>);
+pub struct RuleBook {
+    matchers: Vec<Matcher>,
+    /// One program for all.
+    patterns: RegexSet,
+}
 
 impl RuleBook {
     pub fn new(rules: &[ReplyRule]) -> Self {
+        let mut patterns = Vec::new();
         let matcher = |rule: &ReplyRule| match &rule.when {
             RuleTrigger::Keywords(words) => Matcher::Keywords(words.iter().map(|word| plain(word)).collect()),
-            RuleTrigger::Regex(pattern) => compiled(pattern).map_or(Matcher::Never, Matcher::Pattern),
+            RuleTrigger::Regex(pattern) if is_pattern(pattern) => {
+                patterns.push(pattern.clone());
+                Matcher::Pattern(patterns.len() - 1)
+            }
+            RuleTrigger::Regex(_) => Matcher::Never,
             RuleTrigger::FirstContact => Matcher::FirstContact,
             RuleTrigger::Away => Matcher::Away,
             RuleTrigger::Anything => Matcher::Anything,
         };
-        Self(rules.iter().map(matcher).collect())
+        let matchers = rules.iter().map(matcher).collect();
+        Self { matchers, patterns: compiled(&patterns) }
     }
 
     /// The places of all rules that are met, in order.
     pub fn met(&self, turn: RuledTurn<'_>) -> Vec<usize> {
         let folded: Vec<String> = turn.texts.iter().map(|text| fold(text)).collect();
         let words: Vec<String> = folded.iter().map(|text| plain(text)).collect();
+        let texts = turn.texts.iter().copied().chain(folded.iter().map(String::as_str));
+        let found: HashSet<usize> = texts.flat_map(|text| self.patterns.matches(text)).collect();
         let is_met = |matcher: &Matcher| match matcher {
             Matcher::Keywords(keywords) => {
                 keywords.iter().any(|keyword| words.iter().any(|text| text.contains(keyword)))
             }
-            Matcher::Pattern(pattern) => {
-                turn.texts.iter().any(|text| pattern.is_match(text)) || folded.iter().any(|text| pattern.is_match(text))
-            }
+            Matcher::Pattern(pattern) => found.contains(pattern),
             Matcher::FirstContact => turn.is_first,
             Matcher::Away => turn.is_away,
             Matcher::Anything => true,
             Matcher::Never => false,
         };
-        self.0.iter().enumerate().filter(|(_, matcher)| is_met(matcher)).map(|(at, _)| at).collect()
+        self.matchers.iter().enumerate().filter(|(_, matcher)| is_met(matcher)).map(|(at, _)| at).collect()
     }
 }
 
@@ -170,11 +193,32 @@ fn plain(text: &str) -> String {
     words.fold(" ".to_owned(), |text, word| text + word + " ")
 }
 
-fn compiled(pattern: &str) -> Option<Regex> {
+fn is_pattern(pattern: &str) -> bool {
     let is_short = !pattern.is_empty() && pattern.chars().count() <= MAX_PATTERN_CHARS;
     let mut builder = RegexBuilder::new(pattern);
     builder.case_insensitive(true).size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
-    is_short.then(|| builder.build().ok()).flatten()
+    is_short && builder.build().is_ok()
+}
+
+/// Patterns, each of which is one, as far as all before it leave room.
+fn compiled<S: AsRef<str>>(patterns: &[S]) -> RegexSet {
+    let first = |count: usize| {
+        let mut builder = RegexSetBuilder::new(&patterns[..count]);
+        builder.case_insensitive(true).size_limit(MAX_PATTERNS_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
+        builder.build().ok()
+    };
+    if let Some(all) = first(patterns.len()) {
+        return all;
+    }
+    let (mut fit, mut room, mut too_many) = (RegexSet::empty(), 0, patterns.len());
+    while too_many - room > 1 {
+        let count = room.midpoint(too_many);
+        match first(count) {
+            Some(set) => (fit, room) = (set, count),
+            None => too_many = count,
+        }
+    }
+    fit
 }
 
 #[cfg(test)]
@@ -228,5 +272,19 @@ mod tests {
         let many = vec![wrong[4].clone(); MAX_RULES + 1];
         assert_eq!(flaws(&many), [("rules".to_owned(), RuleError::TooMany)]);
         assert!(serde_json::from_value::<ReplyRule>(json!({ "when": "sometimes", "reply": "a" })).is_err());
+    }
+
+    #[test]
+    fn patterns_share_their_room() {
+        let rule = |pattern: &str| json!({ "when": { "regex": pattern }, "reply": "a" });
+        let (zeros, large) = ("0".repeat(2_000), rules(vec![rule("0{2000}"); MAX_RULES].into()));
+        assert!(flaws(&large[..1]).is_empty());
+        let found = flaws(&large);
+        let [(field, RuleError::TooLarge)] = &found[..] else { panic!("{found:?}") };
+        let met = RuleBook::new(&large).met(RuledTurn { texts: &[&zeros], is_first: false, is_away: false });
+        assert!(!met.is_empty() && met.iter().copied().eq(0..met.len()), "an older build's: the first are met");
+        assert_eq!(*field, format!("rules[{}].when.regex", met.len()));
+        let usual = rules(vec![rule(r"\b(precio|cu[aá]nto (cuesta|vale)n?)\b"); MAX_RULES].into());
+        assert!(flaws(&usual).is_empty());
     }
 }

@@ -107,7 +107,7 @@ pub(super) fn outbound(config: &Config) -> anyhow::Result<Outbound> {
 }
 
 /// The mirror, if it is on. Without its database everything else goes on.
-pub(super) async fn mirror(
+pub(super) fn mirror(
     config: &Config,
     fleet: &Fleet,
     bots: &Arc<Bots>,
@@ -117,7 +117,7 @@ pub(super) async fn mirror(
         return None;
     }
     let consumer = (fleet.env().feed.clone(), fleet.env().clock.clone());
-    match Mirror::open(&config.import, &config.outbound, bots.clone(), consumer, descriptors.requests).await {
+    match Mirror::open(&config.import, &config.outbound, bots.clone(), consumer, descriptors.requests) {
         Ok(mirror) => Some(mirror),
         Err(error) => {
             error!(%error, "orders are not mirrored: the Realtime Database cannot be used");

@@ -14,19 +14,21 @@ use reqwest::{
 };
 use serde_json::Value;
 use tokio::{
-    sync::Semaphore,
+    sync::{OnceCell, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
 
 use super::stream::{EventCutter, StreamEnd, StreamEvent};
 use crate::{
-    config,
+    config::{self, Credentials},
     import::{GoogleTokens, LiveError},
     outbound::{Answer, Outbound, OutboundError, Request, SystemLookup},
 };
 
 /// For a request with its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// For a token, with the credentials that it takes.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(25);
 /// A stream is opened anew after this time: its token ends after an hour.
 const STREAM_LIFE: Duration = Duration::from_secs(1_800);
 /// Bytes of a stream.
@@ -84,13 +86,16 @@ pub struct Database {
     outbound: Outbound,
     /// The same, with a limit of time that is a stream's.
     streams: Outbound,
-    tokens: GoogleTokens,
+    credentials: Credentials,
+    /// The machine may have its credentials only later.
+    tokens: OnceCell<GoogleTokens>,
     root: Url,
     requests: Semaphore,
 }
 
 impl Database {
-    pub async fn open(settings: &config::Import, rules: &config::Outbound) -> Result<Self, LiveError> {
+    /// Asks nobody anything.
+    pub fn open(settings: &config::Import, rules: &config::Outbound) -> Result<Self, LiveError> {
         let url = settings.database_url.as_deref().ok_or(LiveError::Unconfigured("import.database_url is not set"))?;
         let client = |limit| Outbound::new(rules.allow.clone(), limit, Arc::new(SystemLookup));
         let no_tls = |_| LiveError::Unconfigured("no connections with TLS can be made");
@@ -102,9 +107,8 @@ impl Database {
         let mut root = outbound.check(url).map_err(refused)?;
         root.set_query(None);
         root.set_fragment(None);
-        let is_plain = root.scheme() == "http";
-        let tokens = GoogleTokens::new(outbound.clone(), &settings.credentials, is_plain).await?;
-        Ok(Self { outbound, streams, tokens, root, requests: Semaphore::new(MAX_REQUESTS) })
+        let (credentials, tokens) = (settings.credentials.clone(), OnceCell::new());
+        Ok(Self { outbound, streams, credentials, tokens, root, requests: Semaphore::new(MAX_REQUESTS) })
     }
 
     /// What is at a place; `Null`: nothing.
@@ -181,21 +185,34 @@ impl Database {
     async fn send(&self, through: &Outbound, request: Request, limit: usize) -> Result<Answer, DatabaseError> {
         let mut is_first = true;
         loop {
-            let authorization = self.tokens.authorization().await?;
+            let authorization = self.authorization().await?;
             let secret_headers = HeaderMap::from_iter([(AUTHORIZATION, authorization)]);
             let request = Request { secret_headers, same_owner: GOOGLES, ..request.clone() };
             let answer = through.send(request, limit).await?;
             // It may have been too old, or revoked.
             let is_denied = matches!(answer.status.as_u16(), 401 | 403);
-            if !(is_denied && std::mem::take(&mut is_first) && self.tokens.forget()) {
+            if !(is_denied && std::mem::take(&mut is_first) && self.forget_token()) {
                 return Ok(answer);
             }
         }
     }
 
-    /// The token is not taken any more: the next request gets another one.
-    pub fn forget_token(&self) {
-        self.tokens.forget();
+    async fn authorization(&self) -> Result<HeaderValue, LiveError> {
+        let asking = async {
+            let is_plain = self.root.scheme() == "http";
+            let open = || GoogleTokens::new(self.outbound.clone(), &self.credentials, is_plain);
+            self.tokens.get_or_try_init(open).await?.authorization().await
+        };
+        let late = |_| LiveError::Silent {
+            place: "what gives the service account its tokens",
+            why: "no token in time".to_owned(),
+        };
+        timeout(TOKEN_TIMEOUT, asking).await.map_err(late)?
+    }
+
+    /// The token is not taken any more: the next request gets another one. False: there was none.
+    pub fn forget_token(&self) -> bool {
+        self.tokens.get().is_some_and(GoogleTokens::forget)
     }
 }
 
@@ -230,5 +247,30 @@ impl DatabaseStream {
         self.silent_at = Instant::now() + STREAM_SILENCE;
         let piece = piece.ok_or_else(|| DatabaseError::Silent("a stream ended".to_owned()))?;
         self.cutter.push(&piece).map_err(|_| DatabaseError::TooLarge(super::stream::MAX_EVENT_BYTES))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Secret, outbound::Allow};
+
+    #[tokio::test]
+    async fn credentials_are_looked_for_when_they_are_needed_and_again_where_there_were_none() {
+        let settings = config::Import {
+            on_start: false,
+            database_url: Some("https://kds-demo.firebaseio.com".to_owned()),
+            project: String::new(),
+            firestore_database: String::new(),
+            credentials: Credentials::ServiceAccount(Secret::new("{}")),
+            deadline: Duration::ZERO,
+        };
+        let rules = config::Outbound { allow: Allow::default(), timeout: Duration::from_secs(1) };
+        let mut database = Database::open(&settings, &rules).unwrap();
+        let refused = database.authorization().await;
+        assert!(matches!(refused, Err(LiveError::Unusable(_))), "{refused:?}");
+        assert!(!database.forget_token());
+        database.credentials = Credentials::Emulator("127.0.0.1:9".to_owned());
+        assert_eq!(database.authorization().await.unwrap(), "Bearer owner");
     }
 }

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, SemaphorePermit, mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
 use tracing::{debug, warn};
@@ -23,6 +23,29 @@ const TURN: Duration = Duration::from_secs(30);
 /// Between two looks whether others wait.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// Streams of all tenants, of which there are so many.
+pub struct StreamTurns {
+    free: Semaphore,
+    /// Each that waits for a stream has a share of it.
+    waiting: Arc<()>,
+}
+
+impl StreamTurns {
+    pub fn new(streams: usize) -> Self {
+        Self { free: Semaphore::new(streams), waiting: Arc::default() }
+    }
+
+    /// `None`: there are none any more.
+    async fn take(&self) -> Option<SemaphorePermit<'_>> {
+        let _waits = self.waiting.clone();
+        self.free.acquire().await.ok()
+    }
+
+    fn are_waited_for(&self) -> bool {
+        Arc::strong_count(&self.waiting) > 1
+    }
+}
+
 /// Until nobody takes what it says. `wanted`: whether the kitchen has orders.
 pub async fn run(
     cx: Arc<MirrorContext>,
@@ -35,7 +58,7 @@ pub async fn run(
         if wanted.wait_for(|wanted| *wanted).await.is_err() {
             return;
         }
-        let Ok(turn) = cx.streams.acquire().await else { return };
+        let Some(turn) = cx.streams.take().await else { return };
         let began = Instant::now();
         let followed = follow(&cx, &tenant, &mut wanted, &heard).await;
         drop(turn);
@@ -90,12 +113,35 @@ async fn follow(
                 }
             }
             () = sleep_until(look) => {
-                if cx.streams.available_permits() == 0 {
+                if cx.streams.are_waited_for() {
                     return Ok(());
                 }
                 look = Instant::now() + LOOK;
             }
             () = unwanted(wanted) => return Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_ends_its_turn_only_where_others_wait() {
+        let streams = StreamTurns::new(1);
+        let turn = streams.take().await.unwrap();
+        assert!(!streams.are_waited_for(), "all are taken, and nobody waits");
+        let mut leaving = Box::pin(streams.take());
+        assert!(poll!(&mut leaving).is_pending() && streams.are_waited_for());
+        drop(leaving);
+        assert!(!streams.are_waited_for(), "it has gone");
+        let mut next = Box::pin(streams.take());
+        assert!(poll!(&mut next).is_pending() && streams.are_waited_for());
+        drop(turn);
+        assert!(next.await.is_some());
+        assert!(!streams.are_waited_for());
     }
 }

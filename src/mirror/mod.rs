@@ -19,9 +19,7 @@ mod tenant_mirror;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, time::timeout};
-
-use self::{database::Database, tenant_mirror::TenantMirror};
+use self::{database::Database, listening::StreamTurns, tenant_mirror::TenantMirror};
 use crate::{
     bot::service::Bots, clock::Clock, config, fleet::SessionObserver, import::LiveError, message::Feed,
     session::Session,
@@ -29,9 +27,6 @@ use crate::{
 
 /// Streams at the same time, of all tenants, at the most.
 const MAX_STREAMS: usize = 256;
-
-/// The machine's own credentials are looked for so long.
-const OPENING: Duration = Duration::from_secs(20);
 
 pub struct Mirror(Arc<MirrorContext>);
 
@@ -41,21 +36,20 @@ struct MirrorContext {
     bots: Arc<Bots>,
     feed: Feed,
     clock: Arc<dyn Clock>,
-    streams: Semaphore,
+    streams: StreamTurns,
 }
 
 impl Mirror {
-    /// `descriptors`: of requests.
-    pub async fn open(
+    /// `descriptors`: of requests. Asks nobody anything: the database, and credentials for it, may be there only later.
+    pub fn open(
         place: &config::Import,
         rules: &config::Outbound,
         bots: Arc<Bots>,
         (feed, clock): (Feed, Arc<dyn Clock>),
         descriptors: usize,
     ) -> Result<Arc<Self>, LiveError> {
-        let late = |_| LiveError::Unusable("it is not found in time");
-        let database = timeout(OPENING, Database::open(place, rules)).await.map_err(late)??;
-        let streams = Semaphore::new((descriptors / 4).clamp(1, MAX_STREAMS));
+        let database = Database::open(place, rules)?;
+        let streams = StreamTurns::new((descriptors / 4).clamp(1, MAX_STREAMS));
         Ok(Arc::new(Self(Arc::new(MirrorContext { database, bots, feed, clock, streams }))))
     }
 }

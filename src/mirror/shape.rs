@@ -12,10 +12,14 @@ use crate::{
         order::{Order, OrderStage, PaymentStatus},
         service::OrderRecord,
     },
+    message::EventId,
     session::Status,
     tenant::State,
     waha::KitchenOrder,
 };
+
+/// An order changes a moment before its event is written, and a clock may be set back.
+const CLOCK_MARGIN_MS: i64 = 60_000;
 
 /// Why an order is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +89,12 @@ pub fn step(tenant: &str, record: &OrderRecord, kept: &Value, ended: &Value, cau
 /// The old service showed the kitchen no order that waits for its payment.
 pub fn is_for_kitchen(order: &Order) -> bool {
     order.payment_status != PaymentStatus::Pending || order.stage != OrderStage::Pendiente
+}
+
+/// Whether both sides may differ where nothing after this event was read. An order that is open does in any case: the kitchen moves it, too.
+pub fn may_differ_after(record: &OrderRecord, read: EventId) -> bool {
+    let read_ms = i64::try_from(read.0.timestamp_ms()).unwrap_or(i64::MAX);
+    !record.order.stage.is_final() || record.updated_at.as_millisecond() >= read_ms - CLOCK_MARGIN_MS
 }
 
 /// A stage as the kitchen's pages write it; `None`: none of ours.
@@ -286,5 +296,18 @@ mod tests {
         assert_eq!(step(TENANT, &never_paid, &Value::Null, &Value::Null, Cause::Changed), OrderStep::Nothing);
         let paid = record(OrderStage::Pendiente, PaymentStatus::Paid);
         assert_eq!(put(&paid, &Value::Null)["paymentStatus"], "PAID");
+    }
+
+    #[test]
+    fn what_ended_while_nothing_was_read_is_compared() {
+        let read = |ms| EventId(ulid::Ulid::from_parts(ms, 0));
+        for (stage, read_ms, expected) in [
+            (OrderStage::Entregado, 4_000, true),
+            (OrderStage::Cancelado, 65_000, true),
+            (OrderStage::Entregado, 65_001, false),
+            (OrderStage::Listo, 1_000_000, true),
+        ] {
+            assert_eq!(may_differ_after(&cash(stage), read(read_ms)), expected, "{stage:?} {read_ms}");
+        }
     }
 }

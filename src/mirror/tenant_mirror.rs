@@ -8,6 +8,7 @@ mod comparing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +25,7 @@ use super::{
     MirrorContext, Pause,
     database::DatabaseError,
     listening,
-    shape::{Cause, Flags},
+    shape::{self, Cause, Flags},
     stream::HeardOrders,
 };
 use crate::{
@@ -74,6 +75,16 @@ struct MirrorPlace {
 struct OpenOrder {
     stage: OrderStage,
     updated_at: Timestamp,
+}
+
+/// Events of which nobody can say any more which orders they changed.
+#[derive(Debug, Clone, Copy)]
+enum UnreadEvents {
+    None,
+    /// The mirror was never here.
+    All,
+    /// They were deleted before they were read.
+    After(EventId),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -210,14 +221,14 @@ impl TenantMirror {
         let is_first = place.is_none();
         self.read = place.map_or_else(|| self.session.newest_event(), |place| place.cursor);
         (self.more, self.is_place_due) = (true, is_first);
-        self.find_open(is_first).await
+        self.find_open(if is_first { UnreadEvents::All } else { UnreadEvents::None }).await
     }
 
-    /// Finds the orders that the kitchen has. `are_due`: they are compared.
-    async fn find_open(&mut self, are_due: bool) -> Result<(), StoreError> {
+    /// Finds the orders that the kitchen has, and has those compared that may have changed by events that cannot be read.
+    async fn find_open(&mut self, unread: UnreadEvents) -> Result<(), StoreError> {
         const STEP: usize = 100;
         let (mut before, mut looked_at) = (None, 0);
-        while looked_at < MAX_LOOKED_AT && self.open.len() < MAX_OPEN {
+        while looked_at < MAX_LOOKED_AT {
             let page = self.cx.bots.orders(&self.session, None, STEP, before).await;
             let (orders, next) = match page {
                 Ok(page) => page,
@@ -225,11 +236,19 @@ impl TenantMirror {
                 Err(_) => return Err(StoreError::Interrupted),
             };
             looked_at += orders.len();
-            for record in orders.into_iter().filter(|record| !record.order.stage.is_final()) {
-                if are_due {
+            for record in orders {
+                let is_open = !record.order.stage.is_final();
+                let is_due = match unread {
+                    UnreadEvents::None => false,
+                    UnreadEvents::All => is_open,
+                    UnreadEvents::After(read) => shape::may_differ_after(&record, read),
+                };
+                if is_due {
                     self.due.insert(record.order.id.clone());
                 }
-                self.note_open(&record);
+                if is_open {
+                    self.note_open(&record);
+                }
             }
             before = next;
             if before.is_none() {
@@ -242,9 +261,11 @@ impl TenantMirror {
     async fn read(&mut self) -> Result<(), StoreError> {
         while self.more && self.due.len() < MAX_DUE {
             if let Some(trimmed) = self.session.trimmed().filter(|trimmed| Some(*trimmed) > self.read) {
-                if self.read.is_some() {
-                    warn!(until = %trimmed, "events were deleted before the mirror had read them: all open orders are compared");
-                    self.find_open(true).await?;
+                if let Some(read) = self.read {
+                    warn!(until = %trimmed, "events were deleted before the mirror had read them: all that may have changed is compared");
+                    self.due.extend(self.open.keys().cloned());
+                    self.find_open(UnreadEvents::After(read)).await?;
+                    self.is_place_due = true;
                 }
                 self.read = Some(trimmed);
             }
@@ -274,7 +295,12 @@ impl TenantMirror {
                 self.try_at = Some(Instant::now() + wait);
             }
             Err(error @ (MirrorError::Bot(_) | MirrorError::Busy)) => {
-                debug!(%error, "the mirror tries again");
+                // A record of the bot's that does not parse is somebody's to mend.
+                if matches!(error, MirrorError::Bot(BotError::Store(_))) {
+                    warn!(%error, "an order of the kitchen's waits: tried again");
+                } else {
+                    debug!(%error, "an order waits: tried again");
+                }
                 self.try_at = Some(Instant::now() + RETRY_DELAY);
             }
         }
@@ -283,19 +309,33 @@ impl TenantMirror {
 
     async fn tell_and_compare(&mut self) -> Result<(), MirrorError> {
         self.tell_flags().await?;
-        while let Some(id) = self.due.first().cloned() {
-            self.compare_one(&id, Cause::Changed).await?;
-            self.due.remove(&id);
-            self.seen.remove(&id);
-        }
         let now = Instant::now();
         let again = self.gone.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| id.clone());
         self.seen.extend(again.collect::<Vec<_>>());
-        while let Some(id) = self.seen.first().cloned() {
-            self.compare_one(&id, Cause::Seen).await?;
-            self.seen.remove(&id);
+        let mut put_off = None;
+        for cause in [Cause::Changed, Cause::Seen] {
+            let mut after = None::<String>;
+            while let Some(id) = next_id(self.waiting(cause), after.as_deref()) {
+                match self.compare_one(&id, cause).await {
+                    Ok(()) => {
+                        self.waiting(cause).remove(&id);
+                        self.seen.remove(&id);
+                    }
+                    // It holds up none after it.
+                    Err(error @ (MirrorError::Bot(_) | MirrorError::Busy)) => put_off = Some(error),
+                    Err(error) => return Err(error),
+                }
+                after = Some(id);
+            }
         }
-        Ok(())
+        put_off.map_or(Ok(()), Err)
+    }
+
+    fn waiting(&mut self, cause: Cause) -> &mut BTreeSet<String> {
+        match cause {
+            Cause::Changed => &mut self.due,
+            Cause::Seen => &mut self.seen,
+        }
     }
 
     /// Has the kitchen listened to while it has orders.
@@ -363,4 +403,9 @@ impl TenantMirror {
         (self.is_place_due, self.unwritten) = (false, 0);
         Ok(())
     }
+}
+
+fn next_id(ids: &BTreeSet<String>, after: Option<&str>) -> Option<String> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    ids.range::<str, _>((from, Bound::Unbounded)).next().cloned()
 }

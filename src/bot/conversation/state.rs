@@ -205,6 +205,11 @@ impl Conversation {
         &self.orders
     }
 
+    /// Whether the external bot's answer to this question would be said.
+    pub fn is_awaiting(&self, ask: &str) -> bool {
+        self.asked_elsewhere.iter().any(|asked| asked == ask)
+    }
+
     /// The way, the phone, the payment and the words of an order that is not.
     pub(super) fn forget_details(&mut self) {
         self.destination = None;

@@ -122,14 +122,33 @@ async fn keep_asking(
     }
 }
 
-/// The first question of each chat.
+/// The oldest question of each chat, of as many chats as may be asked for at a time.
 async fn due(session: &Session, change: ChangeNo) -> Result<Vec<(Ulid, AskRecord)>, StoreError> {
     // Of a former process everything is durable that is here.
     session.settled(change).await.map_err(StoreError::from)?;
-    let mut asks = records::asks(session.store(), PAGE).await?;
-    let mut chats = HashSet::new();
-    asks.retain(|(_, ask)| chats.insert(ask.chat.clone()));
-    Ok(asks)
+    let (mut first, mut after) = (FirstAsks::default(), None);
+    loop {
+        let page = records::asks(session.store(), after, PAGE).await?;
+        if first.take(page.asks) || page.next.is_none() {
+            return Ok(first.asks);
+        }
+        after = page.next;
+    }
+}
+
+/// The oldest question of each chat: a customer who writes much takes nobody else's turn.
+#[derive(Default)]
+struct FirstAsks {
+    chats: HashSet<String>,
+    asks: Vec<(Ulid, AskRecord)>,
+}
+
+impl FirstAsks {
+    /// Takes the next questions. True: these are enough, whichever of them are on their way.
+    fn take(&mut self, page: Vec<(Ulid, AskRecord)>) -> bool {
+        self.asks.extend(page.into_iter().filter(|(_, ask)| self.chats.insert(ask.chat.clone())));
+        self.chats.len() >= MAX_ASKED
+    }
 }
 
 /// Asks one question and has the answer said; gives the chat.
@@ -140,7 +159,16 @@ async fn flight(
     key: Ulid,
     ask: AskRecord,
 ) -> String {
-    let answer = answer(&session, &cx, &ask).await;
+    let answer = loop {
+        match answer(&session, &cx, &ask).await {
+            Ok(answer) => break answer,
+            Err(error) if error.is_final() => return ask.chat,
+            Err(error) => {
+                warn!(%error, "the bot's records cannot be read: the external bot is asked later");
+                sleep(RETRY_DELAY).await;
+            }
+        }
+    };
     crash::point("bot_asked");
     loop {
         // What waits to be read may be the owner's word.
@@ -164,21 +192,19 @@ async fn flight(
 }
 
 /// What the bot says, or what is said in its place.
-async fn answer(session: &Session, cx: &BotContext, ask: &AskRecord) -> ExternalAnswer {
-    let nothing = ExternalAnswer::default();
+async fn answer(session: &Session, cx: &BotContext, ask: &AskRecord) -> Result<ExternalAnswer, StoreError> {
     let is_old = cx.clock.now().duration_since(ask.asked_at) > MAX_AGE;
-    let settings = match records::settings(session.store()).await {
-        Ok(settings) => settings.value,
-        Err(error) => {
-            warn!(%error, "the settings cannot be read: the external bot is not asked");
-            return nothing;
-        }
-    };
+    if is_old || !is_awaited(session, ask).await? {
+        return Ok(ExternalAnswer::default());
+    }
+    let settings = records::settings(session.store()).await?.value;
     // It was switched off meanwhile.
-    let Some(bot) = settings.external_bot.filter(|_| !is_old && !settings.takes_orders) else { return nothing };
+    let Some(bot) = settings.external_bot.filter(|_| !settings.takes_orders) else {
+        return Ok(ExternalAnswer::default());
+    };
     let limit = Duration::from_secs(u64::from(bot.timeout_seconds));
     let asked = timeout(limit, ask_until_answered(session, cx, &bot, ask)).await;
-    match asked.unwrap_or(Err(AskError::Late)) {
+    Ok(match asked.unwrap_or(Err(AskError::Late)) {
         Ok(answer) => answer,
         Err(error) => {
             warn!(%error, "the external bot does not answer: the fallback is said");
@@ -187,7 +213,14 @@ async fn answer(session: &Session, cx: &BotContext, ask: &AskRecord) -> External
                 human: false,
             }
         }
-    }
+    })
+}
+
+/// False: later questions of the chat, or a human's word there, have ended it.
+async fn is_awaited(session: &Session, ask: &AskRecord) -> Result<bool, StoreError> {
+    let names = session.store().names(&ask.chat).await?;
+    let chat = records::conversation(session.store(), &names).await?;
+    Ok(chat.record.conversation.is_awaiting(&ask.id))
 }
 
 /// A silent one is asked again until its time is over, as whoever calls this has it.
@@ -237,4 +270,26 @@ async fn ask_once(
         return Err(AskError::Status(status.as_u16()));
     }
     ExternalAnswer::read(&body).ok_or(AskError::Unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_chat_that_asks_much_takes_no_others_turn() {
+        let ask = |n: usize, chat: &str| {
+            let (id, chat) = (n.to_string(), chat.to_owned());
+            (Ulid(n as u128), AskRecord { id, chat, name: None, texts: Vec::new(), asked_at: Timestamp::UNIX_EPOCH })
+        };
+        let mut first = FirstAsks::default();
+        assert!(!first.take((0..PAGE).map(|n| ask(n, "ana")).collect()), "the others' are behind a page of one chat");
+        assert!(!first.take(vec![ask(PAGE, "ana"), ask(PAGE + 1, "luz"), ask(PAGE + 2, "luz")]));
+        let due: Vec<_> = first.asks.iter().map(|(key, ask)| (key.0 as usize, ask.chat.as_str())).collect();
+        assert_eq!(due, [(0, "ana"), (PAGE + 1, "luz")]);
+        let others = (0..MAX_ASKED).map(|n| ask(2 * PAGE + n, &n.to_string())).collect();
+        assert!(first.take(others), "more cannot be asked at a time");
+    }
 }

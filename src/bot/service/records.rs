@@ -318,14 +318,23 @@ pub fn remove_ask(batch: &mut Batch, key: Ulid) {
     batch.delete(space::BOT, ask_key(key));
 }
 
-/// The oldest questions. What does not parse is passed over, and told.
-pub async fn asks(store: &Store, limit: usize) -> Result<Vec<(Ulid, AskRecord)>, StoreError> {
-    let after = key::text(ASKED);
+/// Some questions, the oldest first.
+pub struct AskPage {
+    pub asks: Vec<(Ulid, AskRecord)>,
+    /// Where there may be more: the key after which they are.
+    pub next: Option<Ulid>,
+}
+
+/// Questions after a key. What does not parse is passed over, and told.
+pub async fn asks(store: &Store, after: Option<Ulid>, limit: usize) -> Result<AskPage, StoreError> {
+    let after = after.map_or_else(|| key::text(ASKED), ask_key);
     let page = store.scan(space::BOT, Some(&*after), limit).await?;
     let asked = page.iter().map_while(|(key, value)| {
         let ulid: Ulid = std::str::from_utf8(key).ok()?.strip_prefix(ASKED)?.parse().ok()?;
         Some((ulid, value))
     });
+    let asked: Vec<(Ulid, &bytes::Bytes)> = asked.collect();
+    let next = asked.last().filter(|_| asked.len() == limit).map(|(ulid, _)| *ulid);
     let read = |(ulid, value): (Ulid, &bytes::Bytes)| match serde_json::from_slice(value) {
         Ok(record) => Some((ulid, record)),
         Err(error) => {
@@ -333,7 +342,7 @@ pub async fn asks(store: &Store, limit: usize) -> Result<Vec<(Ulid, AskRecord)>,
             None
         }
     };
-    Ok(asked.filter_map(read).collect())
+    Ok(AskPage { asks: asked.into_iter().filter_map(read).collect(), next })
 }
 
 fn ask_key(key: Ulid) -> Key {

@@ -24,7 +24,7 @@ const LOOKS_AGAIN: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(
 const ATTEMPTS: usize = 5;
 
 impl TenantMirror {
-    /// An order that cannot be read here, or not be written there, holds up none after it.
+    /// An order that cannot be read here, or not be written there, is told and passed over.
     pub(super) async fn compare_one(&mut self, id: &str, cause: Cause) -> Result<(), MirrorError> {
         match self.compare(id, cause).await {
             Err(MirrorError::Database(error)) if error.is_of_one() => {

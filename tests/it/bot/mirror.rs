@@ -129,8 +129,20 @@ async fn a_database_that_refuses_or_is_silent_costs_only_the_mirror() {
     let first = scene.orders().await[0]["id"].as_str().unwrap().to_owned();
     place.break_with(Some(Fault::BusyTimes(2)));
     await_at(&scene, &place, &format!("pedidos/{first}/estado"), json!("pendiente")).await;
+
+    // One that cannot be written holds up none after it.
+    let second = order(&scene, 1).await;
+    await_at(&scene, &place, &format!("pedidos/{second}/estado"), json!("pendiente")).await;
+    place.break_with(Some(Fault::Busy));
+    for id in [&first, &second] {
+        scene.ok("POST", &format!("orders/{id}/stage"), Some(json!({ "stage": "cocinando" }))).await;
+    }
+    let (contested, other) = if first < second { (&first, &second) } else { (&second, &first) };
+    place.break_with(Some(Fault::Contested(contested.clone())));
+    await_at(&scene, &place, &format!("pedidos/{other}/estado"), json!("cocinando")).await;
+
     place.break_with(Some(Fault::Silent));
-    scene.ok("POST", &format!("orders/{first}/stage"), Some(json!({ "stage": "cocinando" }))).await;
+    scene.ok("POST", &format!("orders/{first}/stage"), Some(json!({ "stage": "listo" }))).await;
     assert_eq!(scene.stage.health().await.1["status"], "ok");
     scene.daemon.terminate(LIMIT).await.unwrap();
 }

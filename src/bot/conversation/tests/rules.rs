@@ -110,3 +110,18 @@ fn an_own_bot_is_asked_what_no_rule_answers_and_answers_once() {
     assert!(chat.called_owner());
     assert_eq!(chat.say("¿hola?"), "");
 }
+
+#[test]
+fn a_question_that_was_given_up_is_awaited_no_more() {
+    let mut chat = with_own_bot();
+    let asks: Vec<String> = (0..9)
+        .map(|n| {
+            chat.say(&format!("pregunta {n}"));
+            asked(&chat).remove(0).0
+        })
+        .collect();
+    let awaited = |chat: &Chat| asks.iter().filter(|ask| chat.talk.is_awaiting(ask)).count();
+    assert_eq!((awaited(&chat), chat.talk.is_awaiting(&asks[0])), (8, false));
+    chat.input(Input::OwnerWrote { text: Some("Yo le cuento".into()) });
+    assert_eq!(awaited(&chat), 0);
+}
