@@ -167,7 +167,11 @@ fn words(report: &Value) -> String {
         }
     }
     words += &match count("left") {
-        0 if is_complete(report) => "nothing needs another key than the first\n".to_owned(),
+        0 if is_complete(report) => {
+            "nothing needs another key than the first\n\
+             what decisions of the last four weeks say stays sealed as it was: who has seen the old key and reads the vault can open it\n"
+                .to_owned()
+        }
         0 if !report["fault"].is_null() => String::new(),
         0 => "nothing else needs another key than the first\n".to_owned(),
         left => format!("{left} documents need another key than the first\n"),
