@@ -279,7 +279,8 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (retry_after, is_elsewhere) = (self.retry_after_s, self.code.0 == "owned_elsewhere");
+        // One that stops has begun nothing: another has the tenant in a moment.
+        let (retry_after, is_elsewhere) = (self.retry_after_s, ["owned_elsewhere", "draining"].contains(&self.code.0));
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

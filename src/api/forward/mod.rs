@@ -228,9 +228,8 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
             None => app.fleet.find_listener(tenant).await,
         };
         let answer = match peer {
-            // It has just come here.
-            None if app.fleet.session(tenant).is_some() => answer,
-            None => return answer,
+            // It has just come here; or it comes to somebody, as after the death of a process.
+            None => answer,
             Some(peer) => {
                 // Too much was read of it before it said for whom it is.
                 let Some(body) = again() else { return answer };
