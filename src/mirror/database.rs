@@ -67,9 +67,9 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// Other values may be written all the same.
+    /// Other values may be written all the same. An answer that is no JSON is not the database's: somebody between has answered, or it was cut.
     pub fn is_of_one(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::TooLarge(_) | Self::Unreadable)
+        matches!(self, Self::Refused(_) | Self::TooLarge(_))
     }
 }
 
