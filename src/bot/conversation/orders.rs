@@ -220,7 +220,8 @@ pub fn moved(exchange: &mut Exchange<'_>, id: &str, stage: OrderStage, may_tell:
     }
     let was_cancelled_here = std::mem::take(&mut order.is_cancelled_here);
     order.stage = stage;
-    order.is_unpaid &= stage == OrderStage::Pendiente;
+    // A kitchen may begin before the money is there; the payment is told when it comes.
+    order.is_unpaid &= stage != OrderStage::Cancelado;
     let is_pick_up = order.is_pick_up;
     // Tells a customer who was asked "shall I cancel it?" before the kitchen began that it is too late: their "yes"
     // must not go unheard.
