@@ -125,25 +125,31 @@ pub fn take_offer(exchange: &mut Exchange<'_>) -> bool {
 
 /// Asks for the next thing that is missing; shows the summary if nothing is.
 pub fn advance(exchange: &mut Exchange<'_>) {
+    if !ask_missing(exchange) {
+        summarise(exchange);
+    }
+}
+
+/// Asks for the next thing that is missing, or says why the order cannot go on. False: it is ready for its summary.
+pub fn ask_missing(exchange: &mut Exchange<'_>) -> bool {
     let settings = &exchange.restaurant.settings;
     exchange.talk.shown = None;
     if exchange.talk.order.lines.is_empty() {
         exchange.talk.phase = Phase::Ordering;
-        return exchange.say(TextKey::BasketEmpty, &[]);
+        exchange.say(TextKey::BasketEmpty, &[]);
+        return true;
     }
-    if !settings.delivers {
-        if let Some(Destination::Delivery { .. }) = exchange.talk.destination {
-            exchange.say(TextKey::NoDelivery, &[]);
-        }
-        exchange.talk.destination = Some(Destination::PickUp);
+    // The limit may have come down since the units were noted.
+    if exchange.talk.order.lines.iter().any(|line| line.qty > settings.most_units) {
+        let (es, en) = ("Un pedido demasiado grande para el bot.", "An order that is too large for the bot.");
+        takeover::call_human(exchange, es, en, TextKey::TooMuch);
+        return true;
     }
-    if !settings.pick_up && exchange.talk.destination == Some(Destination::PickUp) {
-        exchange.talk.destination = None;
-    }
+    withdraw(exchange);
     let asks_address = matches!(exchange.talk.phase, Phase::Address { .. }) || !settings.pick_up;
     let brings = matches!(exchange.talk.destination, Some(Destination::Delivery { .. }));
     if (brings || exchange.talk.destination.is_none() && asks_address) && is_below_minimum(exchange) {
-        return;
+        return true;
     }
     match exchange.talk.destination {
         None if asks_address => ask_address(exchange),
@@ -154,34 +160,66 @@ pub fn advance(exchange: &mut Exchange<'_>) {
             // An empty value would take the blank before it along; there is none.
             exchange.say(TextKey::AskDestination, &[("delivery", &cost)]);
         }
-        Some(_) => ask_rest(exchange),
+        Some(_) => return ask_rest(exchange),
     }
+    true
 }
 
-/// The phone, the payment, the summary.
-fn ask_rest(exchange: &mut Exchange<'_>) {
+/// Takes out the way and the payment that the restaurant offers no longer, and says so. True: they are not as they were.
+pub fn withdraw(exchange: &mut Exchange<'_>) -> bool {
+    let settings = &exchange.restaurant.settings;
+    let before = (exchange.talk.destination.clone(), exchange.talk.payment);
+    if !settings.delivers {
+        if let Some(Destination::Delivery { .. }) = exchange.talk.destination {
+            exchange.say(TextKey::NoDelivery, &[]);
+        }
+        exchange.talk.destination = Some(Destination::PickUp);
+    }
+    if !settings.pick_up && exchange.talk.destination == Some(Destination::PickUp) {
+        exchange.say(TextKey::NoPickUp, &[]);
+        exchange.talk.destination = None;
+    }
+    let methods = &settings.payment_methods;
+    if let Some(method) = exchange.talk.payment.filter(|method| !methods.contains(method)) {
+        exchange.talk.payment = None;
+        // A restaurant that names no method refuses none.
+        if !methods.is_empty() {
+            exchange.say(TextKey::PaymentRefused, &[("payment", words::payment(method, settings.language))]);
+        }
+    }
+    before != (exchange.talk.destination.clone(), exchange.talk.payment)
+}
+
+/// The phone and the payment. False: both are there.
+fn ask_rest(exchange: &mut Exchange<'_>) -> bool {
     let settings = &exchange.restaurant.settings;
     let language = settings.language;
     if settings.ask_contact_phone && exchange.talk.contact_phone.is_none() {
         exchange.talk.phase = Phase::Phone;
         let own = exchange.customer.phone.as_deref().map(words::phone);
-        return match own {
+        match own {
             Some(own) => exchange.say(TextKey::AskSamePhone, &[("phone", &own)]),
             None => exchange.say(TextKey::AskPhone, &[]),
-        };
+        }
+        return true;
     }
     let methods = &settings.payment_methods;
-    exchange.talk.payment = exchange.talk.payment.filter(|method| methods.contains(method));
     if let (1, Some(only)) = (methods.len(), methods.first()) {
         exchange.talk.payment = Some(*only);
     }
-    if !methods.is_empty() && exchange.talk.payment.is_none() {
-        exchange.talk.phase = Phase::Payment;
-        let options = methods.iter().enumerate();
-        let options: Vec<String> =
-            options.map(|(at, method)| format!("{}. {}", at + 1, words::payment(*method, language))).collect();
-        return exchange.say(TextKey::AskPayment, &[("options", &options.join("\n"))]);
+    if methods.is_empty() || exchange.talk.payment.is_some() {
+        return false;
     }
+    exchange.talk.phase = Phase::Payment;
+    let options = methods.iter().enumerate();
+    let options: Vec<String> =
+        options.map(|(at, method)| format!("{}. {}", at + 1, words::payment(*method, language))).collect();
+    exchange.say(TextKey::AskPayment, &[("options", &options.join("\n"))]);
+    true
+}
+
+/// Shows the summary of an order that lacks nothing.
+pub fn summarise(exchange: &mut Exchange<'_>) {
     exchange.talk.phase = Phase::Confirming;
     if !quote::say_summary(exchange) {
         let (es, en) = ("Un pedido que no se puede sumar.", "An order that cannot be summed up.");

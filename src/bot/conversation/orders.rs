@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Effect,
+    Effect, checkout,
     exchange::Exchange,
     quote::{self, Quote},
     state::{ConfirmedTexts, KnownOrder, Phase},
@@ -27,37 +27,36 @@ pub fn is_heard(exchange: &Exchange<'_>, yes_at: Option<Timestamp>) -> bool {
     left.is_none_or(|left| said.is_none_or(|said| left < Timestamp::MAX && said >= left))
 }
 
-/// Places what was shown, if it still holds; shows it anew if not.
+/// Places what was shown, if all its terms still hold: dishes, units, amounts, way, payment. If not, the change is told, and the order is
+/// asked for what is missing or shown anew.
 pub fn confirm(exchange: &mut Exchange<'_>, remark: Option<&str>) {
     let shown = exchange.talk.shown.clone();
     let pruned = quote::prune(exchange);
+    let withdrawn = checkout::withdraw(exchange);
+    let is_whole = !pruned && !withdrawn;
     let talk = &exchange.talk;
+    let payment = talk.payment;
     let quote = Quote::new(&talk.order, talk.destination.as_ref(), exchange.restaurant);
-    let holds = match (&shown, &quote) {
-        (Some(shown), Some(quote)) => !pruned && quote.shown() == *shown && !quote.lines.is_empty(),
-        _ => false,
-    };
-    let minimum = exchange.restaurant.settings.delivery_cost.and_then(|cost| cost.minimum_order);
-    let is_delivery = matches!(talk.destination, Some(Destination::Delivery { .. }));
-    match quote {
-        Some(quote) if holds && !(is_delivery && minimum.is_some_and(|minimum| quote.subtotal < minimum)) => {
-            place(exchange, quote, remark);
-        }
-        quote => {
-            if let (Some(shown), Some(quote)) = (&shown, &quote)
-                && !pruned
-                && quote.shown() != *shown
-            {
-                let changes = quote::changes(shown, quote, exchange.language());
-                exchange.say(TextKey::SummaryChanged, &[("changes", &changes)]);
-            }
-            super::checkout::advance(exchange);
-        }
+    if let (Some(shown), Some(quote)) = (&shown, &quote)
+        && is_whole
+        && quote.shown() != *shown
+    {
+        let changes = quote::changes(shown, quote, exchange.language());
+        exchange.say(TextKey::SummaryChanged, &[("changes", &changes)]);
+    }
+    if checkout::ask_missing(exchange) {
+        return;
+    }
+    // Where one method is left, the checkout has taken it without a question.
+    let holds = is_whole && exchange.talk.payment == payment;
+    match quote.filter(|quote| holds && shown.is_some_and(|shown| quote.shown() == shown)) {
+        Some(quote) => place(exchange, quote, remark),
+        None => checkout::summarise(exchange),
     }
 }
 
 fn place(exchange: &mut Exchange<'_>, quote: Quote, remark: Option<&str>) {
-    let Some(destination) = exchange.talk.destination.clone() else { return super::checkout::advance(exchange) };
+    let Some(destination) = exchange.talk.destination.clone() else { return checkout::advance(exchange) };
     let settings = &exchange.restaurant.settings;
     let chance = exchange.moment.chance;
     let id = fresh_id(exchange);
@@ -221,7 +220,8 @@ pub fn moved(exchange: &mut Exchange<'_>, id: &str, stage: OrderStage, may_tell:
     }
     let was_cancelled_here = std::mem::take(&mut order.is_cancelled_here);
     order.stage = stage;
-    order.is_unpaid &= stage == OrderStage::Pendiente;
+    // A kitchen may begin before the money is there; the payment is told when it comes.
+    order.is_unpaid &= stage != OrderStage::Cancelado;
     let is_pick_up = order.is_pick_up;
     // Tells a customer who was asked "shall I cancel it?" before the kitchen began that it is too late: their "yes"
     // must not go unheard.

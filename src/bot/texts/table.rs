@@ -256,8 +256,8 @@ texts! {
         "Su pedido *#{order}* ya está confirmado y sigue su curso. Para cancelarlo, escriba *cancelar pedido {order}*."
         "Your order *#{order}* is confirmed and goes its way. To cancel it, write *cancel order {order}*."
     NoticePaid "notice_paid" ["order", "name"]
-        "Recibimos su pago del pedido *#{order}*. ¡Gracias! Ya pasa a la cocina."
-        "We received your payment for order *#{order}*. Thank you! It goes to the kitchen now."
+        "Recibimos su pago del pedido *#{order}*. ¡Gracias!"
+        "We received your payment for order *#{order}*. Thank you!"
     NoticeCooking "notice_cooking" ["order", "name"]
         "Su pedido *#{order}* ya está en la cocina. 👩‍🍳"
         "Your order *#{order}* is being prepared. 👩‍🍳"

@@ -14,7 +14,7 @@ use crate::bot::{
 };
 
 /// An order of two hot dogs, up to its summary.
-fn summarised(chat: &mut Chat) {
+pub fn summarised(chat: &mut Chat) {
     play(
         chat,
         &[

@@ -11,6 +11,7 @@ mod properties;
 mod review;
 mod rules;
 mod takeover;
+mod terms;
 
 use std::{fs, path::Path};
 

@@ -161,6 +161,24 @@ fn a_picture_for_an_unpaid_order_goes_to_the_owner() {
 }
 
 #[test]
+fn a_payment_that_comes_after_the_kitchen_began_is_told() {
+    for stages in [&[OrderStage::Cocinando][..], &[OrderStage::Cocinando, OrderStage::Listo, OrderStage::Entregado]] {
+        let mut chat = Chat::new();
+        play(
+            &mut chat,
+            &[("dos perros calientes", &[]), ("recoger", &[]), ("sí", &[]), ("nequi", &[]), ("sí", &["comprobante"])],
+        );
+        for stage in stages {
+            assert!(!chat.moved(*stage).is_empty());
+        }
+        let order = chat.orders[0].id.clone();
+        let told = chat.input(Input::OrderPaid { order: order.clone() });
+        assert!(told.contains("Recibimos su pago") && told.contains(&order), "{told}");
+        assert_eq!(chat.input(Input::OrderPaid { order }), "");
+    }
+}
+
+#[test]
 fn an_idle_conversation_expires_and_its_basket_waits() {
     let mut chat = Chat::new();
     play(&mut chat, &[("dos perros calientes a la calle 10 # 20-30, efectivo", &[]), ("sí", &["*Total: $ 25.000*"])]);
