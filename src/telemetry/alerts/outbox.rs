@@ -192,7 +192,11 @@ mod tests {
 
     #[test]
     fn what_a_channel_calls_wrong_again_and_again_holds_up_no_later_message() {
-        let refused = || Err(AlertDeliveryError { is_refusal: true, ..AlertDeliveryError::new("answered 422", None) });
+        let refused = || {
+            let mut error = AlertDeliveryError::new("answered 422", None);
+            error.is_refusal = true;
+            Err(error)
+        };
         let (mut outbox, mut now) = (AlertOutbox::default(), Instant::now());
         outbox.add(pending("wrong", 0));
         outbox.add(pending("right", 1));
