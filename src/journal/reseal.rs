@@ -40,7 +40,8 @@ impl OlderSeals {
         let is_kept = |manifest: &Manifest| open_manifest(seal, manifest).is_ok_and(|open| open.kept_until.is_some());
         let current: Vec<_> = manifests.iter().filter(|manifest| !is_kept(manifest)).collect();
         // A reader that finds the newest damaged goes on from the one before.
-        let base = current.iter().rev().take(2).last().map_or(Seq(0), |manifest| manifest.id.seq);
+        let before = current.len().saturating_sub(2);
+        let base = current.get(before).map_or(Seq(0), |manifest| manifest.id.seq);
         let mut found = Self {
             snapshots: count(manifests.iter().map(|manifest| seal.is_of_older_key(&manifest.payload))),
             ..Self::default()

@@ -159,7 +159,7 @@ pub async fn follow(
 /// Another process takes questions about it by now. Of one that was made there, and is not paired yet, or whose former owner died, only the vault
 /// tells: it is asked at some of the looks.
 async fn has_gone(fleet: &Fleet, tenant: &TenantId, looks: u32) -> bool {
-    let asks_vault = looks % LOOKS_A_READ == 0 && fleet.has_peer_listeners();
+    let asks_vault = looks.is_multiple_of(LOOKS_A_READ) && fleet.has_peer_listeners();
     fleet.known_listener(tenant).is_some() || asks_vault && fleet.find_listener(tenant).await.is_some()
 }
 

@@ -172,7 +172,7 @@ impl Store {
     pub async fn imported_name(&self) -> std::result::Result<Option<String>, StoreError> {
         let Some(kept) = self.get(space::SETTINGS, &key::text(IMPORTED_NAME)).await? else { return Ok(None) };
         let Some(device) = self.device().await? else { return Ok(None) };
-        let name = kept.strip_prefix(&device.noise_key.public_key.public_key_bytes()[..]);
+        let name = kept.strip_prefix(device.noise_key.public_key.public_key_bytes());
         Ok(name.and_then(|name| std::str::from_utf8(name).ok()).map(str::to_owned))
     }
 

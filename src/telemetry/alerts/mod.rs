@@ -193,7 +193,7 @@ impl Alerts {
             }
             self.show(&desk.outbox, channels);
             let idle = names.iter().filter(|name| !busy.contains(*name));
-            let next_try = idle.filter_map(|name| desk.outbox.next_try(*name)).min();
+            let next_try = idle.filter_map(|name| desk.outbox.next_try(name)).min();
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = changes.changed() => return,
