@@ -145,7 +145,7 @@ mod tests {
         for body in ["null", "[]", "<html>", r#"{"replies":"Hola"}"#, r#"{"replies":[1]}"#, &long] {
             assert_eq!(read(body), None, "{body}");
         }
-        assert_eq!(read(&format!(r#"{{"replies":[{}]}}"#, vec![r#""a""#; MAX_REPLIES + 1].join(","))), None);
+        assert_eq!(read(&format!(r#"{{"replies":[{}]}}"#, [r#""a""#; MAX_REPLIES + 1].join(","))), None);
     }
 
     #[test]
