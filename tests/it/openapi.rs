@@ -254,7 +254,8 @@ async fn every_example_is_taken() {
         // An example may speak of a message, and none has its id; of somebody who has no account on this network; of a picture,
         // where speech is wanted; of a customer's message, where one's own is wanted; of a phone that is paired already;
         // of a chat in which nothing was said; of a passkey, which is well formed but not asked for.
-        let unknown = status == 404 && ["unknown_message", "not_at_whatsapp"].iter().any(|code| said.contains(code));
+        let unknown = (status == 404 && ["unknown_message", "not_at_whatsapp"].iter().any(|code| said.contains(code)))
+            || (status == 409 && said.contains("nobody_known"));
         let a_picture = ["Voice", "Video", "Sticker", "/voice", "/video"].iter().any(|kind| path.ends_with(kind))
             && said.contains("not image/png");
         let theirs = said.contains("only own messages can be edited") && path.ends_with("{messageId}");
