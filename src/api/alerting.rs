@@ -1,4 +1,4 @@
-//! What alerts see: the fleet, the webhooks, the vault and the disks, as the keyed `/health` and the metrics know them. Asks nobody: it reads
+//! Observes the fleet, the webhooks, the vault and the disks for alerts, as the keyed `/health` and the metrics know them. Asks nobody: it reads
 //! what is in memory.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::{
 /// A connection of which nothing was heard for less than this is not silent, whatever the settings say.
 const SHORT_SILENCE: Duration = Duration::from_secs(300);
 
-/// What is wrong now. `None` while this process stops, or gives its tenants away: that is nobody's concern.
+/// Collects all that is wrong now. `None` while this process stops, or gives its tenants away: that is nobody's concern.
 pub fn observe(app: &App) -> Option<AlertObservation> {
     if app.fleet.is_draining() || app.fleet.is_leaving() {
         return None;
@@ -57,7 +57,7 @@ pub fn observe(app: &App) -> Option<AlertObservation> {
     Some(seen)
 }
 
-/// What is known of a tenant with or without a session.
+/// Adds the conditions of a tenant with or without a session.
 fn see_tenant(seen: &mut AlertObservation, name: &str, standing: &TenantStanding, is_unowned: bool) {
     let is_banned =
         standing.state == State::Failed && standing.session.as_ref().is_some_and(|session| session.is_banned);
@@ -72,7 +72,7 @@ fn see_tenant(seen: &mut AlertObservation, name: &str, standing: &TenantStanding
     mark(seen, AlertCondition::Unowned, name, is_unowned && standing.state != State::Failed);
 }
 
-/// What its session knows.
+/// Adds the conditions that its session knows.
 fn see_session(seen: &mut AlertObservation, name: &str, standing: &TenantStanding, silence: Duration, now: Timestamp) {
     let Some(session) = &standing.session else {
         for condition in [

@@ -169,7 +169,7 @@ fn words(report: &Value) -> String {
     words += &match count("left") {
         0 if is_complete(report) => {
             "nothing needs another key than the first\n\
-             what decisions of the last four weeks say stays sealed as it was: who has seen the old key and reads the vault can open it\n"
+             decisions of the last four weeks stay sealed with the old key: who has seen it and reads the vault can open them\n"
                 .to_owned()
         }
         0 if !report["fault"].is_null() => String::new(),

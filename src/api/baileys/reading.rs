@@ -179,7 +179,7 @@ pub enum BaileysProfile {
         connected: bool,
         phone_number: Option<String>,
         name: Option<String>,
-        /// Where the picture can be fetched for a while; null: there is none, or WhatsApp does not say so now.
+        /// The picture's URL, good for a while; null: there is none, or WhatsApp does not say so now.
         profile_pic: Option<String>,
     },
     NotConnected {
@@ -224,7 +224,7 @@ pub enum Stats {
     },
 }
 
-/// What was sent, against the limit that holds (`pacing` of the tenant's settings). Null: there is none.
+/// The number of messages sent, against the limit that holds (`pacing` of the tenant's settings). Null: there is none.
 #[derive(Serialize, JsonSchema)]
 pub struct Count {
     count: u32,

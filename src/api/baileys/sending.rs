@@ -117,7 +117,7 @@ pub struct BaileysSent {
     message_id: String,
     /// Milliseconds since 1970.
     timestamp: i64,
-    /// How far it has come: `accepted`, unless the request is a repeat.
+    /// The state of its delivery: `accepted`, unless the request is a repeat.
     status: Delivery,
     /// Why it has failed.
     #[serde(skip_serializing_if = "Option::is_none")]

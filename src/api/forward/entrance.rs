@@ -26,7 +26,7 @@ const REFUSED: &str = "refused";
 
 pub struct Entrance {
     introductions: Introductions,
-    /// Where others reach this process, as its record says.
+    /// The address at which others reach this process, as its record says.
     advertised: watch::Receiver<Option<String>>,
     clock: Arc<dyn Clock>,
 }

@@ -12,7 +12,7 @@ pub struct Profile {
     /// A jid.
     pub id: String,
     pub name: String,
-    /// Where the picture can be fetched for a while.
+    /// The picture's URL, good for a while.
     pub picture: Option<String>,
 }
 
