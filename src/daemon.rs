@@ -41,7 +41,7 @@ use crate::{
     listener::{self, Room},
     live::Live,
     telemetry::{alerts::Alerts, metrics},
-    vault::{InstanceId, MeteredVault},
+    vault::{InstanceId, MeteredVault, UsageToday},
 };
 
 /// Requests that this process forwards at the same time, and clients of Socket.IO for whom it listens to others; and as many that it takes
@@ -198,9 +198,10 @@ impl Daemon {
             disks,
             forwarder,
             alerts: alerts.clone(),
+            usage_today: Arc::new(UsageToday::new(fleet.env().clock.now())),
             making: Default::default(),
         };
-        let watched_app = app.clone();
+        let (watched_app, counted_app) = (app.clone(), app.clone());
         let ports = || -> anyhow::Result<_> {
             let listener = socket.listen(1024).context("the port cannot be opened")?;
             let address = listener.local_addr()?;
@@ -248,7 +249,10 @@ impl Daemon {
                 Ok::<_, std::io::Error>(())
             };
             let counting = async {
-                metrics::keep(&counting).await;
+                let see = || {
+                    counted_app.see_usage();
+                };
+                metrics::keep(see, &counting).await;
                 Ok::<_, std::io::Error>(())
             };
             let trimming = async {

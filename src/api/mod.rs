@@ -21,6 +21,7 @@ mod keys;
 mod metrics;
 pub mod old_form;
 mod openapi;
+mod overview;
 mod problem;
 mod qr;
 mod rekey;
@@ -61,7 +62,7 @@ pub(crate) use self::{
 };
 use crate::{
     bot::service::Bots, console, fleet::Fleet, guide, listener::Rejection, message::media::Disks,
-    telemetry::alerts::Alerts, webhook::Webhooks,
+    telemetry::alerts::Alerts, vault::UsageToday, webhook::Webhooks,
 };
 
 /// The answer to a request that the listener keeps from the routes.
@@ -87,6 +88,7 @@ pub struct App {
     /// `None`: whatever is for another process is refused.
     pub forwarder: Option<Arc<Forwarder>>,
     pub alerts: Arc<Alerts>,
+    pub usage_today: Arc<UsageToday>,
     pub making: SessionsInMaking,
 }
 
@@ -366,6 +368,7 @@ fn table() -> Vec<Section> {
             Route::post("/api/server/rekey", Admin, rekey::begin, "Seal all that the vault has with the first master key, or count what is not (WAHA has no such route)"),
             Route::get("/api/server/rekey", Admin, rekey::show, "How far that is (WAHA has no such route)"),
             Route::get("/api/server/status", Keyed, waha::server::status, "Since when"),
+            Route::get("/api/overview", Admin, overview::show, "Who needs somebody and why, how much goes through, and what the vault costs (WAHA has no such route)"),
             Route::get("/metrics", Metrics, metrics::show, "What is counted and measured, for Prometheus"),
         ]),
     ]

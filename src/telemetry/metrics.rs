@@ -4,12 +4,13 @@
 //! label is a text anywhere else, and each label has the values of an enum ([`label`]) or of the table of routes, and no others. What
 //! a scrape can ask of the fleet (states, backlogs, ages) is not counted here: `api::metrics` writes it onto the [`Page`] when it is asked.
 //!
-//! Promises: counting is one atomic step on a handle that was made at the start; it never waits, and never fails. Before [`install`], as in
+//! Promises: counting is an atomic step or two on what was made at the start; it never waits, and never fails. Before [`install`], as in
 //! tests of a part, nothing is counted. Samples of histograms are gathered for [`UPKEEP`] at the most.
 //!
 //! Tenants appear on the page alone, never here: so a tenant's series are gone when the tenant is.
 
 pub mod family;
+mod history;
 pub mod label;
 mod page;
 mod process;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::page::Page;
 use self::{
     family::{FAMILIES, Family, Kind},
+    history::MessageRing,
     label::{
         By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, GivingOutcome, LabelValue, MessageKind,
         PairingOutcome, SendFailure, TakeoverReason, TakingOutcome, VaultOperation, VaultOutcome,
@@ -47,6 +49,7 @@ struct Meters {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     messages: By<Direction, By<MessageKind, Counter>>,
+    recent_messages: By<Direction, MessageRing>,
     message_failures: By<SendFailure, Counter>,
     message_durable: Histogram,
     message_delivery: By<Consumer, Histogram>,
@@ -70,6 +73,8 @@ struct Meters {
     /// Milliseconds since 1970; 0: there was none.
     heartbeat_ms: AtomicI64,
     started_at: Timestamp,
+    /// The same moment, on a clock that nobody sets.
+    began: Instant,
 }
 
 /// Begins to count. A second call does nothing.
@@ -81,8 +86,8 @@ fn meters() -> Option<&'static Meters> {
     METERS.get()
 }
 
-/// Sums up samples, until `stop`.
-pub async fn keep(stop: &CancellationToken) {
+/// Sums up samples, until `stop`. `also` is done each time, for what else is seen every few seconds.
+pub async fn keep(also: impl Fn() + Sync, stop: &CancellationToken) {
     let mut ticks = interval(UPKEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let sum_up = async {
@@ -91,6 +96,7 @@ pub async fn keep(stop: &CancellationToken) {
             if let Some(meters) = meters() {
                 meters.handle.run_upkeep();
             }
+            also();
         }
     };
     tokio::select! {
@@ -114,7 +120,13 @@ pub fn page() -> Page {
 pub fn message(direction: Direction, kind: MessageKind) {
     if let Some(meters) = meters() {
         meters.messages.at(direction).at(kind).increment(1);
+        meters.recent_messages.at(direction).count(meters.minute());
     }
+}
+
+/// Counts the messages of the last minutes, at most a day, the oldest first; the last one goes on. Nothing was counted before the start.
+pub fn recent_messages(direction: Direction, minutes: usize) -> Vec<u32> {
+    meters().map(|meters| meters.recent_messages.at(direction).last(minutes, meters.minute())).unwrap_or_default()
 }
 
 /// A message that was accepted will not be sent.
@@ -345,6 +357,7 @@ impl Meters {
             messages: By::new(|way: Direction| {
                 By::new(|kind: MessageKind| counter(&family::MESSAGES, &[way.text(), kind.text()]))
             }),
+            recent_messages: By::new(|_: Direction| MessageRing::default()),
             message_failures: By::new(|reason: SendFailure| counter(&family::MESSAGE_FAILURES, &[reason.text()])),
             message_durable: histogram(&family::MESSAGE_DURABLE, &[]),
             message_delivery: By::new(|to: Consumer| histogram(&family::MESSAGE_DELIVERY, &[to.text()])),
@@ -371,9 +384,16 @@ impl Meters {
             socketio_clients: recorder.register_gauge(&key(&family::SOCKETIO_CLIENTS, &[]), &METADATA),
             heartbeat_ms: AtomicI64::new(0),
             started_at: Timestamp::now(),
+            began: Instant::now(),
             handle: recorder.handle(),
             recorder,
         }
+    }
+
+    /// The minute that goes on, counted since 1970 by a clock that nobody sets.
+    fn minute(&self) -> u32 {
+        let started_at = u64::try_from(self.started_at.as_second()).unwrap_or_default();
+        u32::try_from((started_at + self.began.elapsed().as_secs()) / 60).unwrap_or_default()
     }
 
     fn counter(&self, family: &Family, labels: &[&str]) -> Counter {
@@ -415,6 +435,9 @@ mod tests {
         route.answered(StatusCode::OK, Duration::from_millis(3));
         http_unmatched(&Method::from_bytes(b"SECRET").unwrap(), StatusCode::NOT_FOUND);
         message(Direction::In, MessageKind::Text);
+        // In this minute or, were it just over, in the one before. Other tests count, too.
+        assert!(recent_messages(Direction::In, 2).iter().sum::<u32>() >= 1);
+        assert_eq!(recent_messages(Direction::Out, 60).len(), 60);
         let text = page().into_text();
         assert!(
             text.contains(

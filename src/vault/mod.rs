@@ -16,6 +16,7 @@ pub mod embedded;
 pub mod firestore;
 mod limits;
 mod metered;
+mod today;
 
 use std::{
     fmt,
@@ -31,7 +32,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
-pub use self::metered::MeteredVault;
+pub use self::{metered::MeteredVault, today::UsageToday};
 use crate::{
     seal::Digest,
     tenant::{TenantId, TenantRecord},

@@ -11,6 +11,7 @@ mod engine;
 mod file;
 mod message;
 mod outbox;
+mod recent;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -40,11 +41,13 @@ use self::{
     engine::AlertEngine,
     file::{AlertFile, AlertRecord},
     outbox::{AlertOutbox, PendingAlert},
+    recent::RecentAlerts,
 };
 pub use self::{
     condition::AlertCondition,
     engine::{Alarm, AlertObservation},
     message::AlertMessage,
+    recent::RecentAlert,
     words::AlertLanguage,
 };
 use crate::{clock::Clock, config, outbound::Outbound};
@@ -82,6 +85,7 @@ pub struct Alerts {
     outbound: Outbound,
     clock: Arc<dyn Clock>,
     shown: Mutex<Vec<AlertChannelHealth>>,
+    recent: RecentAlerts,
 }
 
 /// What the task has in hand.
@@ -107,7 +111,8 @@ impl Alerts {
     ) -> Arc<Self> {
         let console = format!("{public_url}/console/");
         let settings = watch::Sender::new(settings);
-        Arc::new(Self { settings, console, folder, outbound, clock, shown: Mutex::default() })
+        let (shown, recent) = Default::default();
+        Arc::new(Self { settings, console, folder, outbound, clock, shown, recent })
     }
 
     /// Other settings, from now on. What waits for a channel that is still there goes there.
@@ -122,6 +127,11 @@ impl Alerts {
     /// How the channels are.
     pub fn channels(&self) -> Vec<AlertChannelHealth> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What this process has told lately, the newest first.
+    pub fn recent(&self) -> Vec<RecentAlert> {
+        self.recent.all()
     }
 
     /// Sends a test to every channel, once; keeps nothing.
@@ -230,6 +240,7 @@ impl Alerts {
                 let (condition, state) = (section.condition.key(), section.state.as_str());
                 warn!(condition, state, tenants = section.tenants.len(), "an alert");
             }
+            self.recent.add(&message);
             let channels = channels.iter().map(|name| (*name).to_owned()).collect();
             desk.outbox.add(PendingAlert { id: new_id(), message, channels });
         }
