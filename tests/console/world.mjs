@@ -111,11 +111,13 @@ export class World {
     return { cut, mend: () => { isCut = false; } };
   }
 
-  /** The console's page, and in. */
+  /** The console's page, in, and from what is seen first to the list of tenants. */
   async signIn() {
     await this.page.goto(`${this.url}/console/`);
     await this.page.getByLabel("Admin key").fill(this.key);
     await this.page.keyboard.press("Enter");
+    await this.page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+    await this.go("#/");
     await this.page.getByRole("heading", { name: "Tenants", level: 1 }).waitFor();
   }
 

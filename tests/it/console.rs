@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::{
     node::{Script, program},
+    receiver::Receiver,
     stage::{Home, LIMIT, Stage},
 };
 
@@ -70,6 +71,19 @@ async fn play(scene: &str, stage: Stage) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_comes_in_and_sees_every_tenant() {
     play("entrance", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_overview_says_who_needs_somebody_and_how_much_goes_through() {
+    let receiver = Receiver::start().await;
+    let stage = stage()
+        .await
+        .set("SESSIOND_ALERTS__WEBHOOK", receiver.url())
+        .set("SESSIOND_ALERTS__INTERVAL", "1s")
+        .set("SESSIOND_ALERTS__GATHER", "0s")
+        .set("SESSIOND_ALERTS__CLEAR", "1s")
+        .set("SESSIOND_ALERTS__SCAN_NEEDED", "0s");
+    play("overview", stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

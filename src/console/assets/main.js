@@ -4,6 +4,7 @@ import { isSignedIn, onSignOut } from "./api.js";
 import { toasts } from "./dialog.js";
 import { h } from "./dom.js";
 import { keysView } from "./keys.js";
+import { overviewView } from "./overview.js";
 import { forgetPlace } from "./place.js";
 import { apply, onPreference } from "./prefs.js";
 import { shell } from "./shell.js";
@@ -18,10 +19,11 @@ let view = null;
 let frame = null;
 let rejected = false;
 
-/** What the address names: `#/`, `#/keys`, `#/t/{tenant}/{part}/{chat}`, each with a query that is the view's own. */
+/** What the address names: nothing or `#/overview`, `#/` (all tenants), `#/keys`, `#/t/{tenant}/{part}/{chat}`, each with a query that is the view's own. */
 function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
   const [first, ...rest] = path.split("/").map(decoded);
+  if (first === "overview" || location.hash === "") return { name: "overview", query };
   if (first === "keys") return { name: "keys", query };
   if (first === "t" && rest[0]) return { name: "tenant", tenant: rest[0], part: rest[1] || null, chat: rest[2] || null, query };
   return { name: "tenants", query };
@@ -38,6 +40,8 @@ function decoded(text) {
 function make(to) {
   const online = (up) => frame?.online(up);
   switch (to.name) {
+    case "overview":
+      return overviewView({ online });
     case "keys":
       return keysView();
     case "tenant":
@@ -60,7 +64,7 @@ function show(anew = false) {
   if (!anew && view?.update?.(to)) return name();
   leave();
   view = make(to);
-  frame = shell(view, to.name === "keys" ? "keys" : "tenants");
+  frame = shell(view, to.name === "tenant" ? "tenants" : to.name);
   stage.replaceChildren(...frame.nodes);
   settle();
 }
@@ -101,6 +105,6 @@ onPreference((changed) => {
 addEventListener("hashchange", () => show());
 
 apply();
-document.title = t("nav.tenants");
+document.title = t("nav.overview");
 document.body.append(stage, toasts());
 show();

@@ -20,8 +20,7 @@ export function setPlace(place) {
   last = said;
   sessionStorage.setItem(STORED, said);
   const address = listAddress();
-  // An address of no place at all stays as it was typed.
-  if (location.hash !== address && !(said === "" && ["", "#", "#/"].includes(location.hash))) history.replaceState(history.state, "", address);
+  if (location.hash !== address) history.replaceState(history.state, "", address);
 }
 
 /** The way back to the list, as it was left. */

@@ -8,7 +8,7 @@ import { preference, switchPreference } from "./prefs.js";
 import { t } from "./words.js";
 
 export function brand() {
-  return h("a", { class: "brand", href: "#/" }, h("img", { src: "icon.svg", alt: "", width: 24, height: 24 }), h("span", { class: "wide-only" }, "sessiond"));
+  return h("a", { class: "brand", href: "#/overview" }, h("img", { src: "icon.svg", alt: "", width: 24, height: 24 }), h("span", { class: "wide-only" }, "sessiond"));
 }
 
 /** Theme and language. */
@@ -42,6 +42,7 @@ export function shell(view, current) {
     h("header", { class: "bar" },
       brand(),
       h("nav", { "aria-label": t("nav.main") },
+        link("overview", "#/overview", t("nav.overview")),
         // From elsewhere to the list as it was left; from the list itself to all of it.
         link("tenants", view.isList ? "#/" : listAddress(), t("nav.tenants")),
         link("keys", "#/keys", t("nav.keys")),

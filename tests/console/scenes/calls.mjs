@@ -76,5 +76,5 @@ export default async function calls(world) {
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the screen");
   await world.accessible("docs-phone-dark");
   await page.locator(".links").getByRole("link", { name: "Console", exact: true }).click();
-  await page.getByRole("heading", { name: "Tenants", level: 1 }).waitFor();
+  await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
 }

@@ -30,6 +30,9 @@ export default async function entrance(world) {
 
   await page.getByLabel("Admin key").fill(world.key);
   await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+  assert.equal(page.url(), `${world.url}/console/`);
+  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Tenants" }).click();
   await page.getByRole("heading", { name: "Tenants", level: 1 }).waitFor();
   const row = page.getByRole("row", { name: "trattoria" });
   await row.getByText("Connected", { exact: true }).waitFor();

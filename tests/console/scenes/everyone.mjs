@@ -45,6 +45,10 @@ export default async function everyone(world) {
   assert.equal(await focused(), "Admin key");
   await page.keyboard.type(world.key);
   await press("Enter");
+  await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+  assert.equal(await focused(), "Overview");
+  await tabTo("Tenants", "Shift+Tab");
+  await press("Enter");
   await page.getByRole("row", { name: "trattoria" }).waitFor();
   assert.equal(await focused(), "Tenants");
   await tabTo("Skip to the content", "Shift+Tab");

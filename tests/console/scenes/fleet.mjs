@@ -117,7 +117,7 @@ export default async function fleet(world) {
   await target.waitFor();
 
   // In Spanish nothing that the daemon says stays in English.
-  await page.getByRole("link", { name: "sessiond" }).click();
+  await page.getByRole("navigation", { name: "Principal" }).getByRole("link", { name: "Negocios" }).click();
   await world.until("all again", async () => (await query()) === "#/" && (await rows.count()) === MANY);
   await page.locator(`[data-tenant="${unlinked}"]`).getByText("WhatsApp desvinculó este dispositivo: escanee otra vez").waitFor();
   await page.locator(`[data-tenant="${stopped}"]`).getByText("detenido a propósito").waitFor();
