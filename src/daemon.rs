@@ -27,7 +27,7 @@ pub use self::{
 };
 use self::{
     descriptors::Descriptors,
-    env::{disks, env, metrics_settings, mirror, outbound, webhooks},
+    env::{disks, env, language_model, metrics_settings, mirror, outbound, webhooks},
     peer_port::PeerPort,
     ports::{reserve, serve, watch},
     vault::{CHECKS, keep_check_value, keep_key, kept_key},
@@ -140,7 +140,7 @@ impl Daemon {
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let alerts = alerts(config)?;
         let (feed, clock) = (fleet.env().feed.clone(), fleet.env().clock.clone());
-        let bots = Bots::new(feed, clock, config.bot.clone(), outbound(config)?);
+        let bots = Bots::new(feed, clock, config.bot.clone(), outbound(config)?, language_model(config));
         let mut observers: Vec<Arc<dyn SessionObserver>> = vec![webhooks.clone(), bots.clone()];
         observers.extend(mirror(config, &fleet, &bots, descriptors));
         fleet.set_observers(observers);

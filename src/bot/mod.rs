@@ -12,6 +12,7 @@ pub mod evaluation;
 pub mod external;
 mod index;
 pub mod intent;
+pub mod language_model;
 mod lexicon;
 mod mention;
 pub mod menu;

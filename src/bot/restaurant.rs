@@ -149,6 +149,8 @@ pub struct RestaurantSettings {
     /// For the same: it answers where no rule does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_bot: Option<ExternalBot>,
+    /// What the parser could not read goes to the operator's language model, if there is one.
+    pub language_model: bool,
     /// How much the tenant sends, all in all.
     pub pacing: PacingSettings,
 }
@@ -187,6 +189,7 @@ impl Default for RestaurantSettings {
             takes_orders: true,
             rules: Vec::new(),
             external_bot: None,
+            language_model: false,
             pacing: PacingSettings::default(),
         }
     }

@@ -415,6 +415,19 @@ pub struct Bot {
     pub keep_orders: Duration,
     /// Orders and flags go to the old service's Realtime Database too.
     pub mirror: bool,
+    /// Reads what the parser could not, for tenants that want that.
+    pub language_model: Option<LanguageModel>,
+}
+
+/// A server with an OpenAI-compatible `/chat/completions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LanguageModel {
+    /// What stands before `/chat/completions`; without a slash at its end.
+    pub url: String,
+    pub key: Option<Secret>,
+    pub model: String,
+    /// For one question, with its answer.
+    pub timeout: Duration,
 }
 
 #[derive(Debug, Clone)]

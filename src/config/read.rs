@@ -2,6 +2,7 @@
 
 mod alerts;
 mod auth;
+mod bot;
 mod cluster;
 mod http;
 mod import;
@@ -17,7 +18,7 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Bot, Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Webhooks,
+    Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Webhooks,
     source::{SaidSettings, Table},
 };
 use crate::outbound::Allow;
@@ -66,19 +67,7 @@ impl Reader<'_> {
         let cluster = self.cluster();
         let metrics = self.metrics();
         let alerts = self.alerts();
-        let bot = (
-            self.duration("bot.keep_conversations", 86_400..=315_360_000),
-            self.duration("bot.keep_orders", 86_400..=315_360_000),
-            self.parsed("bot.mirror", "off or rtdb", |text| match text {
-                "off" => Some(false),
-                "rtdb" => Some(true),
-                _ => None,
-            }),
-        );
-        if bot.2 == Some(true) && import.as_ref().is_some_and(|import| import.database_url.is_none()) {
-            let missing = "must be set for bot.mirror: the old service has it as FIREBASE_DATABASE_URL";
-            self.mistake("import.database_url", missing);
-        }
+        let bot = self.bot(import.as_ref());
         let shutdown_grace = self.grace();
         let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
@@ -120,7 +109,7 @@ impl Reader<'_> {
             cluster: cluster?,
             metrics: metrics?,
             alerts: alerts?,
-            bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1?, mirror: bot.2? },
+            bot: bot?,
             shutdown_grace: shutdown_grace?,
             log: Log { filter: filter?, format: format? },
             said: SaidSettings::default(),

@@ -325,3 +325,30 @@ fn every_key_of_the_default_file_is_read() {
         assert!(source.contains(&format!("\"{key}\"")), "{key} is in the default file and read by nobody");
     }
 }
+
+#[test]
+fn a_language_model_needs_a_name_and_a_way_that_nobody_listens_on() {
+    assert_eq!(load(&[], None).unwrap().bot.language_model, None);
+    let set = |url: &str, key: &str, model: &str| {
+        let variables = [
+            ("SESSIOND_BOT__LANGUAGE_MODEL__URL", url),
+            ("SESSIOND_BOT__LANGUAGE_MODEL__KEY", key),
+            ("SESSIOND_BOT__LANGUAGE_MODEL__MODEL", model),
+        ];
+        load(&variables, None)
+    };
+    let model = set("https://api.example.com/v1/", "a-secret-key", "small").unwrap().bot.language_model.unwrap();
+    assert_eq!((model.url.as_str(), model.model.as_str()), ("https://api.example.com/v1", "small"));
+    assert_eq!(model.timeout, Duration::from_secs(5));
+    assert!(!format!("{model:?}").contains("a-secret-key"));
+    assert!(set("http://127.0.0.1:8000/v1", "", "small").unwrap().bot.language_model.unwrap().key.is_none());
+    for (url, key, model, wrong) in [
+        ("http://api.example.com/v1", "", "small", "bot.language_model.url"),
+        ("api.example.com", "", "small", "bot.language_model.url"),
+        ("https://api.example.com/v1", "two words", "small", "bot.language_model.key"),
+        ("https://api.example.com/v1", "", "", "bot.language_model.model"),
+    ] {
+        let mistakes = set(url, key, model).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with(wrong), "{mistakes:?}");
+    }
+}

@@ -9,7 +9,7 @@ use tracing::error;
 use super::descriptors::Descriptors;
 use crate::{
     api::MetricsSettings,
-    bot::service::Bots,
+    bot::service::{Bots, ModelClient},
     clock::SystemClock,
     config::{Config, Secret, VaultHome},
     fleet::{Fleet, SessionObserver, WorkFolder},
@@ -104,6 +104,18 @@ pub fn journal_policy(config: &Config) -> Policy {
 pub(super) fn outbound(config: &Config) -> anyhow::Result<Outbound> {
     let settings = config.outbound.clone();
     Outbound::new(settings.allow, settings.timeout, Arc::new(SystemLookup))
+}
+
+/// The language model, if there is one. Where it may not be asked everything else goes on.
+pub(super) fn language_model(config: &Config) -> Option<ModelClient> {
+    let settings = config.bot.language_model.as_ref()?;
+    match ModelClient::new(settings, config.outbound.allow.clone()) {
+        Ok(client) => Some(client),
+        Err(error) => {
+            error!(%error, "no language model is asked: it cannot be reached as it is set (outbound.allow)");
+            None
+        }
+    }
 }
 
 /// The mirror, if it is on. Without its database everything else goes on.

@@ -36,7 +36,7 @@ use self::{
     history::MessageRing,
     label::{
         By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, GivingOutcome, LabelValue, MessageKind,
-        PairingOutcome, SendFailure, TakeoverReason, TakingOutcome, VaultOperation, VaultOutcome,
+        ModelOutcome, PairingOutcome, SendFailure, TakeoverReason, TakingOutcome, VaultOperation, VaultOutcome,
     },
 };
 
@@ -69,6 +69,7 @@ struct Meters {
     taken: By<TakingOutcome, Counter>,
     media_fetches: By<FetchOutcome, Counter>,
     media_bytes: By<Direction, Counter>,
+    model_questions: By<ModelOutcome, Counter>,
     socketio_clients: Gauge,
     /// Milliseconds since 1970; 0: there was none.
     heartbeat_ms: AtomicI64,
@@ -294,6 +295,15 @@ pub fn media_sent(bytes: u64) {
     }
 }
 
+// --- the bot
+
+/// The language model was to read what a customer said.
+pub fn model_asked(outcome: ModelOutcome) {
+    if let Some(meters) = meters() {
+        meters.model_questions.at(outcome).increment(1);
+    }
+}
+
 // --- HTTP
 
 /// The meters of one route, by its path in the table of routes. Made once; its series appear with its first answer.
@@ -381,6 +391,7 @@ impl Meters {
             taken: By::new(|outcome: TakingOutcome| counter(&family::HANDOVERS_TAKEN, &[outcome.text()])),
             media_fetches: By::new(|outcome: FetchOutcome| counter(&family::MEDIA_FETCHES, &[outcome.text()])),
             media_bytes: By::new(|way: Direction| counter(&family::MEDIA_BYTES, &[way.text()])),
+            model_questions: By::new(|outcome: ModelOutcome| counter(&family::MODEL_QUESTIONS, &[outcome.text()])),
             socketio_clients: recorder.register_gauge(&key(&family::SOCKETIO_CLIENTS, &[]), &METADATA),
             heartbeat_ms: AtomicI64::new(0),
             started_at: Timestamp::now(),

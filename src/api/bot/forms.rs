@@ -311,6 +311,10 @@ impl JsonSchema for SettingsForm {
                 "fallback": { "type": "string", "maxLength": rules::MAX_REPLY_CHARS, "description": "Said where there is no answer in time. Empty: nothing is." },
             },
         });
+        schema.ensure_object()["properties"]["languageModel"] = json!({
+            "type": "boolean", "default": false,
+            "description": "What the bot could not read goes to the operator's language model, if there is one: customers' words leave the house.",
+        });
         schema.ensure_object()["properties"]["pacing"] = json!({
             "type": "object", "additionalProperties": false,
             "description": "How much the tenant sends at the most, whoever asks for it. What is more waits.",

@@ -127,6 +127,21 @@ impl<'a> Exchange<'a> {
         self.effects.retain(|effect| !matches!(effect, Effect::Reply(_)));
     }
 
+    /// Takes every word of this step back and gives them, to be said later. `None`: something is done besides, or it is too much to be kept.
+    pub fn withhold(&mut self, most_bytes: usize) -> Option<Vec<String>> {
+        self.end_message();
+        let reply = |effect: &Effect| match effect {
+            Effect::Reply(text) => Some(text.clone()),
+            _ => None,
+        };
+        let replies: Vec<String> = self.effects.iter().map(reply).collect::<Option<_>>()?;
+        if replies.iter().map(String::len).sum::<usize>() > most_bytes {
+            return None;
+        }
+        self.effects.clear();
+        Some(replies)
+    }
+
     pub fn do_it(&mut self, effect: Effect) {
         self.end_message();
         self.effects.push(effect);

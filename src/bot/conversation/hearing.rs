@@ -271,6 +271,8 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
         talk.phase == Phase::Ordering && matches!(plain.as_str(), "ya" | "ya esta" | "ya listo" | "asi esta bien");
     match phrases::command(said).or(is_ready.then_some(Command::Done)) {
         Some(Command::Remove(_)) | None => {}
+        // It accepts the number that was proposed.
+        Some(Command::Yes) if proposes_number(&turn.order) && intent::talk(&plain) == Some(Intent::Confirm) => {}
         Some(command) => {
             taking::take_command(command, turn);
             remember(talk, heard);
@@ -361,6 +363,12 @@ fn goes_on(talk: &mut Conversation, said: &str, turn: &mut HeardTurn) -> Option<
     turn.order = joined;
     turn.changed = true;
     Some(rest)
+}
+
+/// `¿Le anoto 400?`
+fn proposes_number(order: &OrderState) -> bool {
+    let wish = order.ambiguous.first();
+    wish.is_some_and(|wish| wish.asks_number && wish.qty > 0 && wish.candidates.len() == 1)
 }
 
 /// A thumb is a yes, a row of question marks wants an answer; other signs say nothing.

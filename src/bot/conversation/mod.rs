@@ -30,6 +30,7 @@ mod taking;
 mod talking;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod words;
 
 use std::collections::HashMap;
@@ -42,6 +43,7 @@ use super::{
     basket::{AmbiguousWish, BasketLine},
     external::ExternalAnswer,
     intent::Intent,
+    language_model::ModelLine,
     order::{Order, OrderStage},
     payment::PaymentMethod,
     restaurant::RestaurantSettings,
@@ -54,6 +56,7 @@ use phrases::Command;
 
 pub use exchange::{MAX_REPLIES, MAX_REPLY_CHARS};
 pub use state::{Conversation, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
+pub use unread::UnreadTurn;
 
 /// A message of the customer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,6 +123,11 @@ pub enum Input {
         ask: String,
         answer: ExternalAnswer,
     },
+    /// The language model answers what it was asked; no lines: it does not help.
+    ModelAnswered {
+        ask: String,
+        lines: Vec<ModelLine>,
+    },
     /// The time of [`Step::wake_at`] has come.
     Woken,
 }
@@ -172,6 +180,8 @@ pub enum Effect {
     CallOwner { reason: String },
     /// The external bot is to be asked, under this id; [`Input::Answered`] follows.
     Ask { ask: String, texts: Vec<String> },
+    /// The language model is to be asked, under this id; [`Input::ModelAnswered`] follows.
+    AskModel { ask: String, text: String },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -249,17 +259,29 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
             let may_answer = is_heard(exchange) && gates::shut(exchange).is_none();
             ruling::answered(exchange, &ask, &answer, may_answer);
         }
+        Input::ModelAnswered { ask, lines } => {
+            let may_answer = is_heard(exchange) && gates::shut(exchange).is_none();
+            unread::answered(exchange, &ask, &lines, may_answer);
+        }
         Input::Said(messages) => said(exchange, &messages, is_fresh, entrance),
         Input::Edited { id, text } => {
             if is_heard(exchange) && gates::lets_correct(exchange) {
-                edits::correct(exchange, &id, Some(&text));
+                correct(exchange, &id, Some(&text));
             }
         }
         Input::Revoked { id } => {
             if is_heard(exchange) && gates::lets_correct(exchange) {
-                edits::correct(exchange, &id, None);
+                correct(exchange, &id, None);
             }
         }
+    }
+}
+
+/// A message that was edited or deleted. What the language model was asked is said anew then, if it can be read now.
+fn correct(exchange: &mut Exchange<'_>, id: &str, text: Option<&str>) {
+    edits::correct(exchange, id, text);
+    if exchange.progressed {
+        exchange.talk.unread = None;
     }
 }
 
@@ -290,11 +312,13 @@ fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance
     }
     exchange.talk.told = None;
     exchange.talk.heard_at = Some(exchange.moment.now);
+    let (phase, asked) = (exchange.talk.phase.clone(), exchange.talk.unread.take());
     let heard = hearing::hear(&mut exchange.talk, exchange.restaurant, messages);
     if heard.last_text.is_empty() && heard.location.is_none() {
         if heard.has_media {
             talking::answer_media(exchange, &heard);
         }
+        exchange.talk.unread = asked;
         return;
     }
     talking::answer(exchange, &heard, is_fresh);
@@ -305,6 +329,7 @@ fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance
         let is_understood = heard.others.is_empty() || exchange.progressed || heard.others.len() < messages.len();
         takeover::guard(exchange, &heard, is_understood);
     }
+    unread::hold(exchange, &heard, messages, &phase, asked);
     exchange.heard = Some(heard);
 }
 
@@ -328,17 +353,13 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
 
 /// Tries a text as a customer would say it; touches no customer, no order, no hours.
 pub fn try_text(restaurant: &Restaurant, conversation: Conversation, text: &str, moment: Moment) -> Tried {
-    let customer = Customer { chat: "try".to_owned(), name: None, phone: None };
+    let customer = nobody();
     let id = moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();
     let said = Said { id, at: moment.now, what: Utterance::Text(text.to_owned()) };
     let mut exchange = Exchange::new(conversation, &customer, restaurant, moment);
     take(&mut exchange, Input::Said(vec![said]), Entrance::Back);
     let (step, heard) = exchange.finish();
     let heard = heard.unwrap_or_default();
-    let replies = step.effects.into_iter().filter_map(|effect| match effect {
-        Effect::Reply(text) | Effect::Notice(text) => Some(text),
-        _ => None,
-    });
     Tried {
         intent: heard.intent,
         cart: heard.order.lines,
@@ -346,7 +367,36 @@ pub fn try_text(restaurant: &Restaurant, conversation: Conversation, text: &str,
         ambiguous: heard.order.ambiguous,
         address: heard.address,
         payment: heard.payment,
-        replies: replies.collect(),
+        replies: replies(step.effects),
         conversation: step.conversation,
     }
+}
+
+/// The same text, when the language model has answered about it.
+pub fn try_model_answer(restaurant: &Restaurant, mut tried: Tried, lines: &[ModelLine], moment: Moment) -> Tried {
+    let customer = nobody();
+    let Some(ask) = tried.conversation.unread.as_ref().map(|unread| unread.ask.clone()) else { return tried };
+    let mut exchange = Exchange::new(tried.conversation, &customer, restaurant, moment);
+    unread::answered(&mut exchange, &ask, lines, true);
+    let is_read = exchange.progressed;
+    let (step, _) = exchange.finish();
+    tried.replies.extend(replies(step.effects));
+    if is_read {
+        tried.unknown.clear();
+        tried.intent = Intent::Order;
+    }
+    Tried { ambiguous: step.conversation.order.ambiguous.clone(), conversation: step.conversation, ..tried }
+}
+
+/// Whoever tries a text.
+fn nobody() -> Customer {
+    Customer { chat: "try".to_owned(), name: None, phone: None }
+}
+
+fn replies(effects: Vec<Effect>) -> Vec<String> {
+    let reply = |effect: Effect| match effect {
+        Effect::Reply(text) | Effect::Notice(text) => Some(text),
+        _ => None,
+    };
+    effects.into_iter().filter_map(reply).collect()
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
+use super::unread::UnreadTurn;
 use crate::bot::{
     OrderState,
     basket::BasketLine,
@@ -184,6 +185,9 @@ pub struct Conversation {
     /// What the external bot was asked and has not answered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) asked_elsewhere: Vec<String>,
+    /// What the language model was asked and has not answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unread: Option<UnreadTurn>,
 }
 
 impl Conversation {
@@ -205,9 +209,15 @@ impl Conversation {
         &self.orders
     }
 
-    /// Whether the external bot's answer to this question would be said.
+    /// Whether the external bot's or the language model's answer to this question would count.
     pub fn is_awaiting(&self, ask: &str) -> bool {
         self.asked_elsewhere.iter().any(|asked| asked == ask)
+            || self.unread.as_ref().is_some_and(|unread| unread.ask == ask)
+    }
+
+    /// What the language model is to read.
+    pub fn unread(&self) -> Option<&UnreadTurn> {
+        self.unread.as_ref()
     }
 
     /// The way, the phone, the payment and the words of an order that is not.

@@ -39,6 +39,7 @@ pub fn owner_wrote(exchange: &mut Exchange<'_>, said: Option<&str>) {
 pub fn silence(exchange: &mut Exchange<'_>, cause: SilenceCause) {
     exchange.put_aside();
     exchange.talk.asked_elsewhere.clear();
+    exchange.talk.unread = None;
     let until = exchange.in_minutes(exchange.restaurant.settings.takeover_minutes);
     exchange.talk.silence = Some(Silence { cause, until });
 }

@@ -1,7 +1,7 @@
-//! Asks a tenant's external bot what the engine wants asked, and hands the answer to the desk.
+//! Asks a tenant's external bot or the operator's language model what the engine wants asked, and hands the answer to the desk.
 //!
 //! Each question is a record, written in the change of its turn; the answer and the end of that record are one change as well. So whatever
-//! dies, a question is asked (again, under the same id) until there is an answer or its time is over, and what is answered is said once. A bot
+//! dies, a question is asked (again, under the same id) until there is an answer or its time is over, and what is answered is said once. One
 //! that is slow, down or hostile costs its own chats the fallback, and others nothing: few are asked at a time, each within its time, and
 //! an answer is bounded. Within a chat one question comes after the other.
 
@@ -23,10 +23,14 @@ use ulid::Ulid;
 use super::{
     BotContext,
     desk::BotCommand,
-    records::{self, AskRecord},
+    records::{self, AskRecord, Respondent},
+    turn::AskOutcome,
 };
 use crate::{
-    bot::external::{ExternalAnswer, ExternalBot, MAX_ANSWER_BYTES, Question, QuestionMessage},
+    bot::{
+        external::{ExternalAnswer, ExternalBot, MAX_ANSWER_BYTES, Question, QuestionMessage},
+        language_model::ModelLine,
+    },
     config::Secret,
     crash,
     journal::ChangeNo,
@@ -103,11 +107,11 @@ async fn keep_asking(
                 }
             }
             Err(error) if error.is_final() => {
-                debug!(%error, "questions to the external bot wait for the next session");
+                debug!(%error, "questions of the bot to others wait for the next session");
                 return;
             }
             Err(error) => {
-                warn!(%error, "questions to the external bot cannot be read now");
+                warn!(%error, "questions of the bot to others cannot be read now");
                 if stop.run_until_cancelled(sleep(RETRY_DELAY)).await.is_none() {
                     return;
                 }
@@ -159,12 +163,12 @@ async fn flight(
     key: Ulid,
     ask: AskRecord,
 ) -> String {
-    let answer = loop {
-        match answer(&session, &cx, &ask).await {
-            Ok(answer) => break answer,
+    let outcome = loop {
+        match outcome(&session, &cx, &ask).await {
+            Ok(outcome) => break outcome,
             Err(error) if error.is_final() => return ask.chat,
             Err(error) => {
-                warn!(%error, "the bot's records cannot be read: the external bot is asked later");
+                warn!(%error, "the bot's records cannot be read: its question is asked later");
                 sleep(RETRY_DELAY).await;
             }
         }
@@ -176,14 +180,14 @@ async fn flight(
             sleep(BREATH).await;
         }
         let (done, is_done) = oneshot::channel();
-        let command = BotCommand::Answer { key, ask: ask.clone(), external: answer.clone(), answer: done };
+        let command = BotCommand::Answer { key, ask: ask.clone(), outcome: outcome.clone(), answer: done };
         if desk.send(command).await.is_err() {
             return ask.chat;
         }
         match is_done.await {
             Ok(Ok(_)) => return ask.chat,
             Ok(Err(error)) => {
-                debug!(%error, "an answer of the external bot waits");
+                debug!(%error, "an answer to a question of the bot waits");
                 sleep(RETRY_DELAY).await;
             }
             Err(_) => return ask.chat,
@@ -191,12 +195,29 @@ async fn flight(
     }
 }
 
-/// What the bot says, or what is said in its place.
-async fn answer(session: &Session, cx: &BotContext, ask: &AskRecord) -> Result<ExternalAnswer, StoreError> {
+async fn outcome(session: &Session, cx: &BotContext, ask: &AskRecord) -> Result<AskOutcome, StoreError> {
     let is_old = cx.clock.now().duration_since(ask.asked_at) > MAX_AGE;
-    if is_old || !is_awaited(session, ask).await? {
-        return Ok(ExternalAnswer::default());
+    let is_over = is_old || !is_awaited(session, ask).await?;
+    Ok(match ask.of {
+        Respondent::ExternalBot if is_over => AskOutcome::Replies(ExternalAnswer::default()),
+        Respondent::ExternalBot => AskOutcome::Replies(replies(session, cx, ask).await?),
+        Respondent::LanguageModel if is_over => AskOutcome::Lines(Vec::new()),
+        Respondent::LanguageModel => AskOutcome::Lines(lines(session, cx, ask).await?),
+    })
+}
+
+/// What the language model has read in a customer's words; nothing, where it does not help or was switched off meanwhile.
+async fn lines(session: &Session, cx: &BotContext, ask: &AskRecord) -> Result<Vec<ModelLine>, StoreError> {
+    let (menu, settings) = tokio::try_join!(records::menu(session.store()), records::settings(session.store()))?;
+    let is_wanted = settings.value.language_model && settings.value.takes_orders;
+    match cx.model.as_ref().filter(|_| is_wanted) {
+        Some(model) => Ok(model.ask(&menu.value, &ask.texts.join("\n")).await),
+        None => Ok(Vec::new()),
     }
+}
+
+/// What the external bot says, or what is said in its place.
+async fn replies(session: &Session, cx: &BotContext, ask: &AskRecord) -> Result<ExternalAnswer, StoreError> {
     let settings = records::settings(session.store()).await?.value;
     // It was switched off meanwhile.
     let Some(bot) = settings.external_bot.filter(|_| !settings.takes_orders) else {
@@ -282,7 +303,9 @@ mod tests {
     fn a_chat_that_asks_much_takes_no_others_turn() {
         let ask = |n: usize, chat: &str| {
             let (id, chat) = (n.to_string(), chat.to_owned());
-            (Ulid(n as u128), AskRecord { id, chat, name: None, texts: Vec::new(), asked_at: Timestamp::UNIX_EPOCH })
+            let asked_at = Timestamp::UNIX_EPOCH;
+            let of = Respondent::ExternalBot;
+            (Ulid(n as u128), AskRecord { id, of, chat, name: None, texts: Vec::new(), asked_at })
         };
         let mut first = FirstAsks::default();
         assert!(!first.take((0..PAGE).map(|n| ask(n, "ana")).collect()), "the others' are behind a page of one chat");

@@ -28,7 +28,6 @@ use super::{
     gathering::Gathering,
     hearing::HeardEvent,
     records::{self, BotPlace, OrderRecord, Versioned},
-    restaurant,
     turn::{self, Cause, ChatTurn, DecideError, DecidedTurn, Reopening, TurnName},
 };
 use crate::{
@@ -93,7 +92,7 @@ pub struct BotDesk {
     unconfirmed: FuturesUnordered<BoxFuture<'static, Result<(), JournalClosedError>>>,
     /// The last change of an order, for those who show orders elsewhere.
     order_changes: watch::Sender<ChangeNo>,
-    /// The last change that asks the external bot something.
+    /// The last change that asks the external bot or the language model something.
     asks: watch::Sender<ChangeNo>,
     trim_at: Instant,
     trimmed_to: Option<String>,
@@ -188,7 +187,7 @@ impl BotDesk {
             }
         }
         self.settings = settings?;
-        if self.settings.value.external_bot.is_some() {
+        if self.settings.value.external_bot.is_some() || self.settings.value.language_model {
             // A former process may have left questions.
             self.asks.send_modify(|_| {});
         }
@@ -376,7 +375,7 @@ impl BotDesk {
         if let Some(restaurant) = &self.restaurant {
             return Ok(restaurant.clone());
         }
-        let made = restaurant(self.menu.value.clone(), self.settings.value.clone()).await;
+        let made = self.shared.restaurant(self.menu.value.clone(), self.settings.value.clone()).await;
         // The API has read it before it was stored.
         let made = made.map_err(|_| StoreError::Interrupted)?;
         self.restaurant = Some(made.clone());

@@ -13,6 +13,7 @@ mod asking;
 mod desk;
 mod gathering;
 mod hearing;
+mod model_client;
 mod projection;
 mod records;
 mod turn;
@@ -35,6 +36,7 @@ use tokio::{
 use ulid::Ulid;
 
 use self::desk::{BotCommand, BotDesk};
+pub use self::model_client::ModelClient;
 pub use self::records::{ConversationRecord, OrderRecord, Versioned};
 use super::{
     conversation::{self, Restaurant, Tried},
@@ -76,6 +78,7 @@ struct BotContext {
     settings: config::Bot,
     /// To external bots.
     outbound: Outbound,
+    model: Option<ModelClient>,
     /// Conversations that broke and are not mended, as far as this process has met them.
     broken: AtomicU64,
 }
@@ -121,8 +124,15 @@ pub struct ShownConversation {
 type Changed<T> = Result<(T, ChangeNo), BotError>;
 
 impl Bots {
-    pub fn new(feed: Feed, clock: Arc<dyn Clock>, settings: config::Bot, outbound: Outbound) -> Arc<Self> {
-        let shared = Arc::new(BotContext { feed, clock, settings, outbound, broken: AtomicU64::new(0) });
+    /// `model`: reads what the parser could not, for tenants that want that.
+    pub fn new(
+        feed: Feed,
+        clock: Arc<dyn Clock>,
+        settings: config::Bot,
+        outbound: Outbound,
+        model: Option<ModelClient>,
+    ) -> Arc<Self> {
+        let shared = Arc::new(BotContext { feed, clock, settings, outbound, model, broken: AtomicU64::new(0) });
         Arc::new(Self { shared, desks: Mutex::default() })
     }
 
@@ -181,9 +191,20 @@ impl Bots {
         let before = conversation.map(serde_json::from_value).transpose().map_err(BotError::Conversation)?;
         let (menu, settings) = tokio::try_join!(self.menu(session), self.settings(session))?;
         let settings = RestaurantSettings { active: true, ..settings.value };
-        let (restaurant, moment) = (restaurant(menu.value, settings).await?, turn::moment(&*self.shared.clock, None));
+        let restaurant = self.shared.restaurant(menu.value.clone(), settings).await?;
         let (before, text) = (before.unwrap_or_default(), text.to_owned());
-        let trying = tokio::task::spawn_blocking(move || conversation::try_text(&restaurant, before, &text, moment));
+        let (known, moment) = (restaurant.clone(), turn::moment(&*self.shared.clock, None));
+        let trying = tokio::task::spawn_blocking(move || conversation::try_text(&known, before, &text, moment));
+        let tried = trying.await.map_err(|_| BotError::EngineBroke)?;
+        let unread = tried.conversation.unread().map(|unread| unread.text().to_owned());
+        let Some(unread) = unread else { return Ok(tried) };
+        let lines = match &self.shared.model {
+            Some(model) => model.ask(&menu.value, &unread).await,
+            None => Vec::new(),
+        };
+        let moment = turn::moment(&*self.shared.clock, None);
+        let trying =
+            tokio::task::spawn_blocking(move || conversation::try_model_answer(&restaurant, tried, &lines, moment));
         trying.await.map_err(|_| BotError::EngineBroke)
     }
 
@@ -321,8 +342,12 @@ fn word(stage: OrderStage) -> &'static str {
     }
 }
 
-/// A menu and its settings, ready for messages. Some milliseconds of work.
-async fn restaurant(menu: Menu, settings: RestaurantSettings) -> Result<Arc<Restaurant>, BotError> {
-    let made = tokio::task::spawn_blocking(move || Restaurant::new(super::Parser::new(menu), settings));
-    made.await.map(Arc::new).map_err(|_| BotError::EngineBroke)
+impl BotContext {
+    /// A menu and its settings, ready for messages. Some milliseconds of work.
+    async fn restaurant(&self, menu: Menu, mut settings: RestaurantSettings) -> Result<Arc<Restaurant>, BotError> {
+        // Where the operator has none, a tenant's wish for one is not heard.
+        settings.language_model &= self.model.is_some();
+        let made = tokio::task::spawn_blocking(move || Restaurant::new(super::Parser::new(menu), settings));
+        made.await.map(Arc::new).map_err(|_| BotError::EngineBroke)
+    }
 }

@@ -26,14 +26,26 @@ use crate::{
 /// Within [`space::BOT`], then an order's key and its revision: what [`super::projection`] has to write. Behind the other names there.
 const UNPROJECTED: &str = "unprojected/";
 
-/// Within [`space::BOT`], then a key: what the external bot is asked.
+/// Within [`space::BOT`], then a key: what the external bot or the language model is asked.
 const ASKED: &str = "asked/";
 
-/// A question to the external bot, until it is answered.
+/// The one that a question is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Respondent {
+    #[default]
+    ExternalBot,
+    LanguageModel,
+}
+
+/// A question that the engine wants asked elsewhere, until it is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskRecord {
     /// The conversation knows it by this.
     pub id: String,
+    /// An older build asked external bots alone.
+    #[serde(default)]
+    pub of: Respondent,
     /// A jid.
     pub chat: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -318,7 +330,7 @@ pub fn remove_ask(batch: &mut Batch, key: Ulid) {
     batch.delete(space::BOT, ask_key(key));
 }
 
-/// Some questions, the oldest first.
+/// Some questions to others, the oldest first.
 pub struct AskPage {
     pub asks: Vec<(Ulid, AskRecord)>,
     /// Where there may be more: the key after which they are.

@@ -10,13 +10,14 @@ use super::{
     BotError,
     gathering::{FULL_TURN, inputs},
     hearing::HeardEvent,
-    records::{self, AskRecord, ConversationRecord, OpenTurn, OrderRecord, StoredChat},
+    records::{self, AskRecord, ConversationRecord, OpenTurn, OrderRecord, Respondent, StoredChat},
     word,
 };
 use crate::{
     bot::{
         conversation::{self, Conversation, Customer, Effect, Input, Moment, Restaurant, Step},
         external::ExternalAnswer,
+        language_model::ModelLine,
         order::{OrderStage, PaymentStatus},
     },
     clock::Clock,
@@ -34,6 +35,15 @@ const LONGEST_OPEN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Of the events of a turn that can be taken anew, which are part of the record.
 const MAX_OPEN_BYTES: usize = 16 * 1024;
+
+/// What came of a question that was asked elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskOutcome {
+    /// Of the external bot, or in its place.
+    Replies(ExternalAnswer),
+    /// Of the language model; none: it does not help.
+    Lines(Vec<ModelLine>),
+}
 
 /// Why a turn is taken.
 #[derive(Clone)]
@@ -60,11 +70,11 @@ pub enum Cause {
         key: Ulid,
         record: Box<OrderRecord>,
     },
-    /// The external bot has answered a question.
+    /// The external bot or the language model has answered a question.
     Answered {
         key: Ulid,
         ask: String,
-        answer: ExternalAnswer,
+        outcome: AskOutcome,
     },
 }
 
@@ -98,7 +108,7 @@ pub struct DecidedTurn {
     pub moved: Option<OrderRecord>,
     /// Orders are new or changed.
     pub has_orders: bool,
-    /// The external bot is asked something.
+    /// The external bot or the language model is asked something.
     pub has_asks: bool,
 }
 
@@ -207,9 +217,12 @@ impl<'a> ChatTurn<'a> {
                 self.put_order(OrderChange::Updated, key, *order);
                 vec![input]
             }
-            Cause::Answered { key, ask, answer } => {
+            Cause::Answered { key, ask, outcome } => {
                 records::remove_ask(&mut self.decision.batch, key);
-                vec![Input::Answered { ask, answer }]
+                vec![match outcome {
+                    AskOutcome::Replies(answer) => Input::Answered { ask, answer },
+                    AskOutcome::Lines(lines) => Input::ModelAnswered { ask, lines },
+                }]
             }
         };
         if inputs.iter().any(|input| matches!(input, Input::OwnerWrote { .. } | Input::TakenOver)) {
@@ -370,14 +383,17 @@ impl<'a> ChatTurn<'a> {
                 }
             }
             Effect::CallOwner { reason } => self.call_owner(record, reason),
-            Effect::Ask { ask, texts } => {
-                let (chat, name, asked_at) = (self.names[0].clone(), record.name.clone(), self.clock.now());
-                let question = AskRecord { id: ask, chat, name, texts, asked_at };
-                records::put_ask(&mut self.decision.batch, Ulid::generate(), &question);
-                self.has_asks = true;
-            }
+            Effect::Ask { ask, texts } => self.ask(record, Respondent::ExternalBot, ask, texts),
+            Effect::AskModel { ask, text } => self.ask(record, Respondent::LanguageModel, ask, vec![text]),
         }
         Ok(())
+    }
+
+    fn ask(&mut self, record: &ConversationRecord, of: Respondent, id: String, texts: Vec<String>) {
+        let (chat, name, asked_at) = (self.names[0].clone(), record.name.clone(), self.clock.now());
+        let question = AskRecord { id, of, chat, name, texts, asked_at };
+        records::put_ask(&mut self.decision.batch, Ulid::generate(), &question);
+        self.has_asks = true;
     }
 
     fn move_order(&mut self, key: Ulid, mut record: OrderRecord, to: OrderStage) -> OrderRecord {

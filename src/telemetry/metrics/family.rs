@@ -93,6 +93,9 @@ families! {
     OUTBOX_OLDEST Gauge "sessiond_outbox_oldest_timestamp_seconds" [] "When the oldest of them was accepted; no series while there is none.";
     SOCKETIO_CLIENTS Gauge "sessiond_socketio_clients" [] "Sockets that have shown a key.";
 
+    // The bot.
+    MODEL_QUESTIONS Counter "sessiond_bot_model_questions_total" ["outcome"] "Sentences that the language model was to read, by what came of it.";
+
     // Files.
     MEDIA_FETCHES Counter "sessiond_media_fetches_total" ["outcome"] "Files that were to be fetched from WhatsApp, by what came of it.";
     MEDIA_BYTES Counter "sessiond_media_bytes_total" ["direction"] "Bytes of files fetched from WhatsApp, and sent to it.";

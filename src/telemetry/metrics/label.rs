@@ -189,6 +189,18 @@ labels! {
         TooMany = "too_many",
     }
 
+    /// What came of a question to the language model.
+    ModelOutcome {
+        Read = "read",
+        Nothing = "nothing",
+        Refused = "refused",
+        Late = "late",
+        Failed = "failed",
+        Busy = "busy",
+        Resting = "resting",
+        Menu = "menu",
+    }
+
     WebhookState { Ok = "ok", Failing = "failing", Gone = "gone", }
 
     DocumentOperation { Read = "read", Write = "write", Delete = "delete", }

@@ -5,6 +5,7 @@ mod customers;
 mod death;
 mod documents;
 mod kitchen;
+mod language_model;
 mod manners;
 mod mirror;
 mod owner;

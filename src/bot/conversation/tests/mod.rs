@@ -12,6 +12,7 @@ mod review;
 mod rules;
 mod takeover;
 mod terms;
+mod unread;
 
 use std::{fs, path::Path};
 
@@ -122,7 +123,7 @@ impl Chat {
             match effect {
                 Effect::Reply(text) | Effect::Notice(text) => said.push(text.clone()),
                 Effect::Place(order) => self.orders.push((**order).clone()),
-                Effect::Cancel { .. } | Effect::CallOwner { .. } | Effect::Ask { .. } => {}
+                Effect::Cancel { .. } | Effect::CallOwner { .. } | Effect::Ask { .. } | Effect::AskModel { .. } => {}
             }
         }
         self.effects = effects;

@@ -191,6 +191,14 @@ fn an_order_beyond_measure_is_for_a_human() {
     assert!(chat.talk.silence(chat.now).is_some());
 }
 
+/// `yes` was a command and no answer, though the question asks for that word.
+#[test]
+fn an_english_yes_takes_the_number_that_was_proposed() {
+    let mut chat = Chat::with(RestaurantSettings { language: Language::En, ..settings() });
+    play(&mut chat, &[("250 perros calientes", &["Shall I note 250 × *Perro Caliente*?"]), ("yes", &["250 × Perro"])]);
+    assert_eq!(chat.basket(), lines(&[("perro", 250)]));
+}
+
 /// A slip is likelier than two hundred and fifty hot dogs, and an amount of money is no number of them.
 #[test]
 fn a_number_that_is_in_doubt_is_asked_for_and_not_noted() {

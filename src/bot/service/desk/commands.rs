@@ -7,14 +7,13 @@ use ulid::Ulid;
 use super::{BotDesk, MAX_UNCONFIRMED, listens, pacing};
 use crate::{
     bot::{
-        external::ExternalAnswer,
         menu::Menu,
         order::{OrderStage, PaymentStatus},
         restaurant::RestaurantSettings,
         service::{
             BotError, Changed,
             records::{self, AskRecord, OrderRecord, Versioned},
-            turn::{self, Cause, DecideError},
+            turn::{self, AskOutcome, Cause, DecideError},
         },
     },
     journal::ChangeNo,
@@ -50,11 +49,11 @@ pub enum BotCommand {
         id: String,
         answer: oneshot::Sender<Changed<OrderRecord>>,
     },
-    /// The external bot's, of a question that was kept under `key`.
+    /// The external bot's or the language model's, of a question that was kept under `key`.
     Answer {
         key: Ulid,
         ask: AskRecord,
-        external: ExternalAnswer,
+        outcome: AskOutcome,
         answer: oneshot::Sender<Changed<()>>,
     },
 }
@@ -87,8 +86,8 @@ impl BotDesk {
                 let given = self.act(&chat, Cause::GivenBack).await;
                 let _ = answer.send(given.map(|(_, change)| ((), change)));
             }
-            BotCommand::Answer { key, ask, external, answer } => {
-                let said = self.say_answer(key, ask, external).await;
+            BotCommand::Answer { key, ask, outcome, answer } => {
+                let said = self.say_answer(key, ask, outcome).await;
                 let _ = answer.send(said.map(|change| ((), change)));
             }
             BotCommand::Move { id, to, answer } => {
@@ -178,8 +177,8 @@ impl BotDesk {
         Ok((paid, change))
     }
 
-    /// Says what the external bot answers. What was said in the chat meanwhile comes first: it may be the owner's word.
-    async fn say_answer(&mut self, key: Ulid, ask: AskRecord, external: ExternalAnswer) -> Result<ChangeNo, BotError> {
+    /// Says what comes of an answer. What was said in the chat meanwhile comes first: it may be the owner's word.
+    async fn say_answer(&mut self, key: Ulid, ask: AskRecord, outcome: AskOutcome) -> Result<ChangeNo, BotError> {
         if self.is_on() {
             self.more = true;
             self.read().await?;
@@ -196,7 +195,7 @@ impl BotDesk {
                 }
             }
         }
-        let cause = Cause::Answered { key, ask: ask.id, answer: external };
+        let cause = Cause::Answered { key, ask: ask.id, outcome };
         self.act(&ask.chat, cause).await.map(|(_, change)| change)
     }
 
