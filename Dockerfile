@@ -10,9 +10,10 @@ FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
+COPY tests/fuzz/Cargo.toml tests/fuzz/Cargo.toml
 COPY tests/loopback/Cargo.toml tests/loopback/Cargo.toml
 RUN mkdir -p src tests/loopback/src tests/it tests/bench \
- && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs tests/bench/fleet.rs tests/loopback/src/main.rs > /dev/null \
+ && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs tests/bench/fleet.rs tests/fuzz/any.rs tests/loopback/src/main.rs > /dev/null \
  && touch src/lib.rs tests/loopback/src/lib.rs \
  && cargo build --release --locked --package sessiond \
  # waproto's build script names a file that it writes itself: as new as that, it would be built again with every change of ours.

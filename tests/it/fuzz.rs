@@ -1,5 +1,5 @@
-//! Parsers of untrusted bytes under mutated inputs, for a fixed time each: `FUZZ_SECONDS`, `FUZZ_SEED`. A driver for the stable
-//! compiler; `tests/fuzz` has the same targets under libFuzzer, for a nightly one.
+//! Parsers of untrusted bytes under mutated inputs, for a fixed time each: `FUZZ_SECONDS`, `FUZZ_SEED`. `.ci/fuzz`
+//! has the same targets under libFuzzer, which sees what an input reaches.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
