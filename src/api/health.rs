@@ -137,7 +137,7 @@ impl Health {
         if caller == Some(&Caller::Admin) {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
             health.warnings = Some(app.auth.warnings());
-            health.sessions.ill = Some(ill(app));
+            health.sessions.ill = Some(ill(app).into_iter().chain(illegible(app)).collect());
             let mut incidents = app.fleet.incidents();
             incidents.insert("bot_conversations_broken", app.bots.broken());
             health.incidents = Some(incidents);
@@ -206,4 +206,14 @@ pub(super) fn ill(app: &App) -> Vec<Ill> {
             since: report.status.since,
         })
         .collect()
+}
+
+/// Tenants of other processes that this one could not serve.
+fn illegible(app: &App) -> impl Iterator<Item = Ill> {
+    app.fleet.illegible_tenants().into_iter().map(|found| Ill {
+        tenant: found.tenant.to_string(),
+        state: session::State::Failed,
+        reason: found.reason,
+        since: found.since,
+    })
 }

@@ -27,6 +27,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     Fleet, FleetError, directory,
+    illegible::Legibility,
     letters::{self, BUSY_PAUSE, GOODBYE_TIMEOUT},
     revival,
     slot::Slot,
@@ -36,7 +37,7 @@ use crate::{
     clock,
     cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
     crash,
-    session::{self, HandOverError, Prepared, Session, State},
+    session::{HandOverError, Prepared, Session, State},
     telemetry::metrics::{
         self,
         label::{GivingOutcome, TakingOutcome},
@@ -255,9 +256,16 @@ async fn give_again(fleet: &Fleet, by: &InstanceId, tenant: &TenantId) -> Handov
 async fn prepare(fleet: &Fleet, tenant: TenantId) {
     let is_read = fleet.handovers.book().prepared.contains_key(&tenant);
     if !is_read {
-        match session::prepare(&fleet.env, &tenant, true).await {
-            Ok(prepared) => drop(fleet.handovers.book().prepared.insert(tenant.clone(), prepared)),
-            Err(error) => debug!(%tenant, %error, "read when it is taken over"),
+        match fleet.read_anothers(&tenant).await {
+            Legibility::Read(prepared) => {
+                drop(fleet.handovers.book().prepared.insert(tenant.clone(), *prepared));
+            }
+            Legibility::Unread => {}
+            // Asked for, it would be let go of, and nobody would serve it.
+            Legibility::Illegible => {
+                let now = fleet.env.clock.instant();
+                return fleet.handovers.book().joiner.illegible(&tenant, now);
+            }
         }
     }
     fleet.handovers.book().joiner.prepared(&tenant);

@@ -9,6 +9,7 @@ mod directory;
 mod elsewhere;
 mod handover;
 mod heartbeat;
+mod illegible;
 mod incidents;
 mod letters;
 mod move_in;
@@ -45,6 +46,7 @@ use tracing::{debug, error, info, warn};
 
 pub use self::{
     elsewhere::PeerListener,
+    illegible::IllegibleTenant,
     move_in::MoveInError,
     rekey::{RekeyReport, Rekeyer},
     restore::{RestoreError, Summary},
@@ -53,6 +55,7 @@ pub use self::{
 };
 use self::{
     handover::Handovers,
+    illegible::IllegibleTenants,
     incidents::Incidents,
     records::RecordCache,
     slot::{OpenFailure, OpenFailureKind, Slot},
@@ -98,6 +101,7 @@ pub struct Fleet {
     incidents: Incidents,
     peers: Peers,
     handovers: Handovers,
+    illegible: IllegibleTenants,
     whatsapp: WhatsAppReach,
     /// Since when the vault does not take this instance's record, as far as was tried.
     unannounced_since: Mutex<Option<clock::Instant>>,
@@ -208,6 +212,7 @@ impl Fleet {
             incidents: Incidents::default(),
             peers,
             handovers: Handovers::default(),
+            illegible: IllegibleTenants::default(),
             whatsapp: WhatsAppReach::default(),
             unannounced_since: Mutex::new(None),
             reviving,

@@ -242,6 +242,47 @@ async fn a_deploy_that_cannot_reach_whatsapp_takes_nothing() {
     new.kill().await.unwrap();
 }
 
+/// The new process has an older list of master keys, so that it could open nothing of what the old one has: it says so, and the old one keeps its
+/// tenants, also when it is told to stop. With the same list they come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_without_the_newest_key_takes_nothing() {
+    const KEYS: &str = "SESSIOND_MASTER_KEY";
+    let [first, second] = ["5e", "7a"].map(|byte| byte.repeat(32));
+    let mut stage = Stage::new(Home::Embedded).await.unwrap().shared().set(KEYS, first.clone());
+    let daemon = stage.start().await;
+    let conversations = vec![stage.pair("tenant-0").await];
+    assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    let mut other = stage.other("other", false);
+    stage = stage.set(KEYS, format!("{second},{first}"));
+    let old = stage.start().await;
+    let new = other.start().await;
+    let is_told = || async {
+        let health = other.health().await.1;
+        let ill = health["sessions"]["ill"].as_array().cloned().unwrap_or_default();
+        ill.iter().any(|ill| ill["reason"].as_str().is_some_and(|reason| reason.contains("which is not configured")))
+    };
+    until(LIMIT, "the tenant among those that are ill", is_told)
+        .await
+        .unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+    assert!(other.log().contains("a tenant of another process does not open here"), "{}", other.log());
+    old.signal(Signal::TERM).unwrap();
+    let offers = || async { stage.log().contains("giving the tenants to them") };
+    until(LIMIT, "the offer", offers).await.unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));
+    let seen = Instant::now();
+    while seen.elapsed() < Duration::from_secs(2) {
+        assert!(stage.dashboard.is_connected("tenant-0").await, "{}\n--\n{}", stage.log(), other.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    new.kill().await.unwrap();
+    other.setup = other.setup.set(KEYS, format!("{second},{first}"));
+    let new = other.start().await;
+    let pair = Pair { stage, conversations, old: new, other };
+    pair.assert_handed_over().await;
+    pair.assert_promises().await;
+    drop(old);
+    pair.old.kill().await.unwrap();
+}
+
 /// New up, healthy, SIGTERM to the old.
 async fn a_rolling_deploy(home: Home) {
     let Some(mut pair) = pair(home, 20 * scale()).await else { return };
