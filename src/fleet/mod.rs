@@ -183,6 +183,8 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub working: usize,
+    /// Those that have a session here and should be connected: paired and not stopped, or logged out by WhatsApp.
+    pub expected: usize,
     /// Without a session anywhere, as far as is known here: being restored, failed, or taken by a process that has died. Another build or
     /// key may serve them.
     pub unserved: usize,
@@ -560,7 +562,10 @@ impl Fleet {
         for slot in self.slots().values().filter(|slot| !slot.is_deleted()) {
             counts.total += 1;
             match slot.session() {
-                Some(session) => counts.working += usize::from(session.status().state == State::Working),
+                Some(session) => {
+                    counts.working += usize::from(session.status().state == State::Working);
+                    counts.expected += usize::from(session.should_be_connected());
+                }
                 None if slot.lacks_history() => counts.without_history += 1,
                 None if slot.is_served_by(|owner| living.contains(owner)) => counts.elsewhere += 1,
                 None => counts.unserved += 1,
