@@ -49,7 +49,7 @@ use crate::{
 /// A tenant counts as taken over when it has logged in, or after so long.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A code on a screen is waited for so long: whoever has not scanned it by then has gone away.
+/// A code on a screen is waited for so long, within the time that this process has: whoever has not scanned it by then has gone away.
 const PAIRING_TIME: Duration = Duration::from_secs(60);
 
 /// Between two looks at what has become of tenants that were let go of for nothing.
@@ -354,12 +354,6 @@ impl Fleet {
     /// This process is about to stop, and gives its tenants away.
     pub fn is_leaving(&self) -> bool {
         self.handovers.is_leaving.load(Ordering::Acquire)
-    }
-
-    /// How long giving them away may take because of a code on a screen.
-    pub fn pairing_time(&self) -> Duration {
-        let is_pairing = self.slots().values().filter_map(|slot| slot.session()).any(|session| session.is_pairing());
-        if is_pairing { PAIRING_TIME } else { Duration::ZERO }
     }
 
     /// Gives all tenants to processes that stay, if there are any. Returns when that is done, or at the limit.

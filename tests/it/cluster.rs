@@ -38,14 +38,17 @@ fn scale() -> usize {
 }
 
 async fn pair(home: Home, tenants: usize) -> Option<Pair> {
-    let stage = Stage::new(home).await?.shared();
+    Some(pair_on(Stage::new(home).await?.shared(), tenants).await)
+}
+
+async fn pair_on(stage: Stage, tenants: usize) -> Pair {
     let old = stage.start().await;
     let mut conversations = Vec::new();
     for n in 0..tenants {
         conversations.push(stage.pair(&format!("tenant-{n}")).await);
     }
     let other = stage.other("other", false);
-    Some(Pair { stage, conversations, old, other })
+    Pair { stage, conversations, old, other }
 }
 
 impl Pair {
@@ -328,7 +331,9 @@ async fn a_rolling_deploy_is_polite_with_firestore() {
 /// A code on a screen stays there, whoever starts and whoever asks: also where a dashboard registers at the other process.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_on_a_screen_is_not_moved() {
-    let pair = pair(Home::Embedded, 1).await.unwrap();
+    // Time for the scan.
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_SHUTDOWN__GRACE", "90s");
+    let pair = pair_on(stage, 1).await;
     let phone = pair.stage.network.add_phone(None).await;
     let qr = pair.stage.dashboard.qr("new").await.unwrap();
     let new = pair.other.start().await;
