@@ -33,8 +33,9 @@ pub use self::page::Page;
 use self::{
     family::{FAMILIES, Family, Kind},
     label::{
-        By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, GivingOutcome, LabelValue, MessageKind,
-        PairingOutcome, SendFailure, TakeoverReason, TakingOutcome, VaultOperation, VaultOutcome,
+        By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, ForwardOutcome, GivingOutcome,
+        LabelValue, MessageKind, PairingOutcome, SendFailure, TakeoverReason, TakingOutcome, VaultOperation,
+        VaultOutcome,
     },
 };
 
@@ -64,6 +65,7 @@ struct Meters {
     given: By<GivingOutcome, Counter>,
     giving: Histogram,
     taken: By<TakingOutcome, Counter>,
+    forwarded: By<ForwardOutcome, Counter>,
     media_fetches: By<FetchOutcome, Counter>,
     media_bytes: By<Direction, Counter>,
     socketio_clients: Gauge,
@@ -252,6 +254,13 @@ pub fn handover_taken(outcome: TakingOutcome) {
     }
 }
 
+/// Another process was asked to answer a request.
+pub fn request_forwarded(outcome: ForwardOutcome) {
+    if let Some(meters) = meters() {
+        meters.forwarded.at(outcome).increment(1);
+    }
+}
+
 /// A heartbeat has asked every session.
 pub fn heartbeat(at: Timestamp) {
     if let Some(meters) = meters() {
@@ -366,6 +375,7 @@ impl Meters {
             given: By::new(|outcome: GivingOutcome| counter(&family::HANDOVERS_GIVEN, &[outcome.text()])),
             giving: histogram(&family::HANDOVER_GIVING, &[]),
             taken: By::new(|outcome: TakingOutcome| counter(&family::HANDOVERS_TAKEN, &[outcome.text()])),
+            forwarded: By::new(|outcome: ForwardOutcome| counter(&family::FORWARDED, &[outcome.text()])),
             media_fetches: By::new(|outcome: FetchOutcome| counter(&family::MEDIA_FETCHES, &[outcome.text()])),
             media_bytes: By::new(|way: Direction| counter(&family::MEDIA_BYTES, &[way.text()])),
             socketio_clients: recorder.register_gauge(&key(&family::SOCKETIO_CLIENTS, &[]), &METADATA),

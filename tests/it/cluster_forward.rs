@@ -101,6 +101,13 @@ async fn any_process_answers(home: Home) {
     assert_eq!((ours.status, ours.body), (theirs.status, theirs.body));
     let keyless = scene.http.get(format!("http://{}/api/sessions/{TENANT}", scene.other.setup.address));
     assert_eq!(keyless.send().await.unwrap().status(), 401);
+    let setup = &scene.other.setup;
+    let told = crate::scrape::ask(setup.address, Some(&setup.admin_key)).await.text().await.unwrap();
+    let answered = told.lines().find_map(|line| {
+        let count = line.strip_prefix("sessiond_forwarded_requests_total{outcome=\"answered\"} ")?;
+        count.parse::<u64>().ok()
+    });
+    assert!(answered >= Some(4), "{answered:?} forwarded requests were answered");
 
     // Files: a form is streamed; of JSON everything has to be there before its tenant is known.
     let chat = format!("{customer}@c.us");

@@ -37,6 +37,7 @@ use crate::{
     fleet::{Fleet, PeerListener},
     message::media::Spooled,
     seal::PeerKey,
+    telemetry::metrics::{self, label::ForwardOutcome},
     tenant::TenantId,
     vault::InstanceId,
 };
@@ -144,6 +145,17 @@ impl Forwarder {
     }
 }
 
+fn outcome(forwarded: &Result<PeerAnswer, ForwardError>) -> ForwardOutcome {
+    match forwarded {
+        Ok(PeerAnswer::Given(_)) => ForwardOutcome::Answered,
+        Ok(PeerAnswer::Refused(_)) => ForwardOutcome::Elsewhere,
+        Err(ForwardError::Busy) => ForwardOutcome::Busy,
+        Err(ForwardError::Unreached(_)) => ForwardOutcome::Unreached,
+        Err(ForwardError::Silent) => ForwardOutcome::Silent,
+        Err(ForwardError::Unanswered(_)) => ForwardOutcome::Unanswered,
+    }
+}
+
 /// Of a connection that ends here: also what it names itself.
 fn drop_connection_headers(headers: &mut HeaderMap) {
     let lines = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
@@ -233,7 +245,9 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
             Some(peer) => {
                 // Too much was read of it before it said for whom it is.
                 let Some(body) = again() else { return answer };
-                match forwarder.forward(&peer, tenant, client, &head, body).await {
+                let forwarded = forwarder.forward(&peer, tenant, client, &head, body).await;
+                metrics::request_forwarded(outcome(&forwarded));
+                match forwarded {
                     Ok(PeerAnswer::Given(answer)) => return answer,
                     Ok(PeerAnswer::Refused(answer)) => answer,
                     Err(error) => {
