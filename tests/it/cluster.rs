@@ -13,7 +13,7 @@ use loopback::Network;
 use rustix::process::Signal;
 use serde_json::json;
 use sessiond::demo::{Conversation, Dashboard, Ear, Process, Sent, Setup, Written, until};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     front::Front,
@@ -25,6 +25,9 @@ use crate::{
 const MEDIAN_GAP_MS: u64 = 8_000;
 const LONGEST_GAP_MS: u64 = 20_000;
 
+/// One process is waited for so long before another is asked the same.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+
 /// A pair of processes on one vault, the first with tenants.
 struct Pair {
     stage: Stage,
@@ -33,8 +36,14 @@ struct Pair {
     other: Other,
 }
 
-fn scale() -> usize {
+/// How large the crowds are.
+pub fn scale() -> usize {
     std::env::var("CLUSTER_SCALE").map_or(1, |scale| scale.parse().expect("CLUSTER_SCALE"))
+}
+
+/// How long anything may take that all of a crowd wait for.
+fn limit() -> Duration {
+    LIMIT * u32::try_from(1 + scale() / 5).expect("a scale")
 }
 
 async fn pair(home: Home, tenants: usize) -> Option<Pair> {
@@ -60,7 +69,7 @@ impl Pair {
     /// All are served by the process that stays.
     async fn assert_handed_over(&self) {
         for conversation in &self.conversations {
-            until(LIMIT, "the tenant to be handed over", || self.other.dashboard.is_connected(&conversation.tenant))
+            until(limit(), "the tenant to be handed over", || self.other.dashboard.is_connected(&conversation.tenant))
                 .await
                 .unwrap_or_else(|e| {
                     panic!("{}: {e}\n{}\n--\n{}", conversation.tenant, self.stage.log(), self.other.log())
@@ -70,7 +79,7 @@ impl Pair {
 
     async fn assert_promises(&self) {
         let all_there = || async { self.stage.tally.count(&self.conversations).await.unwrap().lost == 0 };
-        let settled = until(LIMIT, "everything to arrive", all_there).await;
+        let settled = until(limit(), "everything to arrive", all_there).await;
         settled.unwrap_or_else(|e| panic!("{e}\n{}\n--\n{}", self.stage.log(), self.other.log()));
         self.stage.assert_promises(&self.conversations).await;
     }
@@ -115,7 +124,7 @@ impl Traffic {
 
     async fn until_sent(&self, least: impl Fn(usize) -> usize, what: &str) {
         let is_so = || self.sent.iter().enumerate().all(|(place, sent)| sent.load(Ordering::Acquire) >= least(place));
-        until(LIMIT, what, || std::future::ready(is_so())).await.unwrap();
+        until(limit(), what, || std::future::ready(is_so())).await.unwrap();
     }
 
     pub async fn end(self) -> Vec<Conversation> {
@@ -162,12 +171,14 @@ async fn send(dashboards: &[Dashboard], tenant: &str, customer: &str, text: &str
     loop {
         let mut refused = Vec::new();
         for dashboard in dashboards {
-            match dashboard.send(tenant, customer, text, text).await {
-                Ok(id) => return id,
-                Err(error) => refused.push(format!("{error:#}")),
+            // One that was stopped takes connections, and says nothing.
+            match timeout(ANSWER_TIME, dashboard.send(tenant, customer, text, text)).await {
+                Ok(Ok(id)) => return id,
+                Ok(Err(error)) => refused.push(format!("{error:#}")),
+                Err(_) => refused.push("no answer".to_owned()),
             }
         }
-        assert!(began.elapsed() < LIMIT, "{tenant}: nobody takes it: {refused:?}");
+        assert!(began.elapsed() < limit(), "{tenant}: nobody takes it: {refused:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -296,7 +307,7 @@ async fn a_rolling_deploy(home: Home) {
     assert_eq!(pair.other.health().await.0, 200);
     let began = Instant::now();
     let Pair { stage, old, other, .. } = pair;
-    assert_eq!(old.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    assert_eq!(old.terminate(limit()).await.unwrap(), Some(0), "{}", stage.log());
     let took = began.elapsed();
     traffic.until_all_go_on().await;
     let pair = Pair { conversations: traffic.end().await, stage, old: new, other };
