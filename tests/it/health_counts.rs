@@ -69,8 +69,8 @@ async fn sessions_that_whatsapp_is_away_from_for_long_are_counted() {
     daemon.kill().await.unwrap();
 }
 
-/// At once, and not after two heartbeats: WhatsApp away for the only tenant; then it is logged out; then its process is stopped, which is
-/// nobody's trouble.
+/// At once, and not after two heartbeats: WhatsApp is away for the only tenant; later it is logged out. One that somebody stops is nobody's
+/// trouble.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_connected_is_not_ok() {
     let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_HEARTBEAT__INTERVAL", "120s");

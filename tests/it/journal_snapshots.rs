@@ -11,7 +11,7 @@ use sessiond::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    journal_bench::{Bench, connect, noise, on_every_home},
+    journal_bench::{Bench, noise, on_every_home},
     journal_time::run,
     journal_wire::Act,
 };
@@ -240,8 +240,7 @@ async fn nothing_needs_the_older_key(bench: Bench) {
     let left = async |keys: &[u8]| OlderSeals::count(&with(keys, "counter")).await.unwrap();
     let owner = bench.try_open(with(&[1], "old")).await.unwrap();
     bench.compact_past(&owner, owner.epoch.next()).await;
-    let paired = owner.change("credentials", Some("precious".into()), connect(true));
-    owner.journal().wait(paired).await.unwrap();
+    owner.put("credentials", "precious").await;
     let kept = owner.journal().keep_state_before_wipe().await.unwrap();
     owner.journal().wait(owner.change("credentials", None, None)).await.unwrap();
     let piece = owner.journal().archive().put("label", b"what was said").await.unwrap();
