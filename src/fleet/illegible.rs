@@ -35,6 +35,7 @@ pub struct IllegibleTenant {
 pub(super) struct IllegibleTenants(Mutex<BTreeMap<TenantId, IllegibleTenant>>);
 
 /// What reading a tenant of another process came to.
+#[derive(Debug)]
 pub(super) enum Legibility {
     Read(Box<Prepared>),
     /// Another time, perhaps.
