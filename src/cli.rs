@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use tokio::time::timeout;
+use tokio::{runtime::Runtime, time::timeout};
 
 use crate::{
     config::{Config, EXIT_CONFIG, VaultHome},
@@ -79,8 +79,20 @@ impl Cli {
         }
         #[cfg(feature = "loopback")]
         if let Some(Command::Demo(options)) = self.command {
-            return block_on(crate::demo::run(options));
+            return match runtime() {
+                Ok(runtime) => block_on(runtime, crate::demo::run(options)),
+                Err(code) => code,
+            };
         }
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(code) => return code,
+        };
+        // Before anything is read: whoever manages services may tell a daemon to read its settings again as soon as there is one.
+        let hangups = matches!(self.command, None | Some(Command::Serve)).then(|| {
+            let _context = runtime.enter();
+            daemon::hear_hangups()
+        });
         let config = match Config::load(self.config.as_deref()) {
             Ok(config) => config,
             Err(mistakes) => {
@@ -101,28 +113,30 @@ impl Cli {
         };
         telemetry::init(&config.log, stream);
         match self.command {
-            Some(Command::Check) => block_on(check(config)),
-            Some(Command::AlertTest) => block_on(test_alerts(config)),
-            Some(Command::Import(options)) => block_on(import::run(config, options)),
-            Some(Command::Export(options)) => block_on(export::run(config, options)),
-            Some(Command::Backup(options)) => block_on(backup::back_up(config, options)),
-            Some(Command::Restore(options)) => block_on(backup::restore(config, options)),
-            Some(Command::Rekey(options)) => block_on(rekey::run(config, options)),
-            _ => block_on(async move { daemon::run(&config, self.config.as_deref()).await }),
+            Some(Command::Check) => block_on(runtime, check(config)),
+            Some(Command::AlertTest) => block_on(runtime, test_alerts(config)),
+            Some(Command::Import(options)) => block_on(runtime, import::run(config, options)),
+            Some(Command::Export(options)) => block_on(runtime, export::run(config, options)),
+            Some(Command::Backup(options)) => block_on(runtime, backup::back_up(config, options)),
+            Some(Command::Restore(options)) => block_on(runtime, backup::restore(config, options)),
+            Some(Command::Rekey(options)) => block_on(runtime, rekey::run(config, options)),
+            _ => block_on(runtime, async move {
+                let hangups = hangups.context("SIGHUP is not heard")?.context("SIGHUP cannot be heard")?;
+                daemon::run(&config, self.config.as_deref(), hangups).await
+            }),
         }
     }
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+fn runtime() -> Result<Runtime, ExitCode> {
     daemon::give_back_large_blocks();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(32).build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("no threads: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(32).build().map_err(|error| {
+        eprintln!("no threads: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn block_on(runtime: Runtime, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     let ended = runtime.block_on(work);
     // Whatever still blocks a thread must not hold up the exit.
     runtime.shutdown_background();

@@ -21,7 +21,7 @@ use ulid::Ulid;
 pub use self::{
     allocator::give_back_large_blocks,
     env::{alerts, journal_policy},
-    signals::run,
+    signals::{hear_hangups, run},
     vault::{MasterKeyError, existing_vault, first_key, open_vault},
     vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError},
 };
@@ -66,6 +66,14 @@ const CLOSING_TIME: Duration = Duration::from_secs(25);
 fn giving_time(tenants: usize) -> Duration {
     let each = Duration::from_millis(250).saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX));
     (Duration::from_secs(15) + each).min(Duration::from_secs(275))
+}
+
+/// For giving tenants away, with all that is waited for meanwhile, a code on a screen too: whoever limits the process knows of no other time.
+fn giving_limit(grace: Option<Duration>, tenants: usize) -> Duration {
+    match grace {
+        Some(grace) => grace.saturating_sub(KEPT_FOR_CLOSING.min(grace / 2)),
+        None => giving_time(tenants),
+    }
 }
 
 /// SIGTERM to exit at the most, where none is set and other processes stay.
@@ -327,10 +335,7 @@ impl Daemon {
     /// Refuses new work, finishes what is in flight, writes everything to the vault; within the grace.
     pub async fn stop(self) -> anyhow::Result<()> {
         let began = Instant::now();
-        let giving = match self.grace {
-            Some(grace) => grace.saturating_sub(KEPT_FOR_CLOSING.min(grace / 2)),
-            None => giving_time(self.fleet.counts().total).max(self.fleet.pairing_time() + LAST_LETTERS),
-        };
+        let giving = giving_limit(self.grace, self.fleet.counts().total);
         // Its last letters, and a vault that does not answer, take no more than the time that there is.
         let _ = tokio::time::timeout(giving, self.fleet.leave(giving.saturating_sub(LAST_LETTERS))).await;
         let left = match self.grace {
@@ -374,4 +379,20 @@ pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
     })?;
     info!(file = %file.display(), "the admin key is in this file");
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_takes_no_longer_than_the_guide_says() {
+        for (tenants, ms) in [(0, 40_000), (4, 41_000), (1000, 290_000), (100_000, 300_000)] {
+            let stop = giving_limit(None, tenants) + CLOSING_TIME;
+            assert_eq!((stop, default_grace(tenants)), (Duration::from_millis(ms), stop), "{tenants} tenants");
+        }
+        assert_eq!(giving_limit(Some(Duration::from_secs(90)), 4), Duration::from_secs(80));
+        let guide = include_str!("guide/deploy.md");
+        assert!(guide.contains("up to 40 s and 250 ms for each tenant in a deploy, 300 s at the most"));
+    }
 }

@@ -27,7 +27,7 @@ pub struct Health {
     /// `unserved` when all tenants are without a session, here and elsewhere, and not all because the vault has no state of them; `whatsapp_unreachable`: other processes serve
     /// tenants, and no line to WhatsApp could be opened from this one yet: it takes none of theirs; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
     /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
-    /// one (restored just now, failed, or served by no process), or are not connected for long; `standby`: other processes serve all tenants, and this one is there for when they
+    /// one (restored just now, failed, or served by no process), or are not connected for long, or none of those that are here is connected; `standby`: other processes serve all tenants, and this one is there for when they
     /// stop; `ok`. All that is wrong is counted in `problems`.
     status: &'static str,
     timestamp: jiff::Timestamp,
@@ -66,7 +66,7 @@ pub struct Problems {
     disk: usize,
     /// Tenants that no process serves: being restored, or failed.
     unowned: usize,
-    /// Sessions that should be connected to WhatsApp, and have not been for two heartbeats.
+    /// Sessions that should be connected to WhatsApp, and have not been for two heartbeats; while none is connected here, all that should be.
     offline: usize,
 }
 
@@ -112,13 +112,14 @@ pub async fn baileys(State(app): State<App>, MaybeCaller(caller): MaybeCaller) -
 
 impl Health {
     fn new(app: &App, caller: Option<&Caller>) -> Self {
-        let counts @ Counts { working, total, elsewhere, .. } = app.fleet.counts();
+        let counts @ Counts { working, expected, total, elsewhere, .. } = app.fleet.counts();
         let unowned = app.fleet.unowned().len();
         let problems = Problems {
             vault: app.fleet.stalled().max(usize::from(app.fleet.is_vault_down())),
             disk: usize::from(app.disks.space() != DiskSpace::Enough),
             unowned,
-            offline: app.fleet.offline(),
+            // Nobody is served: that needs no two heartbeats to be true.
+            offline: if working == 0 { expected.max(app.fleet.offline()) } else { app.fleet.offline() },
         };
         let mut health = Self {
             status: word(app, counts, &problems),
@@ -137,7 +138,7 @@ impl Health {
         if caller == Some(&Caller::Admin) {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
             health.warnings = Some(app.auth.warnings());
-            health.sessions.ill = Some(ill(app));
+            health.sessions.ill = Some(ill(app).into_iter().chain(illegible(app)).collect());
             let mut incidents = app.fleet.incidents();
             incidents.insert("bot_conversations_broken", app.bots.broken());
             health.incidents = Some(incidents);
@@ -206,4 +207,14 @@ pub(super) fn ill(app: &App) -> Vec<Ill> {
             since: report.status.since,
         })
         .collect()
+}
+
+/// Tenants of other processes that this one could not serve.
+fn illegible(app: &App) -> impl Iterator<Item = Ill> {
+    app.fleet.illegible_tenants().into_iter().map(|found| Ill {
+        tenant: found.tenant.to_string(),
+        state: session::State::Failed,
+        reason: found.reason,
+        since: found.since,
+    })
 }

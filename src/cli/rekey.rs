@@ -167,11 +167,7 @@ fn words(report: &Value) -> String {
         }
     }
     words += &match count("left") {
-        0 if is_complete(report) => {
-            "nothing needs another key than the first\n\
-             decisions of the last four weeks stay sealed with the old key: who has seen it and reads the vault can open them\n"
-                .to_owned()
-        }
+        0 if is_complete(report) => "nothing needs another key than the first\n".to_owned(),
         0 if !report["fault"].is_null() => String::new(),
         0 => "nothing else needs another key than the first\n".to_owned(),
         left => format!("{left} documents need another key than the first\n"),

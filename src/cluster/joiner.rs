@@ -197,6 +197,15 @@ impl Joiner {
         }
     }
 
+    /// It cannot be read here, now or later: its owner is not asked for it, and keeps it. It is read again when it is still offered after a
+    /// while.
+    pub fn illegible(&mut self, tenant: &TenantId, now: Instant) {
+        let preparing = self.wants.get(tenant).filter(|want| matches!(want.step, WantStep::Preparing));
+        if let Some(owner) = preparing.map(|want| want.owner.clone()) {
+            self.declined(tenant, &owner, now);
+        }
+    }
+
     /// A letter with these asks is in the vault: from now on its reader can answer.
     pub fn posted(&mut self, owner: &InstanceId, asks: &[HandoverAsk], now: Instant) {
         let limit = (self.round * ROUNDS).clamp(ANSWER_TIMEOUT, LONGEST_ANSWER_TIMEOUT);
@@ -439,6 +448,26 @@ mod tests {
             joiner.answered(&owner(), &asked.iter().map(kept).collect::<Vec<_>>(), at(ms));
         }
         assert_eq!(asked_at, [0, 1000, 3000, 7000, 15_000, 25_000, 35_000, 45_000, 55_000]);
+    }
+
+    /// It would be given, and served by nobody.
+    #[test]
+    fn one_that_cannot_be_read_is_neither_asked_for_nor_taken() {
+        let mut joiner = Joiner::default();
+        let mut read_at = Vec::new();
+        for ms in (0..20_000).step_by(500) {
+            joiner.heard(&owner(), at(ms));
+            joiner.offered(&owner(), [tenant(0)], at(ms));
+            for step in joiner.moves(at(ms)) {
+                assert_eq!(step, Move::Prepare(tenant(0)));
+                read_at.push(ms);
+                joiner.illegible(&tenant(0), at(ms));
+            }
+            assert!(joiner.asks_of(&owner()).is_empty());
+        }
+        assert_eq!(read_at, [0, 1000, 3000, 7000, 15_000]);
+        // Another key was given, or the vault was mended.
+        assert_eq!(asks(&mut joiner, 0..1, at(25_000)).len(), 1);
     }
 
     /// What the last letter of a dead process offers may have another owner by now.

@@ -30,11 +30,15 @@ impl StopSignals {
     }
 }
 
-/// Runs until a signal. A second signal, or a grace that is over, ends it at once. `file`: the configuration's, to be read again at SIGHUP.
-pub async fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<()> {
+/// From now on SIGHUP ends the process no more: called first of all, within a runtime. One that comes during the start is heard after it.
+pub fn hear_hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
+/// Runs until a signal. A second signal, or a grace that is over, ends it at once. `file`: the configuration's, to be read again at SIGHUP
+/// (`hangups`).
+pub async fn run(config: &Config, file: Option<&Path>, mut hangups: Signal) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
-    // One that comes during the start is heard after it.
-    let mut hangups = signal(SignalKind::hangup())?;
     let mut last_read = config.clone();
     let told = CancellationToken::new();
     let starting = Daemon::start(config, told.clone());

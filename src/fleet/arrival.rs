@@ -4,11 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
+use tracing::{debug, warn};
 
 use super::{Fleet, FleetError, slot::Slot};
 use crate::{
     session::{Session, Status},
-    tenant::TenantId,
+    tenant::{TenantId, TenantRecord},
+    vault::InstanceId,
 };
 
 /// An owner that does not answer is taken from after two seconds, and opening a tenant takes a moment. Whoever waits longer holds a
@@ -85,6 +87,31 @@ impl Fleet {
         // Also one that nobody has: should it not be opened now, it is looked after as what others have taken.
         slot.set_elsewhere(owner, self.env.clock.now());
         Ok(Some(slot))
+    }
+
+    /// Takes a tenant that nobody has paired from a process that lives, and that cannot be reached at its address: whoever wants to pair it
+    /// here would be refused as long as that one lives, and there is no login of which WhatsApp could see two. False: it stays where it is.
+    pub async fn take_unreachable(self: &Arc<Self>, tenant: &TenantId, owner: &InstanceId) -> bool {
+        if self.is_draining() || self.is_leaving() {
+            return false;
+        }
+        let is_unpaired = |record: &TenantRecord| !record.whatsapp_connected && record.deleted_at.is_none();
+        if !matches!(&self.env.vault.tenant(tenant).await, Ok(Some(record)) if is_unpaired(record))
+            || !matches!(self.living_owner(tenant).await, Ok(Some(found)) if found == *owner)
+        {
+            return false;
+        }
+        warn!(%tenant, owner = %owner.0, "the process that has an unpaired tenant cannot be reached: it is taken over");
+        let slot = self.slot_of(tenant);
+        // It is as if that one had let go of it.
+        slot.set_giver(owner.clone());
+        let (fleet, opened) = (self.clone(), slot.clone());
+        let taken = self.finish(async move { fleet.open(&opened, false).await }).await;
+        if let Err(error) = &taken {
+            debug!(%tenant, %error, "it stays where it is");
+            slot.set_elsewhere(Some(owner.clone()), self.env.clock.now());
+        }
+        taken.is_ok()
     }
 
     /// Opens and connects it. Goes on when nobody waits any more: a session that is open and not connected would stay so until the next

@@ -27,6 +27,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     Fleet, FleetError, directory,
+    illegible::Legibility,
     letters::{self, BUSY_PAUSE, GOODBYE_TIMEOUT},
     revival,
     slot::Slot,
@@ -36,7 +37,7 @@ use crate::{
     clock,
     cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
     crash,
-    session::{self, HandOverError, Prepared, Session, State},
+    session::{HandOverError, Prepared, Session, State},
     telemetry::metrics::{
         self,
         label::{GivingOutcome, TakingOutcome},
@@ -48,7 +49,7 @@ use crate::{
 /// A tenant counts as taken over when it has logged in, or after so long.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A code on a screen is waited for so long: whoever has not scanned it by then has gone away.
+/// A code on a screen is waited for so long, within the time that this process has: whoever has not scanned it by then has gone away.
 const PAIRING_TIME: Duration = Duration::from_secs(60);
 
 /// Between two looks at what has become of tenants that were let go of for nothing.
@@ -255,9 +256,16 @@ async fn give_again(fleet: &Fleet, by: &InstanceId, tenant: &TenantId) -> Handov
 async fn prepare(fleet: &Fleet, tenant: TenantId) {
     let is_read = fleet.handovers.book().prepared.contains_key(&tenant);
     if !is_read {
-        match session::prepare(&fleet.env, &tenant, true).await {
-            Ok(prepared) => drop(fleet.handovers.book().prepared.insert(tenant.clone(), prepared)),
-            Err(error) => debug!(%tenant, %error, "read when it is taken over"),
+        match fleet.read_anothers(&tenant).await {
+            Legibility::Read(prepared) => {
+                drop(fleet.handovers.book().prepared.insert(tenant.clone(), *prepared));
+            }
+            Legibility::Unread => {}
+            // Asked for, it would be let go of, and nobody would serve it.
+            Legibility::Illegible => {
+                let now = fleet.env.clock.instant();
+                return fleet.handovers.book().joiner.illegible(&tenant, now);
+            }
         }
     }
     fleet.handovers.book().joiner.prepared(&tenant);
@@ -346,12 +354,6 @@ impl Fleet {
     /// This process is about to stop, and gives its tenants away.
     pub fn is_leaving(&self) -> bool {
         self.handovers.is_leaving.load(Ordering::Acquire)
-    }
-
-    /// How long giving them away may take because of a code on a screen.
-    pub fn pairing_time(&self) -> Duration {
-        let is_pairing = self.slots().values().filter_map(|slot| slot.session()).any(|session| session.is_pairing());
-        if is_pairing { PAIRING_TIME } else { Duration::ZERO }
     }
 
     /// Gives all tenants to processes that stay, if there are any. Returns when that is done, or at the limit.

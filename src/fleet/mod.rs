@@ -9,6 +9,7 @@ mod directory;
 mod elsewhere;
 mod handover;
 mod heartbeat;
+mod illegible;
 mod incidents;
 mod letters;
 mod move_in;
@@ -45,6 +46,7 @@ use tracing::{debug, error, info, warn};
 
 pub use self::{
     elsewhere::PeerListener,
+    illegible::IllegibleTenant,
     move_in::MoveInError,
     rekey::{RekeyReport, Rekeyer},
     restore::{RestoreError, Summary},
@@ -53,6 +55,7 @@ pub use self::{
 };
 use self::{
     handover::Handovers,
+    illegible::IllegibleTenants,
     incidents::Incidents,
     records::RecordCache,
     slot::{OpenFailure, OpenFailureKind, Slot},
@@ -98,6 +101,7 @@ pub struct Fleet {
     incidents: Incidents,
     peers: Peers,
     handovers: Handovers,
+    illegible: IllegibleTenants,
     whatsapp: WhatsAppReach,
     /// Since when the vault does not take this instance's record, as far as was tried.
     unannounced_since: Mutex<Option<clock::Instant>>,
@@ -179,6 +183,8 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub working: usize,
+    /// Those that have a session here and should be connected: paired and not stopped, or logged out by WhatsApp.
+    pub expected: usize,
     /// Without a session anywhere, as far as is known here: being restored, failed, or taken by a process that has died. Another build or
     /// key may serve them.
     pub unserved: usize,
@@ -208,6 +214,7 @@ impl Fleet {
             incidents: Incidents::default(),
             peers,
             handovers: Handovers::default(),
+            illegible: IllegibleTenants::default(),
             whatsapp: WhatsAppReach::default(),
             unannounced_since: Mutex::new(None),
             reviving,
@@ -555,7 +562,10 @@ impl Fleet {
         for slot in self.slots().values().filter(|slot| !slot.is_deleted()) {
             counts.total += 1;
             match slot.session() {
-                Some(session) => counts.working += usize::from(session.status().state == State::Working),
+                Some(session) => {
+                    counts.working += usize::from(session.status().state == State::Working);
+                    counts.expected += usize::from(session.should_be_connected());
+                }
                 None if slot.lacks_history() => counts.without_history += 1,
                 None if slot.is_served_by(|owner| living.contains(owner)) => counts.elsewhere += 1,
                 None => counts.unserved += 1,

@@ -62,7 +62,7 @@ pub struct RekeyReport {
     pub tenants: usize,
     /// Of these were looked at.
     pub looked_at: usize,
-    /// Documents that were sealed with another key than the first. 0, when it has finished without a fault and nothing is undone: the other keys
+    /// Documents that another key than the first has sealed. 0, when it has finished without a fault and nothing is undone: the other keys
     /// may go.
     pub left: u64,
     pub left_snapshots: u64,

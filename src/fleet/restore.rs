@@ -20,7 +20,7 @@ use super::{
     Fleet,
     directory::RetryPause,
     heartbeat::{CONNECTED, CONNECTING},
-    letters, takeback, whatsapp_reach,
+    illegible, letters, takeback, whatsapp_reach,
 };
 use crate::{
     crash,
@@ -152,6 +152,7 @@ impl Fleet {
         }
         let restoring = async {
             let summary = self.restore_own(began, deadline).await;
+            self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(illegible::look(self.clone())));
             self.await_first_reach(deadline).await;
             summary
         };

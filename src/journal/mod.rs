@@ -437,8 +437,9 @@ impl Journal {
         self.shared().keep(SnapshotPurpose::BeforeWipe).await
     }
 
-    /// Writes the state anew, sealed with the first key, until the vault has nothing of before that a reader may come to. A state that is
-    /// kept since a wipe is sealed anew as it is. Done again it does no harm; broken off it leaves more than is needed.
+    /// Writes the state anew, sealed with the first key, until the vault has nothing of before that another key opens. A state that is
+    /// kept since a wipe is sealed anew as it is; what only keeps its number is emptied. Done again it does no harm; broken off it leaves more
+    /// than is needed.
     pub async fn reseal(&self) -> Result<(), SnapshotError> {
         // A snapshot leaves the one before it where it is: so the second deletes what the first has replaced.
         for _ in 0..2 {

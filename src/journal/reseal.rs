@@ -2,7 +2,10 @@
 //!
 //! The owner of a tenant writes new snapshots ([`super::Journal::reseal`]); its takeover and everything after it are sealed with the first key
 //! already. Of what lies below the snapshot before the newest nobody opens anything but states that are kept since a wipe: they are copied
-//! here. Pieces of the history belong to who has their references.
+//! here. Takeovers and decisions of before only have to be there, so that their numbers stay taken: they are emptied where they stand. An
+//! empty document opens at no place of the chain, so a reader that comes to it sees damage, never less of a state than there was; and an
+//! owner of before that wakes finds another document than its own, as if another owner had written it. Pieces of the history belong to
+//! who has their references.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,14 +19,14 @@ use super::{
 };
 use crate::{
     crash,
-    vault::{AppendError, Decision, Footing, Manifest, Seq, VaultError},
+    vault::{AppendError, Decision, Footing, Seq, VaultError},
 };
 
-/// What needs a key that is not the first, of one tenant: documents that a reader may have to open.
+/// What a key opens that is not the first, of one tenant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OlderSeals {
     pub snapshots: u64,
-    /// Entries and takeovers after the snapshot before the newest.
+    /// Entries and takeovers, also those that only keep their numbers.
     pub entries: u64,
     pub segments: u64,
 }
@@ -33,21 +36,16 @@ impl OlderSeals {
         self.snapshots + self.entries + self.segments
     }
 
-    /// Looks through a tenant. Reads its tail, its manifests and all pieces of its history; writes nothing.
+    /// Looks through a tenant. Reads its journal, its manifests and all pieces of its history; writes nothing.
     pub async fn count(cx: &Context) -> Result<Self, VaultError> {
         let (vault, tenant, seal) = (&cx.vault, &cx.tenant, &cx.seal);
         let manifests = vault.manifests(tenant).await?;
-        let is_kept = |manifest: &Manifest| open_manifest(seal, manifest).is_ok_and(|open| open.kept_until.is_some());
-        let current: Vec<_> = manifests.iter().filter(|manifest| !is_kept(manifest)).collect();
-        // A reader that finds the newest damaged goes on from the one before.
-        let before = current.len().saturating_sub(2);
-        let base = current.get(before).map_or(Seq(0), |manifest| manifest.id.seq);
         let mut found = Self {
             snapshots: count(manifests.iter().map(|manifest| seal.is_of_older_key(&manifest.payload))),
             ..Self::default()
         };
-        let tail = vault.documents(tenant, base.next()).await?;
-        found.entries = count(tail.iter().map(|document| seal.is_of_older_key(&document.payload)));
+        let documents = vault.documents(tenant, Seq(1)).await?;
+        found.entries = count(documents.iter().map(|document| seal.is_of_older_key(&document.payload)));
         for name in vault.segments(tenant).await? {
             let piece = vault.segment(tenant, &name).await?;
             found.segments += u64::from(piece.is_some_and(|piece| seal.is_of_older_key(&piece)));
@@ -76,9 +74,30 @@ impl Archive {
 }
 
 impl SnapshotWriter {
+    /// What compaction has left below `previous`, a snapshot that was read as good.
+    pub async fn reseal_past(&mut self, previous: Option<Seq>) -> Result<(), SnapshotError> {
+        self.reseal_kept().await?;
+        if let Some(previous) = previous {
+            self.empty_below(previous).await?;
+        }
+        Ok(())
+    }
+
+    /// One by one: what breaks it off leaves documents that are as they were, or empty.
+    async fn empty_below(&self, end: Seq) -> Result<(), VaultError> {
+        let mut past = self.vault.documents(&self.tenant, Seq(1)).await?;
+        past.retain(|document| document.seq < end && self.seal.is_of_older_key(&document.payload));
+        for document in &past {
+            // One that is another by now was emptied or taken away meanwhile.
+            self.vault.empty_document(&self.tenant, document).await?;
+            crash::point("past_emptied");
+        }
+        Ok(())
+    }
+
     /// Copies the states that are kept since a wipe and that another key has sealed. The copy takes the place of the other, and is kept for as
     /// long. One that does not open stays as it is.
-    pub async fn reseal_kept(&mut self) -> Result<(), SnapshotError> {
+    async fn reseal_kept(&mut self) -> Result<(), SnapshotError> {
         let seal = self.seal.clone();
         let manifests = self.vault.manifests(&self.tenant).await?;
         for manifest in manifests.iter().filter(|manifest| seal.is_of_older_key(&manifest.payload)) {

@@ -55,6 +55,12 @@ impl Session {
         self.0.is_stopped()
     }
 
+    /// Its tenant counts on it: it is paired, and nobody has stopped or exported it; or WhatsApp has logged it out.
+    pub fn should_be_connected(&self) -> bool {
+        let status = self.status();
+        status.rejected || status.paired && !self.is_stopped() && self.exported().is_none()
+    }
+
     /// Writes it, remembers it and tells the supervisor: one caller after the other, so that the last one counts everywhere; in a task of
     /// its own, since whoever asked may go away in the middle.
     async fn set_stopped(&self, stopped: bool) -> Result<ChangeNo, StoreError> {

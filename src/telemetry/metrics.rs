@@ -35,8 +35,9 @@ use self::{
     family::{FAMILIES, Family, Kind},
     history::MessageRing,
     label::{
-        By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, GivingOutcome, LabelValue, MessageKind,
-        ModelOutcome, PairingOutcome, SendFailure, TakeoverReason, TakingOutcome, VaultOperation, VaultOutcome,
+        By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, ForwardOutcome, GivingOutcome,
+        LabelValue, MessageKind, ModelOutcome, PairingOutcome, SendFailure, TakeoverReason, TakingOutcome, VaultOperation,
+        VaultOutcome,
     },
 };
 
@@ -67,6 +68,7 @@ struct Meters {
     given: By<GivingOutcome, Counter>,
     giving: Histogram,
     taken: By<TakingOutcome, Counter>,
+    forwarded: By<ForwardOutcome, Counter>,
     media_fetches: By<FetchOutcome, Counter>,
     media_bytes: By<Direction, Counter>,
     model_questions: By<ModelOutcome, Counter>,
@@ -265,6 +267,13 @@ pub fn handover_taken(outcome: TakingOutcome) {
     }
 }
 
+/// Another process was asked to answer a request.
+pub fn request_forwarded(outcome: ForwardOutcome) {
+    if let Some(meters) = meters() {
+        meters.forwarded.at(outcome).increment(1);
+    }
+}
+
 /// A heartbeat has asked every session.
 pub fn heartbeat(at: Timestamp) {
     if let Some(meters) = meters() {
@@ -389,6 +398,7 @@ impl Meters {
             given: By::new(|outcome: GivingOutcome| counter(&family::HANDOVERS_GIVEN, &[outcome.text()])),
             giving: histogram(&family::HANDOVER_GIVING, &[]),
             taken: By::new(|outcome: TakingOutcome| counter(&family::HANDOVERS_TAKEN, &[outcome.text()])),
+            forwarded: By::new(|outcome: ForwardOutcome| counter(&family::FORWARDED, &[outcome.text()])),
             media_fetches: By::new(|outcome: FetchOutcome| counter(&family::MEDIA_FETCHES, &[outcome.text()])),
             media_bytes: By::new(|way: Direction| counter(&family::MEDIA_BYTES, &[way.text()])),
             model_questions: By::new(|outcome: ModelOutcome| counter(&family::MODEL_QUESTIONS, &[outcome.text()])),

@@ -13,7 +13,7 @@ use loopback::Network;
 use rustix::process::Signal;
 use serde_json::json;
 use sessiond::demo::{Conversation, Dashboard, Ear, Process, Sent, Setup, Written, until};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     front::Front,
@@ -25,6 +25,9 @@ use crate::{
 const MEDIAN_GAP_MS: u64 = 8_000;
 const LONGEST_GAP_MS: u64 = 20_000;
 
+/// One process is waited for so long before another is asked the same.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+
 /// A pair of processes on one vault, the first with tenants.
 struct Pair {
     stage: Stage,
@@ -33,19 +36,28 @@ struct Pair {
     other: Other,
 }
 
-fn scale() -> usize {
+/// How large the crowds are.
+pub fn scale() -> usize {
     std::env::var("CLUSTER_SCALE").map_or(1, |scale| scale.parse().expect("CLUSTER_SCALE"))
 }
 
+/// How long anything may take that all of a crowd wait for.
+fn limit() -> Duration {
+    LIMIT * u32::try_from(1 + scale() / 5).expect("a scale")
+}
+
 async fn pair(home: Home, tenants: usize) -> Option<Pair> {
-    let stage = Stage::new(home).await?.shared();
+    Some(pair_on(Stage::new(home).await?.shared(), tenants).await)
+}
+
+async fn pair_on(stage: Stage, tenants: usize) -> Pair {
     let old = stage.start().await;
     let mut conversations = Vec::new();
     for n in 0..tenants {
         conversations.push(stage.pair(&format!("tenant-{n}")).await);
     }
     let other = stage.other("other", false);
-    Some(Pair { stage, conversations, old, other })
+    Pair { stage, conversations, old, other }
 }
 
 impl Pair {
@@ -57,7 +69,7 @@ impl Pair {
     /// All are served by the process that stays.
     async fn assert_handed_over(&self) {
         for conversation in &self.conversations {
-            until(LIMIT, "the tenant to be handed over", || self.other.dashboard.is_connected(&conversation.tenant))
+            until(limit(), "the tenant to be handed over", || self.other.dashboard.is_connected(&conversation.tenant))
                 .await
                 .unwrap_or_else(|e| {
                     panic!("{}: {e}\n{}\n--\n{}", conversation.tenant, self.stage.log(), self.other.log())
@@ -67,7 +79,7 @@ impl Pair {
 
     async fn assert_promises(&self) {
         let all_there = || async { self.stage.tally.count(&self.conversations).await.unwrap().lost == 0 };
-        let settled = until(LIMIT, "everything to arrive", all_there).await;
+        let settled = until(limit(), "everything to arrive", all_there).await;
         settled.unwrap_or_else(|e| panic!("{e}\n{}\n--\n{}", self.stage.log(), self.other.log()));
         self.stage.assert_promises(&self.conversations).await;
     }
@@ -112,7 +124,7 @@ impl Traffic {
 
     async fn until_sent(&self, least: impl Fn(usize) -> usize, what: &str) {
         let is_so = || self.sent.iter().enumerate().all(|(place, sent)| sent.load(Ordering::Acquire) >= least(place));
-        until(LIMIT, what, || std::future::ready(is_so())).await.unwrap();
+        until(limit(), what, || std::future::ready(is_so())).await.unwrap();
     }
 
     pub async fn end(self) -> Vec<Conversation> {
@@ -159,12 +171,14 @@ async fn send(dashboards: &[Dashboard], tenant: &str, customer: &str, text: &str
     loop {
         let mut refused = Vec::new();
         for dashboard in dashboards {
-            match dashboard.send(tenant, customer, text, text).await {
-                Ok(id) => return id,
-                Err(error) => refused.push(format!("{error:#}")),
+            // One that was stopped takes connections, and says nothing.
+            match timeout(ANSWER_TIME, dashboard.send(tenant, customer, text, text)).await {
+                Ok(Ok(id)) => return id,
+                Ok(Err(error)) => refused.push(format!("{error:#}")),
+                Err(_) => refused.push("no answer".to_owned()),
             }
         }
-        assert!(began.elapsed() < LIMIT, "{tenant}: nobody takes it: {refused:?}");
+        assert!(began.elapsed() < limit(), "{tenant}: nobody takes it: {refused:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -242,6 +256,47 @@ async fn a_deploy_that_cannot_reach_whatsapp_takes_nothing() {
     new.kill().await.unwrap();
 }
 
+/// The new process has an older list of master keys, so that it could open nothing of what the old one has: it says so, and the old one keeps its
+/// tenants, also when it is told to stop. With the same list they come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_without_the_newest_key_takes_nothing() {
+    const KEYS: &str = "SESSIOND_MASTER_KEY";
+    let [first, second] = ["5e", "7a"].map(|byte| byte.repeat(32));
+    let mut stage = Stage::new(Home::Embedded).await.unwrap().shared().set(KEYS, first.clone());
+    let daemon = stage.start().await;
+    let conversations = vec![stage.pair("tenant-0").await];
+    assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    let mut other = stage.other("other", false);
+    stage = stage.set(KEYS, format!("{second},{first}"));
+    let old = stage.start().await;
+    let new = other.start().await;
+    let is_told = || async {
+        let health = other.health().await.1;
+        let ill = health["sessions"]["ill"].as_array().cloned().unwrap_or_default();
+        ill.iter().any(|ill| ill["reason"].as_str().is_some_and(|reason| reason.contains("which is not configured")))
+    };
+    until(LIMIT, "the tenant among those that are ill", is_told)
+        .await
+        .unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+    assert!(other.log().contains("a tenant of another process does not open here"), "{}", other.log());
+    old.signal(Signal::TERM).unwrap();
+    let offers = || async { stage.log().contains("giving the tenants to them") };
+    until(LIMIT, "the offer", offers).await.unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));
+    let seen = Instant::now();
+    while seen.elapsed() < Duration::from_secs(2) {
+        assert!(stage.dashboard.is_connected("tenant-0").await, "{}\n--\n{}", stage.log(), other.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    new.kill().await.unwrap();
+    other.setup = other.setup.set(KEYS, format!("{second},{first}"));
+    let new = other.start().await;
+    let pair = Pair { stage, conversations, old: new, other };
+    pair.assert_handed_over().await;
+    pair.assert_promises().await;
+    drop(old);
+    pair.old.kill().await.unwrap();
+}
+
 /// New up, healthy, SIGTERM to the old.
 async fn a_rolling_deploy(home: Home) {
     let Some(mut pair) = pair(home, 20 * scale()).await else { return };
@@ -252,7 +307,7 @@ async fn a_rolling_deploy(home: Home) {
     assert_eq!(pair.other.health().await.0, 200);
     let began = Instant::now();
     let Pair { stage, old, other, .. } = pair;
-    assert_eq!(old.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    assert_eq!(old.terminate(limit()).await.unwrap(), Some(0), "{}", stage.log());
     let took = began.elapsed();
     traffic.until_all_go_on().await;
     let pair = Pair { conversations: traffic.end().await, stage, old: new, other };
@@ -287,7 +342,9 @@ async fn a_rolling_deploy_is_polite_with_firestore() {
 /// A code on a screen stays there, whoever starts and whoever asks: also where a dashboard registers at the other process.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_on_a_screen_is_not_moved() {
-    let pair = pair(Home::Embedded, 1).await.unwrap();
+    // Time for the scan.
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_SHUTDOWN__GRACE", "90s");
+    let pair = pair_on(stage, 1).await;
     let phone = pair.stage.network.add_phone(None).await;
     let qr = pair.stage.dashboard.qr("new").await.unwrap();
     let new = pair.other.start().await;

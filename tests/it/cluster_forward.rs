@@ -101,6 +101,13 @@ async fn any_process_answers(home: Home) {
     assert_eq!((ours.status, ours.body), (theirs.status, theirs.body));
     let keyless = scene.http.get(format!("http://{}/api/sessions/{TENANT}", scene.other.setup.address));
     assert_eq!(keyless.send().await.unwrap().status(), 401);
+    let setup = &scene.other.setup;
+    let told = crate::scrape::ask(setup.address, Some(&setup.admin_key)).await.text().await.unwrap();
+    let answered = told.lines().find_map(|line| {
+        let count = line.strip_prefix("sessiond_forwarded_requests_total{outcome=\"answered\"} ")?;
+        count.parse::<u64>().ok()
+    });
+    assert!(answered >= Some(4), "{answered:?} forwarded requests were answered");
 
     // Files: a form is streamed; of JSON everything has to be there before its tenant is known.
     let chat = format!("{customer}@c.us");
@@ -166,6 +173,35 @@ async fn any_process_answers_for_a_tenant_of_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_process_answers_for_a_tenant_of_another_with_firestore() {
     any_process_answers(Home::Emulator).await;
+}
+
+/// The owner lives, and says an address at which nobody answers. A tenant that nobody has paired is paired where it is asked for, after the time
+/// for which a request waits; one that is paired stays where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unpaired_tenant_of_an_owner_that_cannot_be_reached_is_paired_here() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set(LISTEN, free_address().unwrap().to_string());
+    let other = other(&stage, "other");
+    let stage = stage.set("SESSIOND_CLUSTER__ADVERTISE", free_address().unwrap().to_string());
+    let old = stage.start().await;
+    stage.pair(TENANT).await;
+    stage.dashboard.qr("new").await.unwrap();
+    let stopped = stage.dashboard.post("/api/sessions/new/stop", json!({})).await.unwrap();
+    assert!(stopped.status < 300, "{}", stopped.body);
+    let new = other.start().await;
+    let logins = stage.network.stats().await.counts.logins;
+    let connect = |tenant: &str| other.dashboard.post("/api/baileys/connect", json!({ "tenantId": tenant }));
+    let (paired, unpaired) = (connect(TENANT).await.unwrap(), connect("new").await.unwrap());
+    assert_eq!((paired.status, &paired.body["code"]), (503, &json!("peer_silent")), "{}", paired.body);
+    assert_eq!(unpaired.status, 200, "{}\n{}", unpaired.body, other.log());
+    assert!(stage.dashboard.is_connected(TENANT).await, "{}", stage.log());
+    assert_eq!(stage.network.stats().await.counts.logins, logins, "nobody has logged in\n{}", other.log());
+    let phone = stage.network.add_phone(None).await;
+    let qr = other.dashboard.qr("new").await.unwrap();
+    stage.network.scan(&phone.number, &qr).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+    let paired = until(LIMIT, "the new tenant to be paired", || other.dashboard.is_connected("new")).await;
+    paired.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+    new.kill().await.unwrap();
+    old.kill().await.unwrap();
 }
 
 /// Every event of these tenants went to a client once, in order, over one line.

@@ -1,5 +1,6 @@
 //! Several processes on one vault that are told to stop, killed, and cut off from it at any moment: nothing is lost or sent twice, and nobody
-//! scans again. `CLUSTER_SEED=n` makes the moments the same again.
+//! scans again. `CLUSTER_SEED=n` makes the moments the same again; `CLUSTER_MINUTES=n` makes a storm so long, and `CLUSTER_SCALE=n` its crowd n
+//! times as large.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use serde_json::json;
 use sessiond::demo::{Conversation, Process, until};
 
 use crate::{
-    cluster::Traffic,
+    cluster::{Traffic, scale},
     proxy::{self, Mode},
     stage::{Home, LIMIT, Other, Stage},
 };
@@ -217,6 +218,94 @@ async fn a_vault_that_refuses_in_a_handover_costs_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_that_hangs_in_a_handover_costs_nothing() {
     a_vault_that_is_away(Mode::Hang).await;
+}
+
+/// What happens to a crew of processes, in an order that the seed decides.
+#[derive(Debug, Clone, Copy)]
+enum Calamity {
+    Start,
+    Terminate,
+    Kill,
+    /// SIGSTOP, for longer than a process is believed to live; then it goes on.
+    Stop,
+    Vault(Mode),
+}
+
+impl Calamity {
+    /// What comes next, where so many processes run. A short storm has no time for those that last.
+    fn draw(rng: &mut SmallRng, running: usize, is_long: bool) -> Self {
+        match rng.random_range(0..7) {
+            _ if running < 2 => Self::Start,
+            0 | 1 if running < 3 => Self::Start,
+            0 | 2 => Self::Terminate,
+            1 | 3 => Self::Kill,
+            4 if is_long => Self::Stop,
+            4 | 5 => Self::Vault(Mode::Refuse),
+            _ if is_long => Self::Vault(Mode::Hang),
+            _ => Self::Vault(Mode::Stall),
+        }
+    }
+}
+
+/// Up to three processes at a time: started, told to stop, killed, stopped and continued, cut off from their vault, while everybody writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_loses_nothing() {
+    const PROCESSES: usize = 4;
+    const SHORT: usize = 3;
+    let minutes: u64 = std::env::var("CLUSTER_MINUTES").map_or(0, |n| n.parse().expect("CLUSTER_MINUTES"));
+    let mut rng = SmallRng::seed_from_u64(seed());
+    let Some((stage, proxy)) = proxy::stage().await else { return };
+    let stage = stage.set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "2s").set("SESSIOND_HEARTBEAT__ANNOUNCE", "5s");
+    let mut fleet = Fleet::on(stage, 6 * scale(), PROCESSES - 1).await;
+    let traffic = fleet.traffic();
+    traffic.until_begun().await;
+    let Fleet { stage, first, others, .. } = fleet;
+    let logs = || others.iter().fold(stage.log(), |logs, other| format!("{logs}\n--\n{}", other.log()));
+    let setup = |n: usize| if n == 0 { &stage.setup } else { &others[n - 1].setup };
+    let mut crew: Vec<_> = std::iter::once(Some(first)).chain((1..PROCESSES).map(|_| None)).collect();
+    let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let (mut rounds, mut rude) = (0, 0);
+    while rounds < SHORT || Instant::now() < end {
+        rounds += 1;
+        let (running, free): (Vec<usize>, Vec<usize>) = (0..PROCESSES).partition(|n| crew[*n].is_some());
+        let calamity = Calamity::draw(&mut rng, running.len(), minutes > 0);
+        let one = match calamity {
+            Calamity::Start => free[rng.random_range(0..free.len())],
+            _ => running[rng.random_range(0..running.len())],
+        };
+        println!("{rounds}: {calamity:?} at {one}, of {running:?}");
+        match calamity {
+            Calamity::Start => crew[one] = Some(setup(one).start(LIMIT).await.unwrap()),
+            Calamity::Terminate => {
+                let process = crew[one].take().expect("it runs");
+                assert_eq!(process.terminate(LIMIT * 2).await.unwrap(), Some(0), "{}", logs());
+            }
+            Calamity::Kill => {
+                rude += 1;
+                crew[one].take().expect("it runs").kill().await.unwrap();
+            }
+            Calamity::Stop => {
+                rude += 1;
+                let process = crew[one].as_ref().expect("it runs");
+                process.signal(Signal::STOP).unwrap();
+                tokio::time::sleep(Duration::from_secs(rng.random_range(20..40))).await;
+                process.signal(Signal::CONT).unwrap();
+            }
+            Calamity::Vault(mode) => {
+                proxy.set(mode);
+                tokio::time::sleep(Duration::from_millis(rng.random_range(500..6000))).await;
+                proxy.set(Mode::Pass);
+            }
+        }
+        traffic.until_all_go_on().await;
+    }
+    let conversations = traffic.end().await;
+    let arrived = || async { stage.tally.count(&conversations).await.unwrap().lost == 0 };
+    until(LIMIT * 2, "everything to arrive", arrived).await.unwrap_or_else(|e| panic!("{e}\n{}", logs()));
+    stage.assert_promises(&conversations).await;
+    let replaced = stage.network.stats().await.counts.replaced_logins;
+    println!("{} tenants, {rounds} calamities, {rude} of them rude: {replaced} logins replaced", conversations.len());
+    assert!(replaced <= rude * conversations.len() as u64, "{replaced} logins replaced\n{}", logs());
 }
 
 /// What nobody can serve keeps no deploy from being healthy, and is still there, and named, when the old process has ended.

@@ -69,6 +69,38 @@ async fn sessions_that_whatsapp_is_away_from_for_long_are_counted() {
     daemon.kill().await.unwrap();
 }
 
+/// At once, and not after two heartbeats: WhatsApp is away for the only tenant; later it is logged out. One that somebody stops is nobody's
+/// trouble.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_connected_is_not_ok() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_HEARTBEAT__INTERVAL", "120s");
+    let daemon = stage.start().await;
+    let conversation = stage.pair("trattoria").await;
+    assert_eq!(problems(&stage).await.1, json!("ok"));
+    let is = async |word: &str, offline: usize| {
+        let (status, found, problems) = problems(&stage).await;
+        status == 200 && found == json!(word) && problems["offline"] == json!(offline)
+    };
+    stage.network.stop().await;
+    let away = until(LIMIT, "nobody to be connected", || is("degraded", 1)).await;
+    away.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    stage.network.resume().await.unwrap();
+    until(LIMIT, "WhatsApp to be back", || is("ok", 0))
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    let stopped = stage.dashboard.post("/api/sessions/trattoria/stop", json!({})).await.unwrap();
+    assert!(stopped.status < 300, "{}", stopped.body);
+    assert!(is("ok", 0).await, "whoever is stopped should not be connected");
+    let started = stage.dashboard.post("/api/sessions/trattoria/start", json!({})).await.unwrap();
+    assert!(started.status < 300, "{}", started.body);
+    until(LIMIT, "it to be connected", || stage.dashboard.is_connected("trattoria")).await.unwrap();
+    let devices = stage.network.devices(&conversation.number).await.unwrap();
+    stage.network.unlink(&conversation.number, devices[0].id).await.unwrap();
+    let out = until(LIMIT, "nobody to be connected", || is("degraded", 1)).await;
+    out.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
+    daemon.kill().await.unwrap();
+}
+
 /// Two processes have the vault, and a tenant pairs with the one that is told to stop: the other has never had it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_paired_with_a_process_that_stops_is_served_by_the_next() {

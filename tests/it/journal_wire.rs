@@ -230,6 +230,11 @@ impl Vault for Wire {
         self.send("entries_below", async move { inner.entries_below(&tenant, end).await }).await?
     }
 
+    async fn empty_document(&self, tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError> {
+        let (inner, tenant, document) = (self.inner.clone(), tenant.clone(), document.clone());
+        self.send("empty_document", async move { inner.empty_document(&tenant, &document).await }).await?
+    }
+
     async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
         pass_on!(self, remove_documents, tenant, seqs)
     }

@@ -114,6 +114,7 @@ mod scrape;
 mod secrets_in_logs;
 mod segments;
 mod sends;
+mod signals;
 mod small_disk;
 mod socket_floods;
 mod stage;

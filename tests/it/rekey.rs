@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use sessiond::{
     clock::SystemClock,
     demo::{Conversation, Ear, Setup, free_address, until},
     fleet::Rekeyer,
-    journal::Policy,
+    journal::{JournalClosedError, Policy},
     store::{Batch, space},
     tenant::TenantId,
-    vault::{TenantInfo, Vault},
+    vault::{Decision, DocumentKind, JournalDocument, Seq, TenantInfo, Vault},
 };
 
 use crate::{
@@ -53,8 +54,14 @@ async fn another_key_is_enough(home: Home) {
     assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
 
     // Without a daemon, killed wherever it matters.
-    let points =
-        ["takeover", "segment_referred_to_anew", "chunks_before_manifest", "rekeyed_tenant", "rekeyed_tenants"];
+    let points = [
+        "takeover",
+        "segment_referred_to_anew",
+        "chunks_before_manifest",
+        "past_emptied",
+        "rekeyed_tenant",
+        "rekeyed_tenants",
+    ];
     for point in points {
         let (code, report) = rekey(&both, &["--check"]).await;
         assert_eq!(code, Some(1), "before {point}: {report:#}");
@@ -140,6 +147,44 @@ async fn a_tenant_that_is_opened_meanwhile_is_left_to_its_owner() {
     soon(rekeyer.reseal_unserved(&tenant(), async { Ok(()) })).await.unwrap();
     let report = soon(rekeyer.run(None, |_| ())).await;
     assert_eq!((report.left, report.fault, report.looked_at), (0, None, 1));
+}
+
+/// Decisions and takeovers of before keep their numbers, so that a process that slept is fenced, and nothing of their contents.
+#[tokio::test]
+async fn the_old_key_opens_nothing_of_before_and_who_slept_is_fenced() {
+    let world = World::new().await;
+    let pairing = Decision { whatsapp_connected: Some(true), ..Decision::default() };
+    let change = world.journal.record(Vec::new(), Some(pairing));
+    soon(world.journal.wait(change)).await.unwrap();
+    world.settle().await;
+    let vault = world.line.vault.clone();
+    let mut kept: Vec<_> = vault.documents(&tenant(), Seq(1)).await.unwrap();
+    let (decided, _) = world.line.appends().into_iter().find(|(_, decision)| decision.is_some()).unwrap();
+    let decided = decided.last().unwrap().seq;
+    kept.retain(|document| document.kind == DocumentKind::Takeover || document.seq == decided);
+    assert_eq!(kept.len(), 2, "{kept:?}");
+
+    let rekeyer = rekeyer(vault.clone());
+    soon(rekeyer.reseal_unserved(&tenant(), async { Ok(()) })).await.unwrap();
+    let report = soon(rekeyer.run(None, |_| ())).await;
+    assert_eq!((report.left, report.fault, report.looked_at), (0, None, 1));
+    let found = vault.documents(&tenant(), Seq(1)).await.unwrap();
+    for before in kept {
+        let after = found.iter().find(|document| document.seq == before.seq).expect("its number stays taken");
+        assert_eq!(*after, JournalDocument { payload: Bytes::new(), ..before });
+    }
+
+    let mut batch = Batch::default();
+    batch.put(space::SETTINGS, *b"name", "of one that slept");
+    let change = world.store.write(batch).await.unwrap();
+    assert_eq!(soon(world.journal.wait(change)).await, Err(JournalClosedError::Fenced));
+
+    // Where no snapshot is left, what is empty is damage, and no state without it.
+    for snapshot in vault.snapshots(&tenant()).await.unwrap() {
+        vault.remove_snapshot(&tenant(), &snapshot).await.unwrap();
+    }
+    let refused = soon(rekeyer.reseal_unserved(&tenant(), async { Ok(()) })).await;
+    assert!(refused.is_err(), "a state without what the emptied documents said");
 }
 
 /// One that cannot be read is named, and the others are looked through; three in a row are an outage.

@@ -338,6 +338,9 @@ impl Vault for Line {
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
         self.vault.entries_below(tenant, end).await
     }
+    async fn empty_document(&self, tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError> {
+        self.vault.empty_document(tenant, document).await
+    }
     async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
         self.vault.remove_documents(tenant, seqs).await
     }

@@ -183,6 +183,7 @@ contract! {
     another_process_sees_and_is_seen
     takeovers_and_entries_are_told_apart
     removing_twice_is_removing
+    a_document_is_emptied_as_it_is_and_keeps_its_number
     tenants_do_not_see_each_other
     the_largest_documents_fit_and_larger_ones_are_refused
     impossible_numbers_and_names_are_refused
@@ -568,6 +569,28 @@ async fn removing_twice_is_removing(home: &dyn Home) {
         vault.remove_snapshot(&id, &snapshot(1, "a")).await.unwrap();
         assert_eq!(vault.snapshots(&id).await.unwrap(), []);
     }
+}
+
+async fn a_document_is_emptied_as_it_is_and_keeps_its_number(home: &dyn Home) {
+    let (vault, other, id) = (home.vault(), home.other().await, tenant("a"));
+    let documents = [takeover(1), document(2, "x"), document(3, "y")];
+    vault.append(&id, None, &documents, None).await.unwrap();
+    assert!(!vault.empty_document(&id, &document(2, "z")).await.unwrap(), "it is not that one");
+    assert!(!vault.empty_document(&id, &document(4, "x")).await.unwrap(), "there is none");
+    for known in &documents[..2] {
+        assert!(other.empty_document(&id, known).await.unwrap());
+        assert!(!vault.empty_document(&id, known).await.unwrap(), "it is empty");
+    }
+    let empty = |document: JournalDocument| JournalDocument { payload: Bytes::new(), ..document };
+    let found = vault.documents(&id, Seq(1)).await.unwrap();
+    assert_eq!(found, [empty(takeover(1)), empty(document(2, "x")), document(3, "y")]);
+    assert_eq!(vault.takeovers(&id).await.unwrap(), [(Seq(1), at(1))]);
+    // Its number is taken, and nothing stands on what it was.
+    let late = vault.append(&id, None, &[document(2, "late")], None).await;
+    assert!(matches!(late, Err(AppendError::Exists)), "{late:?}");
+    vault.remove_documents(&id, &[Seq(3)]).await.unwrap();
+    let late = vault.append(&id, Some(document(2, "x").digest()), &[document(3, "late")], None).await;
+    assert!(matches!(late, Err(AppendError::Gap)), "{late:?}");
 }
 
 async fn tenants_do_not_see_each_other(home: &dyn Home) {

@@ -5,7 +5,8 @@
 //! is read here only as far as its tenant's name. What was read is kept ([`tape`]), for the peer and for another try.
 //!
 //! Waits through a handover: while nobody takes the request, it is tried again, here and at the owner, for [`HANDOVER_TIME`]. What a peer
-//! has begun is not repeated. [`crate::cluster::Introductions`] says how the two know each other.
+//! has begun is not repeated. A tenant that nobody has paired is taken, where its owner lives and cannot be reached at its address
+//! ([`Fleet::take_unreachable`]). [`crate::cluster::Introductions`] says how the two know each other.
 
 mod entrance;
 mod peer_line;
@@ -37,6 +38,7 @@ use crate::{
     fleet::{Fleet, PeerListener},
     message::media::Spooled,
     seal::PeerKey,
+    telemetry::metrics::{self, label::ForwardOutcome},
     tenant::TenantId,
     vault::InstanceId,
 };
@@ -144,6 +146,17 @@ impl Forwarder {
     }
 }
 
+fn outcome(forwarded: &Result<PeerAnswer, ForwardError>) -> ForwardOutcome {
+    match forwarded {
+        Ok(PeerAnswer::Given(_)) => ForwardOutcome::Answered,
+        Ok(PeerAnswer::Refused(_)) => ForwardOutcome::Elsewhere,
+        Err(ForwardError::Busy) => ForwardOutcome::Busy,
+        Err(ForwardError::Unreached(_)) => ForwardOutcome::Unreached,
+        Err(ForwardError::Silent) => ForwardOutcome::Silent,
+        Err(ForwardError::Unanswered(_)) => ForwardOutcome::Unanswered,
+    }
+}
+
 /// Of a connection that ends here: also what it names itself.
 fn drop_connection_headers(headers: &mut HeaderMap) {
     let lines = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
@@ -216,7 +229,7 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
         Some(spooled) => Some(tape::replay(spooled.clone())),
         None => tape.replay(),
     };
-    let (mut last, mut waits_until) = (None, None);
+    let (mut last, mut waits_until, mut is_taken) = (None, None, false);
     loop {
         let Some(body) = again() else { return last.unwrap_or_else(|| Problem::owned_elsewhere().into_response()) };
         let answer = next.clone().run(Request::from_parts(head.clone(), body)).await;
@@ -227,20 +240,27 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
             Some(peer) => Some(peer),
             None => app.fleet.find_listener(tenant).await,
         };
+        // Who has not heard of the request, and whether that took time.
+        let mut unreached = None;
         let answer = match peer {
             // It has just come here; or it comes to somebody, as after the death of a process.
             None => answer,
             Some(peer) => {
                 // Too much was read of it before it said for whom it is.
                 let Some(body) = again() else { return answer };
-                match forwarder.forward(&peer, tenant, client, &head, body).await {
+                let forwarded = forwarder.forward(&peer, tenant, client, &head, body).await;
+                metrics::request_forwarded(outcome(&forwarded));
+                match forwarded {
                     Ok(PeerAnswer::Given(answer)) => return answer,
                     Ok(PeerAnswer::Refused(answer)) => answer,
                     Err(error) => {
                         warn!(%tenant, peer = %peer.instance.0, %error, "a request is not forwarded");
                         let problem = Problem::unforwarded(&peer.instance, &error).into_response();
-                        if let ForwardError::Unanswered(_) | ForwardError::Silent = error {
-                            return problem;
+                        match error {
+                            ForwardError::Unanswered(_) => return problem,
+                            ForwardError::Busy => {}
+                            ForwardError::Unreached(_) => unreached = Some((peer.instance, false)),
+                            ForwardError::Silent => unreached = Some((peer.instance, true)),
                         }
                         problem
                     }
@@ -248,7 +268,16 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
             }
         };
         let until = *waits_until.get_or_insert_with(|| Instant::now() + HANDOVER_TIME);
-        if Instant::now() >= until {
+        if matches!(unreached, Some((_, true))) || Instant::now() >= until {
+            // Whoever wants to pair it would be refused as long as that process lives.
+            let changes = !is_taken && !head.method.is_safe();
+            if let Some((owner, _)) = unreached.filter(|_| changes)
+                && app.fleet.take_unreachable(tenant, &owner).await
+            {
+                is_taken = true;
+                last = Some(answer);
+                continue;
+            }
             return answer;
         }
         last = Some(answer);

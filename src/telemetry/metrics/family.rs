@@ -66,6 +66,7 @@ families! {
     HANDOVERS_GIVEN Counter "sessiond_handovers_given_total" ["outcome"] "Asks of other processes for a tenant of this one, while it stops, by what came of them.";
     HANDOVER_GIVING Histogram(RESTORE) "sessiond_handover_giving_seconds" [] "From such an ask until the tenant was written, hung up and let go of.";
     HANDOVERS_TAKEN Counter "sessiond_handovers_taken_total" ["outcome"] "Tenants that another process was asked for and that are open here, by what that one answered.";
+    FORWARDED Counter "sessiond_forwarded_requests_total" ["outcome"] "Requests for tenants of other processes that went to those, by what came of each try.";
 
     // One tenant.
     SESSION_STATE Gauge "sessiond_session_state" ["tenant", "state"] "1 for the state in which the tenant's session is; other states have no series.";

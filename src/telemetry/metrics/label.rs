@@ -176,6 +176,22 @@ labels! {
     /// What the owner of a tenant answered before it was taken over.
     TakingOutcome { Given = "given", Silent = "silent", }
 
+    /// What came of one try to have another process answer a request.
+    ForwardOutcome {
+        /// Its answer went to the client, whatever it was.
+        Answered = "answered",
+        /// It does not have the tenant.
+        Elsewhere = "elsewhere",
+        /// As many are under way as may be.
+        Busy = "busy",
+        /// It has not heard of the request.
+        Unreached = "unreached",
+        /// It does not speak.
+        Silent = "silent",
+        /// It may have begun, and its answer did not come.
+        Unanswered = "unanswered",
+    }
+
     FetchOutcome {
         Fetched = "fetched",
         Offline = "offline",

@@ -328,6 +328,18 @@ impl Vault for Embedded {
         .await
     }
 
+    async fn empty_document(&self, tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError> {
+        let (tenant, document) = (tenant.clone(), document.clone());
+        let emptied = self
+            .write(0, move |connection| {
+                let empty = "UPDATE journal SET payload = x'' WHERE tenant = ?1 AND seq = ?2 AND payload = ?3";
+                connection.execute(empty, params![tenant.as_str(), seq_to(document.seq), &document.payload[..]])
+            })
+            .await?;
+        self.counters.wrote(emptied);
+        Ok(emptied == 1)
+    }
+
     async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
         let (tenant, seqs, count) = (tenant.clone(), seqs.to_vec(), seqs.len());
         self.write(0, move |connection| {

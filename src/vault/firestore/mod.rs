@@ -367,6 +367,21 @@ impl Vault for Firestore {
         documents.into_iter().filter_map(Result::transpose).collect()
     }
 
+    async fn empty_document(&self, tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError> {
+        let path = journal_path(tenant, document.seq);
+        let Some(found) = self.get(&path).await? else { return Ok(false) };
+        let condition_type = found.updated().map(ConditionType::UpdateTime);
+        if found.journal_document()?.payload != document.payload {
+            return Ok(false);
+        }
+        let current_document = Some(Precondition { condition_type });
+        let empty = self.update(&path, document::payload_fields(&Bytes::new()));
+        match self.commit(vec![Write { current_document, ..empty }]).await {
+            Err(failure) if failure.missing() || failure.changed() => Ok(false),
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+
     async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
         self.delete(seqs.iter().map(|&seq| self.wire.name(&journal_path(tenant, seq))).collect()).await
     }
