@@ -19,13 +19,13 @@ use super::{
 use crate::{fleet::Counts, message::media::DiskSpace, session, telemetry::alerts::AlertChannelHealth, vault::Usage};
 
 /// The old service's fields and more; 503 while the daemon is stopping, where the disk is full, when no tenant at all is served here, and
-/// beside a process that serves tenants before WhatsApp could be reached from this one.
+/// beside a process that serves tenants, before WhatsApp could be reached from this one or where it has not got their key.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: on the disk of the data folder or of the vault nothing that must be written can be for long;
     /// `unserved` when all tenants are without a session, here and elsewhere, and not all because the vault has no state of them; `whatsapp_unreachable`: other processes serve
-    /// tenants, and no line to WhatsApp could be opened from this one yet: it takes none of theirs; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
+    /// tenants, and no line to WhatsApp could be opened from this one yet: it takes none of theirs; `illegible`: other processes serve tenants, and this one opens none of those that it has looked at: it has not got their key; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
     /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
     /// one (restored just now, failed, or served by no process), or are not connected for long, or none of those that are here is connected; `standby`: other processes serve all tenants, and this one is there for when they
     /// stop; `ok`. All that is wrong is counted in `problems`.
@@ -175,6 +175,7 @@ fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
         (_, unserved) if unserved > 0 && elsewhere == 0 && unserved + without_history >= total => "unserved",
         // Its platform would stop the process that serves them.
         _ if elsewhere > 0 && !app.fleet.has_reached_whatsapp() => "whatsapp_unreachable",
+        _ if elsewhere > 0 && app.fleet.opens_nobodys() => "illegible",
         _ if app.fleet.is_vault_down() => "vault_down",
         (DiskSpace::Low, _) => "disk_low",
         _ if unserved > 0 || problems.unowned > 0 || problems.vault > 0 || problems.offline > 0 => "degraded",

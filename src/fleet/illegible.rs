@@ -6,10 +6,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::Fleet;
@@ -23,6 +28,9 @@ use crate::{
 /// Tenants of one owner that are read at the start.
 const SAMPLES: usize = 2;
 
+/// They are read within this time, or later.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
 /// A tenant that another process serves, and that this one could not.
 #[derive(Debug, Clone)]
 pub struct IllegibleTenant {
@@ -32,7 +40,11 @@ pub struct IllegibleTenant {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct IllegibleTenants(Mutex<BTreeMap<TenantId, IllegibleTenant>>);
+pub(super) struct IllegibleTenants {
+    known: Mutex<BTreeMap<TenantId, IllegibleTenant>>,
+    /// A tenant of another process could be read once: so the keys are the right ones.
+    has_read: AtomicBool,
+}
 
 /// What reading a tenant of another process came to.
 #[derive(Debug)]
@@ -44,11 +56,14 @@ pub(super) enum Legibility {
     Illegible,
 }
 
-/// Reads some tenants of each living owner, once.
-pub(super) async fn look(fleet: Arc<Fleet>) {
-    for tenant in fleet.samples() {
-        fleet.read_anothers(&tenant).await;
-    }
+/// Reads some tenants of each living owner, once. The port waits for it so long: a platform stops the old process when this one is healthy.
+pub(super) async fn look(fleet: &Fleet, deadline: Instant) {
+    let looking = async {
+        for tenant in fleet.samples() {
+            fleet.read_anothers(&tenant).await;
+        }
+    };
+    let _ = timeout_at(deadline.min(Instant::now() + FIRST_LOOK), looking).await;
 }
 
 impl Fleet {
@@ -56,6 +71,7 @@ impl Fleet {
     pub(super) async fn read_anothers(&self, tenant: &TenantId) -> Legibility {
         match session::prepare(&self.env, tenant, true).await {
             Ok(prepared) => {
+                self.illegible.has_read.store(true, Ordering::Relaxed);
                 self.illegible_book().remove(tenant);
                 Legibility::Read(Box::new(prepared))
             }
@@ -77,6 +93,11 @@ impl Fleet {
         }
     }
 
+    /// Others serve tenants, and none of those that were looked at opens here: this process would serve nobody of theirs.
+    pub fn opens_nobodys(&self) -> bool {
+        !self.illegible.has_read.load(Ordering::Relaxed) && !self.illegible_tenants().is_empty()
+    }
+
     /// Those that another process serves now; by id.
     pub fn illegible_tenants(&self) -> Vec<IllegibleTenant> {
         let mut known: Vec<_> = self.illegible_book().values().cloned().collect();
@@ -85,7 +106,7 @@ impl Fleet {
     }
 
     fn illegible_book(&self) -> std::sync::MutexGuard<'_, BTreeMap<TenantId, IllegibleTenant>> {
-        self.illegible.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.illegible.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn samples(&self) -> Vec<TenantId> {

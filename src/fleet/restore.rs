@@ -152,8 +152,7 @@ impl Fleet {
         }
         let restoring = async {
             let summary = self.restore_own(began, deadline).await;
-            self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(illegible::look(self.clone())));
-            self.await_first_reach(deadline).await;
+            tokio::join!(illegible::look(self, deadline), self.await_first_reach(deadline));
             summary
         };
         tokio::select! {

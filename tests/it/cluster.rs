@@ -270,6 +270,8 @@ async fn a_process_without_the_newest_key_takes_nothing() {
     stage = stage.set(KEYS, format!("{second},{first}"));
     let old = stage.start().await;
     let new = other.start().await;
+    let (code, health) = other.health().await;
+    assert_eq!((code, &health["status"]), (503, &json!("illegible")), "the platform must keep the old one: {health}");
     let is_told = || async {
         let health = other.health().await.1;
         let ill = health["sessions"]["ill"].as_array().cloned().unwrap_or_default();
