@@ -9,8 +9,10 @@ mod channel;
 mod condition;
 mod engine;
 mod file;
+mod https;
 mod message;
 mod outbox;
+mod smtp;
 #[cfg(test)]
 mod tests;
 mod words;
