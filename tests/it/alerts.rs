@@ -10,6 +10,7 @@ use sessiond::demo::{Setup, until};
 
 use crate::{
     receiver::{Post, Receiver, status},
+    scrape::scrape,
     stage::{Home, LIMIT, Stage},
     webhooks,
 };
@@ -204,36 +205,65 @@ async fn each_thing_that_goes_wrong_is_told_once_by_its_name_and_so_is_its_end()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_and_a_vault_that_is_away_are_told_once_each_and_so_is_their_end() {
+async fn a_full_disk_an_absent_vault_and_silence_are_told_once_each_and_so_is_their_end() {
+    static TOLD: [&str; 6] = [
+        "firing disk_low",
+        "resolved disk_low",
+        "firing vault_down",
+        "resolved vault_down",
+        "firing silent trattoria",
+        "resolved silent trattoria",
+    ];
     let receiver = Receiver::start().await;
-    let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
-    let stage = at_once(stage, &receiver).set("SESSIOND_ALERTS__DISK_LOW", "0s");
+    let stage = Stage::new(Home::Embedded)
+        .await
+        .unwrap()
+        .set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s")
+        .set("SESSIOND_HEARTBEAT__FIRST", "1s")
+        .set("SESSIOND_HEARTBEAT__INTERVAL", "1s")
+        // A ping without an answer ends nothing here.
+        .set("SESSIOND_HEARTBEAT__PING_TIMEOUT", "60s");
+    let stage = at_once(stage, &receiver).set("SESSIOND_ALERTS__DISK_LOW", "0s").set("SESSIOND_ALERTS__SILENT", "6s");
     let disk = rustix::fs::statvfs(stage.path("").as_path()).unwrap();
     let free_mib = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
     // Low, and not so low that nothing is taken any more.
     let stage = stage.set("SESSIOND_DATA__RESERVE_MIB", (free_mib * 4).to_string());
     let daemon = stage.start().await;
-    let so_far = |expected: &'static [&'static str]| move |posts: &[Post]| told(posts) == expected;
-    receiver.until(LIMIT, "the disk", so_far(&["firing disk_low"])).await;
+    let so_far = |count: usize| move |posts: &[Post]| told(posts) == TOLD[..count];
+    receiver.until(LIMIT, "the disk", so_far(1)).await;
     daemon.kill().await.unwrap();
 
     // The next process has read what that one told.
     let stage = stage.set("SESSIOND_DATA__RESERVE_MIB", "1");
     let daemon = stage.start().await;
-    receiver.until(LIMIT, "room", so_far(&["firing disk_low", "resolved disk_low"])).await;
-    stage.pair("trattoria").await;
+    receiver.until(LIMIT, "room", so_far(2)).await;
+    let conversation = stage.pair("trattoria").await;
     let (cloud, away) = (stage.path("cloud"), stage.path("away"));
     std::fs::rename(&cloud, &away).unwrap();
-    let told_of_vault = ["firing disk_low", "resolved disk_low", "firing vault_down", "resolved vault_down"];
-    receiver.until(LIMIT, "the vault", |posts| told(posts) == told_of_vault[..3]).await;
+    receiver.until(LIMIT, "the vault", so_far(3)).await;
     std::fs::rename(&away, &cloud).unwrap();
-    receiver.until(LIMIT, "the vault to be back", |posts| told(posts) == told_of_vault).await;
+    receiver.until(LIMIT, "the vault to be back", so_far(4)).await;
+
+    // A quiet connection is tested by a new login, each time after twice the time before: now there is time for a silence.
+    let is_seldom = || async { scrape(&stage).await.value("sessiond_disconnects_total{reason=\"quiet\"}") >= 5.0 };
+    until(LIMIT, "tests of a quiet connection", is_seldom).await.unwrap();
+    stage.network.fault(Fault::new(FaultKind::Silence).target(&conversation.number)).await.unwrap();
+    receiver.until(LIMIT, "the silence", so_far(5)).await;
+    stage.network.clear_faults().await;
+    stage.network.fault(Fault::new(FaultKind::Drop).target(&conversation.number)).await.unwrap();
+    receiver.until(LIMIT, "a word", so_far(6)).await;
+
     let posts = receiver.posts();
-    let texts: Vec<_> = posts.iter().map(text).collect();
-    assert!(texts[0].starts_with("🔴 El disco está casi lleno\n→ "), "{texts:#?}");
-    assert_eq!(texts[1], "🟢 Resuelto: El disco está casi lleno");
-    assert!(texts[2].starts_with("🔴 La bóveda no acepta nada\n→ "), "{texts:#?}");
-    assert_eq!(texts[3], "🟢 Resuelto: La bóveda no acepta nada");
+    for (post, begins) in posts.iter().zip([
+        "🔴 El disco está casi lleno\n→ ",
+        "🟢 Resuelto: El disco está casi lleno",
+        "🔴 La bóveda no acepta nada\n→ ",
+        "🟢 Resuelto: La bóveda no acepta nada",
+        "🔴 Conectado, pero WhatsApp no dice nada: trattoria\n→ ",
+        "🟢 Resuelto: Conectado, pero WhatsApp no dice nada: trattoria",
+    ]) {
+        assert!(text(post).starts_with(begins), "{begins}: {}", text(post));
+    }
     daemon.kill().await.unwrap();
 }
 
