@@ -184,7 +184,8 @@ impl AlertEngine {
         self.has_looked = false;
     }
 
-    /// For whom something worse is so than this, and whether people were told of that. What it says of the daemon ends by itself.
+    /// For whom something worse is so than this, and whether people were told that of them. Of what is so of the whole daemon nobody is
+    /// told by name, so its end is not theirs.
     fn replaced(&self, condition: AlertCondition, seen: &AlertObservation) -> BTreeMap<String, bool> {
         let Some(group) = self.groups.get(&condition) else { return BTreeMap::new() };
         let successor = |subject: &String| {

@@ -6,17 +6,15 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    super::{
-        AlertCondition::{self, *},
-        AlertDesk, AlertObservation, Alerts,
-    },
-    Play, alarm, short,
-};
+use super::{Play, alarm, short};
 use crate::{
     clock::SystemClock,
     config::Config,
     outbound::{Allow, Outbound, SystemLookup},
+    telemetry::alerts::{
+        AlertCondition::{self, *},
+        AlertDesk, AlertObservation, Alerts,
+    },
 };
 
 /// The old process runs until the new one serves.
