@@ -4,8 +4,8 @@
 //! has names of tenants and what is the matter with them, as the folders of working copies and the log have; no URL and no key. Where
 //! the disk is thrown away with the process it goes too: what is still so is told once more then.
 //!
-//! Several processes may share a data folder. The first has the file; another takes it over when that one has ended, and reads it meanwhile:
-//! what is told is not told twice.
+//! Several processes may share a data folder. The first has the file; another takes it over when that one has ended, and reads it
+//! meanwhile: what is told is not told twice.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
