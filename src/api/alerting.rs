@@ -16,9 +16,6 @@ use crate::{
     },
 };
 
-/// A connection of which nothing was heard for less than this is not silent, whatever the settings say.
-const SHORT_SILENCE: Duration = Duration::from_secs(300);
-
 /// Collects all that is wrong now. `None` while this process stops, or gives its tenants away: that is nobody's concern.
 pub fn observe(app: &App) -> Option<AlertObservation> {
     if app.fleet.is_draining() || app.fleet.is_leaving() {
@@ -32,8 +29,8 @@ pub fn observe(app: &App) -> Option<AlertObservation> {
     seen.counts.insert((AlertCondition::HandoverFailed, String::new()), handovers);
 
     let now = app.fleet.env().clock.now();
-    // What one heartbeat hears is not silence.
-    let silence = SHORT_SILENCE.max(3 * app.fleet.heartbeat().interval);
+    // What one heartbeat hears is not silence, whatever `alerts.silent` says.
+    let silence = 3 * app.fleet.heartbeat().interval;
     let unowned = app.fleet.unowned();
     for standing in app.fleet.standings() {
         if standing.session.is_none() && app.fleet.served_elsewhere(&standing.tenant).is_some() {

@@ -18,6 +18,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use lettre::message::Mailbox;
 
 use self::{
     read::Reader,
@@ -384,6 +385,8 @@ pub struct Alerts {
     /// Signs what goes to `webhook`.
     pub webhook_key: Option<Secret>,
     pub mail: Option<AlertMail>,
+    /// Instead of `mail`.
+    pub smtp: Option<AlertSmtp>,
     pub language: AlertLanguage,
     /// How often is looked.
     pub interval: Duration,
@@ -405,6 +408,27 @@ pub struct AlertMail {
     pub key: Secret,
     pub from: String,
     pub to: Vec<String>,
+}
+
+/// Mail by an SMTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertSmtp {
+    pub server: SmtpServer,
+    pub from: Mailbox,
+    pub to: Vec<Mailbox>,
+}
+
+/// An SMTP server, always reached over TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpServer {
+    pub host: String,
+    pub port: u16,
+    /// TLS begins by STARTTLS, not with the first byte.
+    pub starts_plain: bool,
+    /// User and password.
+    pub login: Option<(String, Secret)>,
+    /// Certificates that are trusted instead of the roots that are compiled in.
+    pub ca: Option<PathBuf>,
 }
 
 /// Of all bots; a restaurant's own settings are in its tenant's state.

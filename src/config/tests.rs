@@ -268,6 +268,7 @@ fn a_mirror_is_off_and_needs_a_database() {
 fn alerts_are_off_until_a_channel_is_set_and_each_condition_has_its_switch() {
     let alerts = load(&[], None).unwrap().alerts;
     assert_eq!((alerts.slack, alerts.discord, alerts.webhook, alerts.mail), (None, None, None, None));
+    assert_eq!(alerts.smtp, None);
     assert_eq!(alerts.conditions[&AlertCondition::ScanNeeded], Duration::from_secs(60));
     let file = "[alerts]\nslack = \"https://hooks.slack.com/services/T0/B0/secret\"\nlanguage = \"en\"\nscan_needed = \"off\"\n\
                 mail_key = \"re_secret\"\nmail_from = \"a@b.example\"\nmail_to = [\"c@d.example\", \"e@f.example\"]\n";
@@ -283,12 +284,45 @@ fn alerts_are_off_until_a_channel_is_set_and_each_condition_has_its_switch() {
         ("SESSIOND_ALERTS__DISCORD", "secret"),
         ("SESSIOND_ALERTS__WEBHOOK_KEY", "a key without a webhook"),
         ("SESSIOND_ALERTS__MAIL_KEY", "secret"),
+        ("SESSIOND_ALERTS__SMTP_URL", "smtps://user:secret@smtp.kds.example"),
+        ("SESSIOND_ALERTS__SMTP_CA", "/etc/ssl/own.pem"),
         ("SESSIOND_ALERTS__LANGUAGE", "fr"),
         ("SESSIOND_ALERTS__SCAN_NEEDED", "soon"),
         ("SESSIOND_ALERTS__PER_HOUR", "0"),
     ] {
         let mistakes = load(&[(name, value)], None).unwrap_err();
         assert!(mistakes.len() == 1 && !mistakes[0].contains("secret"), "{name}={value}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn mail_goes_by_one_way_and_over_smtp_only_with_tls() {
+    let load_with = |url: &str, more: &str| {
+        let file =
+            format!("[alerts]\nsmtp_url = \"{url}\"\nmail_from = \"KDS <a@b.example>\"\nmail_to = [\"c@d.example\"]\n");
+        load(&[], Some((file + more).as_str())).map(|config| config.alerts)
+    };
+    let alerts = load_with("smtps://kds%40b.example:secret%2F1@smtp.b.example", "smtp_ca = \"own.pem\"").unwrap();
+    assert!(!format!("{alerts:?}").contains("secret"), "{alerts:?}");
+    let smtp = alerts.smtp.expect("it is whole");
+    let (user, password) = smtp.server.login.as_ref().expect("it is in the URL");
+    assert_eq!((user.as_str(), password.expose()), ("kds@b.example", "secret/1"));
+    assert_eq!((smtp.server.host.as_str(), smtp.server.port, smtp.server.starts_plain), ("smtp.b.example", 465, false));
+    assert_eq!((smtp.server.ca.as_deref(), smtp.to.len()), (Some(Path::new("own.pem")), 1));
+    let plain = load_with("smtp://[::1]:2525", "").unwrap().smtp.expect("it is whole").server;
+    assert_eq!((plain.host.as_str(), plain.port, plain.starts_plain, plain.login), ("::1", 2525, true, None));
+    assert_eq!(load_with("smtp://b.example", "").unwrap().smtp.expect("it is whole").server.port, 587);
+    for (url, more) in [
+        ("https://user:secret@b.example", ""),
+        ("smtps://user:secret@b.example/inbox", ""),
+        ("smtp://user:secret@b.example?tls=none", ""),
+        ("smtp://secret@b.example", ""),
+        ("smtps://", ""),
+        ("secret", ""),
+        ("smtps://user:secret@b.example", "mail_key = \"re_secret\""),
+    ] {
+        let mistakes = load_with(url, more).unwrap_err();
+        assert!(mistakes.len() == 1 && !mistakes[0].contains("secret"), "{url}: {mistakes:?}");
     }
 }
 

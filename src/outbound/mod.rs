@@ -73,6 +73,7 @@ impl Lookup for SystemLookup {
 pub struct Outbound {
     client: Client,
     allow: Arc<Allow>,
+    checked: Checked,
     timeout: Duration,
 }
 
@@ -140,9 +141,10 @@ impl Outbound {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let checked = Checked { allow: allow.clone(), lookup };
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
-            .dns_resolver(Checked { allow: allow.clone(), lookup })
+            .dns_resolver(checked.clone())
             .redirect(redirect::Policy::none())
             .no_proxy()
             // Other crates of the tree switch decompression on: a small body could become a large one.
@@ -158,12 +160,19 @@ impl Outbound {
             .pool_max_idle_per_host(4)
             .pool_idle_timeout(Duration::from_secs(20))
             .build()?;
-        Ok(Self { client, allow, timeout })
+        Ok(Self { client, allow, checked, timeout })
     }
 
     /// Whether a URL may be named at all. What its host stands for is decided at the connection.
     pub fn check(&self, url: &str) -> Result<Url, TargetError> {
         target::check(url, &self.allow)
+    }
+
+    /// To which addresses a connection to this host may be made, for another protocol than HTTP. Connect to these, not to the name.
+    pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, OutboundError> {
+        let found = self.checked.lookup.lookup(host).await;
+        let found = found.map_err(|_| OutboundError::Unreachable("the name stands for no address"))?;
+        Ok(self.checked.admit(host, found)?)
     }
 
     /// Sends, follows redirects, and returns the head of the answer; of its body at most `limit` bytes can be read.
@@ -257,22 +266,30 @@ fn classify(error: &reqwest::Error) -> OutboundError {
 }
 
 /// Resolves a name and leaves of the answer what may be connected to.
+#[derive(Clone)]
 struct Checked {
     allow: Arc<Allow>,
     lookup: Arc<dyn Lookup>,
 }
 
+impl Checked {
+    /// All or nothing: an answer that mixes the public and the inner net was made to get through.
+    fn admit(&self, host: &str, mut found: Vec<IpAddr>) -> Result<Vec<IpAddr>, TargetError> {
+        if found.is_empty() || !found.iter().all(|address| self.allow.admits(host, *address)) {
+            return Err(TargetError::Address);
+        }
+        found.truncate(MAX_ADDRESSES);
+        Ok(found)
+    }
+}
+
 impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
-        let (allow, lookup) = (self.allow.clone(), self.lookup.clone());
+        let checked = self.clone();
         Box::pin(async move {
             let host = name.as_str();
-            let found = lookup.lookup(host).await?;
-            // All or nothing: an answer that mixes the public and the inner net was made to get through.
-            if found.is_empty() || !found.iter().all(|address| allow.admits(host, *address)) {
-                return Err(TargetError::Address.into());
-            }
-            let addresses = found.into_iter().take(MAX_ADDRESSES).map(|address| SocketAddr::new(address, 0));
+            let found = checked.lookup.lookup(host).await?;
+            let addresses = checked.admit(host, found)?.into_iter().map(|address| SocketAddr::new(address, 0));
             let addresses: Addrs = Box::new(addresses.collect::<Vec<_>>().into_iter());
             Ok(addresses)
         })

@@ -16,7 +16,9 @@ use sessiond::demo::{Conversation, Dashboard, Ear, Process, Sent, Setup, Written
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
+    alerts,
     front::Front,
+    receiver::Receiver,
     stage::{Home, LIMIT, Other, Stage},
 };
 
@@ -390,7 +392,9 @@ async fn a_code_on_a_screen_is_not_moved() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_owner_is_taken_from() {
     // Not the embedded vault: a process that is stopped within a transaction holds its file's lock.
-    let Some(pair) = pair(Home::Emulator, 40).await else { return };
+    let Some(mut pair) = pair(Home::Emulator, 40).await else { return };
+    let receiver = Receiver::start().await;
+    pair.other.setup = alerts::tells_at_once(pair.other.setup.clone(), &receiver);
     let new = pair.other.start().await;
     pair.old.signal(Signal::TERM).unwrap();
     let some = || async { pair.other.log().contains("\"taken over\"") };
@@ -403,6 +407,10 @@ async fn a_silent_owner_is_taken_from() {
     let Pair { stage, conversations, old, other } = pair;
     // What it finds is that it is fenced.
     drop(old.terminate(LIMIT).await);
+    // However many they are.
+    receiver.until(LIMIT, "the alert", |posts| alerts::told(posts) == ["firing handover_failed"]).await;
+    let text = receiver.posts()[0].json["text"].as_str().unwrap_or_default().to_owned();
+    assert!(text.starts_with("🔴 Falló el traspaso de una sesión a otro proceso\n→ "), "{text}");
     for conversation in &conversations {
         assert!(other.dashboard.is_connected(&conversation.tenant).await, "{}", other.log());
     }

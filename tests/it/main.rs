@@ -75,6 +75,7 @@ mod lanes;
 mod liar;
 mod lids;
 mod links;
+mod mail;
 mod map;
 mod marked_read;
 mod marks;

@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use serde_json::json;
-use sessiond::demo::{Conversation, Process, until};
+use sessiond::demo::{Conversation, Process, Setup, until};
 
-use crate::stage::{Home, LIMIT, Other, Stage};
+use crate::{
+    alerts,
+    receiver::Receiver,
+    stage::{Home, LIMIT, Other, Stage},
+};
 
 const TENANT: &str = "trattoria";
 
@@ -18,13 +22,11 @@ fn vault(stage: &Stage) -> Connection {
 }
 
 /// A tenant that paired at a process which has died, while another was there that does not know it: its next look is far away.
-async fn orphan(pause: Option<&str>) -> (Stage, Conversation, Other, Process) {
+async fn orphan(arrange: impl FnOnce(Setup) -> Setup) -> (Stage, Conversation, Other, Process) {
     let stage = Stage::new(Home::Embedded).await.unwrap().shared();
     let old = stage.start().await;
     let mut other = stage.other("other", false);
-    if let Some(pause) = pause {
-        other.setup = other.setup.set("LOOPBACK_PAUSE", pause);
-    }
+    other.setup = arrange(other.setup);
     let process = other.start().await;
     let conversation = stage.pair(TENANT).await;
     old.kill().await.unwrap();
@@ -92,16 +94,26 @@ async fn a_spoilt_record_of_a_process_stops_no_other() {
     new.kill().await.unwrap();
 }
 
-/// Half an opening would keep the tenant's place, and whoever takes over what nobody serves passes by.
+/// Half an opening would keep the tenant's place, and whoever takes over what nobody serves passes by. Meanwhile the operator is told that
+/// nobody serves it.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_goes_away_while_a_tenant_is_opened_leaves_it_served() {
-    let (stage, conversation, other, process) = orphan(Some("opening:3000")).await;
+    let receiver = Receiver::start().await;
+    let arrange = |setup: Setup| {
+        let setup = alerts::tells_at_once(setup, &receiver).set("SESSIOND_ALERTS__UNOWNED", "0s");
+        setup.set("LOOPBACK_PAUSE", "opening:3000")
+    };
+    let (stage, conversation, other, process) = orphan(arrange).await;
     let hasty = reqwest::Client::builder().timeout(Duration::from_secs(1)).build().unwrap();
     let chats = format!("http://{}/api/{TENANT}/chats", other.setup.address);
     let went_away = hasty.get(chats).header("X-Api-Key", &other.setup.admin_key).send().await;
     assert!(went_away.is_err_and(|error| error.is_timeout()), "{}", other.log());
     let served = || other.dashboard.is_connected(TENANT);
     until(LIMIT, "the tenant to be served", served).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+    let told = ["firing unowned trattoria", "resolved unowned trattoria"];
+    receiver.until(LIMIT, "the alert and its end", |posts| alerts::told(posts) == told).await;
+    let text = receiver.posts()[0].json["text"].as_str().unwrap_or_default().to_owned();
+    assert!(text.starts_with("🔴 Ningún proceso atiende al restaurante: trattoria\n→ "), "{text}");
     stage.assert_promises(&[conversation]).await;
     process.kill().await.unwrap();
 }
@@ -109,7 +121,7 @@ async fn whoever_goes_away_while_a_tenant_is_opened_leaves_it_served() {
 /// "Disconnected" is said of what is disconnected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_whose_process_has_just_died_is_unlinked_by_another() {
-    let (stage, conversation, other, process) = orphan(None).await;
+    let (stage, conversation, other, process) = orphan(|setup| setup).await;
     let answer = other.dashboard.post("/api/baileys/disconnect", json!({ "tenantId": TENANT })).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
     let unlinked =

@@ -214,6 +214,18 @@ async fn a_post_is_repeated_only_where_the_redirect_says_so() {
     assert!(!seen[4].1.contains_key("authorization") && seen[4].1.contains_key("webhook-id"));
 }
 
+/// Mail goes by SMTP, and no further than requests do.
+#[tokio::test]
+async fn another_protocol_gets_only_addresses_that_may_be_reached() {
+    let names = Names::default().with("mail.example", &[&["127.0.0.1"]]);
+    let (client, _) = client(names.with("mixed.example", &[&["127.0.0.1", "127.0.0.2"]]));
+    assert_eq!(client.resolve("mail.example").await.unwrap(), ["127.0.0.1".parse::<IpAddr>().unwrap()]);
+    let mixed = client.resolve("mixed.example").await;
+    assert!(matches!(mixed, Err(OutboundError::Refused(TargetError::Address))), "{mixed:?}");
+    let nobody = client.resolve("nobody.example").await;
+    assert!(matches!(nobody, Err(OutboundError::Unreachable(_))), "{nobody:?}");
+}
+
 #[tokio::test]
 async fn what_comes_back_is_bounded_in_bytes_and_time() {
     let servers = Servers::start(|path, _| match path {

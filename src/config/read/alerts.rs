@@ -1,12 +1,15 @@
 //! The section `alerts`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jiff::SignedDuration;
+use lettre::message::Mailbox;
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
 
 use super::{Reader, Secret, is_safe};
 use crate::{
-    config::{AlertMail, Alerts},
+    config::{AlertMail, AlertSmtp, Alerts, SmtpServer},
     telemetry::alerts::{AlertCondition, AlertLanguage},
 };
 
@@ -19,7 +22,7 @@ impl Reader<'_> {
         let discord = self.receiver("alerts.discord");
         let webhook = self.receiver("alerts.webhook");
         let webhook_key = Some(self.text("alerts.webhook_key")).filter(|key| !key.is_empty()).map(Secret::new);
-        let mail = self.mail();
+        let (mail, smtp) = (self.mail(), self.smtp());
         let language = self.parsed("alerts.language", "es or en", |text| match text {
             "es" => Some(AlertLanguage::Spanish),
             "en" => Some(AlertLanguage::English),
@@ -42,6 +45,7 @@ impl Reader<'_> {
             webhook: webhook?,
             webhook_key,
             mail: mail?,
+            smtp: smtp?,
             language: language?,
             interval: times.0?,
             gather: times.1?,
@@ -86,6 +90,34 @@ impl Reader<'_> {
         Some(Some(AlertMail { url: url??, key: Secret::new(key), from, to }))
     }
 
+    fn smtp(&mut self) -> Option<Option<AlertSmtp>> {
+        let (url, ca) = (self.text("alerts.smtp_url"), self.text("alerts.smtp_ca"));
+        let ca = Some(ca).filter(|path| !path.is_empty()).map(PathBuf::from);
+        if url.is_empty() {
+            if ca.is_some() {
+                self.mistake("alerts.smtp_ca", "is for alerts.smtp_url, which is not set");
+                return None;
+            }
+            return Some(None);
+        }
+        if !self.text("alerts.mail_key").is_empty() {
+            self.mistake("alerts.smtp_url", "and alerts.mail_key are two ways for the same mail: only one may be set");
+            return None;
+        }
+        let (from, to) = (self.text("alerts.mail_from"), self.list("alerts.mail_to"));
+        let to: Option<Vec<Mailbox>> = to.iter().map(|text| text.parse().ok()).collect();
+        let to = to.filter(|to| (1..=50).contains(&to.len()));
+        let (Some(server), Ok(from), Some(to)) = (smtp_server(&url, ca), from.parse::<Mailbox>(), to) else {
+            self.mistake(
+                "alerts.smtp_url",
+                "expected smtps://user:password@host:465, or smtp://user:password@host:587 (with STARTTLS), and with it \
+                 alerts.mail_from, and up to 50 addresses in alerts.mail_to",
+            );
+            return None;
+        };
+        Some(Some(AlertSmtp { server, from, to }))
+    }
+
     fn conditions(&mut self) -> Option<BTreeMap<AlertCondition, Duration>> {
         /// Each has its key here: a test looks for those that nobody reads.
         const KEYS: &[&str] = &[
@@ -121,4 +153,24 @@ impl Reader<'_> {
         let delays: Option<Vec<_>> = delays.into_iter().collect();
         Some(delays?.into_iter().filter_map(|(condition, delay)| Some((condition, delay?))).collect())
     }
+}
+
+/// Like `smtps://user:password@host:465`; what a URL has no place for is escaped in it (`%40` for `@`).
+fn smtp_server(url: &str, ca: Option<PathBuf>) -> Option<SmtpServer> {
+    let url: Url = url.parse().ok()?;
+    let starts_plain = match url.scheme() {
+        "smtps" => false,
+        "smtp" => true,
+        _ => return None,
+    };
+    let host = url.host_str().filter(|host| !host.is_empty())?.trim_matches(['[', ']']).to_owned();
+    let has_more = !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some();
+    let plain = |text: &str| percent_decode_str(text).decode_utf8().ok().map(String::from);
+    let login = match (url.username(), url.password()) {
+        ("", None) => None,
+        ("", Some(_)) | (_, None) => return None,
+        (user, Some(password)) => Some((plain(user)?, Secret::new(plain(password)?))),
+    };
+    let port = url.port().unwrap_or(if starts_plain { 587 } else { 465 });
+    (!has_more).then_some(SmtpServer { host, port, starts_plain, login, ca })
 }

@@ -88,4 +88,20 @@ impl AlertCondition {
             _ => &[],
         }
     }
+
+    /// What is worse and may take its place. While one of these is so for the tenant, that this one is gone is no good news.
+    pub fn successors(self) -> &'static [Self] {
+        match self {
+            Self::Banned => &[Self::VaultDown, Self::ScanNeeded, Self::TenantFailed, Self::Unowned],
+            Self::TenantFailed => &[Self::VaultDown, Self::ScanNeeded, Self::Banned, Self::Unowned],
+            Self::Unowned => &[Self::VaultDown, Self::ScanNeeded, Self::Banned, Self::TenantFailed],
+            Self::Offline | Self::Outdated => {
+                &[Self::VaultDown, Self::ScanNeeded, Self::Banned, Self::TenantFailed, Self::Unowned]
+            }
+            Self::Silent | Self::Flapping => {
+                &[Self::VaultDown, Self::ScanNeeded, Self::Banned, Self::TenantFailed, Self::Unowned, Self::Offline]
+            }
+            _ => &[],
+        }
+    }
 }

@@ -2,9 +2,10 @@
 //!
 //! A condition is told when it has lasted for its delay, and resolved when it has been gone for `alerts.clear`. When the first tenant's is
 //! due, others are waited for as long as `alerts.gather`, and those for whom it is so for a third of the delay are told with it: so a cut
-//! that is noticed session by session is one message. Of the same condition nobody is told anew within `alerts.repeat`, and what is resolved is
-//! told when it is so for all, or after that time. All that is due at one moment is one message, and there are at most `alerts.per_hour`: what would be
-//! one more is told later, if it is still so then.
+//! that is noticed session by session is one message. Of the same condition nobody is told anew within `alerts.repeat`, and what is
+//! resolved is told when it is so for all, or after that time. What something worse has replaced is not told as resolved: when that is told
+//! too, its end stands for both. What the process that has the file has told is not told here. All that is due at one moment is one
+//! message, and there are at most `alerts.per_hour`: what would be one more is told later, if it is still so then.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -55,6 +56,8 @@ pub struct AlertEngine {
     /// When messages were sent, in the last hour.
     sent: VecDeque<Timestamp>,
     rises: HashMap<Alarm, Rise>,
+    /// What another process has told and not resolved.
+    told_elsewhere: BTreeSet<Alarm>,
     /// What is counted from now on has happened since.
     has_looked: bool,
 }
@@ -71,6 +74,8 @@ struct AlertGroup {
 struct AlertMember {
     since: Timestamp,
     told: bool,
+    /// It is so no more, but something worse is.
+    is_replaced: bool,
     /// It is so no more, since then.
     gone: Option<Timestamp>,
     /// Its tenant has no place here, since then.
@@ -110,6 +115,12 @@ impl AlertEngine {
         for (condition, delay) in &settings.conditions {
             self.groups.entry(*condition).or_default().note(*condition, *delay, settings.repeat, &wrong, seen, now);
         }
+        for condition in settings.conditions.keys() {
+            let replaced = self.replaced(*condition, seen);
+            if let Some(group) = self.groups.get_mut(condition) {
+                group.give_way(&replaced);
+            }
+        }
         self.sent.retain(|at| *at <= now && age(now, *at) < HOUR);
         if self.sent.len() >= settings.per_hour {
             return None;
@@ -117,7 +128,7 @@ impl AlertEngine {
         let mut sections = Vec::new();
         for (condition, delay) in &settings.conditions {
             if let Some(group) = self.groups.get_mut(condition) {
-                sections.extend(group.due(*condition, *delay, settings, now));
+                sections.extend(group.due(*condition, *delay, settings, &self.told_elsewhere, now));
             }
         }
         if sections.is_empty() {
@@ -143,20 +154,54 @@ impl AlertEngine {
         self.sent.iter().copied()
     }
 
-    /// Another process has told this: nobody is told of it again, but when it is resolved.
+    /// Another process has told this, and does not live any more: nobody is told of it again, but when it is resolved.
     pub fn adopt(&mut self, told: Vec<ToldAlert>, sent: Vec<Timestamp>) {
+        self.told_elsewhere.clear();
         for ToldAlert { condition, subject, since } in told {
             let members = &mut self.groups.entry(condition).or_default().members;
-            members.entry(subject).or_insert(AlertMember { since, told: true, gone: None, absent: None }).told = true;
+            members.entry(subject).or_insert(AlertMember::new(since)).told = true;
         }
         self.sent.extend(sent);
         self.sent.make_contiguous().sort_unstable();
+    }
+
+    /// Another process, which lives, has told this, and tells when it is resolved.
+    pub fn leave_to_others(&mut self, told: Vec<ToldAlert>) {
+        let told: BTreeSet<_> = told.into_iter().map(|told| (told.condition, told.subject)).collect();
+        for (condition, subject) in self.told_elsewhere.difference(&told) {
+            // It has lost sight of the tenant, who is served here now, and for whom it is still so: its end is ours to tell.
+            let member = self.groups.get_mut(condition).and_then(|it| it.members.get_mut(subject));
+            if let Some(member) = member.filter(|_| !subject.is_empty()) {
+                member.told = true;
+            }
+        }
+        self.told_elsewhere = told;
     }
 
     /// Nobody looks for a while: what is counted meanwhile is no news at the next look.
     pub fn pause(&mut self) {
         self.rises.clear();
         self.has_looked = false;
+    }
+
+    /// For whom something worse is so than this, and whether people were told that of them. Of what is so of the whole daemon nobody is
+    /// told by name, so its end is not theirs.
+    fn replaced(&self, condition: AlertCondition, seen: &AlertObservation) -> BTreeMap<String, bool> {
+        let Some(group) = self.groups.get(&condition) else { return BTreeMap::new() };
+        let successor = |subject: &String| {
+            let mut told = None;
+            for worse in condition.successors() {
+                for whose in [subject.as_str(), ""] {
+                    let member = self.groups.get(worse).and_then(|group| group.members.get(whose));
+                    let is_told = member.is_some_and(|it| it.told && it.gone.is_none() && !it.is_replaced);
+                    if is_told || seen.wrong.contains_key(&(*worse, whose.to_owned())) {
+                        told = Some(told.unwrap_or(false) || (is_told && !whose.is_empty()));
+                    }
+                }
+            }
+            Some((subject.clone(), told?))
+        };
+        group.members.iter().filter(|(_, member)| member.told).filter_map(|(subject, _)| successor(subject)).collect()
     }
 
     /// What is wrong, with what has risen, and without what something else explains.
@@ -200,6 +245,10 @@ impl AlertEngine {
 }
 
 impl AlertMember {
+    fn new(since: Timestamp) -> Self {
+        Self { since, told: false, is_replaced: false, gone: None, absent: None }
+    }
+
     fn is_ripe(&self, delay: Duration, now: Timestamp) -> bool {
         age(now, self.since) >= delay / RIPE
     }
@@ -219,7 +268,7 @@ impl AlertGroup {
         for ((_, subject), since) in wrong.iter().filter(|((of, _), _)| *of == condition) {
             let begun = since.unwrap_or(now);
             let member = self.members.entry(subject.clone());
-            let member = member.or_insert(AlertMember { since: begun, told: false, gone: None, absent: None });
+            let member = member.or_insert(AlertMember::new(begun));
             // The oldest message of today is not that of yesterday.
             member.since = since.unwrap_or(member.since).min(now);
         }
@@ -246,20 +295,32 @@ impl AlertGroup {
         });
     }
 
+    /// What is gone for those in `replaced` waits for the end of what is worse; where people know of that (true), it is forgotten.
+    fn give_way(&mut self, replaced: &BTreeMap<String, bool>) {
+        self.members.retain(|subject, member| {
+            let is_known = replaced.get(subject).filter(|_| member.gone.is_some());
+            member.is_replaced = is_known.is_some();
+            if member.is_replaced {
+                member.gone = None;
+            }
+            is_known != Some(&true)
+        });
+    }
+
     /// What is to be told of it; it counts as told.
     fn due(
         &mut self,
         condition: AlertCondition,
         delay: Duration,
         settings: &config::Alerts,
+        told_elsewhere: &BTreeSet<Alarm>,
         now: Timestamp,
     ) -> Vec<AlertSection> {
         let may_tell_more = self.last.is_none_or(|last| last > now || age(now, last) >= settings.repeat);
-        let sections: Vec<_> =
-            [self.resolved(condition, settings, now), self.begun(condition, delay, settings, may_tell_more, now)]
-                .into_iter()
-                .flatten()
-                .collect();
+        let resolved = self.resolved(condition, settings, now);
+        let begun =
+            if may_tell_more { self.begun(condition, delay, settings.gather, told_elsewhere, now) } else { None };
+        let sections: Vec<_> = [resolved, begun].into_iter().flatten().collect();
         if !sections.is_empty() {
             self.last = Some(now);
         }
@@ -270,22 +331,23 @@ impl AlertGroup {
         &mut self,
         condition: AlertCondition,
         delay: Duration,
-        settings: &config::Alerts,
-        may_tell_more: bool,
+        gather: Duration,
+        told_elsewhere: &BTreeSet<Alarm>,
         now: Timestamp,
     ) -> Option<AlertSection> {
         let left = self.members.values().filter(|member| member.told).count();
-        let is_due = |member: &AlertMember| !member.told && age(now, member.since) >= delay + settings.gather;
-        if !may_tell_more || !self.members.values().any(is_due) {
+        let untold = self.members.iter_mut().filter(|(subject, member)| {
+            !member.told && member.is_ripe(delay, now) && !told_elsewhere.contains(&(condition, (*subject).clone()))
+        });
+        let untold: Vec<_> = untold.collect();
+        if !untold.iter().any(|(_, member)| age(now, member.since) >= delay + gather) {
             return None;
         }
-        let fresh = self.members.iter_mut().filter(|(_, member)| !member.told && member.is_ripe(delay, now));
-        let fresh: Vec<_> = fresh
-            .map(|(subject, member)| {
-                member.told = true;
-                (subject.clone(), member.since)
-            })
-            .collect();
+        let told = |(subject, member): (&String, &mut AlertMember)| {
+            member.told = true;
+            (subject.clone(), member.since)
+        };
+        let fresh = untold.into_iter().map(told).collect();
         section(condition, AlertState::Firing, fresh, left)
     }
 
@@ -300,7 +362,7 @@ impl AlertGroup {
         let is_clear = |member: &AlertMember| gone_for(member).is_some_and(|long| long >= settings.clear);
         let has_waited =
             |member: &AlertMember| gone_for(member).is_some_and(|long| long >= settings.clear + settings.repeat);
-        let are_all_clear = self.members.values().filter(|member| member.told).all(is_clear);
+        let are_all_clear = self.members.values().filter(|member| member.told && !member.is_replaced).all(is_clear);
         if !are_all_clear && !self.members.values().any(has_waited) {
             return None;
         }

@@ -4,7 +4,8 @@
 //! has names of tenants and what is the matter with them, as the folders of working copies and the log have; no URL and no key. Where
 //! the disk is thrown away with the process it goes too: what is still so is told once more then.
 //!
-//! Several processes may share a data folder. The first has the file; another takes it over when that one has ended.
+//! Several processes may share a data folder. The first has the file; another takes it over when that one has ended, and reads it
+//! meanwhile: what is told is not told twice.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{engine::ToldAlert, outbox::PendingAlert};
+
+const NAME: &str = "alerts.json";
 
 /// The file, as long as no other process has it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -51,19 +54,19 @@ impl AlertFile {
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join("alerts.lock"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { path: folder.join("alerts.json"), _lock: Arc::new(lock) })),
+            Ok(()) => Ok(Some(Self { path: folder.join(NAME), _lock: Arc::new(lock) })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
     pub fn read(&self) -> io::Result<AlertRecord> {
-        let text = match fs::read(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(AlertRecord::default()),
-            text => text?,
-        };
-        let read: LenientRecord = serde_json::from_slice(&text)?;
-        Ok(AlertRecord { told: known(read.told), sent: known(read.sent), pending: known(read.pending) })
+        read(&self.path)
+    }
+
+    /// What the process that has it has told.
+    pub fn told_elsewhere(folder: &Path) -> io::Result<Vec<ToldAlert>> {
+        Ok(read(&folder.join(NAME))?.told)
     }
 
     /// Whole or not at all, whatever dies.
@@ -76,6 +79,15 @@ impl AlertFile {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
     }
+}
+
+fn read(path: &Path) -> io::Result<AlertRecord> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(AlertRecord::default()),
+        text => text?,
+    };
+    let read: LenientRecord = serde_json::from_slice(&text)?;
+    Ok(AlertRecord { told: known(read.told), sent: known(read.sent), pending: known(read.pending) })
 }
 
 fn known<T: DeserializeOwned>(values: Vec<Value>) -> Vec<T> {
@@ -104,6 +116,7 @@ mod tests {
         assert_eq!(first.read().unwrap(), AlertRecord::default());
         first.write(&record()).unwrap();
         assert!(AlertFile::acquire(folder.path()).unwrap().is_none(), "the first has it");
+        assert_eq!(AlertFile::told_elsewhere(folder.path()).unwrap(), record().told);
         drop(first);
         let second = AlertFile::acquire(folder.path()).unwrap().expect("it is free again");
         assert_eq!(second.read().unwrap(), record());

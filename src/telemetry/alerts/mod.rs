@@ -9,9 +9,11 @@ mod channel;
 mod condition;
 mod engine;
 mod file;
+mod https;
 mod message;
 mod outbox;
 mod recent;
+mod smtp;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -33,7 +35,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use ulid::Ulid;
 
 use self::{
@@ -248,23 +250,27 @@ impl Alerts {
         self.keep(desk).await;
     }
 
-    /// Takes the file, and what another process has left in it.
+    /// Takes the file, and what another process has left in it. While that one lives it has the file: what it tells is not told here.
     async fn acquire(&self, desk: &mut AlertDesk) {
         let folder = self.folder.clone();
         let acquired = in_background(move || {
-            let Some(file) = AlertFile::acquire(&folder)? else { return Ok(None) };
+            let Some(file) = AlertFile::acquire(&folder)? else {
+                let told = AlertFile::told_elsewhere(&folder);
+                let told = told.inspect_err(|error| debug!(%error, "what another process told cannot be read"));
+                return Ok(Err(told.unwrap_or_default()));
+            };
             // What cannot be read is written anew: an alert is told once too often.
             let record = file.read().inspect_err(|error| warn!(%error, "what was told before cannot be read"));
-            Ok(Some((file, record.unwrap_or_default())))
+            Ok(Ok((file, record.unwrap_or_default())))
         });
         match acquired.await {
-            Ok(Some((file, record))) => {
+            Ok(Ok((file, record))) => {
                 desk.kept = record.clone();
                 desk.engine.adopt(record.told, record.sent);
                 desk.outbox.adopt(record.pending);
                 desk.file = Some(file);
             }
-            Ok(None) => {}
+            Ok(Err(told)) => desk.engine.leave_to_others(told),
             Err(error) => desk.file_failed(&error),
         }
     }

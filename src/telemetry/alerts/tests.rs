@@ -1,5 +1,7 @@
 //! What is told, and when, played with a time of its own.
 
+mod two_processes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -276,6 +278,53 @@ fn a_restart_tells_nothing_twice_and_resolves_nothing_that_is_not_known() {
     assert_eq!(next.engine.told().len(), 2);
     next.seen.unsaid.clear();
     assert_eq!(next.until(3600), ["1860 resolved scan_needed a"]);
+}
+
+#[test]
+fn what_something_worse_has_replaced_is_not_resolved() {
+    let offline = || {
+        let mut play = Play::of(&["a", "b"]);
+        play.wrong(Offline, "a");
+        assert_eq!(play.until(600), ["330 firing offline a"]);
+        play.right(Offline, "a");
+        play
+    };
+    let mut play = offline();
+    play.wrong(ScanNeeded, "a");
+    assert_eq!(play.until(3600), ["690 firing scan_needed a"]);
+    play.right(ScanNeeded, "a");
+    assert_eq!(play.until(7200), ["3660 resolved scan_needed a"], "its end is the end of both");
+
+    // Nobody was told of the worse thing.
+    let mut play = offline();
+    play.wrong(TenantFailed, "a");
+    assert_eq!(play.until(720), [""; 0]);
+    play.right(TenantFailed, "a");
+    assert_eq!(play.until(1800), ["780 resolved offline a"]);
+
+    // That the vault is back says nothing of a tenant.
+    let mut play = offline();
+    play.wrong(VaultDown, "");
+    assert_eq!(play.until(3600), ["690 firing vault_down "]);
+    play.right(VaultDown, "");
+    assert_eq!(play.until(7200), ["3660 resolved vault_down ; resolved offline a"]);
+
+    // Another tenant's is no matter of this one.
+    let mut play = offline();
+    play.wrong(ScanNeeded, "b");
+    assert_eq!(play.until(3600), ["660 resolved offline a", "690 firing scan_needed b"]);
+}
+
+#[test]
+fn who_is_worse_off_holds_up_nobody_else() {
+    let mut play = Play::of(&["a", "b"]);
+    play.settings.conditions.remove(&ScanNeeded);
+    play.wrong(Offline, "a").wrong(Offline, "b");
+    assert_eq!(play.until(600), ["330 firing offline a,b"]);
+    play.right(Offline, "a").right(Offline, "b").wrong(ScanNeeded, "a");
+    assert_eq!(play.until(3600), ["660 resolved offline b +1"]);
+    play.right(ScanNeeded, "a");
+    assert_eq!(play.until(7200), ["3660 resolved offline a"]);
 }
 
 /// Unpaired tenants get their place when the port is open already.

@@ -131,6 +131,8 @@ pub(crate) struct Account {
     pub(crate) hides_number: bool,
     /// It may begin no new chats until then, seconds since 1970; 0: it may.
     pub(crate) locked_until: u64,
+    /// WhatsApp has warned it for the last time of too many new chats.
+    pub(crate) warned_of_new_chats: bool,
     pub(crate) blocked: BTreeSet<AccountId>,
     pub(crate) companions: BTreeMap<u16, Companion>,
     /// Device ids are never given twice.
@@ -234,6 +236,7 @@ impl Directory {
             profile: Profile::default(),
             hides_number: false,
             locked_until: 0,
+            warned_of_new_chats: false,
             blocked: BTreeSet::new(),
             companions: BTreeMap::new(),
             next_device: 1,

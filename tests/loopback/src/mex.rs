@@ -49,8 +49,10 @@ impl World {
         if id == ops::fetch_new_chat_message_capping_info::DOC_ID {
             const DAY: u64 = 86_400;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let is_last = self.directory.get(from.account).warned_of_new_chats;
+            let warning = if is_last { "SECOND_WARNING" } else { "FIRST_WARNING" };
             let capping = json!({
-                "capping_status": "FIRST_WARNING", "total_quota": "1000", "used_quota": "640",
+                "capping_status": warning, "total_quota": "1000", "used_quota": "640",
                 "cycle_start_timestamp": now - DAY, "cycle_end_timestamp": now + 29 * DAY,
                 "mv_status": "NOT_ELIGIBLE", "ote_status": "NOT_ELIGIBLE",
             });

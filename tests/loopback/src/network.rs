@@ -191,6 +191,11 @@ impl Network {
         self.of(number, |world, id| world.directory.get_mut(id).locked_until = until)
     }
 
+    /// From now on an account says, when it is asked, that it was warned for the last time of too many new chats, or that it was not.
+    pub async fn warn_of_new_chats(&self, number: &str, warned: bool) -> Result<(), NetworkError> {
+        self.of(number, |world, id| world.directory.get_mut(id).warned_of_new_chats = warned)
+    }
+
     /// Another number that leads to a customer.
     pub async fn add_number(&self, number: &str, another: &str) -> Result<(), NetworkError> {
         let added = self.of(number, |world, id| world.directory.add_number(id, another))?;

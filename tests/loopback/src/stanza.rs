@@ -133,7 +133,7 @@ pub(crate) fn stream_removed() -> Node {
 pub(crate) fn failure(reason: u16) -> Node {
     let node = NodeBuilder::new("failure").attr("reason", reason).attr("location", "lla");
     match reason {
-        402 => node.attr("code", 101u16).attr("expire", 60u16).build(),
+        402 => node.attr("code", 101u16).attr("expire", 8u16).build(),
         _ => node.build(),
     }
 }

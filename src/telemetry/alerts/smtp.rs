@@ -1,0 +1,167 @@
+//! Mail over SMTP, with TLS from the first byte or by STARTTLS; never without.
+//!
+//! One connection a message: there are few. It goes to an address that `outbound` admits, as requests do. Of what the server says only its
+//! code is told: what it writes beside that may quote the login.
+
+use std::{net::SocketAddr, time::Duration};
+
+use lettre::{
+    Message,
+    message::{Mailbox, SinglePart},
+    transport::smtp::{
+        Error as SmtpError,
+        authentication::{Credentials, DEFAULT_MECHANISMS},
+        client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
+        extension::ClientId,
+    },
+};
+use tokio::time::timeout;
+
+use super::{
+    channel::{AlertDeliveryError, AlertStyle},
+    outbox::PendingAlert,
+};
+use crate::{
+    config::{AlertSmtp, SmtpServer},
+    outbound::Outbound,
+};
+
+/// For one message, with all that is said before it.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// With these a server that has let us in says that it does not want this message: it is too large, or its content is not taken.
+const REFUSALS: [&str; 2] = ["552", "554"];
+
+/// Sends it once.
+pub async fn deliver(
+    settings: &AlertSmtp,
+    outbound: &Outbound,
+    pending: &PendingAlert,
+    style: &AlertStyle,
+) -> Result<(), AlertDeliveryError> {
+    let sent = timeout(TIME_LIMIT, send(settings, outbound, pending, style)).await;
+    sent.unwrap_or_else(|_| Err(failed("no answer in time")))
+}
+
+async fn send(
+    settings: &AlertSmtp,
+    outbound: &Outbound,
+    pending: &PendingAlert,
+    style: &AlertStyle,
+) -> Result<(), AlertDeliveryError> {
+    let server = &settings.server;
+    let message = mail(settings, pending, style)?;
+    let tls = tls(server).await?;
+    let addresses = outbound.resolve(&server.host).await.map_err(|error| failed(error.to_string()))?;
+    let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, server.port)).collect();
+    let hello = ClientId::default();
+    let from_the_first_byte = (!server.starts_plain).then(|| tls.clone());
+    let mut connection = AsyncSmtpConnection::connect_tokio1(
+        addresses.as_slice(),
+        Some(CONNECT_TIMEOUT),
+        &hello,
+        from_the_first_byte,
+        None,
+    )
+    .await
+    .map_err(|error| explain(&error, false))?;
+    if server.starts_plain {
+        connection.starttls(tls, &hello).await.map_err(|error| explain(&error, false))?;
+    }
+    if let Some((user, password)) = &server.login {
+        let credentials = Credentials::new(user.clone(), password.expose().to_owned());
+        connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| explain(&error, false))?;
+    }
+    let sent = connection.send(message.envelope(), &message.formatted()).await;
+    sent.map_err(|error| explain(&error, true))?;
+    // It has the message, whatever it says to this.
+    let _ = connection.quit().await;
+    Ok(())
+}
+
+/// The message as mail. A repeat has the same id.
+fn mail(settings: &AlertSmtp, pending: &PendingAlert, style: &AlertStyle) -> Result<Message, AlertDeliveryError> {
+    let id = format!("<{}@{}>", pending.id, settings.from.email.domain());
+    let builder = Message::builder()
+        .from(settings.from.clone())
+        .subject(pending.message.subject(style.language))
+        .message_id(Some(id));
+    let builder = settings.to.iter().cloned().fold(builder, |builder, to: Mailbox| builder.to(to));
+    let text = pending.message.text(style.language, &style.console);
+    builder.singlepart(SinglePart::plain(text)).map_err(|error| failed(error.to_string()))
+}
+
+/// Whom the connection trusts: the roots that are compiled in, or who is named.
+async fn tls(server: &SmtpServer) -> Result<TlsParameters, AlertDeliveryError> {
+    let builder = TlsParameters::builder(server.host.clone());
+    let builder = match &server.ca {
+        None => builder.certificate_store(CertificateStore::WebpkiRoots),
+        Some(file) => {
+            let read = tokio::fs::read(file).await;
+            let pem = read.map_err(|error| failed(format!("alerts.smtp_ca cannot be read: {error}")))?;
+            let trusted = Certificate::from_pem(&pem).map_err(|_| failed("alerts.smtp_ca has no certificates"))?;
+            builder.certificate_store(CertificateStore::None).add_root_certificate(trusted)
+        }
+    };
+    builder.build().map_err(|error| failed(error.to_string()))
+}
+
+fn failed(why: impl Into<String>) -> AlertDeliveryError {
+    AlertDeliveryError::new(why, None)
+}
+
+/// `has_said_it`: the server has heard the message, and may mean it.
+fn explain(error: &SmtpError, has_said_it: bool) -> AlertDeliveryError {
+    let Some(code) = error.status() else {
+        return match error.is_response() {
+            true => failed("what it answers is not SMTP"),
+            false => failed(error.to_string()),
+        };
+    };
+    let code = code.to_string();
+    let is_refusal = has_said_it && REFUSALS.contains(&code.as_str());
+    failed(format!("answered {code}")).blaming_message(is_refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::alerts::{
+        condition::AlertCondition,
+        message::{AlertMessage, AlertSection, AlertState},
+        words::AlertLanguage,
+    };
+
+    #[test]
+    fn a_repeat_is_the_same_mail_to_everybody() {
+        let section = AlertSection {
+            condition: AlertCondition::ScanNeeded,
+            state: AlertState::Firing,
+            tenants: vec!["trattoria".into()],
+            left: 0,
+            since: "2026-11-30T12:00:00Z".parse().unwrap(),
+        };
+        let message = AlertMessage { at: section.since, sections: vec![section], is_last: false };
+        let pending = PendingAlert { id: "alert_1".into(), message, channels: Default::default() };
+        let settings = AlertSmtp {
+            server: SmtpServer {
+                host: "smtp.kds.example".into(),
+                port: 465,
+                starts_plain: false,
+                login: None,
+                ca: None,
+            },
+            from: "KDS <sessiond@kds.example>".parse().unwrap(),
+            to: ["night@kds.example", "Day <day@kds.example>"].map(|to| to.parse().unwrap()).to_vec(),
+        };
+        let style = AlertStyle { language: AlertLanguage::Spanish, console: "https://x.example/console/".into() };
+        let mail = mail(&settings, &pending, &style).unwrap();
+        assert_eq!(mail.envelope().to().len(), 2);
+        let text = String::from_utf8(mail.formatted()).unwrap();
+        assert!(text.contains("Message-ID: <alert_1@kds.example>\r\n"), "{text}");
+        assert!(text.contains("Subject: sessiond: Hay que escanear de nuevo: trattoria\r\n"), "{text}");
+        assert!(text.contains("Content-Type: text/plain; charset=utf-8\r\n"), "{text}");
+    }
+}
