@@ -40,7 +40,7 @@ use crate::{
     fleet::{Fleet, FleetSettings, SessionObserver, Summary, WorkFolder},
     listener::{self, Room},
     live::Live,
-    telemetry::{alerts::Alerts, metrics},
+    telemetry::{alerts::Alerts, log_filter, metrics},
     vault::{InstanceId, MeteredVault},
 };
 
@@ -307,6 +307,13 @@ impl Daemon {
         info!(changed = taken.join(", "), "SIGHUP: the configuration was read again");
         if !left.is_empty() {
             warn!(settings = left.join(", "), "SIGHUP: these settings have changed, and need a restart");
+        }
+        // Last, so that the filter that was decides on the lines above. One that is written as before leaves what the operator asked for
+        // since.
+        if last.log.filter != config.log.filter
+            && let Err(error) = log_filter::change(&config.log.filter, &"SIGHUP")
+        {
+            warn!(%error, "SIGHUP: the log filter stays");
         }
         *last = config;
     }

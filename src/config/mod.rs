@@ -475,9 +475,9 @@ impl Config {
     }
 }
 
-/// Whether a process that runs takes it over from a configuration that is read again. The alerts, and of the heartbeat's figures those that
-/// are this process' own business.
+/// Whether a process that runs takes it over from a configuration that is read again. The alerts, the log's filter, and of the heartbeat's
+/// figures those that are this process' own business.
 pub fn is_reloadable(key: &str) -> bool {
-    const FIGURES: [&str; 3] = ["heartbeat.interval", "heartbeat.ping_timeout", "heartbeat.directory"];
-    key.starts_with("alerts.") || FIGURES.contains(&key)
+    const OTHERS: [&str; 4] = ["heartbeat.interval", "heartbeat.ping_timeout", "heartbeat.directory", "log.filter"];
+    key.starts_with("alerts.") || OTHERS.contains(&key)
 }
