@@ -129,7 +129,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "fatal");
+            tracing::error!(event = "process_failed", error = format!("{error:#}"), "fatal");
             eprintln!("sessiond: {error:#}");
             exit_code(&error)
         }

@@ -119,7 +119,7 @@ fn report_panics() {
             panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("a panic with a text made at run time");
         // By RUST_BACKTRACE: names of functions and places only.
         let backtrace = Backtrace::capture();
-        tracing::error!(place, what, %backtrace, "panic");
+        tracing::error!(event = "panic", place, what, %backtrace, "panic");
     }));
 }
 

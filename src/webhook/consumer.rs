@@ -139,7 +139,12 @@ impl Consumer {
                 debug!(%error, "a webhook ends with its session");
                 return;
             }
-            warn!(webhook = self.webhook.id, %error, "webhook consumer failed: restarting from its stored place");
+            warn!(
+                event = "webhook_restarted",
+                webhook = self.webhook.id,
+                %error,
+                "webhook consumer failed: restarting from its stored place"
+            );
             {
                 let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
                 health.failures = health.failures.max(1);
@@ -297,7 +302,11 @@ impl DeliveryLoop<'_> {
             metrics::message_delivered(label::Consumer::Webhook, job.id.0.timestamp_ms(), self.cx.shared.clock.now());
         }
         if attempt.gone && !self.gone {
-            info!(webhook = self.cx.webhook.id, "the receiver says that it is gone: its webhook stops");
+            info!(
+                event = "webhook_gone",
+                webhook = self.cx.webhook.id,
+                "the receiver says that it is gone: its webhook stops"
+            );
             self.gone = true;
             self.write(Batch::default()).await?;
         }
@@ -358,7 +367,13 @@ impl DeliveryLoop<'_> {
             }
             None => What::Gap { after: None },
         };
-        warn!(webhook = self.cx.webhook.id, event = %job.id, error, "the receiver refuses an event: parked");
+        warn!(
+            event = "webhook_event_parked",
+            webhook = self.cx.webhook.id,
+            event.id = %job.id,
+            error,
+            "the receiver refuses an event: parked"
+        );
         self.park(job.id, what, job.attempts, status, error).await
     }
 
@@ -373,7 +388,13 @@ impl DeliveryLoop<'_> {
                 (up_to.max(known), begin)
             }
             None => {
-                warn!(webhook = self.cx.webhook.id, ?after, %up_to, "retention was faster than a webhook's receiver");
+                warn!(
+                    event = "webhook_events_lost",
+                    webhook = self.cx.webhook.id,
+                    ?after,
+                    %up_to,
+                    "retention was faster than a webhook's receiver"
+                );
                 (up_to, after)
             }
         };
@@ -558,7 +579,12 @@ fn lane(body: &EventBody) -> &str {
 /// Failures for which there is no room.
 fn give_up(batch: &mut Batch, webhook: &str, oldest: Vec<EventId>) {
     for event in oldest {
-        error!(webhook, %event, "too many failures: the oldest is given up");
+        error!(
+            event = "webhook_failures_dropped",
+            webhook,
+            event.id = %event,
+            "too many failures: the oldest is given up"
+        );
         progress::delete_failure(batch, webhook, event);
     }
 }

@@ -75,6 +75,7 @@ mod lanes;
 mod liar;
 mod lids;
 mod links;
+mod log_events;
 mod log_filter;
 mod map;
 mod marked_read;

@@ -325,7 +325,11 @@ impl EventBridge {
         match sent {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             Err(mpsc::error::TrySendError::Full(event)) => {
-                warn!(kind = ?event.kind(), "events come faster than they are handled: cutting the line, they will be said again");
+                warn!(
+                    event = "events_too_fast",
+                    kind = ?event.kind(),
+                    "events come faster than they are handled: cutting the line, they will be said again"
+                );
                 self.session.line.cut();
             }
         }

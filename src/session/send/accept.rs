@@ -432,12 +432,13 @@ impl Session {
             Ok(Ok(Some(Err(OutboxError::KeyReused | OutboxError::OnItsWay)))) => Err(AcceptError::KeyReused),
             Ok(Ok(Some(Err(OutboxError::Full)))) => Err(AcceptError::BacklogFull),
             Ok(Ok(Some(Err(OutboxError::Store(error))))) => {
-                warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
+                warn!(event = "accept_failed", tenant = %inner.tenant, %error, "a message could not be accepted");
                 Err(AcceptError::Disk)
             }
             Ok(Ok(Some(Err(OutboxError::Unconfirmed(_))) | None) | Err(_)) => Err(unknown),
             Err(_) => {
                 warn!(
+                    event = "accept_timed_out",
                     tenant = %inner.tenant, waited_s = ACCEPT_TIMEOUT.as_secs(),
                     "the vault has not confirmed a message in time: its sender does not know whether it will be sent"
                 );
@@ -475,7 +476,7 @@ impl Session {
     }
 
     pub(in crate::session) fn lookup_error(&self, error: &StoreError) -> AcceptError {
-        warn!(tenant = %self.0.tenant, %error, "a message cannot be looked up");
+        warn!(event = "message_lookup_failed", tenant = %self.0.tenant, %error, "a message cannot be looked up");
         match error {
             StoreError::Archive(_) | StoreError::Journal(_) | StoreError::Unconfirmed | StoreError::Closed => {
                 AcceptError::VaultDown

@@ -71,7 +71,7 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
             return ChatOutcome::Onward;
         }
         Err(error) => {
-            warn!(message.id = id, %error, "the outbox cannot be read");
+            warn!(event = "outbox_unreadable", message.id = id, %error, "the outbox cannot be read");
             return ChatOutcome::Later(None);
         }
     };
@@ -113,7 +113,11 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
                     let is_deaf = !session.answers.any_since(sent);
                     let next = leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await;
                     if is_deaf {
-                        warn!(message.id = id, "WhatsApp confirms nothing: connecting anew");
+                        warn!(
+                            event = "message_unconfirmed",
+                            message.id = id,
+                            "WhatsApp confirms nothing: connecting anew"
+                        );
                         session.line.cut();
                     }
                     return next;
@@ -138,7 +142,7 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
         }
         Judgement::Unanswered => leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
         Judgement::Broken => {
-            warn!(message.id = id, %error, "a message is not sent");
+            warn!(event = "message_unsent", message.id = id, %error, "a message is not sent");
             leave_unanswered(session, waiting, FailureReason::Unsendable, false).await
         }
         Judgement::LineGone => {
@@ -158,7 +162,7 @@ fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {
 
 /// Its time was over before it could leave.
 async fn expire(session: &Inner, id: &str) -> ChatOutcome {
-    warn!(message.id = id, "a message could not be sent in time");
+    warn!(event = "message_expired", message.id = id, "a message could not be sent in time");
     match session.outbox.expire(id).await {
         Ok(true) => ChatOutcome::Onward,
         Ok(false) => {
@@ -192,7 +196,7 @@ async fn leave_unanswered(
 }
 
 async fn fail(session: &Inner, id: &str, failure: Failure) -> ChatOutcome {
-    warn!(message.id = id, %failure, "a message has failed");
+    warn!(event = "message_failed", message.id = id, %failure, "a message has failed");
     crash::pause("failing").await;
     match session.outbox.fail(id, failure).await {
         Ok(_) => ChatOutcome::Onward,
@@ -201,7 +205,7 @@ async fn fail(session: &Inner, id: &str, failure: Failure) -> ChatOutcome {
 }
 
 fn unwritten(id: &str, error: &StoreError) -> ChatOutcome {
-    warn!(message.id = id, %error, "the outbox cannot be written");
+    warn!(event = "outbox_unwritten", message.id = id, %error, "the outbox cannot be written");
     ChatOutcome::Later(None)
 }
 

@@ -23,7 +23,11 @@ impl BotDesk {
         while self.more && !self.gathering.is_full() {
             if let Some(trimmed) = self.session.trimmed().filter(|trimmed| Some(*trimmed) > self.read) {
                 if self.read.is_some() {
-                    warn!(until = %trimmed, "events were deleted before the bot had read them");
+                    warn!(
+                        event = "bot_events_lost",
+                        until = %trimmed,
+                        "events were deleted before the bot had read them"
+                    );
                 }
                 self.read = Some(trimmed);
             }
