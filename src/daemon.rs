@@ -40,7 +40,7 @@ use crate::{
     fleet::{Fleet, FleetSettings, SessionObserver, Summary, WorkFolder},
     listener::{self, Room},
     live::Live,
-    telemetry::{alerts::Alerts, log_filter, metrics},
+    telemetry::{alerts::Alerts, log_filter, metrics, traces},
     vault::{InstanceId, MeteredVault},
 };
 
@@ -97,6 +97,7 @@ impl Daemon {
         let began = Instant::now();
         metrics::install();
         let instance = InstanceId(Ulid::generate().to_string().into());
+        traces::install(&config.traces, &instance.0).context("traces cannot be exported")?;
         // Before anything else is touched: it may be another's.
         let mut lock = match &config.vault.home {
             VaultHome::Embedded { path, shared } => Some(VaultLock::acquire(path, *shared, &instance)?),
@@ -361,6 +362,7 @@ impl Daemon {
             self.auth.stop().await;
             self.stop_serving.cancel();
             let _ = tokio::time::timeout(Duration::from_secs(1), self.serving).await;
+            traces::shut_down().await;
         };
         if tokio::time::timeout(left, ending).await.is_err() {
             bail!("not everything was finished within {:?}", began.elapsed());

@@ -1,4 +1,4 @@
-//! Logs (which of them: [`log_filter`]), what is counted ([`metrics`]), and what people are told of it ([`alerts`]). Logs are text on a terminal, else one JSON object a line with `message` and `level` on top, as
+//! Logs (which of them: [`log_filter`]), what is counted ([`metrics`]), how long each step takes ([`traces`]), and what people are told of it ([`alerts`]). Logs are text on a terminal, else one JSON object a line with `message` and `level` on top, as
 //! log collectors want it (Railway drops what it cannot parse).
 //!
 //! Promise: no key, token, QR code, pairing code or text of a message is logged, whatever `log.filter` asks for. Our own lines
@@ -8,6 +8,7 @@
 pub mod alerts;
 pub mod log_filter;
 pub mod metrics;
+pub mod traces;
 
 use std::{backtrace::Backtrace, io::IsTerminal as _};
 

@@ -60,6 +60,7 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub cluster: Cluster,
     pub metrics: Metrics,
+    pub traces: Traces,
     pub alerts: Alerts,
     pub bot: Bot,
     /// From SIGTERM to the exit. `None`: by the number of tenants.
@@ -363,6 +364,15 @@ pub struct Metrics {
     /// Where it is served without a key; `None`: nowhere.
     pub listen: Option<SocketAddr>,
     pub per_tenant: PerTenant,
+}
+
+/// How long each step takes, of a build with the feature `otel`.
+#[derive(Debug, Clone)]
+pub struct Traces {
+    /// Where they go, over OTLP/HTTP; `None`: nowhere.
+    pub endpoint: Option<String>,
+    /// How many of them, from 0 to 1.
+    pub sample: f64,
 }
 
 /// Whether tenants have series of their own.

@@ -17,7 +17,7 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Bot, Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Webhooks,
+    Bot, Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Traces, Webhooks,
     source::{SaidSettings, Table},
 };
 use crate::outbound::Allow;
@@ -65,6 +65,7 @@ impl Reader<'_> {
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
         let cluster = self.cluster();
         let metrics = self.metrics();
+        let traces = self.traces();
         let alerts = self.alerts();
         let bot = (
             self.duration("bot.keep_conversations", 86_400..=315_360_000),
@@ -119,6 +120,7 @@ impl Reader<'_> {
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             cluster: cluster?,
             metrics: metrics?,
+            traces: traces?,
             alerts: alerts?,
             bot: Bot { keep_conversations: bot.0?, keep_orders: bot.1?, mirror: bot.2? },
             shutdown_grace: shutdown_grace?,
@@ -139,6 +141,29 @@ impl Reader<'_> {
             _ => None,
         });
         Some(Metrics { listen: listen?, per_tenant: per_tenant? })
+    }
+
+    fn traces(&mut self) -> Option<Traces> {
+        let endpoint = self.parsed(
+            "otel.endpoint",
+            "an http or https address like http://collector:4318/v1/traces, or nothing",
+            |text| {
+                if text.is_empty() {
+                    return Some(None);
+                }
+                let url = text.parse::<::http::Uri>().ok()?;
+                let is_whole = url.host().is_some() && matches!(url.scheme_str(), Some("http" | "https"));
+                is_whole.then(|| Some(text.to_owned()))
+            },
+        );
+        let sample = self.parsed("otel.sample", "a part from 0 to 1, like 0.01", |text| {
+            text.parse::<f64>().ok().filter(|part| (0.0..=1.0).contains(part))
+        });
+        if matches!(endpoint, Some(Some(_))) && !cfg!(feature = "otel") {
+            self.mistake("otel.endpoint", "this build exports no traces (it needs the feature `otel`)");
+            return None;
+        }
+        Some(Traces { endpoint: endpoint?, sample: sample? })
     }
 
     fn allow(&mut self) -> Option<Allow> {

@@ -311,6 +311,21 @@ fn another_configuration_names_what_it_changes_and_no_value() {
 }
 
 #[test]
+fn traces_go_to_a_whole_address_from_a_build_that_has_them() {
+    for (name, value) in [
+        ("SESSIOND_OTEL__ENDPOINT", "collector:4318"),
+        ("SESSIOND_OTEL__ENDPOINT", "/v1/traces"),
+        ("SESSIOND_OTEL__SAMPLE", "1.5"),
+        ("SESSIOND_OTEL__SAMPLE", "NaN"),
+    ] {
+        assert_eq!(load(&[(name, value)], None).unwrap_err().len(), 1, "{name}={value}");
+    }
+    let configured = load(&[("SESSIOND_OTEL__ENDPOINT", "http://collector:4318/v1/traces")], None);
+    assert_eq!(configured.is_ok(), cfg!(feature = "otel"));
+    assert_eq!(load(&[], None).unwrap().traces.endpoint, None);
+}
+
+#[test]
 fn secrets_do_not_show() {
     let key = "deadbeef".repeat(8);
     let config = load(&[("SESSIOND_ADMIN_KEY", "very-secret-admin-key"), ("SESSIOND_MASTER_KEY", &key)], None).unwrap();

@@ -37,9 +37,12 @@ use crate::{
     cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
     crash,
     session::{self, HandOverError, Prepared, Session, State},
-    telemetry::metrics::{
-        self,
-        label::{GivingOutcome, TakingOutcome},
+    telemetry::{
+        metrics::{
+            self,
+            label::{GivingOutcome, TakingOutcome},
+        },
+        traces::{self, SpanName},
     },
     tenant::TenantId,
     vault::{InstanceId, Seq, VaultError},
@@ -207,6 +210,7 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerd
             slot.set_owner(Some(by.clone()));
             fleet.handovers.book().let_go.insert(ask.tenant.clone(), Some(by.clone()));
             metrics::handover_asked(GivingOutcome::Given, Some(began.elapsed()));
+            traces::handover(&ask.tenant, head.0, SpanName::Given, began.elapsed());
             info!(
                 event = "tenant_handed_over",
                 tenant = %ask.tenant,
@@ -323,7 +327,11 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
 }
 
 fn note_taken(session: &Session, from: &InstanceId, last: Option<Seq>, took: Duration) {
-    let (tenant, epoch, took) = (session.tenant(), session.store().journal().epoch(), took.as_millis() as u64);
+    let (tenant, epoch) = (session.tenant(), session.store().journal().epoch());
+    if let Some(last) = last {
+        traces::handover(tenant, last.0, SpanName::Taken, took);
+    }
+    let took = took.as_millis() as u64;
     if last.is_some_and(|last| epoch <= last) {
         error!(event = "handover_entries_missing", %tenant, "vault is missing entries that the previous owner wrote");
     }

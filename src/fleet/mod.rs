@@ -73,7 +73,7 @@ use crate::{
         Status,
     },
     store::StoreError,
-    telemetry::metrics,
+    telemetry::{metrics, traces},
     tenant::{TenantId, TenantRecord},
     vault::{Instance, TenantInfo, VaultError},
 };
@@ -752,6 +752,7 @@ impl Fleet {
             match opened {
                 Ok(session) => {
                     metrics::tenant_opened(reason, began.elapsed());
+                    traces::opening(tenant, began.elapsed());
                     self.incidents.count_opened(session.store().journal());
                     slot.opened(session.clone());
                     self.observers.get().into_iter().flatten().for_each(|observer| observer.opened(&session));

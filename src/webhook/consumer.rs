@@ -32,7 +32,10 @@ use crate::{
     message::{EventBody, EventId, FeedItem},
     session::Session,
     store::{Batch, StoreError},
-    telemetry::metrics::{self, label},
+    telemetry::{
+        metrics::{self, label},
+        traces::{self, SpanName},
+    },
     waha::{self, Envelope, EventName, Payload},
 };
 
@@ -519,19 +522,23 @@ impl DeliveryAttempt {
         let landing = match self.body(&job).await {
             Err(error) => Landing::Unreadable(error),
             Ok(None) => Landing::Missing,
-            Ok(Some(body)) => {
+            Ok(Some((body, message))) => {
                 let id = waha::event_id(job.id, job.names[0]);
                 let now = self.shared.clock.now();
-                Landing::Attempted(delivery::attempt(&self.shared.outbound, &self.webhook, &id, body, now).await)
+                let attempt = delivery::attempt(&self.shared.outbound, &self.webhook, &id, body, now).await;
+                if let (Outcome::Taken, Some(message)) = (&attempt.outcome, message) {
+                    traces::message(self.session.tenant(), &message, SpanName::OnWebhook, began.elapsed());
+                }
+                Landing::Attempted(attempt)
             }
         };
         Landed { lane, job, began, landing }
     }
 
-    /// The body of the request; `None`: what it speaks of is gone.
-    async fn body(&self, job: &Job) -> Result<Option<Bytes>, StoreError> {
+    /// The body of the request, and for a trace the id of the message that it brings; `None`: what it speaks of is gone.
+    async fn body(&self, job: &Job) -> Result<Option<(Bytes, Option<String>)>, StoreError> {
         let event = match &job.source {
-            JobSource::News(news) => return Ok(Some(self.envelope(job, (**news).clone()))),
+            JobSource::News(news) => return Ok(Some((self.envelope(job, (**news).clone()), None))),
             JobSource::Log => self.session.event(job.id).await?.map(|event| event.body),
             JobSource::Parked => {
                 let failure = progress::failure(self.session.store(), &self.webhook.id, job.id).await?;
@@ -543,7 +550,8 @@ impl DeliveryAttempt {
         };
         let Some(event) = event else { return Ok(None) };
         let payload = self.payload(&event, job.names[0]).await?;
-        Ok(Some(self.envelope(job, payload)))
+        let message = event.message().filter(|_| traces::is_on()).map(|message| message.id.clone());
+        Ok(Some((self.envelope(job, payload), message)))
     }
 
     async fn payload(&self, event: &EventBody, name: EventName) -> Result<Payload, StoreError> {

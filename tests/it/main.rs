@@ -134,6 +134,8 @@ mod text_flood;
 mod timers;
 mod tokens;
 mod too_much;
+#[cfg(feature = "otel")]
+mod traces;
 mod unlinking;
 mod unreadable;
 mod unseen;

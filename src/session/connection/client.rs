@@ -49,6 +49,7 @@ pub(super) async fn client(
         persistence.process_command(DeviceCommand::SetDeviceProps(props)).await;
     }
     let hook = DurabilityHook {
+        tenant: session.tenant.clone(),
         inbox: session.inbox.clone(),
         outbox: session.outbox.clone(),
         store: session.store.clone(),

@@ -13,6 +13,7 @@ use crate::{
     message::{Failure, FailureReason, Unsettled, WaitingMessage},
     session::Inner,
     store::StoreError,
+    telemetry::traces::{self, SpanName},
 };
 
 /// How long WhatsApp and the vault may take, all in all, until a message is on the wire: at the first attempt, and twice as long at each
@@ -51,6 +52,7 @@ async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Out
 /// Carries one message over one connection.
 pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &WaitingMessage) -> ChatOutcome {
     let id = &*waiting.id;
+    let began = Instant::now();
     let ready = async {
         prepare(session, client).await?;
         anyhow::Ok(session.outbox.await_durable(waiting).await?)
@@ -99,10 +101,14 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
         Some(Ok(Ok(None))) => {
             crash::point("on_the_wire");
             let sent = Instant::now();
+            traces::message(&session.tenant, id, SpanName::Sent, sent - began);
             let answer = timeout(session.env.settings.ack_timeout, expected.answer());
             match on_line(session, client, answer).await {
                 None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
-                Some(Ok(SendAnswer::Settled)) => return ChatOutcome::Onward,
+                Some(Ok(SendAnswer::Settled)) => {
+                    traces::message(&session.tenant, id, SpanName::Acknowledged, sent.elapsed());
+                    return ChatOutcome::Onward;
+                }
                 Some(Ok(SendAnswer::NotNow(code))) => {
                     session.note_too_much(code);
                     debug!(message.id = id, code, "WhatsApp does not take a message now");

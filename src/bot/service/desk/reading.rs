@@ -9,6 +9,7 @@ use crate::{
     message::{Event, EventBody},
     session::Session,
     store::StoreError,
+    telemetry::traces::{self, SpanName},
 };
 
 /// Chats in which an owner's word is found ahead of what can be read.
@@ -37,6 +38,10 @@ impl BotDesk {
                 self.read = Some(event.id);
                 self.unwritten += 1;
                 if let Some((chat, heard)) = self.heard(&event).await? {
+                    if let Some(message) = event.body.message() {
+                        let after = traces::since(event.at_ms());
+                        traces::message(self.session.tenant(), &message.id, SpanName::HeardByBot, after);
+                    }
                     let is_late = !heard.is_silent() && self.session.is_replying(&chat);
                     self.gathering.push(&chat, heard);
                     if is_late {
