@@ -66,7 +66,7 @@ pub async fn change(
         return Err(invalid(format!("expected at most {LONGEST_FILTER} characters")));
     }
     log_filter::change(&setting.filter, &operator)?;
-    Ok(Json(setting))
+    show().await
 }
 
 fn invalid(message: String) -> Problem {

@@ -95,7 +95,7 @@ async fn a_message_is_one_trace_from_one_end_to_the_other() {
         // Milliseconds between two batches.
         .set("OTEL_BSP_SCHEDULE_DELAY", "100");
     let daemon = stage.start().await;
-    let conversations = vec![stage.pair("trattoria").await];
+    let conversations = [stage.pair("trattoria").await];
     let ear = stage.listen(&conversations);
     let (number, customer) = (conversations[0].number.clone(), conversations[0].customers[0].clone());
     let has = |first: &str, others: &[&str]| {
