@@ -143,7 +143,7 @@ fn block_on(runtime: Runtime, work: impl Future<Output = anyhow::Result<()>>) ->
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "fatal");
+            tracing::error!(event = "process_failed", error = format!("{error:#}"), "fatal");
             eprintln!("sessiond: {error:#}");
             exit_code(&error)
         }

@@ -40,7 +40,7 @@ use crate::{
     fleet::{Fleet, FleetSettings, SessionObserver, Summary, WorkFolder},
     listener::{self, Room},
     live::Live,
-    telemetry::{alerts::Alerts, metrics},
+    telemetry::{alerts::Alerts, log_filter, metrics, traces},
     vault::{InstanceId, MeteredVault, UsageToday},
 };
 
@@ -105,13 +105,19 @@ impl Daemon {
         let began = Instant::now();
         metrics::install();
         let instance = InstanceId(Ulid::generate().to_string().into());
+        traces::install(&config.traces, &instance.0).context("traces cannot be exported")?;
         // Before anything else is touched: it may be another's.
         let mut lock = match &config.vault.home {
             VaultHome::Embedded { path, shared } => Some(VaultLock::acquire(path, *shared, &instance)?),
             VaultHome::Firestore { .. } => None,
         };
         // By which other processes name this one.
-        info!(instance = %instance.0, version = env!("CARGO_PKG_VERSION"), "this process starts");
+        info!(
+            event = "process_started",
+            instance = %instance.0,
+            version = env!("CARGO_PKG_VERSION"),
+            "this process starts"
+        );
         let descriptors = Descriptors::claim();
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
@@ -271,15 +277,19 @@ impl Daemon {
                 // Who watches must not take down what is watched.
                 let watching = watched_app.alerts.run(|| api::observe(&watched_app), &alerting);
                 if AssertUnwindSafe(watching).catch_unwind().await.is_err() {
-                    error!("alerts crashed: nobody is told of anything before the next start");
+                    error!(
+                        event = "alerts_crashed",
+                        "alerts crashed: nobody is told of anything before the next start"
+                    );
                 }
                 Ok::<_, std::io::Error>(())
             };
             tokio::try_join!(serving, watched, peers, counting, keeping, proving, trimming, alerting).map(drop)
         });
-        info!(%address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
+        info!(event = "port_opened", %address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
             info!(
+                event = "nobody_paired",
                 "nobody is paired yet: open /console/ with the admin key, or POST /api/baileys/connect {{\"tenantId\": \"…\"}} with it as \
                  X-Api-Key, then GET /api/baileys/qr?tenantId=…, and scan"
             );
@@ -309,16 +319,27 @@ impl Daemon {
     fn reload(&self, begun_with: &Config, last: &mut Config, read: Result<Config, config::Mistakes>) {
         let config = match read {
             Ok(config) => config,
-            Err(mistakes) => return error!(%mistakes, "SIGHUP: nothing is changed"),
+            Err(mistakes) => return error!(event = "reload_refused", %mistakes, "SIGHUP: nothing is changed"),
         };
         let taken: Vec<_> = last.differences(&config).into_iter().filter(|key| config::is_reloadable(key)).collect();
         let left: Vec<_> =
             begun_with.differences(&config).into_iter().filter(|key| !config::is_reloadable(key)).collect();
         self.fleet.change_heartbeat(&config.heartbeat);
         self.alerts.change(config.alerts.clone());
-        info!(changed = taken.join(", "), "SIGHUP: the configuration was read again");
+        info!(event = "configuration_reloaded", changed = taken.join(", "), "SIGHUP: the configuration was read again");
         if !left.is_empty() {
-            warn!(settings = left.join(", "), "SIGHUP: these settings have changed, and need a restart");
+            warn!(
+                event = "restart_needed",
+                settings = left.join(", "),
+                "SIGHUP: these settings have changed, and need a restart"
+            );
+        }
+        // Last, so that the filter that was decides on the lines above. One that is written as before leaves what the operator asked for
+        // since.
+        if last.log.filter != config.log.filter
+            && let Err(error) = log_filter::change(&config.log.filter, &"SIGHUP")
+        {
+            warn!(event = "log_filter_kept", %error, "SIGHUP: the log filter stays");
         }
         *last = config;
     }
@@ -350,11 +371,12 @@ impl Daemon {
             self.auth.stop().await;
             self.stop_serving.cancel();
             let _ = tokio::time::timeout(Duration::from_secs(1), self.serving).await;
+            traces::shut_down().await;
         };
         if tokio::time::timeout(left, ending).await.is_err() {
             bail!("not everything was finished within {:?}", began.elapsed());
         }
-        info!(took.ms = began.elapsed().as_millis() as u64, "stopped");
+        info!(event = "process_stopped", took.ms = began.elapsed().as_millis() as u64, "stopped");
         Ok(())
     }
 }
@@ -377,7 +399,7 @@ pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
         std::io::ErrorKind::InvalidData => AdminKeyError { file: file.display().to_string(), why }.into(),
         _ => anyhow::Error::from(why).context("the admin key's file"),
     })?;
-    info!(file = %file.display(), "the admin key is in this file");
+    info!(event = "admin_key_file", file = %file.display(), "the admin key is in this file");
     Ok(key)
 }
 

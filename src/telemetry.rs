@@ -1,4 +1,4 @@
-//! Logs, what is counted ([`metrics`]), and what people are told of it ([`alerts`]). Logs are text on a terminal, else one JSON object a line with `message` and `level` on top, as
+//! Logs (which of them: [`log_filter`]), what is counted ([`metrics`]), how long each step takes ([`traces`]), and what people are told of it ([`alerts`]). Logs are text on a terminal, else one JSON object a line with `message` and `level` on top, as
 //! log collectors want it (Railway drops what it cannot parse).
 //!
 //! Promise: no key, token, QR code, pairing code or text of a message is logged, whatever `log.filter` asks for. Our own lines
@@ -6,7 +6,9 @@
 //! heads and frames. A panic is told by its place alone: its text may quote what the code was working on.
 
 pub mod alerts;
+pub mod log_filter;
 pub mod metrics;
+pub mod traces;
 
 use std::{backtrace::Backtrace, io::IsTerminal as _};
 
@@ -15,6 +17,7 @@ use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt::{self, writer::BoxMakeWriter},
     layer::SubscriberExt as _,
+    reload,
     util::SubscriberInitExt as _,
 };
 
@@ -91,6 +94,8 @@ pub fn init(settings: &Log, stream: LogStream) {
     };
     // The filter was checked with the configuration.
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter);
+    // The cap is a layer of its own: whoever changes the filter does not come near it.
     let registry = tracing_subscriber::registry().with(filter).with(foreign_cap());
     let installed = if json {
         let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
@@ -101,6 +106,7 @@ pub fn init(settings: &Log, stream: LogStream) {
         registry.with(if is_terminal { text } else { text.with_ansi(false) }).try_init()
     };
     if installed.is_ok() {
+        log_filter::install(handle, &settings.filter);
         report_panics();
     }
 }
@@ -114,7 +120,7 @@ fn report_panics() {
             panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("a panic with a text made at run time");
         // By RUST_BACKTRACE: names of functions and places only.
         let backtrace = Backtrace::capture();
-        tracing::error!(place, what, %backtrace, "panic");
+        tracing::error!(event = "panic", place, what, %backtrace, "panic");
     }));
 }
 

@@ -218,7 +218,7 @@ fn no_such_key() -> Problem {
 
 impl From<VaultError> for Problem {
     fn from(error: VaultError) -> Self {
-        tracing::warn!(%error, "the vault did not do what a request asked");
+        tracing::warn!(event = "vault_request_failed", %error, "the vault did not do what a request asked");
         Self::unavailable("vault_down", "The vault does not answer")
     }
 }

@@ -18,6 +18,7 @@ mod history;
 mod import;
 mod input;
 mod keys;
+mod log_filter;
 mod metrics;
 pub mod old_form;
 mod openapi;
@@ -367,6 +368,8 @@ fn table() -> Vec<Section> {
             Route::post("/api/server/stop", Admin, waha::cannot::stop_server, "Not here: whoever started the daemon stops it").also(&[501]),
             Route::post("/api/server/rekey", Admin, rekey::begin, "Seal all that the vault has with the first master key, or count what is not (WAHA has no such route)"),
             Route::get("/api/server/rekey", Admin, rekey::show, "How far that is (WAHA has no such route)"),
+            Route::get("/api/server/log-filter", Admin, log_filter::show, "Which lines are logged (WAHA has no such route)").also(&[501]),
+            Route::put("/api/server/log-filter", Admin, log_filter::change, "Log other lines, until the process ends (WAHA has no such route)").also(&[501]),
             Route::get("/api/server/status", Keyed, waha::server::status, "Since when"),
             Route::get("/api/overview", Admin, overview::show, "Who needs somebody and why, how much goes through, and what the vault costs (WAHA has no such route)"),
             Route::get("/metrics", Metrics, metrics::show, "What is counted and measured, for Prometheus"),

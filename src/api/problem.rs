@@ -234,10 +234,10 @@ impl Problem {
             return problem;
         }
         if let StoreError::Archive(ArchiveError::Vault(error)) = error {
-            tracing::warn!(%error, "older events cannot be read");
+            tracing::warn!(event = "older_events_unreadable", %error, "older events cannot be read");
             return Self::unavailable("vault_down", "The vault does not answer");
         }
-        tracing::error!(%error, "a working copy cannot be read");
+        tracing::error!(event = "working_copy_unreadable", %error, "a working copy cannot be read");
         Self::unavailable("storage", "The session's data cannot be read")
     }
 

@@ -171,7 +171,7 @@ impl From<WebhookError> for Problem {
             WebhookError::Closed => Self::unavailable("session_closed", "The session is not open"),
             WebhookError::Store(error @ StoreError::Setting { .. }) => Self::unreadable(error),
             WebhookError::Store(error) => {
-                tracing::warn!(%error, "webhooks cannot be read or written");
+                tracing::warn!(event = "webhook_request_failed", %error, "webhooks cannot be read or written");
                 Self::unavailable("session_closed", "The session's state cannot be read or written")
             }
         }

@@ -61,6 +61,7 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub cluster: Cluster,
     pub metrics: Metrics,
+    pub traces: Traces,
     pub alerts: Alerts,
     pub bot: Bot,
     /// From SIGTERM to the exit. `None`: by the number of tenants.
@@ -366,6 +367,15 @@ pub struct Metrics {
     pub per_tenant: PerTenant,
 }
 
+/// How long each step takes, of a build with the feature `otel`.
+#[derive(Debug, Clone)]
+pub struct Traces {
+    /// Where they go, over OTLP/HTTP; `None`: nowhere.
+    pub endpoint: Option<String>,
+    /// How many of them, from 0 to 1.
+    pub sample: f64,
+}
+
 /// Whether tenants have series of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PerTenant {
@@ -512,9 +522,9 @@ impl Config {
     }
 }
 
-/// Whether a process that runs takes it over from a configuration that is read again. The alerts, and of the heartbeat's figures those that
-/// are this process' own business.
+/// Whether a process that runs takes it over from a configuration that is read again. The alerts, the log's filter, and of the heartbeat's
+/// figures those that are this process' own business.
 pub fn is_reloadable(key: &str) -> bool {
-    const FIGURES: [&str; 3] = ["heartbeat.interval", "heartbeat.ping_timeout", "heartbeat.directory"];
-    key.starts_with("alerts.") || FIGURES.contains(&key)
+    const OTHERS: [&str; 4] = ["heartbeat.interval", "heartbeat.ping_timeout", "heartbeat.directory", "log.filter"];
+    key.starts_with("alerts.") || OTHERS.contains(&key)
 }

@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Webhooks,
+    Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Traces, Webhooks,
     source::{SaidSettings, Table},
 };
 use crate::outbound::Allow;
@@ -66,6 +66,7 @@ impl Reader<'_> {
         let webhooks = (self.count("webhooks.concurrency", 1..=4096), self.count("webhooks.per_tenant", 1..=256));
         let cluster = self.cluster();
         let metrics = self.metrics();
+        let traces = self.traces();
         let alerts = self.alerts();
         let bot = self.bot(import.as_ref());
         let shutdown_grace = self.grace();
@@ -108,6 +109,7 @@ impl Reader<'_> {
             webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             cluster: cluster?,
             metrics: metrics?,
+            traces: traces?,
             alerts: alerts?,
             bot: bot?,
             shutdown_grace: shutdown_grace?,
@@ -128,6 +130,29 @@ impl Reader<'_> {
             _ => None,
         });
         Some(Metrics { listen: listen?, per_tenant: per_tenant? })
+    }
+
+    fn traces(&mut self) -> Option<Traces> {
+        let endpoint = self.parsed(
+            "otel.endpoint",
+            "an http or https address like http://collector:4318/v1/traces, or nothing",
+            |text| {
+                if text.is_empty() {
+                    return Some(None);
+                }
+                let url = text.parse::<::http::Uri>().ok()?;
+                let is_whole = url.host().is_some() && matches!(url.scheme_str(), Some("http" | "https"));
+                is_whole.then(|| Some(text.to_owned()))
+            },
+        );
+        let sample = self.parsed("otel.sample", "a part from 0 to 1, like 0.01", |text| {
+            text.parse::<f64>().ok().filter(|part| (0.0..=1.0).contains(part))
+        });
+        if matches!(endpoint, Some(Some(_))) && !cfg!(feature = "otel") {
+            self.mistake("otel.endpoint", "this build exports no traces (it needs the feature `otel`)");
+            return None;
+        }
+        Some(Traces { endpoint: endpoint?, sample: sample? })
     }
 
     fn allow(&mut self) -> Option<Allow> {

@@ -331,13 +331,32 @@ fn another_configuration_names_what_it_changes_and_no_value() {
     let before = load(&[("SESSIOND_ALERTS__SLACK", "https://hooks.slack.com/services/secret")], None).unwrap();
     let variables =
         [("SESSIOND_ALERTS__SLACK", "https://hooks.slack.com/services/other"), ("SESSIOND_HEARTBEAT__INTERVAL", "60s")];
-    let after = load(&variables, Some("[heartbeat]\nannounce = \"10s\"\n[http]\nkeep_alive = \"75s\"\n")).unwrap();
+    let after = load(
+        &variables,
+        Some("[heartbeat]\nannounce = \"10s\"\n[log]\nfilter = \"warn\"\n[http]\nkeep_alive = \"75s\"\n"),
+    )
+    .unwrap();
     let changed = before.differences(&after);
-    assert_eq!(changed, ["alerts.slack", "heartbeat.announce", "heartbeat.interval"]);
+    assert_eq!(changed, ["alerts.slack", "heartbeat.announce", "heartbeat.interval", "log.filter"]);
     let reloaded: Vec<_> = changed.iter().filter(|key| is_reloadable(key)).collect();
-    assert_eq!(reloaded, ["alerts.slack", "heartbeat.interval"]);
+    assert_eq!(reloaded, ["alerts.slack", "heartbeat.interval", "log.filter"]);
     assert_eq!(before.differences(&before.clone()), [""; 0]);
     assert!(!format!("{before:?}").contains("secret"), "{before:?}");
+}
+
+#[test]
+fn traces_go_to_a_whole_address_from_a_build_that_has_them() {
+    for (name, value) in [
+        ("SESSIOND_OTEL__ENDPOINT", "collector:4318"),
+        ("SESSIOND_OTEL__ENDPOINT", "/v1/traces"),
+        ("SESSIOND_OTEL__SAMPLE", "1.5"),
+        ("SESSIOND_OTEL__SAMPLE", "NaN"),
+    ] {
+        assert_eq!(load(&[(name, value)], None).unwrap_err().len(), 1, "{name}={value}");
+    }
+    let configured = load(&[("SESSIOND_OTEL__ENDPOINT", "http://collector:4318/v1/traces")], None);
+    assert_eq!(configured.is_ok(), cfg!(feature = "otel"));
+    assert_eq!(load(&[], None).unwrap().traces.endpoint, None);
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) async fn give_back_free_memory(stop: &CancellationToken) {
     let mut wait = FIRST;
     while stop.run_until_cancelled(sleep(wait)).await.is_some() {
         if let Err(error) = spawn_blocking(trim).await {
-            return warn!(%error, "free memory is not given back any more");
+            return warn!(event = "memory_trim_stopped", %error, "free memory is not given back any more");
         }
         wait = INTERVAL;
     }

@@ -41,11 +41,11 @@ impl Descriptors {
         if current.is_some_and(|current| Some(current) < wanted.current)
             && let Err(error) = setrlimit(Resource::Nofile, wanted)
         {
-            warn!(%error, "the limit of open files was not raised");
+            warn!(event = "descriptor_limit_kept", %error, "the limit of open files was not raised");
         }
         let divided = Self::of(getrlimit(Resource::Nofile).current.unwrap_or(MOST).min(MOST));
         let Self { limit, files, requests, callers, lines } = divided;
-        info!(limit, tenants = lines, files, requests, callers, "file descriptors");
+        info!(event = "descriptor_limit", limit, tenants = lines, files, requests, callers, "file descriptors");
         divided
     }
 

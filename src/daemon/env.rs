@@ -132,7 +132,7 @@ pub(super) fn mirror(
     match Mirror::open(&config.import, &config.outbound, bots.clone(), consumer, descriptors.requests) {
         Ok(mirror) => Some(mirror),
         Err(error) => {
-            error!(%error, "orders are not mirrored: the Realtime Database cannot be used");
+            error!(event = "order_mirror_off", %error, "orders are not mirrored: the Realtime Database cannot be used");
             None
         }
     }

@@ -45,8 +45,18 @@ impl PeerPort {
             Advertise::Beside(name) => own_address(name, bound.port()).await.map(|address| address.to_string()),
         };
         match &known {
-            Some(advertised) => info!(address = %bound, advertised, "other processes may forward to this one"),
-            None => warn!("no address in the private network yet: other processes do not forward to this one"),
+            Some(advertised) => {
+                info!(
+                    event = "peer_port_opened",
+                    address = %bound,
+                    advertised,
+                    "other processes may forward to this one"
+                )
+            }
+            None => warn!(
+                event = "peer_address_missing",
+                "no address in the private network yet: other processes do not forward to this one"
+            ),
         }
         let is_unknown = known.is_none();
         let (found, advertised) = watch::channel(known);
@@ -109,7 +119,7 @@ async fn look_on(name: String, port: u16, found: watch::Sender<Option<String>>) 
     tokio::select! {
         () = found.closed() => {}
         advertised = looking => {
-            info!(advertised, "other processes may forward to this one");
+            info!(event = "peer_port_opened", advertised, "other processes may forward to this one");
             found.send_replace(Some(advertised));
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn watch(
     stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = std::io::Result<()>> + use<>> {
     let listener = socket.listen(64).context("the port for metrics cannot be opened")?;
-    info!(address = %listener.local_addr()?, "metrics are served without a key");
+    info!(event = "metrics_port_opened", address = %listener.local_addr()?, "metrics are served without a key");
     let room = Room { connections: WATCHERS, reserve };
     let settings = config::Connections { most: WATCHERS, per_address: None, ..config.http.connections.clone() };
     let (router, proxies) = (api::metrics_router(app.clone()), config.http.proxies.clone());

@@ -46,7 +46,7 @@ pub async fn run(config: &Config, file: Option<&Path>, mut hangups: Signal) -> a
     let started = tokio::select! {
         started = &mut starting => started?,
         signal = signals.next() => {
-            info!(signal, "stopping before the start is over");
+            info!(event = "stop_requested", signal, "stopping before the start is over");
             told.cancel();
             tokio::select! {
                 started = &mut starting => started?,
@@ -61,11 +61,11 @@ pub async fn run(config: &Config, file: Option<&Path>, mut hangups: Signal) -> a
             // It was up in the same moment.
             () = told.cancelled() => break,
             signal = signals.next() => {
-                info!(signal, "stopping");
+                info!(event = "stop_requested", signal, "stopping");
                 break;
             }
             failure = daemon.failed() => {
-                error!(error = format!("{failure:#}"), "stopping after a fatal error");
+                error!(event = "serving_failed", error = format!("{failure:#}"), "stopping after a fatal error");
                 let _ = daemon.stop().await;
                 return Err(failure);
             }

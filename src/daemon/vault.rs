@@ -47,7 +47,11 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home
             let file = key_file(path)?;
             had_key = file.exists();
             keys.push(load_or_create_key_file(&file).map_err(|error| unreadable(&file, error))?);
-            info!(file = %file.display(), "the vault's key: back it up, nothing opens the vault without it");
+            info!(
+                event = "vault_key_made",
+                file = %file.display(),
+                "the vault's key: back it up, nothing opens the vault without it"
+            );
         }
     }
     let keyring = Arc::new(Keyring::new(keys));
@@ -83,10 +87,19 @@ pub(super) async fn keep_key(file: PathBuf, key: MasterKey, stop: &CancellationT
         let (path, key) = (file.clone(), key.clone());
         match tokio::task::spawn_blocking(move || restore_key_file(&path, &key)).await {
             Ok(Ok(true)) => {
-                error!(file = %file.display(), "the vault's key was gone from its file, or replaced: it is there again")
+                error!(
+                    event = "vault_key_restored",
+                    file = %file.display(),
+                    "the vault's key was gone from its file, or replaced: it is there again"
+                )
             }
             Ok(Err(error)) => {
-                error!(file = %file.display(), %error, "the vault's key cannot be put back into its file")
+                error!(
+                    event = "vault_key_unrestored",
+                    file = %file.display(),
+                    %error,
+                    "the vault's key cannot be put back into its file"
+                )
             }
             Ok(Ok(false)) | Err(_) => {}
         }
@@ -112,7 +125,7 @@ pub(super) async fn keep_check_value(
         let found = match vault.check_value().await {
             Ok(None) => vault.create_check_value(keyring.check_value()).await.map(|is_made| {
                 if is_made {
-                    warn!("the vault had lost its check value: it is there again");
+                    warn!(event = "check_value_restored", "the vault had lost its check value: it is there again");
                     // It was not alone, as likely as not.
                     vault.suspect();
                 }
@@ -125,7 +138,10 @@ pub(super) async fn keep_check_value(
             Ok(now) if now != is_foreign => {
                 is_foreign = now;
                 if now {
-                    error!("the vault's check value was replaced: with this master key the next start will be refused");
+                    error!(
+                        event = "check_value_replaced",
+                        "the vault's check value was replaced: with this master key the next start will be refused"
+                    );
                 }
             }
             Ok(_) => {}
@@ -146,6 +162,7 @@ async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, expected: Optio
             VaultHome::Firestore { project, database, .. } => format!("{project}, {database}"),
         };
         warn!(
+            event = "vault_empty",
             %place,
             "the vault is new or empty: nobody is paired in it. If there were tenants, it is another one: a volume that is not mounted, \
              another project"
@@ -221,7 +238,7 @@ async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
         VaultHome::Embedded { path, shared } => {
             let opened =
                 Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
-            info!(path = %path.display(), "embedded vault");
+            info!(event = "vault_opened", path = %path.display(), "embedded vault");
             Ok(Arc::new(opened.with_floor(MOST_VAULT_FLOOR.min(config.media.reserve / 8)).with_sharing(*shared)))
         }
         VaultHome::Firestore { project, database, credentials, request_timeout } => {
@@ -238,7 +255,7 @@ async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
                 request_timeout: *request_timeout,
             };
             let connected = Firestore::connect(settings).await.context("Firestore cannot be used")?;
-            info!(project, database, "Firestore vault");
+            info!(event = "vault_opened", project, database, "Firestore vault");
             Ok(Arc::new(connected))
         }
     }
@@ -252,7 +269,7 @@ async fn until_answered<T>(limit: Duration, ask: impl AsyncFn() -> anyhow::Resul
     loop {
         match ask().await {
             Err(error) if is_unanswered(&error) && Instant::now() + wait < deadline => {
-                warn!(error = format!("{error:#}"), "the vault does not answer yet");
+                warn!(event = "vault_unreachable", error = format!("{error:#}"), "the vault does not answer yet");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(5));
             }

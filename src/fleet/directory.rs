@@ -96,13 +96,15 @@ async fn mend(fleet: &Fleet, session: &Session, record: Option<&TenantRecord>) -
     match session.store().affirm_pairing().await {
         Ok(Some(change)) => {
             if let Ok(Ok(())) = timeout(MEND_LIMIT, session.store().wait(change)).await {
-                warn!(%tenant, gone = record.is_none(), "{MENDED}");
+                warn!(event = "directory_record_mended", %tenant, gone = record.is_none(), "{MENDED}");
                 fleet.incidents.count_mended();
             }
         }
         // Unlinked meanwhile: the record was right.
         Ok(None) => {}
-        Err(error) => warn!(%tenant, %error, "the directory's record was not mended"),
+        Err(error) => {
+            warn!(event = "directory_record_unmended", %tenant, %error, "the directory's record was not mended")
+        }
     }
     Ok(())
 }
@@ -114,7 +116,13 @@ pub async fn restore_forgotten(fleet: &Arc<Fleet>) -> Vec<TenantId> {
     let remembered = loop {
         match fleet.env.vault.remembered().await {
             Ok(remembered) => break remembered,
-            Err(error) => warn!(%error, "tenants that the directory has lost are looked for later"),
+            Err(error) => {
+                warn!(
+                    event = "directory_unsearched",
+                    %error,
+                    "tenants that the directory has lost are looked for later"
+                )
+            }
         }
         pause.wait().await;
     };
@@ -140,14 +148,23 @@ async fn restore_paired(fleet: &Arc<Fleet>, tenants: Vec<TenantId>) -> Vec<Tenan
         match is_paired(fleet, &tenant).await {
             Ok(false) => {}
             Ok(true) => {
-                warn!(%tenant, "the directory does not have it as connected, and its journal has it as paired: restoring it");
+                warn!(
+                    event = "directory_record_wrong",
+                    %tenant,
+                    "the directory does not have it as connected, and its journal has it as paired: restoring it"
+                );
                 let slot = fleet.slot_of(&tenant);
                 slot.expect_state();
                 // It looks whether another process has it, until the vault says so.
                 revival::revive(fleet, slot);
             }
             Err(error) => {
-                error!(%tenant, error = format!("{error:#}"), "tenant state cannot be read: whether it is paired is unknown");
+                error!(
+                    event = "tenant_state_unreadable",
+                    %tenant,
+                    error = format!("{error:#}"),
+                    "tenant state cannot be read: whether it is paired is unknown"
+                );
                 unread.push(tenant);
             }
         }

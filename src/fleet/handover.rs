@@ -38,9 +38,12 @@ use crate::{
     cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
     crash,
     session::{HandOverError, Prepared, Session, State},
-    telemetry::metrics::{
-        self,
-        label::{GivingOutcome, TakingOutcome},
+    telemetry::{
+        metrics::{
+            self,
+            label::{GivingOutcome, TakingOutcome},
+        },
+        traces::{self, SpanName},
     },
     tenant::TenantId,
     vault::{InstanceId, Seq, VaultError},
@@ -123,7 +126,7 @@ pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
             let giving = async { if is_first { give(&fleet, &by, &ask).await } else { HandoverVerdict::Kept } };
             // One that crashes must not stay among those that are under way: it would be neither closed nor asked for again.
             let verdict = AssertUnwindSafe(giving).catch_unwind().await.unwrap_or_else(|_| {
-                error!(tenant = %ask.tenant, "handing a tenant over crashed: it is kept");
+                error!(event = "handover_crashed", tenant = %ask.tenant, "handing a tenant over crashed: it is kept");
                 fleet.incidents.count_failed_handover();
                 HandoverVerdict::Kept
             });
@@ -172,7 +175,7 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
         fleet.clone().tasks.spawn(async move {
             // One that crashes must not keep its place among those that are under way.
             if AssertUnwindSafe(step).catch_unwind().await.is_err() {
-                error!(%tenant, "taking a tenant over crashed: it is offered again");
+                error!(event = "takeover_crashed", %tenant, "taking a tenant over crashed: it is offered again");
                 fleet.incidents.count_failed_handover();
                 fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
             }
@@ -208,7 +211,14 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerd
             slot.set_owner(Some(by.clone()));
             fleet.handovers.book().let_go.insert(ask.tenant.clone(), Some(by.clone()));
             metrics::handover_asked(GivingOutcome::Given, Some(began.elapsed()));
-            info!(tenant = %ask.tenant, to = %by.0, took.ms = began.elapsed().as_millis() as u64, "handed over");
+            traces::handover(&ask.tenant, head.0, SpanName::Given, began.elapsed());
+            info!(
+                event = "tenant_handed_over",
+                tenant = %ask.tenant,
+                to = %by.0,
+                took.ms = began.elapsed().as_millis() as u64,
+                "handed over"
+            );
             HandoverVerdict::given(head)
         }
         Err(why) => {
@@ -217,7 +227,7 @@ async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerd
             }
             let is_unwritten = matches!(why, HandOverError::VaultDown | HandOverError::Unwritten);
             metrics::handover_asked(if is_unwritten { GivingOutcome::Unwritten } else { GivingOutcome::Kept }, None);
-            info!(tenant = %ask.tenant, to = %by.0, %why, "not handed over");
+            info!(event = "handover_refused", tenant = %ask.tenant, to = %by.0, %why, "not handed over");
             HandoverVerdict::Kept
         }
     }
@@ -239,7 +249,12 @@ async fn give_again(fleet: &Fleet, by: &InstanceId, tenant: &TenantId) -> Handov
             if let Some(slot) = fleet.slot(tenant) {
                 slot.set_owner(Some(by.clone()));
             }
-            info!(%tenant, to = %by.0, "handed over again: whoever was to have it is gone");
+            info!(
+                event = "tenant_offered_again",
+                %tenant,
+                to = %by.0,
+                "handed over again: whoever was to have it is gone"
+            );
             HandoverVerdict::given(Seq(0))
         }
         Ok(_) => {
@@ -320,14 +335,26 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
 }
 
 fn note_taken(session: &Session, from: &InstanceId, last: Option<Seq>, took: Duration) {
-    let (tenant, epoch, took) = (session.tenant(), session.store().journal().epoch(), took.as_millis() as u64);
+    let (tenant, epoch) = (session.tenant(), session.store().journal().epoch());
+    if let Some(last) = last {
+        traces::handover(tenant, last.0, SpanName::Taken, took);
+    }
+    let took = took.as_millis() as u64;
     if last.is_some_and(|last| epoch <= last) {
-        error!(%tenant, "vault is missing entries that the previous owner wrote");
+        error!(event = "handover_entries_missing", %tenant, "vault is missing entries that the previous owner wrote");
     }
     metrics::handover_taken(if last.is_some() { TakingOutcome::Given } else { TakingOutcome::Silent });
     match last {
-        Some(_) => info!(%tenant, from = %from.0, took.ms = took, "taken over"),
-        None => warn!(%tenant, from = %from.0, took.ms = took, "taken over from a process that did not let go of it"),
+        Some(_) => info!(event = "tenant_taken_over", %tenant, from = %from.0, took.ms = took, "taken over"),
+        None => {
+            warn!(
+                event = "takeover_forced",
+                %tenant,
+                from = %from.0,
+                took.ms = took,
+                "taken over from a process that did not let go of it"
+            )
+        }
     }
 }
 
@@ -361,12 +388,16 @@ impl Fleet {
         let began = Instant::now();
         let met = timeout(GOODBYE_TIMEOUT, self.meet_peers()).await;
         if !matches!(met, Ok(Ok(()))) {
-            warn!("the vault does not list the other processes: those that were known count");
+            warn!(event = "peers_unlisted", "the vault does not list the other processes: those that were known count");
         }
         if self.staying_peers().is_empty() {
             return;
         }
-        info!(peers = self.staying_peers().len(), "other processes stay: giving the tenants to them");
+        info!(
+            event = "handover_started",
+            peers = self.staying_peers().len(),
+            "other processes stay: giving the tenants to them"
+        );
         self.handovers.is_leaving.store(true, Ordering::Release);
         {
             let mut book = self.handovers.book();
@@ -376,7 +407,7 @@ impl Fleet {
         self.handovers.news.notify_one();
         match timeout(GOODBYE_TIMEOUT, self.announce()).await {
             Ok(Ok(())) => {}
-            _ => warn!("this instance's record does not say that it stops"),
+            _ => warn!(event = "leaving_unannounced", "this instance's record does not say that it stops"),
         }
         let mut checked_at = began;
         while began.elapsed() < limit && !self.staying_peers().is_empty() && self.has_something_to_give() {
@@ -389,7 +420,7 @@ impl Fleet {
         }
         letters::write_now(self).await;
         let left = self.slots().values().filter(|slot| slot.session().is_some()).count();
-        info!(left, took.ms = began.elapsed().as_millis() as u64, "handover finished");
+        info!(event = "handover_finished", left, took.ms = began.elapsed().as_millis() as u64, "handover finished");
     }
 
     /// Drops tenants from `let_go` that some living process has taken by now.

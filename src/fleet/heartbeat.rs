@@ -75,13 +75,14 @@ async fn beat_once(fleet: &Arc<Fleet>) {
         .buffer_unordered(PINGS);
     while let Some((tenant, health)) = checks.next().await {
         if let SessionHealth::Reconnecting(why) = health {
-            warn!(%tenant, why, "reconnecting");
+            warn!(event = "session_reconnecting", %tenant, why, "reconnecting");
         }
         *counts.entry(health.as_str()).or_default() += 1;
     }
     metrics::heartbeat(fleet.env.clock.now());
     let count = |word| counts.get(word).copied().unwrap_or_default();
     info!(
+        event = "heartbeat",
         healthy = count("healthy"),
         reconnecting = count("reconnecting"),
         idle = count("idle"),

@@ -172,7 +172,7 @@ async fn put(fleet: &Fleet, peer: InstanceId, letter: Letter) -> bool {
             true
         }
         Err(error) => {
-            warn!(to = %peer.0, %error, "a letter was not written: trying again");
+            warn!(event = "letter_unwritten", to = %peer.0, %error, "a letter was not written: trying again");
             book.post.went_adrift(&peer, now);
             false
         }
@@ -199,7 +199,10 @@ async fn answered<T>(operation: impl Future<Output = Result<T, VaultError>>) -> 
 /// The last answers, before the rest is closed.
 pub(super) async fn write_now(fleet: &Fleet) {
     if !matches!(timeout(GOODBYE_TIMEOUT, write(fleet)).await, Ok(true)) {
-        warn!("last handover answers were not written: other processes will wait for them");
+        warn!(
+            event = "last_letters_unwritten",
+            "last handover answers were not written: other processes will wait for them"
+        );
     }
 }
 
@@ -245,7 +248,7 @@ pub(super) async fn say_goodbye(fleet: &Fleet) {
         }
     };
     if timeout(GOODBYE_TIMEOUT, goodbye).await.is_err() {
-        warn!("other processes learn of the stop later");
+        warn!(event = "stop_unannounced", "other processes learn of the stop later");
     }
 }
 

@@ -76,7 +76,7 @@ use crate::{
         Status,
     },
     store::StoreError,
-    telemetry::metrics,
+    telemetry::{metrics, traces},
     tenant::{TenantId, TenantRecord},
     vault::{Instance, TenantInfo, VaultError},
 };
@@ -470,7 +470,7 @@ impl Fleet {
             slots.remove(tenant);
         }
         drop(slots);
-        info!(%tenant, "the session is deleted");
+        info!(event = "session_deleted", %tenant, "the session is deleted");
         Ok(())
     }
 
@@ -501,7 +501,7 @@ impl Fleet {
     }
 
     fn unreadable(&self, error: &VaultError) -> FleetError {
-        warn!(%error, "the directory cannot be read");
+        warn!(event = "directory_unreadable", %error, "the directory cannot be read");
         match error {
             VaultError::Unavailable(_) => FleetError::VaultDown,
             error => FleetError::Failed(error.to_string()),
@@ -651,19 +651,19 @@ impl Fleet {
         tokio::pin!(ending);
         let is_over = timeout(limit.saturating_sub(FAREWELL.min(limit / 2)), &mut ending).await.is_ok();
         if !is_over {
-            warn!("not all sessions are closed: other processes are told all the same");
+            warn!(event = "sessions_unclosed", "not all sessions are closed: other processes are told all the same");
         }
         self.handovers.over.cancel();
         self.handovers.writing.close();
         self.handovers.writing.wait().await;
         letters::say_goodbye(self).await;
         if timeout(Duration::from_secs(2), self.env.vault.remove_instance(&self.env.instance)).await.is_err() {
-            warn!("this instance's record stays in the vault");
+            warn!(event = "instance_record_kept", "this instance's record stays in the vault");
         }
         if !is_over {
             ending.await;
         }
-        info!(sessions = slots.len(), "all sessions are closed");
+        info!(event = "sessions_closed", sessions = slots.len(), "all sessions are closed");
     }
 
     /// The tenant's session; opens it, makes the tenant if it is new, takes it over if no process that lives has it. Does not connect.
@@ -762,6 +762,7 @@ impl Fleet {
             match opened {
                 Ok(session) => {
                     metrics::tenant_opened(reason, began.elapsed());
+                    traces::opening(tenant, began.elapsed());
                     self.incidents.count_opened(session.store().journal());
                     slot.opened(session.clone());
                     self.observers.get().into_iter().flatten().for_each(|observer| observer.opened(&session));
@@ -770,7 +771,13 @@ impl Fleet {
                 Err(error) => self.failure(&error),
             }
         };
-        error!(%tenant, reason = failure.reason, transient = failure.is_transient(), "the tenant cannot be opened");
+        error!(
+            event = "tenant_failed",
+            %tenant,
+            reason = failure.reason,
+            transient = failure.is_transient(),
+            "the tenant cannot be opened"
+        );
         slot.failed(failure.clone());
         if failure.is_transient() {
             self.env.ended.note(tenant);

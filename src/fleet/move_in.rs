@@ -82,7 +82,7 @@ impl Fleet {
         drop(opening);
         self.records.invalidate();
         if is_in {
-            info!(%tenant, "the tenant has come from another gateway");
+            info!(event = "tenant_moved_in", %tenant, "the tenant has come from another gateway");
             slot.expect_state();
         }
         // Without asking the directory first: a vault that failed a moment ago fails that too, and whom this cannot open is opened when the

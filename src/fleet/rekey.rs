@@ -102,7 +102,7 @@ impl RekeyReport {
     }
 
     fn leave(&mut self, tenant: &str, reason: String) {
-        warn!(%tenant, reason, "the tenant is not sealed anew");
+        warn!(event = "tenant_unrekeyed", %tenant, reason, "the tenant is not sealed anew");
         let is_named = self.undone.last().is_some_and(|last| last.tenant == tenant);
         if !is_named && self.undone.len() < MAX_NAMED {
             self.undone.push(UndoneTenant { tenant: tenant.to_owned(), reason });
@@ -273,7 +273,13 @@ impl Fleet {
             *self.rekeying.lock().unwrap_or_else(PoisonError::into_inner) = report.clone();
         };
         let RekeyReport { left, undone, .. } = self.rekeyer().run(reseal, tell).await;
-        info!(left, undone = undone.len(), check = is_check, "looked for what other master keys have sealed");
+        info!(
+            event = "rekey_finished",
+            left,
+            undone = undone.len(),
+            check = is_check,
+            "looked for what other master keys have sealed"
+        );
     }
 
     /// Of the last one, since this process began.

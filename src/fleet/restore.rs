@@ -74,7 +74,13 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
     let listed = loop {
         match fleet.env.vault.tenants().await {
             Ok(listed) => break listed,
-            Err(error) => warn!(%error, "unpaired tenants cannot be listed: their webhooks wait"),
+            Err(error) => {
+                warn!(
+                    event = "unpaired_tenants_unlisted",
+                    %error,
+                    "unpaired tenants cannot be listed: their webhooks wait"
+                )
+            }
         }
         pause.wait().await;
     };
@@ -127,7 +133,11 @@ async fn open_one_unlinked(fleet: &Fleet, record: &TenantRecord) -> bool {
         Ok(session) if is_untold(record) => fleet.env.directory.note(&record.id, session.status().connection()),
         Ok(_) => {}
         Err(_) => {
-            warn!(tenant = %record.id, "unpaired tenant could not be opened: its pending webhook events are delayed")
+            warn!(
+                event = "unpaired_tenant_unopened",
+                tenant = %record.id,
+                "unpaired tenant could not be opened: its pending webhook events are delayed"
+            )
         }
     }
     true
@@ -182,10 +192,11 @@ impl Fleet {
         summary.elsewhere = summary.tenants - summary.failed.len() - tenants.len();
         let size = self.settings.restore.batch_size;
         let batches = tenants.len().div_ceil(size);
-        info!(tenants = summary.tenants, batches, batch.size = size, "restoring");
+        info!(event = "restore_started", tenants = summary.tenants, batches, batch.size = size, "restoring");
         let lines = self.env.lines.available_permits();
         if tenants.len() > lines {
             warn!(
+                event = "descriptors_too_few",
                 tenants = tenants.len(),
                 limit = lines,
                 "more tenants than the limit of open files carries: the rest waits; raise it (ulimit -n, LimitNOFILE)"
@@ -203,6 +214,7 @@ impl Fleet {
         crash::pause("restored").await;
         summary.took = began.elapsed();
         info!(
+            event = "restore_finished",
             tenants = summary.tenants,
             restored = summary.restored,
             elsewhere = summary.elsewhere,
@@ -211,8 +223,14 @@ impl Fleet {
             took.ms = summary.took.as_millis() as u64,
             "restored"
         );
-        summary.late.iter().for_each(|tenant| warn!(%tenant, "not up in time: goes on in the background"));
-        summary.failed.iter().for_each(|(tenant, reason)| warn!(tenant, reason, "not restored"));
+        summary
+            .late
+            .iter()
+            .for_each(|tenant| warn!(event = "restore_late", %tenant, "not up in time: goes on in the background"));
+        summary
+            .failed
+            .iter()
+            .for_each(|(tenant, reason)| warn!(event = "restore_failed", tenant, reason, "not restored"));
         Ok(summary)
     }
 
@@ -250,7 +268,12 @@ impl Fleet {
             slot.expect_state();
             slot.set_elsewhere(owner, self.env.clock.now());
         }
-        info!(elsewhere = self.slots().len(), unread, "other processes live, and keep their tenants");
+        info!(
+            event = "tenants_elsewhere",
+            elsewhere = self.slots().len(),
+            unread,
+            "other processes live, and keep their tenants"
+        );
         ours
     }
 
@@ -271,7 +294,7 @@ impl Fleet {
             if Instant::now() + wait >= deadline {
                 return Err(RestoreError::Vault(limit, error));
             }
-            warn!(%error, "the vault does not list the tenants yet");
+            warn!(event = "tenants_unlisted", %error, "the vault does not list the tenants yet");
             sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(5));
         }
@@ -307,7 +330,14 @@ impl Fleet {
         while let Some((tenant, began, opened)) = hydrating.next().await {
             done += 1;
             if done % size == 0 || done == total {
-                info!(batch = done.div_ceil(size), batches, hydrated = done, tenants = total, "hydrated");
+                info!(
+                    event = "restore_progress",
+                    batch = done.div_ceil(size),
+                    batches,
+                    hydrated = done,
+                    tenants = total,
+                    "hydrated"
+                );
             }
             match opened {
                 Ok(Ok(Ok(session))) => {
@@ -343,7 +373,7 @@ impl Fleet {
                     waiting.remove(&tenant);
                     outcomes.push((tenant, outcome));
                 }
-                Err(error) => warn!(%error, "a connecting task crashed"),
+                Err(error) => warn!(event = "connecting_task_crashed", %error, "a connecting task crashed"),
             }
         }
         // Only the looking on ends.

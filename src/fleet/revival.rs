@@ -44,8 +44,15 @@ fn note(fleet: &Fleet, slot: &Slot) {
     let Some(end) = slot.unclosed().and_then(|session| session.end().cloned()) else { return };
     fleet.incidents.count(&end);
     match end {
-        End::Moved => warn!(tenant = %slot.tenant, "another process has taken the tenant over"),
-        end => error!(tenant = %slot.tenant, cause = end.as_str(), "a session ended by itself: {end}"),
+        End::Moved => warn!(event = "tenant_taken", tenant = %slot.tenant, "another process has taken the tenant over"),
+        end => {
+            error!(
+                event = "session_ended",
+                tenant = %slot.tenant,
+                cause = end.as_str(),
+                "a session ended by itself: {end}"
+            )
+        }
     }
 }
 
@@ -140,7 +147,7 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
         };
         match opened {
             Ok(session) => {
-                info!(tenant = %slot.tenant, "open again");
+                info!(event = "session_reopened", tenant = %slot.tenant, "open again");
                 session.resume().await;
                 if let Err(error) = directory::check(&fleet, &session).await {
                     debug!(tenant = %slot.tenant, %error, "its record is compared later");

@@ -93,9 +93,12 @@ impl Fleet {
         };
         match imported {
             Ok(Ok(_)) => {}
-            Ok(Err(crash)) => warn!(%crash, "the import from the old service crashed"),
+            Ok(Err(crash)) => warn!(event = "import_crashed", %crash, "the import from the old service crashed"),
             Err(_) => {
-                warn!("the import from the old service takes longer than import.deadline: it goes on beside the others")
+                warn!(
+                    event = "import_slow",
+                    "the import from the old service takes longer than import.deadline: it goes on beside the others"
+                )
             }
         }
     }
@@ -109,11 +112,20 @@ impl StartImport {
             match self.pass().await {
                 Ok(0) => break,
                 Ok(left) => {
-                    warn!(left, "tenants of the old service could not be read or written now: they are tried again")
+                    warn!(
+                        event = "import_incomplete",
+                        left, "tenants of the old service could not be read or written now: they are tried again"
+                    )
                 }
-                Err(error) if error.is_transient() => warn!(%error, "the old service's tenants are not taken yet"),
+                Err(error) if error.is_transient() => {
+                    warn!(event = "import_delayed", %error, "the old service's tenants are not taken yet")
+                }
                 Err(error) => {
-                    warn!(%error, "the old service's tenants are not taken: the next start tries again");
+                    warn!(
+                        event = "import_failed",
+                        %error,
+                        "the old service's tenants are not taken: the next start tries again"
+                    );
                     return;
                 }
             }
@@ -138,7 +150,7 @@ impl StartImport {
         });
         self.decided.extend(known.map(|(id, _)| id));
         let names: Vec<String> = names.into_iter().filter(|name| !self.decided.contains(name)).collect();
-        info!(tenants = names.len(), "the old service's tenants are looked at");
+        info!(event = "import_started", tenants = names.len(), "the old service's tenants are looked at");
         let mut left = 0;
         for batch in names.chunks(BATCH) {
             let taken = join_all(batch.iter().map(|name| take(&self.fleet, &source, name))).await;
@@ -158,12 +170,18 @@ impl StartImport {
             }
             Taken::Imported => {
                 self.imported += 1;
-                info!(tenant = name, "taken from the old service");
+                info!(event = "tenant_imported", tenant = name, "taken from the old service");
             }
             Taken::Refused(ImportFailure { code, detail }) => {
                 self.refused += 1;
                 if self.refused <= NAMED {
-                    warn!(tenant = name, code, reason = detail, "not taken from the old service");
+                    warn!(
+                        event = "import_refused",
+                        tenant = name,
+                        code,
+                        reason = detail,
+                        "not taken from the old service"
+                    );
                 }
             }
             Taken::NotConnected | Taken::KnownHere => {}

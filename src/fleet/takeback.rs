@@ -103,7 +103,11 @@ async fn announce_and_note(fleet: &Fleet) -> bool {
     let asked = fleet.env.clock.instant();
     let announced = fleet.announce().await;
     fleet.note_announced(announced.is_ok(), asked);
-    announced.inspect_err(|error| warn!(%error, "this instance's record was not written")).is_ok()
+    announced
+        .inspect_err(
+            |error| warn!(event = "instance_record_unwritten", %error, "this instance's record was not written"),
+        )
+        .is_ok()
 }
 
 async fn look(fleet: &Arc<Fleet>) {
@@ -135,7 +139,7 @@ async fn look(fleet: &Arc<Fleet>) {
             fleet.orphans_are_due.store(false, Ordering::Release);
         }
         for id in dead {
-            info!(instance = %id.0, "a process has died: its record is removed");
+            info!(event = "process_died", instance = %id.0, "a process has died: its record is removed");
             fleet.env.vault.remove_instance(&id).await?;
         }
         Ok::<_, VaultError>(())
@@ -196,7 +200,11 @@ async fn take_back_moved(fleet: &Arc<Fleet>) {
         if !fleet.should_own(&slot.tenant) && slot.pass(PASSES) {
             continue;
         }
-        info!(tenant = %slot.tenant, "the process that had taken the tenant over is gone: taking it back");
+        info!(
+            event = "tenant_taken_back",
+            tenant = %slot.tenant,
+            "the process that had taken the tenant over is gone: taking it back"
+        );
         slot.set_owner(None);
         revival::take(fleet, slot);
     }
@@ -236,7 +244,7 @@ pub(super) async fn take_over_orphans(
         if fleet.is_draining() || fleet.is_leaving() || !fleet.should_own(&tenant) {
             continue;
         }
-        info!(%tenant, "no process serves it: taking it over");
+        info!(event = "tenant_adopted", %tenant, "no process serves it: taking it over");
         let slot = fleet.slot_of(&tenant);
         slot.expect_state();
         revival::take(fleet, slot);
@@ -261,8 +269,10 @@ impl Fleet {
             self.note_announced(matches!(announced, Ok(Ok(()))), asked);
             match announced {
                 Ok(Ok(())) => return,
-                Ok(Err(error)) => warn!(%error, "this instance's record was not written"),
-                Err(_) => warn!("this instance's record was not written in time"),
+                Ok(Err(error)) => {
+                    warn!(event = "instance_record_unwritten", %error, "this instance's record was not written")
+                }
+                Err(_) => warn!(event = "instance_record_unwritten", "this instance's record was not written in time"),
             }
             if Instant::now() + pause >= deadline {
                 return;

@@ -47,12 +47,17 @@ pub(super) async fn look(fleet: Arc<Fleet>) {
         let reached = fleet.env.endpoint.reach().await;
         let before = fleet.whatsapp.0.send_replace(if reached.is_ok() { Reach::Found } else { Reach::Failed });
         match reached {
-            Ok(()) if before == Reach::Failed => info!("WhatsApp can be reached: what others offer is taken"),
+            Ok(()) if before == Reach::Failed => {
+                info!(event = "whatsapp_in_reach", "WhatsApp can be reached: what others offer is taken")
+            }
             Ok(()) => {}
             Err(error) => {
                 if before == Reach::Untried {
                     let error = format!("{error:#}");
-                    warn!(error, "WhatsApp cannot be reached from here: other processes keep their tenants");
+                    warn!(
+                        event = "whatsapp_out_of_reach",
+                        error, "WhatsApp cannot be reached from here: other processes keep their tenants"
+                    );
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);

@@ -45,7 +45,12 @@ impl WorkFolder {
 impl Drop for WorkFolder {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.path) {
-            warn!(folder = %self.path.display(), %error, "the working copies were not removed");
+            warn!(
+                event = "work_folder_kept",
+                folder = %self.path.display(),
+                %error,
+                "the working copies were not removed"
+            );
         }
     }
 }
@@ -72,13 +77,27 @@ fn make(path: &Path) -> io::Result<File> {
 fn remove_the_dead(home: &Path, own: &Path) {
     let folders = match fs::read_dir(home) {
         Ok(folders) => folders,
-        Err(error) => return warn!(folder = %home.display(), %error, "working copies of dead processes stay"),
+        Err(error) => {
+            return warn!(
+                event = "dead_work_folders_kept",
+                folder = %home.display(),
+                %error,
+                "working copies of dead processes stay"
+            );
+        }
     };
     for folder in folders.filter_map(Result::ok).map(|entry| entry.path()).filter(|folder| folder != own) {
         match remove_if_dead(&folder) {
             Ok(true) => debug!(folder = %folder.display(), "the working copies of a dead process were removed"),
             Ok(false) => {}
-            Err(error) => warn!(folder = %folder.display(), %error, "the working copies of a dead process stay"),
+            Err(error) => {
+                warn!(
+                    event = "dead_work_folders_kept",
+                    folder = %folder.display(),
+                    %error,
+                    "the working copies of a dead process stay"
+                )
+            }
         }
     }
 }

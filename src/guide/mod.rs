@@ -27,7 +27,7 @@ macro_rules! pages {
 #[rustfmt::skip]
 pub const PAGES: &[(&str, &str)] = pages![
     "getting-started" "deploy" "configuration" "pairing" "messages" "dashboards" "bot" "webhooks" "media" "keys" "problems"
-    "move-in" "move-in-baileys" "move-in-evolution" "move-in-waha" "move-in-whatsmeow" "move-in-databases" "from-the-old-service" "from-waha" "console" "operation" "disaster" "watching" "costs" "benchmark" "loopback" "limits" "glossary"
+    "move-in" "move-in-baileys" "move-in-evolution" "move-in-waha" "move-in-whatsmeow" "move-in-databases" "from-the-old-service" "from-waha" "console" "operation" "log-events" "disaster" "watching" "costs" "benchmark" "loopback" "limits" "glossary"
 ];
 
 /// The table of contents; its name as the repository's web page wants it.

@@ -174,7 +174,12 @@ impl ImportWriter {
             before.filter(|record| DeviceClaim::of(record).is_none()).and_then(|record| record.status.as_deref());
         let status = if is_in { DONE } else { said.unwrap_or(NOTHING) };
         if let Err(error) = self.tell_status(tenant, status).await {
-            tracing::warn!(%tenant, %error, "the tenant's status still says that it is imported at this moment");
+            tracing::warn!(
+                event = "import_status_unwritten",
+                %tenant,
+                %error,
+                "the tenant's status still says that it is imported at this moment"
+            );
         }
     }
 
@@ -207,7 +212,11 @@ impl ImportWriter {
         tasks.close();
         tasks.wait().await;
         refuse_linked(&other, &opened?.records, copy)?;
-        tracing::info!(tenant = %other, "an import that died had claimed the device for this tenant: its claim is ended");
+        tracing::info!(
+            event = "import_claim_ended",
+            tenant = %other,
+            "an import that died had claimed the device for this tenant: its claim is ended"
+        );
         Ok(self.tell_status(&other, NOTHING).await?)
     }
 

@@ -198,7 +198,12 @@ impl ImportWriter {
             ..TenantInfo::default()
         };
         if let Err(error) = self.vault.notice(tenant, &told).await {
-            tracing::warn!(%tenant, %error, "the tenant's record does not say where it went");
+            tracing::warn!(
+                event = "departure_unwritten",
+                %tenant,
+                %error,
+                "the tenant's record does not say where it went"
+            );
         }
         Ok((mark, files, Some(tally)))
     }

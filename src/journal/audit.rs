@@ -92,7 +92,11 @@ impl Writer {
         match found {
             Ok(None) => self.audits.done(now, &mut self.cx.rng),
             Ok(Some(loss)) => {
-                tracing::warn!(tenant = %self.cx.tenant, "audit: the vault has not got {loss}");
+                tracing::warn!(
+                    event = "vault_loss_found",
+                    tenant = %self.cx.tenant,
+                    "audit: the vault has not got {loss}"
+                );
                 self.audits.done(now, &mut self.cx.rng);
                 self.lose(loss);
             }

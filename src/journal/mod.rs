@@ -225,7 +225,12 @@ pub async fn open_prepared(
         claim::claim(&mut cx, &scribe, prepared, predecessor).await?;
     let follower = hydrated.follower;
     if let Some(damage) = &hydrated.passed_over {
-        tracing::warn!(tenant = %cx.tenant, %damage, "damage in the vault was passed over");
+        tracing::warn!(
+            event = "vault_damage_passed",
+            tenant = %cx.tenant,
+            %damage,
+            "damage in the vault was passed over"
+        );
     }
     let archive = Archive::of(&cx);
     let shared = Arc::new(JournalShared::new(confirmed_at, follower.head.last));

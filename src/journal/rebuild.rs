@@ -82,13 +82,22 @@ impl Writer {
             match self.write_anew(loss).await {
                 Ok(()) => {
                     let (tenant, epoch) = (&self.cx.tenant, self.head.epoch.0);
-                    tracing::error!(%tenant, epoch, "the vault had lost {loss}: the tenant's state is in it again");
+                    tracing::error!(
+                        event = "vault_loss_mended",
+                        %tenant,
+                        epoch,
+                        "the vault had lost {loss}: the tenant's state is in it again"
+                    );
                     return Ok(());
                 }
                 Err(NotYet::Closed(closed)) => return Err(closed),
                 Err(NotYet::Later(why)) => {
                     if failures == 0 {
-                        tracing::error!(tenant = %self.cx.tenant, "the tenant's state is not in the vault yet: {why}");
+                        tracing::error!(
+                            event = "vault_loss_unmended",
+                            tenant = %self.cx.tenant,
+                            "the tenant's state is not in the vault yet: {why}"
+                        );
                     }
                     self.suffer(format!("it has lost {loss}, and the state is not there again: {why}"));
                     self.back_off(failures).await?;
@@ -107,7 +116,11 @@ impl Writer {
             self.shared.losses.fetch_add(1, Relaxed);
             self.cx.vault.suspect();
             self.suspicions.mark_unchanged();
-            tracing::error!(tenant = %self.cx.tenant, "the vault has lost {loss}: writing the tenant's state anew");
+            tracing::error!(
+                event = "vault_loss",
+                tenant = %self.cx.tenant,
+                "the vault has lost {loss}: writing the tenant's state anew"
+            );
         }
         // A vault that loses one tenant's state has mostly lost all of them, and this process may have the only copy: it must not run out
         // of memory now.

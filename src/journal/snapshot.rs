@@ -108,12 +108,16 @@ impl SnapshotWriter {
     }
 
     pub fn complain(&self, what: &str, why: &dyn std::error::Error) {
-        tracing::warn!(tenant = %self.tenant, "{what}: {why}");
+        tracing::warn!(event = "snapshot_delayed", tenant = %self.tenant, "{what}: {why}");
     }
 
     /// The source does not give its state: told, and counted.
     pub fn refused(&self, SourceError { why, .. }: SourceError) -> SnapshotError {
-        tracing::error!(tenant = %self.tenant, "no snapshot: the tenant's working copy is not what it should be: {why}");
+        tracing::error!(
+            event = "snapshot_refused",
+            tenant = %self.tenant,
+            "no snapshot: the tenant's working copy is not what it should be: {why}"
+        );
         self.shared.refused_snapshots.fetch_add(1, Relaxed);
         SnapshotError::Source(why)
     }

@@ -130,8 +130,17 @@ impl Writer {
         };
         match &closed {
             JournalClosedError::Stopped => tracing::debug!(tenant = %self.cx.tenant, "journal closed"),
-            JournalClosedError::StateLost(_) => tracing::error!(tenant = %self.cx.tenant, "journal closed: {closed}"),
-            closed => tracing::warn!(tenant = %self.cx.tenant, epoch = self.head.epoch.0, "journal closed: {closed}"),
+            JournalClosedError::StateLost(_) => {
+                tracing::error!(event = "journal_closed", tenant = %self.cx.tenant, "journal closed: {closed}")
+            }
+            closed => {
+                tracing::warn!(
+                    event = "journal_closed",
+                    tenant = %self.cx.tenant,
+                    epoch = self.head.epoch.0,
+                    "journal closed: {closed}"
+                )
+            }
         }
         self.shared.close(closed);
     }
@@ -212,7 +221,11 @@ impl Writer {
         if when > now {
             if let Some(writes) = self.budget.slowed(now) {
                 let tenant = &self.cx.tenant;
-                tracing::warn!(%tenant, "the journal is slowed: it takes more than {writes} writes a minute");
+                tracing::warn!(
+                    event = "journal_slowed",
+                    %tenant,
+                    "the journal is slowed: it takes more than {writes} writes a minute"
+                );
             }
             return WriterStep::Rest(Some(when));
         }
@@ -328,7 +341,7 @@ impl Writer {
     pub(super) fn suffer(&mut self, why: String) {
         let mut book = self.shared.book();
         if !book.outage {
-            tracing::warn!(tenant = %self.cx.tenant, "journal: {why}");
+            tracing::warn!(event = "journal_delayed", tenant = %self.cx.tenant, "journal: {why}");
         }
         book.outage = true;
         for confirmation in book.confirmations.drain(..) {

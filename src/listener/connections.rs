@@ -166,7 +166,11 @@ impl Connections {
             patience: Patience { stall: settings.stall_timeout, bytes_per_second: settings.bytes_per_second },
         };
         if most < settings.most {
-            warn!(connections = most, "fewer connections are taken than configured: RLIMIT_NOFILE is low");
+            warn!(
+                event = "connection_limit_lowered",
+                connections = most,
+                "fewer connections are taken than configured: RLIMIT_NOFILE is low"
+            );
         }
         Arc::new(Self { limits, proxies: proxies.clone(), table: Mutex::default(), left: Notify::new() })
     }
@@ -332,7 +336,13 @@ impl ConnectionTable {
         self.refused += 1;
         if self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN) {
             self.told = Some(now);
-            warn!(refused = self.refused, connections = self.open.len(), why, "connections are refused");
+            warn!(
+                event = "connections_refused",
+                refused = self.refused,
+                connections = self.open.len(),
+                why,
+                "connections are refused"
+            );
             self.refused = 0;
         }
         RefusedConnectionError

@@ -136,7 +136,7 @@ impl Server {
                 Err(error) => {
                     // No descriptor is left, or no memory: whoever only waits makes room, and nobody spins.
                     self.connections.make_room();
-                    warn!(%error, "a connection cannot be taken");
+                    warn!(event = "connection_failed", %error, "a connection cannot be taken");
                     sleep(delay).await;
                     delay = (delay * 2).min(MAX_RETRY_DELAY);
                 }

@@ -20,7 +20,10 @@ use crate::{
     fleet::Fleet,
     message::{ConnectionState, EventId, FeedItem},
     session::End,
-    telemetry::metrics::{self, label::Consumer},
+    telemetry::{
+        metrics::{self, label::Consumer},
+        traces::{self, SpanName},
+    },
     tenant::TenantId,
 };
 
@@ -128,8 +131,9 @@ pub async fn follow(
             Ok(FeedItem::Event(event)) if last.is_none_or(|last| event.id > last) => {
                 *last = Some(event.id);
                 emit_event(fleet, outlet, &event).await;
-                if event.body.message().is_some() {
+                if let Some(message) = event.body.message() {
                     metrics::message_delivered(Consumer::SocketIo, event.at_ms(), fleet.env().clock.now());
+                    traces::message(tenant, &message.id, SpanName::OnSocket, traces::since(event.at_ms()));
                 }
             }
             Ok(FeedItem::Event(_) | FeedItem::Presence(_)) => {}

@@ -51,7 +51,7 @@ async fn emit(socket: &SocketRef, event: &str, payload: &Value) {
                 pause = (pause * 2).min(MAX_PAUSE);
             }
             Err(error) => {
-                warn!(%error, event, "an event cannot be sent");
+                warn!(event = "event_undelivered", %error, name = event, "an event cannot be sent");
                 return;
             }
         }

@@ -142,7 +142,7 @@ impl Log {
         for segment in deleted {
             // The change is carried out. What stays is a stray, which the next owner removes.
             if let Err(error) = self.store.journal().archive().remove(segment.piece()).await {
-                warn!(%error, "a deleted piece of the history stays in the vault for now");
+                warn!(event = "segment_kept", %error, "a deleted piece of the history stays in the vault for now");
             }
         }
         Ok(())

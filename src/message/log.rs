@@ -35,6 +35,7 @@ use crate::{
         space,
     },
     sync::lock,
+    telemetry::traces::{self, SpanName},
     tenant::TenantId,
 };
 
@@ -343,8 +344,9 @@ impl Log {
             queue.waiting.pop_front();
             queue.published = event.id.0;
             self.traffic.count(&event.body);
-            if event.body.message().is_some() {
+            if let Some(message) = event.body.message() {
                 queue.message = Some(event.id);
+                traces::message(&self.tenant, &message.id, SpanName::Published, Duration::ZERO);
             }
             let notice = if size > FEED_EVENT { FeedItem::InLog } else { FeedItem::Event(event) };
             self.feed.publish(&self.tenant, notice);

@@ -117,7 +117,11 @@ pub async fn reseal_state(journal: &Journal, records: Vec<Record>) -> Result<(),
 async fn resealed(archive: &Archive, label: &str, piece: &Piece) -> Result<Option<Piece>, ArchiveError> {
     match archive.reseal(label, piece).await {
         Err(error @ ArchiveError::Sealed { error: OpenError::UnknownKey { .. }, .. }) => {
-            warn!(%error, "a piece of the history stays as it is: the key that sealed it is not configured");
+            warn!(
+                event = "segment_key_missing",
+                %error,
+                "a piece of the history stays as it is: the key that sealed it is not configured"
+            );
             Ok(None)
         }
         Err(error) if error.is_lost() => Ok(None),

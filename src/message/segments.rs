@@ -206,7 +206,7 @@ impl Log {
                         debug!(%error, "the event log ends with its session");
                         return;
                     }
-                    warn!(%error, "older events stay where they are for now");
+                    warn!(event = "segments_unmoved", %error, "older events stay where they are for now");
                     sleep(TIDY_RETRY_DELAY).await;
                 }
                 if is_round {
@@ -272,7 +272,10 @@ impl Log {
         let archive = self.store.journal().archive();
         let segments = self.segments().await?;
         if segments.len() < self.store.scan(space::SEGMENTS, None, usize::MAX).await?.len() {
-            warn!("unreadable segment reference (newer build?): skipping cleanup");
+            warn!(
+                event = "segment_reference_unreadable",
+                "unreadable segment reference (newer build?): skipping cleanup"
+            );
             return Ok(());
         }
         let pieces = segments.iter().map(|segment| &segment.reference.piece);
@@ -515,7 +518,13 @@ impl Log {
             && error.is_lost()
         {
             let Segment { first, reference } = segment;
-            error!(tenant = %self.tenant, %error, "events from {first} to {} are lost", reference.last);
+            error!(
+                event = "events_lost",
+                tenant = %self.tenant,
+                %error,
+                "events from {first} to {} are lost",
+                reference.last
+            );
             self.is_gone(segment);
         }
         read

@@ -78,7 +78,12 @@ pub async fn run(
                 if is_usual {
                     debug!(%error, retry.ms = retry_ms, "a stream of orders is opened anew");
                 } else {
-                    warn!(%error, retry.ms = retry_ms, "the kitchen's steps are not heard: tried again");
+                    warn!(
+                        event = "kitchen_unheard",
+                        %error,
+                        retry.ms = retry_ms,
+                        "the kitchen's steps are not heard: tried again"
+                    );
                 }
                 sleep(wait).await;
             }

@@ -164,7 +164,7 @@ impl TenantMirror {
                 debug!(%error, "the mirror ends with its session");
                 return;
             }
-            warn!(%error, "the mirror stumbles, and begins anew where it was");
+            warn!(event = "mirror_restarted", %error, "the mirror stumbles, and begins anew where it was");
             sleep(RETRY_DELAY).await;
         }
     }
@@ -214,7 +214,11 @@ impl TenantMirror {
         let place = stored.and_then(|stored| match parse_setting::<MirrorPlace>("place of the mirror", &stored) {
             Ok(place) => Some(place),
             Err(error) => {
-                warn!(%error, "the mirror begins anew: to write everything once more does no harm");
+                warn!(
+                    event = "mirror_restarted",
+                    %error,
+                    "the mirror begins anew: to write everything once more does no harm"
+                );
                 None
             }
         });
@@ -262,7 +266,11 @@ impl TenantMirror {
         while self.more && self.due.len() < MAX_DUE {
             if let Some(trimmed) = self.session.trimmed().filter(|trimmed| Some(*trimmed) > self.read) {
                 if let Some(read) = self.read {
-                    warn!(until = %trimmed, "events were deleted before the mirror had read them: all that may have changed is compared");
+                    warn!(
+                        event = "mirror_events_lost",
+                        until = %trimmed,
+                        "events were deleted before the mirror had read them: all that may have changed is compared"
+                    );
                     self.due.extend(self.open.keys().cloned());
                     self.find_open(UnreadEvents::After(read)).await?;
                     self.is_place_due = true;
@@ -291,13 +299,19 @@ impl TenantMirror {
             Err(error @ MirrorError::Database(_)) => {
                 let wait = self.pause.next();
                 let waiting = self.due.len();
-                warn!(%error, waiting, retry.ms = wait.as_millis() as u64, "the mirror is behind: tried again");
+                warn!(
+                    event = "mirror_behind",
+                    %error,
+                    waiting,
+                    retry.ms = wait.as_millis() as u64,
+                    "the mirror is behind: tried again"
+                );
                 self.try_at = Some(Instant::now() + wait);
             }
             Err(error @ (MirrorError::Bot(_) | MirrorError::Busy)) => {
                 // A record of the bot's that does not parse is somebody's to mend.
                 if matches!(error, MirrorError::Bot(BotError::Store(_))) {
-                    warn!(%error, "an order of the kitchen's waits: tried again");
+                    warn!(event = "kitchen_order_delayed", %error, "an order of the kitchen's waits: tried again");
                 } else {
                     debug!(%error, "an order waits: tried again");
                 }
@@ -372,7 +386,9 @@ impl TenantMirror {
         self.connecting_since = None;
         let patch = flags.patch(self.cx.clock.now(), status.since);
         match self.cx.database.patch(&["tenants", self.session.tenant().as_str()], &patch).await {
-            Err(error) if error.is_of_one() => error!(%error, "the flags are not in the Realtime Database"),
+            Err(error) if error.is_of_one() => {
+                error!(event = "flags_unmirrored", %error, "the flags are not in the Realtime Database")
+            }
             told => told?,
         }
         self.told = Some(flags);

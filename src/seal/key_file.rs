@@ -63,7 +63,12 @@ pub fn load_or_create<T>(
 fn warn_if_others_can_read(path: &Path) {
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
-        tracing::warn!(file = %path.display(), mode = format!("{:03o}", mode & 0o777), "others can read this secret: chmod 600");
+        tracing::warn!(
+            event = "secret_file_open",
+            file = %path.display(),
+            mode = format!("{:03o}", mode & 0o777),
+            "others can read this secret: chmod 600"
+        );
     }
 }
 

@@ -17,7 +17,7 @@ impl StoreCallbacks for Inner {
         if let Some(client) = client
             && let Err(error) = client.persistence_manager().flush().await
         {
-            warn!(%error, "the device was not saved");
+            warn!(event = "device_unsaved", %error, "the device was not saved");
         }
     }
 
@@ -34,7 +34,11 @@ impl StoreCallbacks for Inner {
     }
 
     fn lost_inbound(&self, chat: &str, sender: &str, id: &str) {
-        warn!(message.id = id, "a message was decrypted before and is nowhere: asking the phone for it");
+        warn!(
+            event = "message_missing",
+            message.id = id,
+            "a message was decrypted before and is nowhere: asking the phone for it"
+        );
         let Some(client) = self.client.borrow().clone() else { return };
         let (Ok(chat), Ok(sender)) = (chat.parse::<Jid>(), sender.parse::<Jid>()) else { return };
         let source = MessageSource {

@@ -19,7 +19,7 @@ impl Inner {
         match code {
             Some(code) if is_passing(code) => self.answers.give(id, SendAnswer::NotNow(code)),
             code => {
-                warn!(message.id = id, code, "WhatsApp refuses a message");
+                warn!(event = "message_refused", message.id = id, code, "WhatsApp refuses a message");
                 self.note_progress(id, self.outbox.fail(id, Failure::refused(code)).await.map(Some));
             }
         }
@@ -54,7 +54,7 @@ impl Inner {
                 self.answers.give(id, SendAnswer::Settled);
             }
             Ok(_) => {}
-            Err(error) => warn!(message.id = id, %error, "a receipt could not be written"),
+            Err(error) => warn!(event = "receipt_unwritten", message.id = id, %error, "a receipt could not be written"),
         }
     }
 }

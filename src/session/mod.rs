@@ -301,22 +301,38 @@ impl Session {
         if self.end().is_none() {
             over.await;
         } else if tokio::time::timeout(LAST_WORDS, over).await.is_err() {
-            warn!(tenant = %inner.tenant, tasks = inner.tasks.len(), "tasks of a session that ended go on");
+            warn!(
+                event = "session_tasks_left",
+                tenant = %inner.tenant,
+                tasks = inner.tasks.len(),
+                "tasks of a session that ended go on"
+            );
         }
         let flushed = inner.journal.close().await;
         inner.journal_tasks.close();
         inner.journal_tasks.wait().await;
         if tokio::time::timeout(LAST_WORDS, inner.log.ended()).await.is_err() {
-            warn!(tenant = %inner.tenant, "events of a session that ended are still on their way");
+            warn!(
+                event = "session_events_left",
+                tenant = %inner.tenant,
+                "events of a session that ended are still on their way"
+            );
         }
         let is_written = flushed.is_ok();
         match flushed {
             // A former owner writes nothing any more.
             Ok(()) | Err(JournalClosedError::Fenced) => {}
-            Err(closed) => warn!(tenant = %inner.tenant, %closed, "the last changes did not reach the vault"),
+            Err(closed) => {
+                warn!(
+                    event = "last_changes_unsaved",
+                    tenant = %inner.tenant,
+                    %closed,
+                    "the last changes did not reach the vault"
+                )
+            }
         }
         if let Err(error) = inner.store.close().await {
-            warn!(tenant = %inner.tenant, %error, "the working copy was not removed");
+            warn!(event = "working_copy_kept", tenant = %inner.tenant, %error, "the working copy was not removed");
         }
         is_written
     }
@@ -351,7 +367,7 @@ impl Inner {
 
     fn change_status(&self, change: impl FnOnce(&mut Status)) {
         state::change(&self.status, &*self.env.clock, change, |status| {
-            info!(state = status.state.as_str(), reason = status.reason, "session");
+            info!(event = "session_state", state = status.state.as_str(), reason = status.reason, "session");
             self.publish(status);
         });
     }
@@ -360,7 +376,7 @@ impl Inner {
     async fn publish_event(&self, event: EventBody) {
         match self.log.commit(Batch::default(), vec![event], PublishWhen::AtOnce).await {
             Ok(_) => self.log.publish(),
-            Err(error) => warn!(%error, "an event could not be written"),
+            Err(error) => warn!(event = "event_unwritten", %error, "an event could not be written"),
         }
     }
 

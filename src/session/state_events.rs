@@ -93,7 +93,7 @@ pub(in crate::session) async fn tell(session: Arc<Inner>) {
                         debug!(%error, "the states of a session end with it");
                         return;
                     }
-                    warn!(%error, "a state of the session cannot be written down now");
+                    warn!(event = "state_unwritten", %error, "a state of the session cannot be written down now");
                     tokio::select! {
                         () = session.stop.cancelled() => return,
                         () = sleep(STATE_WRITE_RETRY_DELAY) => {}

@@ -21,11 +21,20 @@ impl Session {
         match self.set_stopped(false).await {
             Ok(change) => {
                 if self.0.confirm(change).await.is_err() {
-                    warn!(tenant = %self.0.tenant, "the session may be stopped again after a restart");
+                    warn!(
+                        event = "stop_unwritten",
+                        tenant = %self.0.tenant,
+                        "the session may be stopped again after a restart"
+                    );
                 }
             }
             Err(error) => {
-                warn!(tenant = %self.0.tenant, %error, "the session stays stopped: the start could not be written")
+                warn!(
+                    event = "start_unwritten",
+                    tenant = %self.0.tenant,
+                    %error,
+                    "the session stays stopped: the start could not be written"
+                )
             }
         }
     }

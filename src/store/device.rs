@@ -112,7 +112,10 @@ impl DeviceStore for Store {
                 Err(error) if error.is_final() => pending().await,
                 Err(error) => {
                     let error = anyhow::Error::new(error);
-                    tracing::error!("the device cannot be saved and will be tried again: {error:#}");
+                    tracing::error!(
+                        event = "device_save_failed",
+                        "the device cannot be saved and will be tried again: {error:#}"
+                    );
                     tokio::time::sleep(RETRY).await;
                 }
             }
@@ -251,7 +254,7 @@ impl Store {
 impl WorkingCopy {
     fn save(&self, turn: &mut StoreTurn<'_>, device: &Device) -> std::result::Result<(), StoreError> {
         if turn.dead.is_some_and(|wiped| *wiped == Wiped::of(device)) {
-            tracing::warn!("a save of a wiped device was ignored");
+            tracing::warn!(event = "late_device_save", "a save of a wiped device was ignored");
             return Ok(());
         }
         let before = turn.device()?;
@@ -266,7 +269,10 @@ impl WorkingCopy {
         }
         if is.is_none() && was.is_some() && before.as_ref().map(own_key) == Some(own_key(device)) {
             // Two saves at a time (saver and flush) may arrive in the wrong order. Only a wipe unpairs.
-            tracing::warn!("a save of the device from before its pairing came late and was ignored");
+            tracing::warn!(
+                event = "late_device_save",
+                "a save of the device from before its pairing came late and was ignored"
+            );
             return Ok(());
         }
         turn.put(space::DEVICE, key::only(), records::device::encode(device)?.into())?;

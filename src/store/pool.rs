@@ -136,7 +136,7 @@ fn work(jobs: &Receiver<(Job, OwnedSemaphorePermit)>, mut files: Files) {
                 drop(permit);
                 // One tenant's panic is not the end of the others' thread. Its caller sees that no answer comes.
                 if catch_unwind(AssertUnwindSafe(|| job(&mut files))).is_err() {
-                    tracing::error!("a job of the store panicked");
+                    tracing::error!(event = "store_job_crashed", "a job of the store panicked");
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}

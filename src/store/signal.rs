@@ -275,6 +275,7 @@ impl Store {
                 Head::Ready(write) => {
                     if let Err(error) = self.store_head(write).await {
                         warn!(
+                            event = "ratchet_write_failed",
                             error = format!("{:#}", anyhow::Error::new(error)),
                             "ratchets are not stored: nothing is sent"
                         );

@@ -32,7 +32,10 @@ use crate::{
     message::{EventBody, EventId, FeedItem},
     session::Session,
     store::{Batch, StoreError},
-    telemetry::metrics::{self, label},
+    telemetry::{
+        metrics::{self, label},
+        traces::{self, SpanName},
+    },
     waha::{self, Envelope, EventName, Payload},
 };
 
@@ -139,7 +142,12 @@ impl Consumer {
                 debug!(%error, "a webhook ends with its session");
                 return;
             }
-            warn!(webhook = self.webhook.id, %error, "webhook consumer failed: restarting from its stored place");
+            warn!(
+                event = "webhook_restarted",
+                webhook = self.webhook.id,
+                %error,
+                "webhook consumer failed: restarting from its stored place"
+            );
             {
                 let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
                 health.failures = health.failures.max(1);
@@ -297,7 +305,11 @@ impl DeliveryLoop<'_> {
             metrics::message_delivered(label::Consumer::Webhook, job.id.0.timestamp_ms(), self.cx.shared.clock.now());
         }
         if attempt.gone && !self.gone {
-            info!(webhook = self.cx.webhook.id, "the receiver says that it is gone: its webhook stops");
+            info!(
+                event = "webhook_gone",
+                webhook = self.cx.webhook.id,
+                "the receiver says that it is gone: its webhook stops"
+            );
             self.gone = true;
             self.write(Batch::default()).await?;
         }
@@ -358,7 +370,13 @@ impl DeliveryLoop<'_> {
             }
             None => What::Gap { after: None },
         };
-        warn!(webhook = self.cx.webhook.id, event = %job.id, error, "the receiver refuses an event: parked");
+        warn!(
+            event = "webhook_event_parked",
+            webhook = self.cx.webhook.id,
+            event.id = %job.id,
+            error,
+            "the receiver refuses an event: parked"
+        );
         self.park(job.id, what, job.attempts, status, error).await
     }
 
@@ -373,7 +391,13 @@ impl DeliveryLoop<'_> {
                 (up_to.max(known), begin)
             }
             None => {
-                warn!(webhook = self.cx.webhook.id, ?after, %up_to, "retention was faster than a webhook's receiver");
+                warn!(
+                    event = "webhook_events_lost",
+                    webhook = self.cx.webhook.id,
+                    ?after,
+                    %up_to,
+                    "retention was faster than a webhook's receiver"
+                );
                 (up_to, after)
             }
         };
@@ -498,19 +522,23 @@ impl DeliveryAttempt {
         let landing = match self.body(&job).await {
             Err(error) => Landing::Unreadable(error),
             Ok(None) => Landing::Missing,
-            Ok(Some(body)) => {
+            Ok(Some((body, message))) => {
                 let id = waha::event_id(job.id, job.names[0]);
                 let now = self.shared.clock.now();
-                Landing::Attempted(delivery::attempt(&self.shared.outbound, &self.webhook, &id, body, now).await)
+                let attempt = delivery::attempt(&self.shared.outbound, &self.webhook, &id, body, now).await;
+                if let (Outcome::Taken, Some(message)) = (&attempt.outcome, message) {
+                    traces::message(self.session.tenant(), &message, SpanName::OnWebhook, began.elapsed());
+                }
+                Landing::Attempted(attempt)
             }
         };
         Landed { lane, job, began, landing }
     }
 
-    /// The body of the request; `None`: what it speaks of is gone.
-    async fn body(&self, job: &Job) -> Result<Option<Bytes>, StoreError> {
+    /// The body of the request, and for a trace the id of the message that it brings; `None`: what it speaks of is gone.
+    async fn body(&self, job: &Job) -> Result<Option<(Bytes, Option<String>)>, StoreError> {
         let event = match &job.source {
-            JobSource::News(news) => return Ok(Some(self.envelope(job, (**news).clone()))),
+            JobSource::News(news) => return Ok(Some((self.envelope(job, (**news).clone()), None))),
             JobSource::Log => self.session.event(job.id).await?.map(|event| event.body),
             JobSource::Parked => {
                 let failure = progress::failure(self.session.store(), &self.webhook.id, job.id).await?;
@@ -522,7 +550,8 @@ impl DeliveryAttempt {
         };
         let Some(event) = event else { return Ok(None) };
         let payload = self.payload(&event, job.names[0]).await?;
-        Ok(Some(self.envelope(job, payload)))
+        let message = event.message().filter(|_| traces::is_on()).map(|message| message.id.clone());
+        Ok(Some((self.envelope(job, payload), message)))
     }
 
     async fn payload(&self, event: &EventBody, name: EventName) -> Result<Payload, StoreError> {
@@ -558,7 +587,12 @@ fn lane(body: &EventBody) -> &str {
 /// Failures for which there is no room.
 fn give_up(batch: &mut Batch, webhook: &str, oldest: Vec<EventId>) {
     for event in oldest {
-        error!(webhook, %event, "too many failures: the oldest is given up");
+        error!(
+            event = "webhook_failures_dropped",
+            webhook,
+            event.id = %event,
+            "too many failures: the oldest is given up"
+        );
         progress::delete_failure(batch, webhook, event);
     }
 }

@@ -87,7 +87,7 @@ impl WebhookDesk {
 
     pub async fn run(mut self, mut orders: mpsc::Receiver<WebhookCommand>) {
         if let Err(error) = self.read().await {
-            error!(%error, "the webhooks cannot be read: nothing is delivered to them");
+            error!(event = "webhooks_unreadable", %error, "the webhooks cannot be read: nothing is delivered to them");
         }
         let stop = self.session.stopping();
         loop {
@@ -313,6 +313,10 @@ impl WebhookDesk {
 async fn end(working: RunningConsumer) {
     working.stop.cancel();
     if working.task.await.is_err() {
-        error!(webhook = working.webhook.id, "a webhook crashed: a bug; put its settings again to start it anew");
+        error!(
+            event = "webhook_crashed",
+            webhook = working.webhook.id,
+            "a webhook crashed: a bug; put its settings again to start it anew"
+        );
     }
 }

@@ -76,6 +76,8 @@ mod liar;
 mod lids;
 mod links;
 mod mail;
+mod log_events;
+mod log_filter;
 mod map;
 mod marked_read;
 mod marks;
@@ -134,6 +136,8 @@ mod text_flood;
 mod timers;
 mod tokens;
 mod too_much;
+#[cfg(feature = "otel")]
+mod traces;
 mod unlinking;
 mod unreadable;
 mod unseen;

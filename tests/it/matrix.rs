@@ -263,6 +263,8 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("POST", "/api/server/rekey", "/api/server/rekey", json!({ "check": true }), Operator),
         ("GET", "/api/server/rekey", "/api/server/rekey", Value::Null, Operator),
         ("GET", "/api/overview", "/api/overview?language=es", Value::Null, Operator),
+        ("GET", "/api/server/log-filter", "/api/server/log-filter", Value::Null, Operator),
+        ("PUT", "/api/server/log-filter", "/api/server/log-filter", json!({ "filter": "info" }), Operator),
         ("GET", "/metrics", "/metrics", Value::Null, Watcher),
         ("POST", "/api/keys", "/api/keys", key(), Operator),
         ("GET", "/api/keys", "/api/keys", Value::Null, Operator),

@@ -107,7 +107,7 @@ impl Keys {
                 known.generation
             };
             let found = self.vault.key(&hash).await.map_err(|error| {
-                warn!(%error, "a key cannot be looked up");
+                warn!(event = "key_lookup_failed", %error, "a key cannot be looked up");
                 AuthError::Unavailable
             })?;
             let mut known = self.known();
@@ -129,7 +129,7 @@ impl Keys {
     /// All of them, the oldest first.
     pub async fn list(&self) -> Vec<Arc<ApiKey>> {
         if let Err(error) = self.refresh().await {
-            warn!(%error, "the list of keys may lack what another process changed");
+            warn!(event = "key_list_incomplete", %error, "the list of keys may lack what another process changed");
         }
         let known = self.known();
         let mut keys: Vec<_> = known.keys.values().map(CachedKey::as_used).collect();
@@ -142,7 +142,7 @@ impl Keys {
         let id = format!("key_id_{}", hex::encode(random::<16>()));
         let (key, secret) = self.generate(id.into(), rights, active);
         self.vault.create_key(&key).await?;
-        info!(key = &*key.id, rights = ?key.rights, "a key was made");
+        info!(event = "key_made", key = &*key.id, rights = ?key.rights, "a key was made");
         Ok((self.known().set(key), secret))
     }
 
@@ -153,7 +153,7 @@ impl Keys {
             self.known().remove(&old.hash);
             return Ok(None);
         }
-        info!(key = &*key.id, rights = ?key.rights, active, "a key was changed");
+        info!(event = "key_changed", key = &*key.id, rights = ?key.rights, active, "a key was changed");
         Ok(Some(self.known().set(key)))
     }
 
@@ -163,7 +163,7 @@ impl Keys {
         let revoked = self.vault.revoke_key(&old.hash, None).await?;
         self.known().remove(&old.hash);
         if revoked {
-            info!(key = id, "a key was revoked");
+            info!(event = "key_revoked", key = id, "a key was revoked");
         }
         Ok(revoked)
     }
@@ -190,7 +190,7 @@ impl Keys {
         if !renewed {
             return Ok(None);
         }
-        info!(key = id, "a key was renewed");
+        info!(event = "key_renewed", key = id, "a key was renewed");
         Ok(Some((known.set(key), secret)))
     }
 
@@ -227,7 +227,7 @@ impl Keys {
         let mut began_anew = None;
         while stop.run_until_cancelled(self.clock.sleep(interval)).await.is_some() {
             if let Err(error) = self.refresh().await {
-                warn!(%error, "the keys cannot be read: those that are known stay good");
+                warn!(event = "keys_unreadable", %error, "the keys cannot be read: those that are known stay good");
                 continue;
             }
             self.write_uses().await;
@@ -242,7 +242,7 @@ impl Keys {
         let due: Vec<_> = self.known().keys.values().filter_map(CachedKey::use_to_write).collect();
         for (hash, at) in due {
             if let Err(error) = self.vault.key_used(&hash, at).await {
-                warn!(%error, "the last use of a key is not written");
+                warn!(event = "key_use_unwritten", %error, "the last use of a key is not written");
                 return;
             }
             if let Some(entry) = self.known().keys.get_mut(&hash) {
@@ -256,7 +256,7 @@ impl Keys {
         // late it is: so nothing goes as long as the clock may be wrong.
         let before = self.clock.certain(Timestamp::UNIX_EPOCH) - REMEMBERED;
         if let Err(error) = self.vault.forget_revoked(before).await {
-            warn!(%error, "keys that were revoked long ago stay in the vault");
+            warn!(event = "revoked_keys_kept", %error, "keys that were revoked long ago stay in the vault");
         }
     }
 
@@ -316,7 +316,7 @@ impl KeyTable {
             Ok(None) if !self.keys.contains_key(&hash) => {}
             Ok(None) => self.remove(&hash),
             Err(error) => {
-                warn!(%error, "a key's record cannot be read: it opens nothing");
+                warn!(event = "key_record_damaged", %error, "a key's record cannot be read: it opens nothing");
                 self.remove(&hash);
             }
         }
@@ -328,6 +328,7 @@ impl KeyTable {
         if !missing.is_empty() {
             // Whoever removes a document by hand means it, too: nobody can tell that from a vault that has lost it.
             warn!(
+                event = "keys_missing",
                 keys = missing.len(),
                 "keys are gone from the vault that nobody revoked here: they are refused from now on"
             );

@@ -135,10 +135,10 @@ impl Auth {
             stop: CancellationToken::new(),
         });
         if auth.legacy_open() {
-            warn!("{LEGACY_OPEN}");
+            warn!(event = "legacy_open", "{LEGACY_OPEN}");
         }
         if let Err(error) = auth.keys.refresh().await {
-            warn!(%error, "the keys cannot be read yet");
+            warn!(event = "keys_unread_at_start", %error, "the keys cannot be read yet");
         }
         let keeping = auth.clone();
         auth.tasks.spawn(async move {

@@ -254,7 +254,13 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
                     Ok(PeerAnswer::Given(answer)) => return answer,
                     Ok(PeerAnswer::Refused(answer)) => answer,
                     Err(error) => {
-                        warn!(%tenant, peer = %peer.instance.0, %error, "a request is not forwarded");
+                        warn!(
+                            event = "request_unforwarded",
+                            %tenant,
+                            peer = %peer.instance.0,
+                            %error,
+                            "a request is not forwarded"
+                        );
                         let problem = Problem::unforwarded(&peer.instance, &error).into_response();
                         match error {
                             ForwardError::Unanswered(_) => return problem,

@@ -92,11 +92,11 @@ impl From<RefusedImport> for Problem {
             RefusedImport::Taken => Self::owned_elsewhere(),
             RefusedImport::Damaged(reason) => FleetError::Failed(reason).into(),
             RefusedImport::Vault(error @ VaultError::Unavailable(_)) => {
-                tracing::warn!(%error, "an import was not written");
+                tracing::warn!(event = "import_unwritten", %error, "an import was not written");
                 FleetError::VaultDown.into()
             }
             RefusedImport::Vault(error) => {
-                tracing::warn!(%error, "an import was not written");
+                tracing::warn!(event = "import_unwritten", %error, "an import was not written");
                 FleetError::Failed("the vault refuses".to_owned()).into()
             }
             RefusedImport::Unconfirmed => StoreError::Unconfirmed.into(),

@@ -270,7 +270,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 pub fn disk(error: io::Error) -> Problem {
-    warn!(%error, "a file cannot be written");
+    warn!(event = "file_unwritten", %error, "a file cannot be written");
     AcceptError::Disk.into()
 }
 

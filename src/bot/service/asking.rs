@@ -111,7 +111,7 @@ async fn keep_asking(
                 return;
             }
             Err(error) => {
-                warn!(%error, "questions of the bot to others cannot be read now");
+                warn!(event = "bot_questions_unreadable", %error, "questions of the bot to others cannot be read now");
                 if stop.run_until_cancelled(sleep(RETRY_DELAY)).await.is_none() {
                     return;
                 }
@@ -168,7 +168,11 @@ async fn flight(
             Ok(outcome) => break outcome,
             Err(error) if error.is_final() => return ask.chat,
             Err(error) => {
-                warn!(%error, "the bot's records cannot be read: its question is asked later");
+                warn!(
+                    event = "bot_records_unreadable",
+                    %error,
+                    "the bot's records cannot be read: its question is asked later"
+                );
                 sleep(RETRY_DELAY).await;
             }
         }
@@ -228,7 +232,7 @@ async fn replies(session: &Session, cx: &BotContext, ask: &AskRecord) -> Result<
     Ok(match asked.unwrap_or(Err(AskError::Late)) {
         Ok(answer) => answer,
         Err(error) => {
-            warn!(%error, "the external bot does not answer: the fallback is said");
+            warn!(event = "bot_service_silent", %error, "the external bot does not answer: the fallback is said");
             ExternalAnswer {
                 replies: Some(bot.fallback).filter(|text| !text.is_empty()).into_iter().collect(),
                 human: false,

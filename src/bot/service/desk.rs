@@ -140,7 +140,7 @@ impl BotDesk {
                 debug!(%error, "the bot ends with its session");
                 return;
             }
-            warn!(%error, "the bot stumbles, and begins anew where it was");
+            warn!(event = "bot_restarted", %error, "the bot stumbles, and begins anew where it was");
             if !self.rest(error, &mut commands).await {
                 return;
             }
@@ -306,7 +306,10 @@ impl BotDesk {
             match session.decide(std::mem::take(&mut decided.decision)).await {
                 Ok(change) => break (decided, change),
                 Err(OutboxError::KeyReused) if name == TurnName::OfEvent => {
-                    error!("a reply of the bot has the id of another one: it is said under a new id. A bug");
+                    error!(
+                        event = "bot_reply_id_taken",
+                        "a reply of the bot has the id of another one: it is said under a new id. A bug"
+                    );
                     name = TurnName::Fresh;
                 }
                 Err(OutboxError::KeyReused | OutboxError::Full) => return Err(StoreError::Interrupted.into()),
@@ -395,7 +398,10 @@ impl BotDesk {
 
     fn note_broken(&mut self, chat: &str) {
         if self.broken.insert(chat.to_owned()) {
-            error!("a conversation of the bot's is broken: it waits for whoever gives it back");
+            error!(
+                event = "bot_conversation_broken",
+                "a conversation of the bot's is broken: it waits for whoever gives it back"
+            );
             self.shared.broken.fetch_add(1, Ordering::Relaxed);
         }
     }

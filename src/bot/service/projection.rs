@@ -61,7 +61,12 @@ pub async fn run(session: Session, mut changes: watch::Receiver<ChangeNo>) {
                 return;
             }
             Err(error) => {
-                warn!(%error, retry.s = retry.as_secs(), "orders are not written as documents: tried again");
+                warn!(
+                    event = "orders_unwritten",
+                    %error,
+                    retry.s = retry.as_secs(),
+                    "orders are not written as documents: tried again"
+                );
                 let wait = retry;
                 retry = (retry * 2).min(RETRY_MAX);
                 Some(wait)
@@ -88,7 +93,12 @@ async fn project(session: &Session, change: ChangeNo) -> Result<(), ProjectionEr
             match write(session, mark).await {
                 Ok(()) => {}
                 Err(error) if error.is_of_one() => {
-                    warn!(%error, order = %mark.order, "an order is not written as a document");
+                    warn!(
+                        event = "order_document_refused",
+                        %error,
+                        order = %mark.order,
+                        "an order is not written as a document"
+                    );
                     first_failure = first_failure.or(Some(error));
                 }
                 Err(error) => return Err(error),

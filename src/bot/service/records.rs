@@ -279,7 +279,13 @@ pub async fn orders(store: &Store, before: Option<Ulid>, limit: usize) -> Result
         match serde_json::from_slice(value) {
             Ok(record) => Some((ulid, record)),
             Err(error) => {
-                tracing::error!(order = %ulid, line = error.line(), column = error.column(), "an order does not parse");
+                tracing::error!(
+                    event = "order_damaged",
+                    order = %ulid,
+                    line = error.line(),
+                    column = error.column(),
+                    "an order does not parse"
+                );
                 None
             }
         }
@@ -350,7 +356,13 @@ pub async fn asks(store: &Store, after: Option<Ulid>, limit: usize) -> Result<As
     let read = |(ulid, value): (Ulid, &bytes::Bytes)| match serde_json::from_slice(value) {
         Ok(record) => Some((ulid, record)),
         Err(error) => {
-            tracing::error!(ask = %ulid, line = error.line(), column = error.column(), "a question does not parse");
+            tracing::error!(
+                event = "question_damaged",
+                ask = %ulid,
+                line = error.line(),
+                column = error.column(),
+                "a question does not parse"
+            );
             None
         }
     };

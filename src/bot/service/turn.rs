@@ -247,7 +247,10 @@ impl<'a> ChatTurn<'a> {
                 self.decision.withdraws = open.replies;
             }
         } else if let Some(reason) = &unreadable {
-            warn!(reason, "a conversation cannot be read: the bot is silent in this chat until it is given back");
+            warn!(
+                event = "bot_conversation_unreadable",
+                reason, "a conversation cannot be read: the bot is silent in this chat until it is given back"
+            );
         }
         let is_readable = unreadable.is_none() || mended;
         self.say(&mut record, retry).await?;
@@ -298,7 +301,10 @@ impl<'a> ChatTurn<'a> {
         let mut told_at = self.told_at(told.as_deref()).await?;
         for input in inputs {
             let Some(step) = self.step(&now, input, &customer, told_at).await? else {
-                error!("the bot's engine crashed: it is silent in this chat until it is given back. A bug");
+                error!(
+                    event = "bot_engine_crashed",
+                    "the bot's engine crashed: it is silent in this chat until it is given back. A bug"
+                );
                 record.broken = Some("the bot's engine crashed".into());
                 self.call_owner(record, "the bot's engine crashed: answer the customer yourself".into());
                 return Ok(Thought::Broke);
@@ -352,7 +358,7 @@ impl<'a> ChatTurn<'a> {
                 return Ok(Some(step));
             }
         }
-        error!("no number is free for an order");
+        error!(event = "order_number_missing", "no number is free for an order");
         Ok(None)
     }
 
@@ -377,9 +383,15 @@ impl<'a> ChatTurn<'a> {
                     }
                     Some((_, record)) => {
                         let stage = word(record.order.stage);
-                        warn!(order, stage, "a customer cancels an order too late: it stays");
+                        warn!(
+                            event = "cancellation_too_late",
+                            order, stage, "a customer cancels an order too late: it stays"
+                        );
                     }
-                    None => warn!(order, "a customer cancels an order that is not kept any more"),
+                    None => warn!(
+                        event = "cancelled_order_unknown",
+                        order, "a customer cancels an order that is not kept any more"
+                    ),
                 }
             }
             Effect::CallOwner { reason } => self.call_owner(record, reason),
@@ -439,12 +451,12 @@ impl<'a> ChatTurn<'a> {
                     self.decision.messages.push(reply);
                 }
                 Err(AcceptError::NotConnected) if !must_speak => {
-                    warn!("the tenant is not linked: a customer is not told of the order");
+                    warn!(event = "customer_untold", "the tenant is not linked: a customer is not told of the order");
                 }
                 Err(AcceptError::VaultDown | AcceptError::NotConnected | AcceptError::Ended(_)) => {
                     return Err(DecideError::NotNow(events));
                 }
-                Err(error) => error!(%error, "a reply of the bot cannot be sent"),
+                Err(error) => error!(event = "bot_reply_unsent", %error, "a reply of the bot cannot be sent"),
             }
         }
         Ok(())

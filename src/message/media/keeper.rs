@@ -118,7 +118,9 @@ impl Keeper {
             let sizes = self.files(&place).map_ok(|file| file.size);
             match sizes.try_fold(0, |sum, size| async move { Ok(sum + size) }).await {
                 Ok(sum) => self.quota.set(&tenant, sum),
-                Err(error) => warn!(%tenant, %error, "files of a tenant could not be counted"),
+                Err(error) => {
+                    warn!(event = "file_count_failed", %tenant, %error, "files of a tenant could not be counted")
+                }
             }
         }
         Ok(())

@@ -74,7 +74,12 @@ fn remove_unfinished(folder: &Folder) {
         }
         match std::fs::remove_file(piece.path()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(file = %piece.path().display(), %error, "a piece of a file stays");
+                tracing::warn!(
+                    event = "file_piece_kept",
+                    file = %piece.path().display(),
+                    %error,
+                    "a piece of a file stays"
+                );
             }
             _ => {}
         }

@@ -66,9 +66,12 @@ impl DiskReserve {
         if self.0.is_low.swap(is_low, Ordering::Relaxed) != is_low {
             let (free_mib, reserve_mib) = (free >> 20, self.0.bytes >> 20);
             if is_low {
-                warn!(free_mib, reserve_mib, "the disk is nearly full: no file is kept or sent (data.reserve_mib)");
+                warn!(
+                    event = "disk_low",
+                    free_mib, reserve_mib, "the disk is nearly full: no file is kept or sent (data.reserve_mib)"
+                );
             } else {
-                info!(free_mib, reserve_mib, "there is room for files again");
+                info!(event = "disk_recovered", free_mib, reserve_mib, "there is room for files again");
             }
         }
         if is_low { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }

@@ -39,7 +39,7 @@ impl Sweeper {
                 match self.pass().await {
                     Ok(0) => {}
                     Ok(removed) => debug!(removed, "old files were removed"),
-                    Err(error) => warn!(%error, "old files could not be removed"),
+                    Err(error) => warn!(event = "file_sweep_failed", %error, "old files could not be removed"),
                 }
             }
         };
@@ -55,7 +55,9 @@ impl Sweeper {
         for (tenant, place) in self.keeper.tenants().await? {
             match self.tenant(&tenant, &place).await {
                 Ok(of_tenant) => removed += of_tenant,
-                Err(error) => warn!(%tenant, %error, "old files of a tenant could not be removed"),
+                Err(error) => {
+                    warn!(event = "file_sweep_failed", %tenant, %error, "old files of a tenant could not be removed")
+                }
             }
         }
         Ok(removed)
@@ -79,7 +81,9 @@ impl Sweeper {
                         removed += 1;
                         continue;
                     }
-                    Err(error) => warn!(%tenant, %error, "an old file could not be removed"),
+                    Err(error) => {
+                        warn!(event = "file_sweep_failed", %tenant, %error, "an old file could not be removed")
+                    }
                 }
             }
             sum += file.size;

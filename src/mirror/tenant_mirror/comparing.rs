@@ -28,12 +28,17 @@ impl TenantMirror {
     pub(super) async fn compare_one(&mut self, id: &str, cause: Cause) -> Result<(), MirrorError> {
         match self.compare(id, cause).await {
             Err(MirrorError::Database(error)) if error.is_of_one() => {
-                error!(order = id, %error, "an order is not in the Realtime Database");
+                error!(event = "order_unmirrored", order = id, %error, "an order is not in the Realtime Database");
                 self.forget(id);
                 Ok(())
             }
             Err(MirrorError::Store(error @ StoreError::Setting { .. })) => {
-                error!(order = id, %error, "an order cannot be read: it is not in the Realtime Database");
+                error!(
+                    event = "order_unmirrored",
+                    order = id,
+                    %error,
+                    "an order cannot be read: it is not in the Realtime Database"
+                );
                 self.forget(id);
                 Ok(())
             }

@@ -81,7 +81,7 @@ impl AppStateBuffer {
         while let Some(batch) = self.next() {
             let count = batch.len();
             if let Err(error) = synced::write(&session.log, batch).await {
-                warn!(%error, "the address book or the labels could not be written");
+                warn!(event = "app_state_unwritten", %error, "the address book or the labels could not be written");
                 return;
             }
             self.written(count);

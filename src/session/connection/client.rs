@@ -37,7 +37,10 @@ pub(super) async fn client(
     let env = &session.env;
     let persistence = Arc::new(PersistenceManager::new(session.store.clone()).await?);
     if forgets {
-        warn!("WhatsApp has not answered for some time: forgetting its certificate and its route");
+        warn!(
+            event = "route_forgotten",
+            "WhatsApp has not answered for some time: forgetting its certificate and its route"
+        );
         let forget = |device: &mut Device| (device.server_cert_chain, device.edge_routing_info) = (None, None);
         persistence.modify_device(forget).await;
     }
@@ -46,6 +49,7 @@ pub(super) async fn client(
         persistence.process_command(DeviceCommand::SetDeviceProps(props)).await;
     }
     let hook = DurabilityHook {
+        tenant: session.tenant.clone(),
         inbox: session.inbox.clone(),
         outbox: session.outbox.clone(),
         store: session.store.clone(),
@@ -97,7 +101,7 @@ pub(super) async fn farewell(session: &Inner, client: &Arc<Client>, mut run: Abo
             }
         });
     } else if timeout(FAREWELL, client.disconnect()).await.is_err() {
-        warn!("the library does not end the connection: cutting the line");
+        warn!(event = "library_stuck", "the library does not end the connection: cutting the line");
         session.line.cut();
     }
     if !run.is_finished() && timeout(FAREWELL, &mut run).await.is_err() {

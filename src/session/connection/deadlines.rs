@@ -40,7 +40,7 @@ impl Connection<'_> {
         let logged_in_for = logged_in_for.map(|since| since.elapsed()).unwrap_or_default();
         // While the vault takes nothing, reading pauses: then the silence is ours.
         if waits && logged_in_for > SILENT_QUEUE_TIMEOUT && self.is_silent() && !self.session.journal.outage() {
-            warn!("WhatsApp does not begin to deliver after the login: connecting anew");
+            warn!(event = "delivery_unbegun", "WhatsApp does not begin to deliver after the login: connecting anew");
             self.supervisor.silent_logins += 1;
             self.signal = Some(DisconnectReason::Unanswered);
             return OVER;
@@ -48,7 +48,7 @@ impl Connection<'_> {
         match state {
             State::Starting if self.client.is_logged_in() => self.await_first_sync(logged_in_for),
             State::Starting if Instant::now() > self.deadline => {
-                warn!("WhatsApp does not finish the login");
+                warn!(event = "login_unfinished", "WhatsApp does not finish the login");
                 self.signal = Some(
                     self.session.line.trouble().map_or(DisconnectReason::Unanswered, DisconnectReason::Unreachable),
                 );
@@ -57,7 +57,7 @@ impl Connection<'_> {
             State::Starting if self.began.elapsed() > SLOW_LOGIN && self.session.line.is_up() => {
                 self.turn = None;
                 if !self.is_answered && self.session.line.made_at().is_some_and(|at| at.elapsed() > HELLO_TIMEOUT) {
-                    warn!("WhatsApp does not answer the hello");
+                    warn!(event = "hello_unanswered", "WhatsApp does not answer the hello");
                     self.signal = Some(DisconnectReason::Unanswered);
                     return OVER;
                 }
@@ -76,7 +76,7 @@ impl Connection<'_> {
             }
             State::ScanQrCode if !self.supervisor.is_pairing() => return OVER,
             State::PasskeyRequired | State::PasskeyConfirmationRequired if self.session.ceremony_expired() => {
-                warn!("nobody finished the passkey ceremony in time");
+                warn!(event = "passkey_expired", "nobody finished the passkey ceremony in time");
                 self.signal = Some(DisconnectReason::PasskeyExpired);
                 return OVER;
             }
@@ -95,14 +95,17 @@ impl Connection<'_> {
         match self.drain.look(last, Instant::now()) {
             Look::GoesOn => {}
             Look::Stands if self.supervisor.silent_logins < MAX_SILENT_LOGINS => {
-                warn!("WhatsApp has more of its offline queue, and is not asked for it any more: connecting anew");
+                warn!(
+                    event = "offline_queue_unasked",
+                    "WhatsApp has more of its offline queue, and is not asked for it any more: connecting anew"
+                );
                 self.supervisor.silent_logins += 1;
                 self.signal = Some(DisconnectReason::Quiet);
                 return OVER;
             }
             Look::Stands => {}
             Look::TooLong => {
-                warn!("WhatsApp does not finish its offline queue: sending anyway");
+                warn!(event = "offline_queue_unfinished", "WhatsApp does not finish its offline queue: sending anyway");
                 self.session.ready.send_replace(Some(self.client.clone()));
             }
         }
@@ -112,7 +115,7 @@ impl Connection<'_> {
     /// A first login whose state sync fails never says Connected, but is usable all the same.
     fn await_first_sync(&mut self, logged_in_for: Duration) {
         if logged_in_for > LOGIN_TIMEOUT && self.connected_at.is_none() {
-            warn!("logged in, but the first sync does not end: going on without it");
+            warn!(event = "first_sync_unfinished", "logged in, but the first sync does not end: going on without it");
             self.connected_at = Some(Instant::now());
             self.connected();
         }

@@ -65,7 +65,10 @@ impl Connection<'_> {
                 self.connected();
             }
             match self.drain.left_by_library(done.count, Instant::now()) {
-                true => warn!("the offline queue takes longer than the library waits for its end"),
+                true => warn!(
+                    event = "offline_queue_slow",
+                    "the offline queue takes longer than the library waits for its end"
+                ),
                 false => self.drained(),
             }
         }
@@ -95,7 +98,7 @@ impl Connection<'_> {
         match StreamError::read(stanza) {
             // The socket may stay open for as long as it likes.
             StreamError::Code(code) => {
-                warn!(code, "WhatsApp ends the stream");
+                warn!(event = "stream_ended", code, "WhatsApp ends the stream");
                 self.signal = Some(DisconnectReason::Unwell { code });
                 return OVER;
             }
@@ -115,14 +118,14 @@ impl Connection<'_> {
         if alive {
             return ControlFlow::Continue(());
         }
-        warn!("WhatsApp reported an error of the stream and says nothing more");
+        warn!(event = "stream_failed", "WhatsApp reported an error of the stream and says nothing more");
         OVER
     }
 
     /// A frame did not open, as `in_a_row` before it.
     pub(super) fn lost_frame(&mut self, in_a_row: u32) -> Flow {
         let again = self.supervisor.garbled_at.is_some_and(|at| at.elapsed() < GARBLED_AGAIN);
-        warn!(in_a_row, again, "a frame from WhatsApp could not be read");
+        warn!(event = "frame_unreadable", in_a_row, again, "a frame from WhatsApp could not be read");
         if !again {
             self.supervisor.garbled_at = Some(Instant::now());
             self.signal = Some(DisconnectReason::Garbled);
@@ -165,7 +168,7 @@ impl Connection<'_> {
             Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) if !std::mem::take(&mut self.has_code) => None,
             Event::PairingCodeError(_) | Event::PairingCodeRefresh(_) | Event::QrScannedWithoutMultidevice(_) => {
                 if let Some(words) = code::pairing_error(event) {
-                    warn!(words, "pairing failed");
+                    warn!(event = "pairing_failed", words, "pairing failed");
                     session.set_status(|status| {
                         if status.state == State::ScanQrCode {
                             status.reason = format!("{words}; ask for another code, or scan");
@@ -179,7 +182,7 @@ impl Connection<'_> {
             Event::PairPasskeyRequest(_) | Event::PairPasskeyConfirmation(_) | Event::PairPasskeyError(_)
                 if session.status.borrow().paired =>
             {
-                warn!("WhatsApp speaks of a passkey to a device that is linked: ignored");
+                warn!(event = "passkey_unexpected", "WhatsApp speaks of a passkey to a device that is linked: ignored");
                 None
             }
             Event::PairPasskeyRequest(asked) => {
@@ -204,7 +207,7 @@ impl Connection<'_> {
                 None
             }
             Event::PairError(error) => {
-                warn!(error = error.error, "the pairing failed");
+                warn!(event = "pairing_failed", error = error.error, "the pairing failed");
                 Some(DisconnectReason::PairingFailed)
             }
             Event::Connected(_) => {
@@ -248,7 +251,7 @@ impl Connection<'_> {
             return;
         }
         if *self.last_push.borrow() > self.began {
-            warn!("the connection before was deaf: messages had been kept back");
+            warn!(event = "deaf_connection", "the connection before was deaf: messages had been kept back");
             self.supervisor.quiet_limit = self.session.env.quiet_first();
         } else {
             self.supervisor.quiet_limit = (self.supervisor.quiet_limit * 2).min(self.session.env.settings.quiet_max);
@@ -296,7 +299,9 @@ impl Connection<'_> {
 async fn take_imported_name(session: &Inner, client: &Client) {
     let imported = match session.store.imported_name().await {
         Ok(imported) => imported,
-        Err(error) => return warn!(%error, "the name of the imported account cannot be read"),
+        Err(error) => {
+            return warn!(event = "imported_name_unreadable", %error, "the name of the imported account cannot be read");
+        }
     };
     let Some(name) = imported else { return };
     // Meanwhile the settings may have brought it.

@@ -159,7 +159,7 @@ impl<'a> Connection<'a> {
         let client = match client(&session, version, over.clone(), paired, forgets).await {
             Ok(client) => client,
             Err(error) => {
-                error!(error = format!("{error:#}"), "no client");
+                error!(event = "client_failed", error = format!("{error:#}"), "no client");
                 return Ok(ConnectionOutcome {
                     signal: DisconnectReason::Dropped,
                     was_stable: false,
@@ -239,7 +239,7 @@ impl<'a> Connection<'a> {
                 () = session.stop.cancelled() => ControlFlow::Break(Some(Stop::Asked)),
                 ended = &mut run => {
                     if let Err(error) = ended {
-                        error!(%error, "the library's client crashed");
+                        error!(event = "client_crashed", %error, "the library's client crashed");
                     }
                     // Its last events may still be in the channel.
                     while let Ok(event) = news.try_recv() {
@@ -282,7 +282,11 @@ impl<'a> Connection<'a> {
         farewell(&session, &self.client, run, abrupt).await;
         drop(writer);
         if !abrupt && let Err(error) = session.store.write_signal_rest().await {
-            warn!(error = format!("{:#}", anyhow::Error::new(error)), "ratchets are not stored");
+            warn!(
+                event = "last_ratchets_unwritten",
+                error = format!("{:#}", anyhow::Error::new(error)),
+                "ratchets are not stored"
+            );
         }
         let is_good = |at: Instant| at.elapsed() > STABLE || session.answers.any_since(at);
         let was_stable = self.connected_at.is_some_and(is_good);
@@ -297,7 +301,7 @@ impl<'a> Connection<'a> {
         drop(self);
         // The ears are gone with the subscription: the recorder writes what it still has and ends.
         if timeout(FAREWELL, recorder).await.is_err() {
-            warn!("receipts are still being written");
+            warn!(event = "receipts_pending", "receipts are still being written");
         }
         match stop {
             Some(stop) => Err(stop),
@@ -343,7 +347,7 @@ impl<'a> Connection<'a> {
             SessionCommand::DialNow { patience } => {
                 let silent = self.session.status.borrow().state == State::Starting && !self.client.is_logged_in();
                 if silent && self.began.elapsed() > patience {
-                    warn!("WhatsApp does not answer the login: dialing anew");
+                    warn!(event = "login_unanswered", "WhatsApp does not answer the login: dialing anew");
                     self.signal = Some(DisconnectReason::Unanswered);
                     return OVER;
                 }
@@ -368,7 +372,7 @@ impl<'a> Connection<'a> {
                 match timeout(FAREWELL, self.client.execute(RemoveCompanionDeviceSpec::new(&device))).await {
                     Ok(Ok(())) => Some(DisconnectReason::Unlinked { told: true }),
                     failed => {
-                        warn!(?failed, "WhatsApp did not confirm the unlinking");
+                        warn!(event = "unlink_unconfirmed", ?failed, "WhatsApp did not confirm the unlinking");
                         Some(DisconnectReason::Dropped)
                     }
                 }

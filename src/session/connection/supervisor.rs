@@ -184,7 +184,13 @@ impl Supervisor {
             self.failures = 0;
         }
         let next = ended.signal.next();
-        info!(reason = %ended.signal, next = ?next, failures = self.failures, "the connection ended");
+        info!(
+            event = "connection_ended",
+            reason = %ended.signal,
+            next = ?next,
+            failures = self.failures,
+            "the connection ended"
+        );
         self.carry_out(next, &ended.signal, commands).await
     }
 
@@ -275,11 +281,11 @@ impl Supervisor {
             }
             ReconnectPlan::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
             ReconnectPlan::Update => {
-                error!("WhatsApp calls this version outdated");
+                error!(event = "version_outdated", "WhatsApp calls this version outdated");
                 backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter())
             }
             ReconnectPlan::WaitFor(ban) => {
-                error!(ban.s = ban.as_secs(), "WhatsApp banned this number for a while");
+                error!(event = "number_banned", ban.s = ban.as_secs(), "WhatsApp banned this number for a while");
                 self.session.set_status(|status| {
                     status.state = State::Failed;
                     status.reason = format!("banned by WhatsApp for {} s", ban.as_secs());
@@ -287,11 +293,11 @@ impl Supervisor {
                 return self.pause(ban, DialPause::Fixed, commands).await;
             }
             ReconnectPlan::RetrySlowly => {
-                error!(?signal, "WhatsApp refuses the connection");
+                error!(event = "connection_refused", ?signal, "WhatsApp refuses the connection");
                 settings.backoff_max
             }
             ReconnectPlan::AwaitDescriptor => {
-                error!("no file descriptor for another line");
+                error!(event = "descriptors_exhausted", "no file descriptor for another line");
                 settings.backoff_max.mul_f64(1.0 - jitter() / 2.0)
             }
             ReconnectPlan::AskOwner => {
@@ -302,11 +308,16 @@ impl Supervisor {
                 slowly = again;
                 if again {
                     error!(
+                        event = "device_used_elsewhere",
                         "replaced again although the vault says that this process owns the tenant: is the device in use elsewhere?"
                     );
                     settings.backoff_max
                 } else {
-                    warn!(owner = owner.is_ok(), "another connection took this session's place");
+                    warn!(
+                        event = "connection_replaced",
+                        owner = owner.is_ok(),
+                        "another connection took this session's place"
+                    );
                     REPLACED_WAIT.min(settings.backoff_max)
                 }
             }

@@ -236,7 +236,7 @@ impl TransportFactory for Dialer {
         let trouble = dialed.as_ref().err().map(|error| format!("{error:#}"));
         if let Some(error) = &trouble {
             // Said here: the library's log leaves the reason out.
-            warn!(error, "no line to WhatsApp");
+            warn!(event = "dial_failed", error, "no line to WhatsApp");
         }
         dialing.end(trouble);
         dialed

@@ -108,12 +108,15 @@ impl Versions {
                 false => Ok(version),
             }) {
                 Ok(version) => {
-                    info!(version = ?version, "claiming WhatsApp Web's current version");
+                    info!(event = "version_claimed", version = ?version, "claiming WhatsApp Web's current version");
                     self.known.send_replace(ClaimedVersion { version, is_current: true, outdated: None, until: None });
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
-                    warn!(error, "WhatsApp Web's version could not be fetched; claiming an old one");
+                    warn!(
+                        event = "version_unfetched",
+                        error, "WhatsApp Web's version could not be fetched; claiming an old one"
+                    );
                     self.known.send_modify(|known| known.until = Some(Instant::now()));
                     sleep(again).await;
                     // The next who needs it has it fetched anew.

@@ -116,14 +116,14 @@ impl FileError {
 
 impl From<StoreError> for FileError {
     fn from(error: StoreError) -> Self {
-        warn!(%error, "a message cannot be looked up");
+        warn!(event = "message_lookup_failed", %error, "a message cannot be looked up");
         Self::Storage
     }
 }
 
 impl From<MediaStoreError> for FileError {
     fn from(error: MediaStoreError) -> Self {
-        warn!(%error, "files cannot be kept");
+        warn!(event = "files_unkept", %error, "files cannot be kept");
         Self::Storage
     }
 }
@@ -261,7 +261,7 @@ impl Inner {
     pub(in crate::session) async fn forget_files(&self) -> OwnedRwLockWriteGuard<()> {
         let forgetting = self.files.keeping.clone().write_owned().await;
         if let Err(error) = self.env.media.forget(&self.tenant).await {
-            warn!(%error, "files of the former account stay until they are swept");
+            warn!(event = "former_files_kept", %error, "files of the former account stay until they are swept");
         }
         forgetting
     }

@@ -167,7 +167,12 @@ impl Session {
             Ok((Sealed(Spooled::new(sealed, size, info.file_enc_sha256, Vec::new())), info))
         });
         let disk = |error: anyhow::Error| {
-            warn!(tenant = %self.0.tenant, error = format!("{error:#}"), "a file could not be encrypted");
+            warn!(
+                event = "file_encryption_failed",
+                tenant = %self.0.tenant,
+                error = format!("{error:#}"),
+                "a file could not be encrypted"
+            );
             AcceptError::Disk
         };
         let (sealed, info) = sealing.await.map_err(|error| disk(error.into()))?.map_err(disk)?;
@@ -177,7 +182,12 @@ impl Session {
                 Ok(uploaded)
             }
             Ok(Err(error)) => {
-                warn!(tenant = %self.0.tenant, error = %error.root_cause(), "WhatsApp's hosts did not take a file");
+                warn!(
+                    event = "file_upload_failed",
+                    tenant = %self.0.tenant,
+                    error = %error.root_cause(),
+                    "WhatsApp's hosts did not take a file"
+                );
                 let cause: &(dyn std::error::Error + 'static) = error.as_ref();
                 // Where the hosts are is asked of WhatsApp itself, whose no is one.
                 match cause.server_rejection().filter(|no| !is_passing(no.code)) {
@@ -193,7 +203,7 @@ impl Session {
     async fn keep(&self, name: Option<FileName>, file: &Spooled) {
         let Some(name) = name else { return };
         if let Err(error) = self.0.env.media.keep(&self.0.tenant, &name, file).await {
-            warn!(tenant = %self.0.tenant, %error, "a file that is sent is not kept");
+            warn!(event = "sent_file_unkept", tenant = %self.0.tenant, %error, "a file that is sent is not kept");
         }
     }
 }
@@ -202,7 +212,7 @@ fn refused(unfetched: UrlFetchError) -> AcceptError {
     match unfetched {
         UrlFetchError::TooLarge(media::TooLarge(limit)) => AcceptError::TooLarge(limit),
         UrlFetchError::Disk(error) => {
-            warn!(%error, "a file cannot be written");
+            warn!(event = "file_unwritten", %error, "a file cannot be written");
             AcceptError::Disk
         }
         unfetched => AcceptError::Unfetched(unfetched.to_string()),

@@ -97,11 +97,15 @@ impl PhoneRequests {
         };
         let fits = sync.compressed_bytes().len() <= MAX_BLOB && sync.decompressed_size() <= MAX_INFLATED;
         if !fits {
-            warn!(bytes = sync.decompressed_size(), "the phone tells too much of the past at once: dropped");
+            warn!(
+                event = "history_too_large",
+                bytes = sync.decompressed_size(),
+                "the phone tells too much of the past at once: dropped"
+            );
         }
         // A clone shares the bytes.
         if waiting.try_send(fits.then(|| sync.clone())).is_err() {
-            warn!("the phone answers more often than it was asked: dropped");
+            warn!(event = "history_unasked", "the phone answers more often than it was asked: dropped");
         }
     }
 
@@ -188,7 +192,7 @@ impl Inner {
                 Ok(None) if is_it => return Ok(parse::HistoryPage::default()),
                 Ok(None) => debug!("the phone tells of another chat, which nobody asked for any more"),
                 Err(error) => {
-                    warn!(%error, "the phone's answer cannot be read");
+                    warn!(event = "history_unreadable", %error, "the phone's answer cannot be read");
                     return Err(HistoryError::Unreadable);
                 }
             }

@@ -75,7 +75,7 @@ impl Inner {
             }
         }
         if let Err(error) = client.acknowledge_stanza(stanza).await {
-            warn!(%error, "a message without a ciphertext was not acknowledged");
+            warn!(event = "bare_message_refused", %error, "a message without a ciphertext was not acknowledged");
         }
     }
 }

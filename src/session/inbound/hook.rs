@@ -36,13 +36,18 @@ use crate::{
     message::{FeedItem, Inbox, Incoming, Outbox},
     session::{Inner, connection::frame_watch, pairing::qr_rotation::QrRotation},
     store::Store,
-    telemetry::metrics,
+    telemetry::{
+        metrics,
+        traces::{self, SpanName},
+    },
+    tenant::TenantId,
 };
 
 /// How long a message may wait for the vault before its ack is given up; WhatsApp keeps it and delivers it again.
 const HOOK_VAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct DurabilityHook {
+    pub tenant: TenantId,
     pub inbox: Arc<Inbox>,
     pub outbox: Arc<Outbox>,
     pub store: Arc<Store>,
@@ -75,7 +80,11 @@ impl InboundDurabilityHook for DurabilityHook {
         if durable.is_ok() {
             for message in batch {
                 timers::hear(&self.store, message).await;
-                metrics::message_durable(self.store.arrivals().age(&chat_of(&message.info), &message.info.id));
+                let after = self.store.arrivals().age(&chat_of(&message.info), &message.info.id);
+                metrics::message_durable(after);
+                if let Some(after) = after {
+                    traces::message(&self.tenant, &message.info.id, SpanName::Received, after);
+                }
             }
         }
         crash::point("in_the_vault");
@@ -325,7 +334,11 @@ impl EventBridge {
         match sent {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             Err(mpsc::error::TrySendError::Full(event)) => {
-                warn!(kind = ?event.kind(), "events come faster than they are handled: cutting the line, they will be said again");
+                warn!(
+                    event = "events_too_fast",
+                    kind = ?event.kind(),
+                    "events come faster than they are handled: cutting the line, they will be said again"
+                );
                 self.session.line.cut();
             }
         }

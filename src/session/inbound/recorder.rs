@@ -149,7 +149,12 @@ async fn keep(session: Arc<Inner>, client: Arc<Client>, unkept: Vec<QueuedMessag
     // Without any the inbox would wait for whatever else is on its way to the vault.
     let kept = if messages.is_empty() { Ok(()) } else { session.inbox.receive(&messages).await };
     if let Err(error) = &kept {
-        warn!(%error, messages = messages.len(), "messages from outside the hook were not kept");
+        warn!(
+            event = "messages_unkept",
+            %error,
+            messages = messages.len(),
+            "messages from outside the hook were not kept"
+        );
     }
     for (stanza, found) in unkept.into_iter().filter_map(|one| one.bare) {
         match &*stanza {

@@ -111,7 +111,11 @@ impl Recoveries {
             return;
         }
         if waiting.len() >= MOST {
-            warn!(message.id = lost.info.id, "too many messages wait for the phone: it is not asked for this one");
+            warn!(
+                event = "resend_queue_full",
+                message.id = lost.info.id,
+                "too many messages wait for the phone: it is not asked for this one"
+            );
             return;
         }
         waiting.push_back(lost);
@@ -198,6 +202,7 @@ impl Inner {
             };
             let id = &lost.info.id;
             warn!(
+                event = "resend_request_failed",
                 message.id = id,
                 tries = lost.tries + 1,
                 error = format!("{error:#}"),
@@ -225,7 +230,13 @@ impl Inner {
                 self.recoveries.has_looked.store(true, Ordering::Relaxed);
                 found.into_iter().for_each(|info| self.recoveries.add_unread(Arc::new(info)));
             }
-            Err(error) => warn!(%error, "messages that were not read cannot be looked for now"),
+            Err(error) => {
+                warn!(
+                    event = "unread_messages_unlisted",
+                    %error,
+                    "messages that were not read cannot be looked for now"
+                )
+            }
         }
     }
 

@@ -55,14 +55,14 @@ pub async fn hear_of_history(store: &Store, history: &LazyHistorySync, now: i64)
                 note(store, &chat, timer).await;
             }
         }
-        Ok(Err(error)) => warn!(%error, "a history cannot be read for its timers"),
-        Err(error) => warn!(%error, "a history was not read for its timers"),
+        Ok(Err(error)) => warn!(event = "timers_unread", %error, "a history cannot be read for its timers"),
+        Err(error) => warn!(event = "timers_unread", %error, "a history was not read for its timers"),
     }
 }
 
 async fn note(store: &Store, chat: &str, timer: Timer) {
     if let Err(error) = timer::learn(store, chat, timer).await {
-        warn!(%error, "disappearing-message timer was not stored");
+        warn!(event = "timers_unread", %error, "disappearing-message timer was not stored");
     }
 }
 

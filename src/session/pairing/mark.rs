@@ -98,7 +98,7 @@ pub(in crate::session) async fn keep(session: Arc<Inner>) {
             match written {
                 // The vault takes it later.
                 Ok(()) | Err(StoreError::Unconfirmed) => stored = now,
-                Err(error) => warn!(%error, "could not record how far a pairing is"),
+                Err(error) => warn!(event = "pairing_mark_unwritten", %error, "could not record how far a pairing is"),
             }
         }
         tokio::select! {

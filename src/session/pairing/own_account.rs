@@ -66,7 +66,7 @@ impl Session {
         batch.put(space::SETTINGS, key::text(ACCOUNT_CHANGE), encoded);
         let written = self.0.store.write(batch).await?;
         self.0.confirm(written).await?;
-        info!(?conversations, "another account may scan, once");
+        info!(event = "account_change_allowed", ?conversations, "another account may scan, once");
         Ok(change)
     }
 
@@ -117,7 +117,11 @@ impl Inner {
     /// See [`crate::store::StoreCallbacks::pairing`]. It may be the account that the tenant was before it was deleted.
     pub(in crate::session) async fn open_conversations_to(&self, account: &OwnAccount) {
         if let Err(error) = self.log.open_to(account).await {
-            warn!(%error, "former conversations could not be reopened: they show after the next start");
+            warn!(
+                event = "conversations_unopened",
+                %error,
+                "former conversations could not be reopened: they show after the next start"
+            );
         }
     }
 
@@ -128,12 +132,12 @@ impl Inner {
             Ok(Some(own)) => own.number,
             // It may be durable: the session ends, and the next owner finds whose the tenant is. Neither yes nor no is true.
             Err(error) if error.is_final() => {
-                warn!(%error, "a scan is left without an answer: the session ends");
+                warn!(event = "scan_unanswered", %error, "a scan is left without an answer: the session ends");
                 self.line.cut();
                 return false;
             }
             Err(error) => {
-                error!(%error, "the change of the account cannot be written down");
+                error!(event = "account_change_unwritten", %error, "the change of the account cannot be written down");
                 self.status.borrow().expected.clone().unwrap_or_default()
             }
         };
@@ -154,7 +158,11 @@ impl Inner {
         };
         self.tasks.spawn(changing.in_current_span()).await.map_err(|_| StoreError::Closed)??;
         self.presences.forget();
-        warn!(conversations = ?change.conversations, "the tenant is another account from now on, as its owner allowed");
+        warn!(
+            event = "account_changed",
+            conversations = ?change.conversations,
+            "the tenant is another account from now on, as its owner allowed"
+        );
         self.set_status(|status| status.expected = Some(scanned.number.clone()));
         // The library's saver may have been told that the device is saved when it was ignored.
         let client = self.client.borrow().clone();
@@ -167,7 +175,7 @@ impl Inner {
 
     async fn refuse(&self, expected: String, scanned: &OwnAccount) {
         let signal = DisconnectReason::OtherAccount { expected: hint(&expected), scanned: hint(&scanned.number) };
-        warn!(reason = %signal, "a scan is refused");
+        warn!(event = "scan_refused", reason = %signal, "a scan is refused");
         self.refused_scan.put(signal);
         let client = self.client.borrow().clone();
         if let Some(client) = client {

@@ -299,7 +299,7 @@ impl Inner {
             let session = Session(self.clone());
             self.tasks.spawn(async move {
                 if let Err(error) = session.confirm_passkey().await {
-                    warn!(%error, "the passkey was not confirmed");
+                    warn!(event = "passkey_unconfirmed", %error, "the passkey was not confirmed");
                 }
             });
         }
@@ -351,7 +351,7 @@ impl Inner {
             Ok(Err(error)) => refusal(&error).map_or(PasskeyStepError::Lost, PasskeyStepError::WhatsApp),
             Err(_) => PasskeyStepError::Lost,
         };
-        warn!(error = %refused, "the passkey ceremony failed");
+        warn!(event = "passkey_failed", error = %refused, "the passkey ceremony failed");
         let _ = self.commands.send(SessionCommand::EndCeremony(refused.to_string())).await;
         Err(refused)
     }

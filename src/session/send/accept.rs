@@ -27,6 +27,7 @@ use crate::{
     pacing::Held,
     session::{End, RequestError, Session, files::FileSource, inbound::edits::Editable, state::State},
     store::StoreError,
+    telemetry::traces::{self, SpanName},
     tenant::TenantId,
 };
 
@@ -136,11 +137,12 @@ impl Session {
     /// With the same `key` the same send is accepted once: WhatsApp's message id is made from it, so a repeat is the same
     /// message, and the same key for another message is refused.
     pub async fn send(&self, request: &SendRequest, key: Option<&str>) -> Result<Acceptance, AcceptError> {
+        let began = Instant::now();
         let outgoing = self.composed(request, None, key).await?;
         if outgoing.is_first_contact {
             self.refuse_bulk(&outgoing).await?;
         }
-        self.accept_durably(outgoing).await
+        self.accept_durably(outgoing, began).await
     }
 
     /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
@@ -150,11 +152,12 @@ impl Session {
         source: FileSource,
         key: Option<&str>,
     ) -> Result<Acceptance, AcceptError> {
+        let began = Instant::now();
         let outgoing = self.composed(request, Some(source), key).await?;
         if outgoing.is_first_contact {
             self.refuse_bulk(&outgoing).await?;
         }
-        self.accept_durably(outgoing).await
+        self.accept_durably(outgoing, began).await
     }
 
     /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id. `is_notice`: it answers nobody.
@@ -404,8 +407,8 @@ impl Session {
         (percent > 0).then(|| Manner::new(typed.chars().count(), reads, percent, &mut rand::rng()))
     }
 
-    /// From the write on nobody can stop it: neither a client that goes away nor one that is not patient.
-    async fn accept_durably(&self, outgoing: Outgoing) -> Result<Acceptance, AcceptError> {
+    /// From the write on nobody can stop it: neither a client that goes away nor one that is not patient. `began`: when it was asked for.
+    async fn accept_durably(&self, outgoing: Outgoing, began: Instant) -> Result<Acceptance, AcceptError> {
         let inner = &self.0;
         let until = Instant::now() + ACCEPT_TIMEOUT;
         let room = timeout_at(until, inner.outbox.room(outgoing.body.len())).await;
@@ -420,7 +423,7 @@ impl Session {
             return Err(end.clone().into());
         }
         let until = Instant::now() + ACCEPT_TIMEOUT;
-        let unknown = AcceptError::OutcomeUnknown { id: outgoing.message.id.clone() };
+        let id = outgoing.message.id.clone();
         let (outbox, stop) = (inner.outbox.clone(), inner.stop.clone());
         let accepting = inner.tasks.spawn(async move {
             let _held = (room, accepting);
@@ -428,20 +431,24 @@ impl Session {
             stop.run_until_cancelled(outbox.accept(outgoing)).await
         });
         match timeout_at(until, accepting).await {
-            Ok(Ok(Some(Ok(acceptance)))) => Ok(acceptance),
+            Ok(Ok(Some(Ok(acceptance)))) => {
+                traces::message(&inner.tenant, &id, SpanName::Accepted, began.elapsed());
+                Ok(acceptance)
+            }
             Ok(Ok(Some(Err(OutboxError::KeyReused | OutboxError::OnItsWay)))) => Err(AcceptError::KeyReused),
             Ok(Ok(Some(Err(OutboxError::Full)))) => Err(AcceptError::BacklogFull),
             Ok(Ok(Some(Err(OutboxError::Store(error))))) => {
-                warn!(tenant = %inner.tenant, %error, "a message could not be accepted");
+                warn!(event = "accept_failed", tenant = %inner.tenant, %error, "a message could not be accepted");
                 Err(AcceptError::Disk)
             }
-            Ok(Ok(Some(Err(OutboxError::Unconfirmed(_))) | None) | Err(_)) => Err(unknown),
+            Ok(Ok(Some(Err(OutboxError::Unconfirmed(_))) | None) | Err(_)) => Err(AcceptError::OutcomeUnknown { id }),
             Err(_) => {
                 warn!(
+                    event = "accept_timed_out",
                     tenant = %inner.tenant, waited_s = ACCEPT_TIMEOUT.as_secs(),
                     "the vault has not confirmed a message in time: its sender does not know whether it will be sent"
                 );
-                Err(unknown)
+                Err(AcceptError::OutcomeUnknown { id })
             }
         }
     }
@@ -475,7 +482,7 @@ impl Session {
     }
 
     pub(in crate::session) fn lookup_error(&self, error: &StoreError) -> AcceptError {
-        warn!(tenant = %self.0.tenant, %error, "a message cannot be looked up");
+        warn!(event = "message_lookup_failed", tenant = %self.0.tenant, %error, "a message cannot be looked up");
         match error {
             StoreError::Archive(_) | StoreError::Journal(_) | StoreError::Unconfirmed | StoreError::Closed => {
                 AcceptError::VaultDown

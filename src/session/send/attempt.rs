@@ -13,6 +13,7 @@ use crate::{
     message::{Failure, FailureReason, Unsettled, WaitingMessage},
     session::Inner,
     store::StoreError,
+    telemetry::traces::{self, SpanName},
 };
 
 /// How long WhatsApp and the vault may take, all in all, until a message is on the wire: at the first attempt, and twice as long at each
@@ -51,6 +52,7 @@ async fn on_line<T>(session: &Inner, client: &Arc<Client>, work: impl Future<Out
 /// Carries one message over one connection.
 pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &WaitingMessage) -> ChatOutcome {
     let id = &*waiting.id;
+    let began = Instant::now();
     let ready = async {
         prepare(session, client).await?;
         anyhow::Ok(session.outbox.await_durable(waiting).await?)
@@ -71,7 +73,7 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
             return ChatOutcome::Onward;
         }
         Err(error) => {
-            warn!(message.id = id, %error, "the outbox cannot be read");
+            warn!(event = "outbox_unreadable", message.id = id, %error, "the outbox cannot be read");
             return ChatOutcome::Later(None);
         }
     };
@@ -99,10 +101,14 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
         Some(Ok(Ok(None))) => {
             crash::point("on_the_wire");
             let sent = Instant::now();
+            traces::message(&session.tenant, id, SpanName::Sent, sent - began);
             let answer = timeout(session.env.settings.ack_timeout, expected.answer());
             match on_line(session, client, answer).await {
                 None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
-                Some(Ok(SendAnswer::Settled)) => return ChatOutcome::Onward,
+                Some(Ok(SendAnswer::Settled)) => {
+                    traces::message(&session.tenant, id, SpanName::Acknowledged, sent.elapsed());
+                    return ChatOutcome::Onward;
+                }
                 Some(Ok(SendAnswer::NotNow(code))) => {
                     session.note_too_much(code);
                     debug!(message.id = id, code, "WhatsApp does not take a message now");
@@ -113,7 +119,11 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
                     let is_deaf = !session.answers.any_since(sent);
                     let next = leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await;
                     if is_deaf {
-                        warn!(message.id = id, "WhatsApp confirms nothing: connecting anew");
+                        warn!(
+                            event = "message_unconfirmed",
+                            message.id = id,
+                            "WhatsApp confirms nothing: connecting anew"
+                        );
                         session.line.cut();
                     }
                     return next;
@@ -138,7 +148,7 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
         }
         Judgement::Unanswered => leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
         Judgement::Broken => {
-            warn!(message.id = id, %error, "a message is not sent");
+            warn!(event = "message_unsent", message.id = id, %error, "a message is not sent");
             leave_unanswered(session, waiting, FailureReason::Unsendable, false).await
         }
         Judgement::LineGone => {
@@ -158,7 +168,7 @@ fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {
 
 /// Its time was over before it could leave.
 async fn expire(session: &Inner, id: &str) -> ChatOutcome {
-    warn!(message.id = id, "a message could not be sent in time");
+    warn!(event = "message_expired", message.id = id, "a message could not be sent in time");
     match session.outbox.expire(id).await {
         Ok(true) => ChatOutcome::Onward,
         Ok(false) => {
@@ -192,7 +202,7 @@ async fn leave_unanswered(
 }
 
 async fn fail(session: &Inner, id: &str, failure: Failure) -> ChatOutcome {
-    warn!(message.id = id, %failure, "a message has failed");
+    warn!(event = "message_failed", message.id = id, %failure, "a message has failed");
     crash::pause("failing").await;
     match session.outbox.fail(id, failure).await {
         Ok(_) => ChatOutcome::Onward,
@@ -201,7 +211,7 @@ async fn fail(session: &Inner, id: &str, failure: Failure) -> ChatOutcome {
 }
 
 fn unwritten(id: &str, error: &StoreError) -> ChatOutcome {
-    warn!(message.id = id, %error, "the outbox cannot be written");
+    warn!(event = "outbox_unwritten", message.id = id, %error, "the outbox cannot be written");
     ChatOutcome::Later(None)
 }
 

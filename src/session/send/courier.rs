@@ -391,13 +391,13 @@ impl Courier {
     }
 
     async fn expire(&mut self, waiting: &WaitingMessage) {
-        warn!(message.id = &*waiting.id, "a message could not be sent in time");
+        warn!(event = "message_expired", message.id = &*waiting.id, "a message could not be sent in time");
         match self.session.outbox.expire(&waiting.id).await {
             Ok(true) => {}
             // Its record is gone, or settled.
             Ok(false) => self.session.outbox.forget(&waiting.id),
             Err(error) => {
-                warn!(message.id = &*waiting.id, %error, "the outbox cannot be written");
+                warn!(event = "outbox_unwritten", message.id = &*waiting.id, %error, "the outbox cannot be written");
                 tokio::time::sleep(BREATH).await;
                 return;
             }

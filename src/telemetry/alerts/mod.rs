@@ -167,7 +167,7 @@ impl Alerts {
                 }
             } else {
                 let names: Vec<_> = channels.iter().map(AlertChannel::name).collect();
-                info!(channels = names.join(", "), "alerts are sent");
+                info!(event = "alerts_on", channels = names.join(", "), "alerts are sent");
                 self.serve(&settings, &channels, &mut desk, &observe, &mut changes, stop).await;
             }
         }
@@ -213,7 +213,7 @@ impl Alerts {
                 Some((name, id, result)) = flights.next(), if !flights.is_empty() => {
                     busy.remove(name);
                     if let Err(error) = &result {
-                        warn!(channel = name, %error, "an alert was not taken: trying again");
+                        warn!(event = "alert_unsent", channel = name, %error, "an alert was not taken: trying again");
                     }
                     desk.outbox.landed(name, &id, result, self.clock.now(), Instant::now());
                     self.keep(desk).await;
@@ -240,7 +240,7 @@ impl Alerts {
         {
             for section in &message.sections {
                 let (condition, state) = (section.condition.key(), section.state.as_str());
-                warn!(condition, state, tenants = section.tenants.len(), "an alert");
+                warn!(event = "alert", condition, state, tenants = section.tenants.len(), "an alert");
             }
             self.recent.add(&message);
             let channels = channels.iter().map(|name| (*name).to_owned()).collect();
@@ -260,7 +260,9 @@ impl Alerts {
                 return Ok(Err(told.unwrap_or_default()));
             };
             // What cannot be read is written anew: an alert is told once too often.
-            let record = file.read().inspect_err(|error| warn!(%error, "what was told before cannot be read"));
+            let record = file.read().inspect_err(
+                |error| warn!(event = "alert_file_unreadable", %error, "what was told before cannot be read"),
+            );
             Ok(Ok((file, record.unwrap_or_default())))
         });
         match acquired.await {
@@ -317,7 +319,11 @@ impl AlertDesk {
     /// Alerts are sent all the same: a full disk is one.
     fn file_failed(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.file_fails, true) {
-            error!(%error, "alerts.json cannot be written: what is not sent yet is lost with this process");
+            error!(
+                event = "alert_file_unwritten",
+                %error,
+                "alerts.json cannot be written: what is not sent yet is lost with this process"
+            );
         }
     }
 }

@@ -160,7 +160,12 @@ impl VaultFile {
         open.behind |= wrote;
         if let Err(error) = open.settle(path) {
             suspect(&error);
-            tracing::warn!(path = %path.display(), %error, "the vault's log was not moved into its file");
+            tracing::warn!(
+                event = "vault_log_unmerged",
+                path = %path.display(),
+                %error,
+                "the vault's log was not moved into its file"
+            );
         }
     }
 
@@ -174,15 +179,27 @@ impl VaultFile {
         match found {
             Found::AsLeft => return Ok(()),
             Found::Deleted => {
-                tracing::error!(path = %name, "the vault's file was deleted: writing it anew");
+                tracing::error!(
+                    event = "vault_file_deleted",
+                    path = %name,
+                    "the vault's file was deleted: writing it anew"
+                );
                 self.write_anew()?;
             }
             Found::LogGone => {
-                tracing::error!(path = %name, "the vault's log was deleted or replaced: writing the file anew");
+                tracing::error!(
+                    event = "vault_log_replaced",
+                    path = %name,
+                    "the vault's log was deleted or replaced: writing the file anew"
+                );
                 self.write_anew()?;
             }
             Found::Replaced => {
-                tracing::error!(path = %name, "the vault's file was replaced: going on with the new one");
+                tracing::error!(
+                    event = "vault_file_replaced",
+                    path = %name,
+                    "the vault's file was replaced: going on with the new one"
+                );
                 let log = identity(&beside(&path, "-wal")).map_err(|error| failed(&path, &error))?;
                 if log.is_some() && self.open.as_ref().is_some_and(|open| log == open.log) {
                     self.remove_logs()?;
@@ -191,18 +208,26 @@ impl VaultFile {
                 self.doubt();
             }
             Found::WrittenOver => {
-                tracing::error!(path = %name, "the vault's file was written over: going on with what is in it now");
+                tracing::error!(
+                    event = "vault_file_overwritten",
+                    path = %name,
+                    "the vault's file was written over: going on with what is in it now"
+                );
                 self.close();
                 self.doubt();
                 self.remove_logs()?;
             }
             Found::Damaged => {
-                tracing::error!(path = %name, "the vault's file or its log was cut or damaged: opening it anew");
+                tracing::error!(
+                    event = "vault_file_cut",
+                    path = %name,
+                    "the vault's file or its log was cut or damaged: opening it anew"
+                );
                 self.close();
                 self.doubt();
             }
             Found::Failing => {
-                tracing::error!(path = %name, "the vault's file fails: opening it anew");
+                tracing::error!(event = "vault_file_failed", path = %name, "the vault's file fails: opening it anew");
                 self.close();
             }
         }
@@ -216,11 +241,20 @@ impl VaultFile {
             schema::make_private(&self.path).map_err(|error| failed(&self.path, &error))?;
         }
         if let Some(why) = damage(&self.path, Log::Counts)? {
-            tracing::error!(path = %self.path.display(), why, "the vault's file is damaged, or its log is");
+            tracing::error!(
+                event = "vault_file_damaged",
+                path = %self.path.display(),
+                why,
+                "the vault's file is damaged, or its log is"
+            );
             self.doubt();
             match damage(&self.path, Log::IsIgnored)? {
                 None => {
-                    tracing::error!(path = %self.path.display(), "the vault goes on without the log");
+                    tracing::error!(
+                        event = "vault_log_given_up",
+                        path = %self.path.display(),
+                        "the vault goes on without the log"
+                    );
                     self.remove_logs()?;
                 }
                 Some(_) => self.rescue()?,
@@ -233,7 +267,11 @@ impl VaultFile {
             let aside = self.free_name("foreign")?;
             fs::rename(&self.path, &aside).map_err(|error| failed(&self.path, &error))?;
             self.remove_logs()?;
-            tracing::error!(aside = %aside.display(), "the vault's file is another vault's: set aside, beginning a new one");
+            tracing::error!(
+                event = "vault_file_foreign",
+                aside = %aside.display(),
+                "the vault's file is another vault's: set aside, beginning a new one"
+            );
         }
         let open = Open::new(&self.path)?;
         if let Some(own) = &self.own {
@@ -253,7 +291,12 @@ impl VaultFile {
         if let Some(open) = self.open.take()
             && let Err(error) = open.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         {
-            tracing::warn!(path = %self.path.display(), %error, "the vault's old file is closed as any other");
+            tracing::warn!(
+                event = "vault_file_close_failed",
+                path = %self.path.display(),
+                %error,
+                "the vault's old file is closed as any other"
+            );
         }
     }
 
@@ -289,7 +332,11 @@ impl VaultFile {
         fs::hard_link(&self.path, &damaged)
             .or_else(|_| fs::copy(&self.path, &damaged).map(drop))
             .map_err(|error| failed(&damaged, &error))?;
-        tracing::error!(aside = %damaged.display(), "the vault's file was damaged: all that can be read is in a new one");
+        tracing::error!(
+            event = "vault_file_rescued",
+            aside = %damaged.display(),
+            "the vault's file was damaged: all that can be read is in a new one"
+        );
         self.put(&aside)
     }
 

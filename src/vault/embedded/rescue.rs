@@ -17,8 +17,18 @@ pub(super) fn copy(damaged: &Connection, new: &Path) -> Result<(), VaultError> {
         for table in tables(&transaction)? {
             let (rows, end) = copy_table(damaged, &transaction, &table)?;
             match end {
-                Ok(()) => tracing::info!(table, rows, "a table of the damaged file was read"),
-                Err(error) => tracing::error!(table, rows, %error, "a table of the damaged file was read in part"),
+                Ok(()) => {
+                    tracing::info!(event = "vault_table_rescued", table, rows, "a table of the damaged file was read")
+                }
+                Err(error) => {
+                    tracing::error!(
+                        event = "vault_table_cut",
+                        table,
+                        rows,
+                        %error,
+                        "a table of the damaged file was read in part"
+                    )
+                }
             }
         }
         transaction.commit()?;

@@ -105,7 +105,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(Err(_)) = self.thread.take().map(thread::JoinHandle::join) {
-            tracing::error!("the thread of the embedded vault had panicked");
+            tracing::error!(event = "vault_thread_crashed", "the thread of the embedded vault had panicked");
         }
     }
 }
@@ -120,7 +120,10 @@ fn run(mut file: VaultFile, mut queue: mpsc::Receiver<Job>) {
         }
         // The group's answers are dropped, and say so. What was open is in no known state.
         if catch_unwind(AssertUnwindSafe(|| run_group(&mut file, group))).is_err() {
-            tracing::error!("the thread of the embedded vault panicked, which is a bug: opening the file anew");
+            tracing::error!(
+                event = "vault_thread_crashed",
+                "the thread of the embedded vault panicked, which is a bug: opening the file anew"
+            );
             file.close();
         }
     }
@@ -163,7 +166,10 @@ fn commit_group(
         // One that panics is undone, and costs its own caller the answer: the others in the group are of other tenants.
         let done = catch_unwind(AssertUnwindSafe(|| (job.work)(Ok(&savepoint)))).ok();
         if done.is_none() {
-            tracing::error!("a job of the embedded vault panicked, which is a bug: it is undone");
+            tracing::error!(
+                event = "vault_job_crashed",
+                "a job of the embedded vault panicked, which is a bug: it is undone"
+            );
         }
         let keep = done.as_ref().is_some_and(|done| done.keep);
         answers.extend(done.map(|done| done.answer));

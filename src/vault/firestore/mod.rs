@@ -100,6 +100,7 @@ impl Firestore {
         firestore.verifies = firestore.wire.takes_verifications(firestore.wire.name(CHECK)).await?;
         if !firestore.verifies {
             tracing::warn!(
+                event = "vault_unproven",
                 "this Firestore proves no predecessor: a vault that loses entries is noticed at the next start only"
             );
         }

@@ -93,7 +93,7 @@ impl PublishedKeys {
     pub(super) async fn keep(&self, stop: CancellationToken) {
         let client = match client() {
             Ok(client) => client,
-            Err(error) => return warn!(%error, "no client for Google's keys"),
+            Err(error) => return warn!(event = "google_client_missing", %error, "no client for Google's keys"),
         };
         let mut wanted = self.wanted.subscribe();
         loop {
@@ -111,7 +111,11 @@ impl PublishedKeys {
                         published.keys = keys;
                         published.fresh_until = Some(now + fresh);
                     }
-                    Err(error) => warn!(error = format!("{error:#}"), "Google's keys cannot be fetched"),
+                    Err(error) => warn!(
+                        event = "google_keys_unreachable",
+                        error = format!("{error:#}"),
+                        "Google's keys cannot be fetched"
+                    ),
                 }
             });
         }

@@ -137,7 +137,7 @@ impl Tokens {
                 Ok(tenants)
             }
             Err(error) => {
-                warn!(%error, "the members of tenants cannot be read");
+                warn!(event = "members_unreadable", %error, "the members of tenants cannot be read");
                 younger(MEMBERS_AT_MOST).map(|known| known.tenants.clone()).ok_or(AuthError::Unavailable)
             }
         }

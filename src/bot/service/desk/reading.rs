@@ -9,6 +9,7 @@ use crate::{
     message::{Event, EventBody},
     session::Session,
     store::StoreError,
+    telemetry::traces::{self, SpanName},
 };
 
 /// Chats in which an owner's word is found ahead of what can be read.
@@ -23,7 +24,11 @@ impl BotDesk {
         while self.more && !self.gathering.is_full() {
             if let Some(trimmed) = self.session.trimmed().filter(|trimmed| Some(*trimmed) > self.read) {
                 if self.read.is_some() {
-                    warn!(until = %trimmed, "events were deleted before the bot had read them");
+                    warn!(
+                        event = "bot_events_lost",
+                        until = %trimmed,
+                        "events were deleted before the bot had read them"
+                    );
                 }
                 self.read = Some(trimmed);
             }
@@ -33,6 +38,10 @@ impl BotDesk {
                 self.read = Some(event.id);
                 self.unwritten += 1;
                 if let Some((chat, heard)) = self.heard(&event).await? {
+                    if let Some(message) = event.body.message() {
+                        let after = traces::since(event.at_ms());
+                        traces::message(self.session.tenant(), &message.id, SpanName::HeardByBot, after);
+                    }
                     let is_late = !heard.is_silent() && self.session.is_replying(&chat);
                     self.gathering.push(&chat, heard);
                     if is_late {

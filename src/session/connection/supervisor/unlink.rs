@@ -106,7 +106,7 @@ impl Supervisor {
                 Ok(change) => break change,
                 Err(error) => error,
             };
-            warn!(error = format!("{error:#}"), failures, "the credentials are not wiped yet");
+            warn!(event = "wipe_failed", error = format!("{error:#}"), failures, "the credentials are not wiped yet");
             session.set_status(|status| {
                 status.state = State::Failed;
                 status.reason = format!("{reason}; the credentials are not wiped yet");
@@ -145,7 +145,7 @@ impl Inner {
         self.journal.keep_state_before_wipe().await?;
         // With the wipe, since nobody opens the tenant at the next start.
         if let Err(error) = self.tell_state(State::Stopped).await {
-            warn!(%error, "could not record that the session is logged out");
+            warn!(event = "logout_unwritten", %error, "could not record that the session is logged out");
         }
         let decision = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
         Ok(self.store.wipe_credentials(decision).await?)

@@ -1,0 +1,82 @@
+//! The log filter of this process, which its operator may change while it runs: a restart would end the very thing that is looked for.
+//! Nothing is kept: the next start goes by `log.filter`. The cap on what other crates may say is not in here, so no filter lifts it.
+
+use std::{
+    fmt,
+    sync::{Mutex, OnceLock},
+};
+
+use tracing::{Level, info};
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use crate::sync::lock;
+
+/// There is one subscriber a process.
+static INSTALLED: OnceLock<LogFilter> = OnceLock::new();
+
+/// The filter that the subscriber goes by.
+struct LogFilter {
+    handle: reload::Handle<EnvFilter, Registry>,
+    /// As somebody wrote it: the filter itself tells its parts in an order of its own.
+    text: Mutex<String>,
+}
+
+/// The filter stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LogFilterError {
+    #[error("expected a filter like info,sessiond=debug")]
+    Unreadable,
+    #[error("this process has no log of its own")]
+    NotInstalled,
+}
+
+/// The subscriber is installed, with this filter.
+pub(super) fn install(handle: reload::Handle<EnvFilter, Registry>, text: &str) {
+    let _ = INSTALLED.set(LogFilter { handle, text: Mutex::new(text.to_owned()) });
+}
+
+/// The filter by which lines are chosen now. `None`: this process has no log of its own.
+pub fn current() -> Option<String> {
+    INSTALLED.get().map(|installed| lock(&installed.text).clone())
+}
+
+/// Chooses lines by another filter from now on. `by`: who wants it so.
+pub fn change(text: &str, by: &dyn fmt::Display) -> Result<(), LogFilterError> {
+    // The parser counts its places from the first letter and cuts from the first blank: a blank before a letter of two bytes would be a
+    // panic.
+    let text = text.split(',').map(str::trim).collect::<Vec<_>>().join(",");
+    let filter = EnvFilter::try_new(&text).map_err(|_| LogFilterError::Unreadable)?;
+    let installed = INSTALLED.get().ok_or(LogFilterError::NotInstalled)?;
+    let mut now = lock(&installed.text);
+    let say = |before: &str| {
+        info!(event = "log_filter_changed", %by, before, after = text.as_str(), "the log filter is changed");
+    };
+    // By the old filter, or else by the new one: whichever of the two keeps this line.
+    let is_heard = tracing::enabled!(Level::INFO);
+    if is_heard {
+        say(now.as_str());
+    }
+    installed.handle.reload(filter).map_err(|_| LogFilterError::NotInstalled)?;
+    if !is_heard {
+        say(now.as_str());
+    }
+    *now = text;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_refused_before_anything_is_asked() {
+        for text in ["sessiond=loud", "info,[", "a=b=c"] {
+            assert_eq!(change(text, &"a test"), Err(LogFilterError::Unreadable), "{text}");
+        }
+        // These can be read; the unit tests install none.
+        for text in ["info,sessiond=debug", "info, sessiond=debug", " é=debug"] {
+            assert_eq!(change(text, &"a test"), Err(LogFilterError::NotInstalled), "{text}");
+        }
+        assert_eq!(current(), None);
+    }
+}
