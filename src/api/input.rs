@@ -157,7 +157,7 @@ fn pointed<'s>(schema: &'s Value, root: &'s Value) -> &'s Value {
 
 /// Something or nothing: the schema of something.
 fn one_alternative<'s>(schema: &'s Value, value: &Value) -> &'s Value {
-    let Some(alternatives) = schema["anyOf"].as_array() else { return schema };
+    let Some(alternatives) = schema["anyOf"].as_array().filter(|_| schema["properties"].is_null()) else { return schema };
     let mut something = alternatives.iter().filter(|alternative| alternative["type"] != "null");
     match (something.next(), something.next()) {
         (Some(only), None) if !value.is_null() => only,
