@@ -157,7 +157,9 @@ fn pointed<'s>(schema: &'s Value, root: &'s Value) -> &'s Value {
 
 /// Something or nothing: the schema of something.
 fn one_alternative<'s>(schema: &'s Value, value: &Value) -> &'s Value {
-    let Some(alternatives) = schema["anyOf"].as_array().filter(|_| schema["properties"].is_null()) else { return schema };
+    let Some(alternatives) = schema["anyOf"].as_array().filter(|_| schema["properties"].is_null()) else {
+        return schema;
+    };
     let mut something = alternatives.iter().filter(|alternative| alternative["type"] != "null");
     match (something.next(), something.next()) {
         (Some(only), None) if !value.is_null() => only,
@@ -419,9 +421,7 @@ mod tests {
         });
         let mut found = named(wrong);
         found.sort();
-        let expected = [
-            "content[1].name", "content[1].pieces", "content[2]", "fragile", "to", "weight", "wrapping",
-        ];
+        let expected = ["content[1].name", "content[1].pieces", "content[2]", "fragile", "to", "weight", "wrapping"];
         assert_eq!(found, expected);
         assert_eq!(named(json!({ "to": 5 })), ["to", "content"]);
         let right = json!({ "to": "Ana", "weight": null, "content": [], "wrapping": "foil" });
