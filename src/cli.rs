@@ -40,8 +40,8 @@ enum Command {
     /// The bot's understanding of orders.
     #[command(subcommand)]
     Bot(BotCommand),
-    /// Bring tenants of another gateway, with their WhatsApp session: nobody scans again.
-    Import(import::ImportOptions),
+    /// Bring tenants of another gateway, with their WhatsApp session: nobody scans again. Or a restaurant's menu alone.
+    Import(Box<import::ImportCommand>),
     /// Let a tenant leave for another gateway, with its WhatsApp session: it does not connect from here any more.
     Export(export::ExportOptions),
     /// Write one tenant into a file that only the master key opens. The tenant stays, and the daemon may run.
@@ -103,7 +103,7 @@ impl Cli {
         match self.command {
             Some(Command::Check) => block_on(check(config)),
             Some(Command::AlertTest) => block_on(test_alerts(config)),
-            Some(Command::Import(options)) => block_on(import::run(config, options)),
+            Some(Command::Import(command)) => block_on(import::run(config, *command)),
             Some(Command::Export(options)) => block_on(export::run(config, options)),
             Some(Command::Backup(options)) => block_on(backup::back_up(config, options)),
             Some(Command::Restore(options)) => block_on(backup::restore(config, options)),
