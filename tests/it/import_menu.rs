@@ -47,7 +47,7 @@ async fn a_menu_comes_from_a_file_and_from_the_database_with_a_daemon_and_withou
     let file = [export.to_str().unwrap(), "--name", OLD_NAME];
 
     // A look writes nothing, and each thing that is left out is named.
-    let (code, told) = bring(&stage, &[&file[..], &["--dry-run"]].concat()).await;
+    let (code, told) = bring(&stage, &[&file[..], &["--dry-run"][..]].concat()).await;
     assert_eq!((code, &told["outcome"], &told["menu_version"]), (Some(0), &json!("importable"), &json!(1)), "{told:#}");
     let problems = told["problems"].as_array().unwrap().iter();
     let named: Vec<_> = problems.map(|problem| problem["entry"].as_str().unwrap()).collect();
