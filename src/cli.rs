@@ -40,8 +40,8 @@ enum Command {
     /// The bot's understanding of orders.
     #[command(subcommand)]
     Bot(BotCommand),
-    /// Bring tenants of another gateway, with their WhatsApp session: nobody scans again.
-    Import(import::ImportOptions),
+    /// Bring tenants of another gateway, with their WhatsApp session: nobody scans again. Or a restaurant's menu alone.
+    Import(Box<import::ImportCommand>),
     /// Let a tenant leave for another gateway, with its WhatsApp session: it does not connect from here any more.
     Export(export::ExportOptions),
     /// Write one tenant into a file that only the master key opens. The tenant stays, and the daemon may run.
@@ -115,7 +115,7 @@ impl Cli {
         match self.command {
             Some(Command::Check) => block_on(runtime, check(config)),
             Some(Command::AlertTest) => block_on(runtime, test_alerts(config)),
-            Some(Command::Import(options)) => block_on(runtime, import::run(config, options)),
+            Some(Command::Import(command)) => block_on(runtime, import::run(config, *command)),
             Some(Command::Export(options)) => block_on(runtime, export::run(config, options)),
             Some(Command::Backup(options)) => block_on(runtime, backup::back_up(config, options)),
             Some(Command::Restore(options)) => block_on(runtime, backup::restore(config, options)),

@@ -20,14 +20,14 @@ use super::{
     problem::{FieldError, Problem},
 };
 
-/// A JSON body: an object.
+/// A JSON body: an object. If it is not as its schema says, each wrong field is named.
 pub struct Body<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        parsed(body(request, state).await?).map(Self)
+        checked(body(request, state).await?).map(Self)
     }
 }
 
@@ -46,7 +46,7 @@ impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for WholeB
             let field = |field: String| FieldError { field: field.into(), message: "there is no such field".into() };
             return Err(Problem::invalid(error, unknown.into_iter().map(field).collect()));
         }
-        parsed(body).map(Self)
+        checked(body).map(Self)
     }
 }
 
@@ -65,15 +65,30 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Prob
     })
 }
 
+/// Serde stops at the first field that it cannot read, so the schema names the others.
+fn checked<T: DeserializeOwned + JsonSchema>(mut body: Value) -> Result<T, Problem> {
+    read(&mut body).map_err(|problem| {
+        let schema = SchemaGenerator::default().into_root_schema_for::<T>();
+        let mut wrong = Vec::new();
+        note_wrong(&body, schema.as_value(), schema.as_value(), "", &mut wrong);
+        problem.also(wrong)
+    })
+}
+
 pub fn parsed<T: DeserializeOwned>(mut body: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(&body).map_err(|error| {
+    read(&mut body)
+}
+
+/// The body is afterwards as it was.
+fn read<T: DeserializeOwned>(body: &mut Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(&*body).map_err(|error| {
         let (place, said) = (error.path().to_string(), error.inner().to_string());
         // A field that is not there has its name in the message alone, and what holds it is the place.
         let missing = said.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
         let (field, message) = match (place.as_str(), missing) {
             (".", Some(name)) => (name.to_owned(), "is required".to_owned()),
             (place, Some(name)) => (format!("{place}.{name}"), "is required".to_owned()),
-            (".", None) => match wrong_field::<T>(&mut body, &said) {
+            (".", None) => match wrong_field::<T>(body, &said) {
                 Some(field) => (field, said),
                 None => return Problem::invalid(said, Vec::new()),
             },
@@ -96,9 +111,99 @@ fn wrong_field<T: DeserializeOwned>(body: &mut Value, said: &str) -> Option<Stri
     })
 }
 
+/// A problem names no more fields.
+const MOST_NAMED: usize = 20;
+
+/// A schema that allows everything.
+static ANYTHING: Value = Value::Null;
+
+/// Notes the fields that are missing, or not of the type or among the words of the schema. What a schema says by alternatives is not looked at.
+fn note_wrong(value: &Value, schema: &Value, root: &Value, path: &str, wrong: &mut Vec<FieldError>) {
+    if wrong.len() >= MOST_NAMED {
+        return;
+    }
+    let schema = pointed(one_alternative(pointed(schema, root), value), root);
+    if let Some(message) = mismatch(value, schema).filter(|_| !path.is_empty()) {
+        wrong.push(FieldError { field: path.to_owned().into(), message });
+        return;
+    }
+    match value {
+        Value::Object(fields) => {
+            let within = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                if !fields.contains_key(name) && wrong.len() < MOST_NAMED {
+                    wrong.push(FieldError { field: within(name).into(), message: "is required".into() });
+                }
+            }
+            for (name, value) in fields {
+                let field = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+                note_wrong(value, field, root, &within(name), wrong);
+            }
+        }
+        Value::Array(values) => {
+            for (at, value) in values.iter().enumerate() {
+                note_wrong(value, &schema["items"], root, &format!("{path}[{at}]"), wrong);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The schema that a reference points to.
+fn pointed<'s>(schema: &'s Value, root: &'s Value) -> &'s Value {
+    let pointer = schema["$ref"].as_str().and_then(|at| at.strip_prefix('#'));
+    pointer.map_or(schema, |at| root.pointer(at).unwrap_or(&ANYTHING))
+}
+
+/// Something or nothing: the schema of something.
+fn one_alternative<'s>(schema: &'s Value, value: &Value) -> &'s Value {
+    let Some(alternatives) = schema["anyOf"].as_array().filter(|_| schema["properties"].is_null()) else {
+        return schema;
+    };
+    let mut something = alternatives.iter().filter(|alternative| alternative["type"] != "null");
+    match (something.next(), something.next()) {
+        (Some(only), None) if !value.is_null() => only,
+        _ => &ANYTHING,
+    }
+}
+
+fn mismatch(value: &Value, schema: &Value) -> Option<String> {
+    let is_of = |kind: &str| match kind {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        _ => true,
+    };
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        kind => kind.as_str().into_iter().collect(),
+    };
+    if !kinds.is_empty() && !kinds.iter().any(|kind| is_of(kind)) {
+        let named: Vec<&str> = kinds.into_iter().filter(|kind| *kind != "null").map(type_name).collect();
+        return Some(format!("expected {}", named.join(" or ")));
+    }
+    let known = schema["enum"].as_array().filter(|known| !known.contains(value))?;
+    let words: Vec<&str> = known.iter().filter_map(Value::as_str).collect();
+    Some(format!("expected {}", words.join(", ")))
+}
+
+fn type_name(kind: &str) -> &'static str {
+    match kind {
+        "boolean" => "true or false",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "string" => "a text",
+        "array" => "a list",
+        _ => "an object",
+    }
+}
+
 /// Names the fields that the schema, which stands in one piece, does not have.
 fn note_unknown(value: &Value, schema: &Value, path: &str, unknown: &mut Vec<String>) {
-    const MOST: usize = 20;
     match value {
         Value::Object(fields) => {
             let (known, others) = (schema["properties"].as_object(), &schema["additionalProperties"]);
@@ -107,7 +212,7 @@ fn note_unknown(value: &Value, schema: &Value, path: &str, unknown: &mut Vec<Str
                 match known.and_then(|known| known.get(name)) {
                     Some(schema) => note_unknown(value, schema, &path, unknown),
                     None if others.is_object() => note_unknown(value, others, &path, unknown),
-                    None if known.is_some() && unknown.len() < MOST => unknown.push(path),
+                    None if known.is_some() && unknown.len() < MOST_NAMED => unknown.push(path),
                     None => {}
                 }
             }
@@ -277,6 +382,50 @@ mod tests {
     #[expect(dead_code, reason = "they are only read")]
     struct Held {
         asked: Vec<Asked>,
+    }
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "they are only read")]
+    struct Parcel {
+        to: String,
+        weight: Option<u32>,
+        content: Vec<Content>,
+        wrapping: Option<Wrapping>,
+        fragile: Option<bool>,
+    }
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "they are only read")]
+    struct Content {
+        name: String,
+        pieces: u32,
+    }
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Wrapping {
+        Paper,
+        Foil,
+    }
+
+    #[test]
+    fn each_wrong_field_of_a_body_is_named() {
+        let named = |body: Value| {
+            let problem = serde_json::to_value(checked::<Parcel>(body).err().unwrap()).unwrap();
+            let errors = problem["errors"].as_array().unwrap().iter();
+            errors.map(|error| error["field"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let wrong = json!({
+            "to": 5, "weight": "heavy", "wrapping": "cloth", "fragile": "very",
+            "content": [{ "name": "cup", "pieces": 1 }, { "name": 1 }, "plate"],
+        });
+        let mut found = named(wrong);
+        found.sort();
+        let expected = ["content[1].name", "content[1].pieces", "content[2]", "fragile", "to", "weight", "wrapping"];
+        assert_eq!(found, expected);
+        assert_eq!(named(json!({ "to": 5 })), ["to", "content"]);
+        let right = json!({ "to": "Ana", "weight": null, "content": [], "wrapping": "foil" });
+        assert!(checked::<Parcel>(right).is_ok());
     }
 
     #[derive(Debug, serde::Deserialize)]

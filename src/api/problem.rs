@@ -101,6 +101,16 @@ impl Problem {
         problem
     }
 
+    /// The same of more fields; one that is named already is not named twice.
+    pub fn also(mut self, others: Vec<FieldError>) -> Self {
+        for other in others {
+            if self.errors.iter().all(|error| error.field != other.field) {
+                self.errors.push(other);
+            }
+        }
+        self
+    }
+
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid key is needed")
     }

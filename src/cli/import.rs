@@ -1,10 +1,11 @@
 //! `sessiond import`: tenants of another gateway come into the configured vault, one entry each, while no daemon has it.
 //!
 //! Owns which of a source's tenants goes where. A source on the disk is read a tenant at a time, a live one in batches ([`live`]); what
-//! becomes of each, [`Importer`] decides and prints.
+//! becomes of each, [`Importer`] decides and prints. `sessiond import menu` brings a menu without a session ([`menu`]).
 
 mod importer;
 mod live;
+mod menu;
 pub(super) mod owner;
 
 use std::{
@@ -29,6 +30,21 @@ use crate::{
     tenant::TenantId,
     vault::InstanceId,
 };
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct ImportCommand {
+    #[command(subcommand)]
+    part: Option<ImportPart>,
+    #[command(flatten)]
+    tenants: Option<ImportOptions>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ImportPart {
+    /// Bring the menu, hours and delivery of one restaurant of the old service, without a session. The daemon may run.
+    Menu(menu::MenuOptions),
+}
 
 #[derive(Debug, clap::Args)]
 pub struct ImportOptions {
@@ -75,13 +91,21 @@ pub struct FailedImportsError {
     all: usize,
 }
 
-pub async fn run(config: Config, options: ImportOptions) -> anyhow::Result<()> {
+pub async fn run(config: Config, command: ImportCommand) -> anyhow::Result<()> {
+    match command {
+        ImportCommand { part: Some(ImportPart::Menu(options)), .. } => menu::run(&config, &options).await,
+        ImportCommand { tenants: Some(options), .. } => bring_tenants(config, options).await,
+        ImportCommand { .. } => bail!("--from is missing: the gateway that the source is of"),
+    }
+}
+
+async fn bring_tenants(config: Config, options: ImportOptions) -> anyhow::Result<()> {
     let margin = CounterMargin::new(options.margin).context("--margin: contacts refuse jumps of so many counters")?;
     let choice = TenantChoice::new(&options)?;
     let place = SourcePlace::new(&options)?;
     let finality = if options.stopped { Finality::Final } else { Finality::MayBeStale };
     let instance = InstanceId(Ulid::generate().to_string().into());
-    let (writer, _lock) = open(&config, &options, instance).await?;
+    let (writer, _lock) = open(&config, options.dry_run, instance).await?;
     let others = LivingDaemons::of(&config);
     let number = options.number.clone();
     let mut import = Importer::new(writer, others, finality, margin, number, options.dry_run, options.json);
@@ -199,7 +223,7 @@ impl<'o> SourcePlace<'o> {
 
 async fn open(
     config: &Config,
-    options: &ImportOptions,
+    is_dry: bool,
     instance: InstanceId,
 ) -> anyhow::Result<(Option<ImportWriter>, Option<VaultLock>)> {
     let policy = daemon::journal_policy(config);
@@ -211,7 +235,7 @@ async fn open(
         policy,
         unsearchable: Arc::default(),
     };
-    if options.dry_run {
+    if is_dry {
         // It may well look while the daemon runs.
         let existing = daemon::existing_vault(config).await?;
         return Ok((existing.map(|(vault, keyring)| writer(vault, keyring, instance)), None));
@@ -277,6 +301,24 @@ fn parse_map(text: &str) -> anyhow::Result<BTreeMap<String, TenantId>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_menu_is_a_command_of_its_own_and_tenants_need_a_gateway() {
+        #[derive(Debug, clap::Parser)]
+        struct Asked {
+            #[command(flatten)]
+            command: ImportCommand,
+        }
+        let parse = |words: &[&str]| {
+            let words = std::iter::once("import").chain(words.iter().copied());
+            <Asked as clap::Parser>::try_parse_from(words).map(|asked| asked.command)
+        };
+        let menu = parse(&["menu", "export.json", "--tenant", "trattoria"]).unwrap();
+        assert!(matches!(menu, ImportCommand { part: Some(ImportPart::Menu(_)), tenants: None }), "{menu:?}");
+        let tenants = parse(&["--from", "rtdb", "menu", "--tenant", "trattoria"]).unwrap();
+        assert!(matches!(tenants, ImportCommand { part: None, tenants: Some(_) }), "{tenants:?}");
+        assert!(parse(&[]).is_err() && parse(&["export.json"]).is_err() && parse(&["menu", "export.json"]).is_err());
+    }
 
     #[test]
     fn a_map_names_each_tenant_once() {

@@ -3,7 +3,7 @@
 //! Readers turn bytes, files and databases of others into one [`TenantCopy`], which [`TenantCopy::verify`] finds whole or
 //! not, and [`TenantCopy::settle`] makes safe to send with; [`export`] goes the other way. All of them are pure, and sources are only
 //! read; [`LiveSource`] fetches what they read where a source is a database that lives. [`ImportWriter`] alone writes: one entry of the
-//! tenant's journal for who comes, and two for who leaves ([`Departure`]). Nothing here connects to WhatsApp.
+//! tenant's journal for who comes or gets a menu ([`RestaurantUpdate`]), and two for who leaves ([`Departure`]). Nothing here connects to WhatsApp.
 //!
 //! | source | reader |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | an export of the Realtime Database, or plain JSON of Firestore | [`baileys::realtime`] |
 //! | Firestore's documents | [`baileys::firestore`] |
 //! | the old service's menu and settings beside a session in the Realtime Database | [`RestaurantCopy`] |
+//! | a menu and settings of the old service alone | [`RestaurantPlaces`] |
 //! | the live Realtime Database, the live Firestore | [`LiveSource`] |
 //! | rows of Evolution's `Session`, with its folder of keys | [`evolution::rows`] |
 //! | a dump of Evolution's hash in Redis | [`evolution::redis`] |
@@ -52,6 +53,7 @@ mod live;
 mod mappings;
 mod report;
 mod restaurant;
+mod restaurant_writer;
 mod secret;
 mod signal;
 mod source;
@@ -81,7 +83,8 @@ pub use self::{
     live::{GoogleTokens, LiveError, LiveSource},
     mappings::LidMappings,
     report::{ImportFailure, ImportOutcome, ImportReport},
-    restaurant::RestaurantCopy,
+    restaurant::{OwnedRestaurant, RestaurantCopy, RestaurantPlaces, SOURCE_BYTES},
+    restaurant_writer::RestaurantUpdate,
     secret::Secret,
     source::SourceTenant,
     tally::{EntryCounts, EntryKind, EntryProblem, ImportTally},

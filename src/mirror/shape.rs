@@ -3,6 +3,9 @@
 //!
 //! Stages only go forward ([`OrderStage::may_become`]), so both sides can be compared at any time and as often as one likes: a stage that is
 //! ahead is taken, one that is behind is written over, and our own writing, seen again, is neither.
+//!
+//! A page moves an order to `historial` for one reason: it was delivered. So an order that is there is over, whatever its `estado` still
+//! says: `entregado`, unless the word is one for a cancelled order.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -55,7 +58,7 @@ pub fn step(tenant: &str, record: &OrderRecord, kept: &Value, ended: &Value, cau
     let (kept, its_end) = (kept.as_object().filter(is_it), ended.as_object().filter(is_it));
     let said = match (kept, its_end) {
         (Some(kept), _) => stage_of(kept),
-        (None, Some(ended)) => Some(stage_of(ended).unwrap_or(OrderStage::Entregado)),
+        (None, Some(ended)) => Some(end_of(ended)),
         (None, None) => None,
     };
     if let Some(said) = said.filter(|said| order.stage.may_become(*said)) {
@@ -104,6 +107,14 @@ pub fn read_stage(word: &Value) -> Option<OrderStage> {
 
 fn stage_of(order: &Map<String, Value>) -> Option<OrderStage> {
     read_stage(order.get("estado")?)
+}
+
+/// The stage of an order that the kitchen has put away.
+fn end_of(order: &Map<String, Value>) -> OrderStage {
+    let word = order.get("estado").and_then(Value::as_str).unwrap_or_default().trim().to_lowercase();
+    // `cancelada`, `anulado`, `rechazado`: pages have words of their own.
+    let is_cancelled = ["cancel", "anula", "rechaza"].iter().any(|stem| word.starts_with(stem));
+    if is_cancelled { OrderStage::Cancelado } else { OrderStage::Entregado }
 }
 
 /// Our fields over those that are there: what pages have added stays, and so do the times that they wrote.
@@ -269,6 +280,31 @@ mod tests {
         assert_eq!(step(TENANT, &ready, &Value::Null, &Value::Null, Cause::Seen), OrderStep::Gone);
         let over = cash(OrderStage::Entregado);
         assert_eq!(step(TENANT, &over, &Value::Null, &Value::Null, Cause::Seen), OrderStep::Nothing);
+    }
+
+    #[test]
+    fn an_order_that_the_kitchen_puts_away_is_over_whatever_it_still_says() {
+        let mut ended = put(&cash(OrderStage::Pendiente), &Value::Null);
+        let step_of = |stage, ended: &Value, cause| step(TENANT, &cash(stage), &Value::Null, ended, cause);
+        for (word, end) in [
+            ("pendiente", OrderStage::Entregado),
+            ("cocinando", OrderStage::Entregado),
+            ("listo", OrderStage::Entregado),
+            ("archivado", OrderStage::Entregado),
+            ("Cancelada", OrderStage::Cancelado),
+            ("anulado", OrderStage::Cancelado),
+        ] {
+            ended["estado"] = json!(word);
+            for cause in [Cause::Changed, Cause::Seen] {
+                for stage in [OrderStage::Pendiente, OrderStage::Listo] {
+                    assert_eq!(step_of(stage, &ended, cause), OrderStep::Take(end), "{word} {stage:?} {cause:?}");
+                }
+                // The word is mended there, and then both sides are the same.
+                let OrderStep::End { key, order } = step_of(end, &ended, cause) else { panic!("{word} stays there") };
+                assert_eq!((key.as_str(), &order["estado"]), ("a1b2c3", &json!(end)));
+                assert_eq!(step_of(end, &order, cause), OrderStep::Nothing);
+            }
+        }
     }
 
     #[test]

@@ -55,6 +55,7 @@ mod import_devices;
 mod import_edges;
 mod import_http;
 mod import_live;
+mod import_menu;
 mod import_outage;
 mod import_start;
 mod insistence;

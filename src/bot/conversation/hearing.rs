@@ -260,6 +260,12 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
         return;
     }
     heard.text = said.to_owned();
+    if !is_form && phrases::asks_own_order(&plain) {
+        taking::take_command(Command::View, turn);
+        turn.intent = Intent::Status;
+        remember(talk, heard);
+        return;
+    }
     if !is_form && let Some(answer) = answering::answer(talk, restaurant, said) {
         answering::take(answer, turn);
         heard.answered = Some(talk.phase.clone());

@@ -341,6 +341,10 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
         if heard.questions.iter().any(|question| matches!(question, Question::Status | Question::Wait)) {
             return orders::say_status(exchange);
         }
+        if heard.says(&Command::View) {
+            orders::say_last(exchange);
+            return;
+        }
         let names_order = heard.commands.iter().any(|command| matches!(command, Command::CancelOrder(_)));
         let is_asked = matches!(exchange.talk.phase, Phase::CancelOrder { .. } | Phase::CancelWhich);
         if !heard.changed && (is_asked || names_order || heard.says(&Command::Cancel)) {

@@ -164,6 +164,23 @@ pub fn say_status(exchange: &mut Exchange<'_>) {
     }
 }
 
+/// The order that was placed last with its dishes, and the stage of others that are under way. False: there is none.
+pub fn say_last(exchange: &mut Exchange<'_>) -> bool {
+    let mut orders = exchange.talk.orders.clone();
+    let Some(last) = orders.pop() else { return false };
+    let language = exchange.language();
+    let stage_of = |order: &KnownOrder| words::stage(order.stage, order.is_pick_up, order.is_unpaid, language);
+    let lines = exchange.talk.history.last();
+    let items = lines.map(|lines| quote::names(lines, exchange.menu(), language, "\n")).unwrap_or_default();
+    let total = last.total.to_string();
+    let values = [("order", last.id.as_str()), ("stage", stage_of(&last)), ("items", &items), ("total", &total)];
+    exchange.say(TextKey::LastOrder, &values);
+    for other in orders.iter().filter(|order| !order.stage.is_final()) {
+        exchange.say(TextKey::StatusLine, &[("order", &other.id), ("stage", stage_of(other))]);
+    }
+    true
+}
+
 /// The customer wants an order cancelled that was placed.
 pub fn ask_cancel(exchange: &mut Exchange<'_>, named: Option<&str>) {
     let orders = &exchange.talk.orders;

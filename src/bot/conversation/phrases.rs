@@ -84,6 +84,10 @@ pattern!(
     ENGLISH_HUMAN,
     r"\b(talk|speak|chat) (to|with) (a |an |some)?\s?(person|human|someone|somebody|agent|owner|manager|one)\b"
 );
+pattern!(
+    OWN_ORDER,
+    r"^(?:(?:hola|buenas|oiga|oye|disculpe|disculpa|perdon|perdone|espere|entonces|a ver|y|veci|vecino|vecina|amigo|amiga|una pregunta)\s+)*(?:que (?:fue |es )?(?:lo que )?(?:yo )?(?:pedi|pedimos|he pedido|hemos pedido|habia pedido|ordene|encargue)|que (?:es lo que )?(?:llevo|llevamos)|que (?:me )?(?:tengo|tiene|tienen|tienes|ha|han|hay) anotado|(?:cual (?:es|era|fue)|como (?:quedo|quedaria|va quedando|esta quedando)) (?:mi|el|nuestro|la|nuestra) (?:ultim[oa] )?(?:pedido|orden|encargo)|que (?:tengo|llevo|hay|tiene|va|quedo|lleva) en (?:mi|el|la) (?:pedido|carrito|orden)|(?:me )?(?:recuerd|muestr)(?:a|as|e|ame|eme) (?:mi|el) pedido|(?:me )?(?:recuerd|muestr)(?:a|as|e|ame|eme) (?:lo )?que (?:pedi|llevo|pedimos|llevamos)|what did i order|what(?:'s| is) (?:in )?my (?:order|cart)|what do i have so far)(?:\s+(?:yo|hasta (?:ahora|ahorita|aqui|ahi|el momento)|anotado|por favor|porfa|gracias|please|so far))*$"
+);
 pattern!(COMMENT, r"(?is)^\s*(?:nota|observaci[oó]n(?:es)?|comentarios?|comments?|note)\s*[:：]\s*(.+)$");
 pattern!(PHONE, r"(?:\+\s?)?\d(?:[\s().-]{0,2}\d){6,14}");
 pattern!(MOBILE, r"(?:(?:\+\s?)?57[\s-]?)?\b3\d{2}[\s.-]?\d{3}[\s.-]?\d{2}[\s.-]?\d{2}\b");
@@ -149,6 +153,11 @@ pub fn command(said: &str) -> Option<Command> {
             }
         }
     })
+}
+
+/// `qué pedí`, `qué llevo`, `cuál es mi pedido`: nothing but the question for what is ordered, and not for how far it is.
+pub fn asks_own_order(plain: &str) -> bool {
+    OWN_ORDER.is_match(plain)
 }
 
 /// Words against us, whatever is ordered beside them.
@@ -246,7 +255,7 @@ pub fn mobile(said: &str) -> Option<(Range<usize>, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, command, mobile, phone, swears, way};
+    use super::{Command, asks_own_order, command, mobile, phone, plain, swears, way};
 
     #[test]
     fn commands_are_whole_texts() {
@@ -262,6 +271,38 @@ mod tests {
             ("can I talk to a person", Some(Command::Human)),
         ] {
             assert_eq!(command(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_own_order_is_asked_for_by_whole_texts() {
+        for said in [
+            "qué pedí?",
+            "que pedi",
+            "¿Cuál es mi pedido?",
+            "oiga, qué fue lo que pedí?",
+            "qué llevo",
+            "y qué llevo hasta ahora?",
+            "cómo quedó mi pedido?",
+            "qué hay en mi pedido",
+            "me recuerda mi pedido por favor",
+            "What did I order?",
+        ] {
+            assert!(asks_own_order(&plain(said)), "{said}");
+        }
+        // How far it is, dishes, and what was wrong with it are other questions.
+        for said in [
+            "cómo va mi pedido?",
+            "qué lleva la hamburguesa?",
+            "qué llevo para dos personas?",
+            "llevo dos perros",
+            "el ajiaco que pedí",
+            "no llegó lo que pedí",
+            "cuál es el plato del día",
+            "repita mi pedido",
+            "qué tienen",
+        ] {
+            assert!(!asks_own_order(&plain(said)), "{said}");
         }
     }
 

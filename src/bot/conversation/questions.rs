@@ -8,7 +8,7 @@ use super::{
     phrases::{self, Command},
     quote,
     state::Phase,
-    words,
+    talking, words,
 };
 use crate::bot::{
     money::Money,
@@ -51,10 +51,12 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
     }
     if heard.says(&Command::View) {
         has_answered = true;
-        if exchange.talk.order.lines.is_empty() {
-            exchange.say(TextKey::BasketEmpty, &[]);
-        } else {
+        if !exchange.talk.order.lines.is_empty() {
             quote::say_basket(exchange);
+        } else if exchange.talk.kept.is_some() {
+            talking::say_kept(exchange);
+        } else if !orders::say_last(exchange) {
+            exchange.say(TextKey::BasketEmpty, &[]);
         }
     }
     has_answered

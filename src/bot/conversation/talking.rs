@@ -342,7 +342,7 @@ fn ask_resume(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
 }
 
 /// The order that was left lying, and the question whether it goes on.
-fn say_kept(exchange: &mut Exchange<'_>) {
+pub fn say_kept(exchange: &mut Exchange<'_>) {
     let Some(kept) = &exchange.talk.kept else { return };
     let mut items = quote::names(&kept.lines, exchange.menu(), exchange.language(), "\n");
     if items.is_empty() {
@@ -368,6 +368,9 @@ fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fres
     }
     if heard.is_sign && !is_fresh {
         return;
+    }
+    if confirms_again(exchange, heard) {
+        return orders::say_status(exchange);
     }
     let wants_nothing = (heard.thanks || heard.is_no() || heard.is_yes()) && !is_fresh;
     let quick = exchange.restaurant.settings.quick_order_mode;
@@ -395,6 +398,15 @@ fn answer_without_basket(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fres
         return exchange.say(TextKey::BasketEmpty, &[]);
     }
     exchange.say(TextKey::NotUnderstood, &[]);
+}
+
+/// A yes to an order that is placed already: who says it does not know that, and is told. `dale` and `ok` only take note.
+fn confirms_again(exchange: &Exchange<'_>, heard: &HeardTurn) -> bool {
+    let has_open = exchange.talk.orders.iter().any(|order| !order.stage.is_final());
+    let first = heard.last_text.split(' ').next().unwrap_or_default();
+    let is_outright = matches!(first, "si" | "sii" | "sip" | "yes" | "yep") || first.starts_with("confirm");
+    let is_alone = !heard.has_details() && !heard.thanks && heard.others.is_empty();
+    has_open && heard.is_yes() && is_alone && (is_outright || heard.is_done)
 }
 
 /// One polite answer to what cannot be read, and not one each.

@@ -230,6 +230,9 @@ texts! {
     StatusLine "status_line" ["order!", "stage!"]
         "Pedido *#{order}*: {stage}."
         "Order *#{order}*: {stage}."
+    LastOrder "last_order" ["order!", "items!", "stage!", "total"]
+        "Su pedido *#{order}*: {stage}.\n{items}\nTotal: {total}"
+        "Your order *#{order}*: {stage}.\n{items}\nTotal: {total}"
     NoOrders "no_orders" []
         "No veo ningún pedido suyo en curso. ¿Desea pedir algo?"
         "I see no order of yours under way. Would you like to order something?"

@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 pub use self::google::GoogleTokens;
-use super::{ImportError, ImportLimits, SourceTenant};
+use super::{ImportError, ImportLimits, RestaurantPlaces, SourceTenant};
 use crate::{
     config::{self, Credentials},
     outbound::{Outbound, OutboundError, Request, SystemLookup},
@@ -168,6 +168,14 @@ impl LiveSource {
         match &self.place {
             LivePlace::Realtime(root) => self.realtime_tenant(root, name, only_connected).await,
             LivePlace::Firestore(documents) => self.firestore_tenant(documents, name).await,
+        }
+    }
+
+    /// The menu and the settings of one tenant, alone.
+    pub async fn restaurant(&self, name: &str) -> Result<RestaurantPlaces, ImportError> {
+        match &self.place {
+            LivePlace::Realtime(root) if is_name(name) => self.realtime_places(root, name).await,
+            _ => Err(ImportError::NotInSource),
         }
     }
 

@@ -56,31 +56,36 @@ impl LiveSource {
         let file = format!("{name}.json");
         let (current, older) =
             (below(root, &["tenants", name, "baileys_session.json"]), below(root, &["baileys_sessions", &file]));
-        let place = async |path: &[&str]| match self.get(&below(root, path), "a place", PLACE_BYTES).await {
-            Err(ImportError::TooLarge { .. }) => Ok(FoundPlace::Unreadable(EntryError::TooLarge)),
-            text => text.map(|text| FoundPlace::read(&text.unwrap_or_else(|| "null".into()), &self.limits)),
-        };
         let (current, older, number) = tokio::try_join!(
             self.get(&current, "the session", TENANT_BYTES),
             self.get(&older, "the session", TENANT_BYTES),
             small(&number),
         )?;
-        let called = ["tenants", name, "restaurant", "name.json"];
-        let items = ["tenants", name, "menu", "items.json"];
-        let config = ["tenants", name, "config.json"];
-        let [bot, quick_order] = ["config.json", "quickOrderMode.json"].map(|part| ["tenants", name, "bot", part]);
-        let (called, items, config, bot, quick_order) =
-            tokio::try_join!(place(&called), place(&items), place(&config), place(&bot), place(&quick_order))?;
+        let beside = self.realtime_places(root, name).await?;
         let places = [current.unwrap_or_default(), older.unwrap_or_default()];
         let (limits, owned) = (self.limits, name.to_owned());
         let read = move || read_places(&owned, &places, ImportOrigin::RealtimeDatabase, &limits);
         let mut tenant = parse(name, read).await;
         tenant.connected = Some(is_connected);
         if let Ok(copy) = &mut tenant.copy {
-            let places = RestaurantPlaces { name: called, items, config, bot, quick_order };
-            copy.restaurant = RestaurantCopy::read(places, &mut copy.tally);
+            copy.restaurant = RestaurantCopy::read(beside, &mut copy.tally);
         }
         tenant.number = number.as_str().and_then(stated_number);
         Ok(tenant)
+    }
+
+    /// What stands beside the session.
+    pub(super) async fn realtime_places(&self, root: &Url, name: &str) -> Result<RestaurantPlaces, ImportError> {
+        let place = async |path: &[&str]| match self.get(&below(root, path), "a place", PLACE_BYTES).await {
+            Err(ImportError::TooLarge { .. }) => Ok(FoundPlace::Unreadable(EntryError::TooLarge)),
+            text => text.map(|text| FoundPlace::read(&text.unwrap_or_else(|| "null".into()), &self.limits)),
+        };
+        let called = ["tenants", name, "restaurant", "name.json"];
+        let items = ["tenants", name, "menu", "items.json"];
+        let config = ["tenants", name, "config.json"];
+        let [bot, quick_order] = ["config.json", "quickOrderMode.json"].map(|part| ["tenants", name, "bot", part]);
+        let (name, items, config, bot, quick_order) =
+            tokio::try_join!(place(&called), place(&items), place(&config), place(&bot), place(&quick_order))?;
+        Ok(RestaurantPlaces { name, items, config, bot, quick_order })
     }
 }

@@ -35,9 +35,12 @@ async fn await_here(scene: &Scene, id: &str, stage: &str) {
 
 /// Places an order of a customer's; gives its number.
 async fn order(scene: &Scene, nth: usize) -> String {
-    let customer = scene.customer(nth);
-    scene.order_up_to_the_summary(&customer).await;
-    scene.talk(&customer, "sí").await;
+    order_of(scene, &scene.customer(nth)).await
+}
+
+async fn order_of(scene: &Scene, customer: &str) -> String {
+    scene.order_up_to_the_summary(customer).await;
+    scene.talk(customer, "sí").await;
     let found = scene.orders().await;
     let of = |order: &&Value| order["telefono"] == json!(customer);
     found.iter().find(of).unwrap_or_else(|| panic!("{found:#?}"))["id"].as_str().unwrap().to_owned()
@@ -79,6 +82,14 @@ async fn the_kitchens_page_finds_the_order_and_its_steps_count_here() {
     await_at(&scene, &place, &format!("historial/{second}/estado"), json!("cancelado")).await;
     assert_eq!(place.at(&path("pedidos")), Value::Null);
     assert_eq!(place.at(&path(&format!("historial/{id}"))), delivered, "written over what the kitchen had written");
+
+    // A page that only moves it has delivered it, whatever it still says.
+    let third = order_of(&scene, &scene.stage.network.add_customer().await).await;
+    await_at(&scene, &place, &format!("pedidos/{third}/estado"), json!("pendiente")).await;
+    place.set(&path(&format!("historial/{third}")), place.at(&path(&format!("pedidos/{third}"))));
+    place.set(&path(&format!("pedidos/{third}")), Value::Null);
+    await_here(&scene, &third, "entregado").await;
+    await_at(&scene, &place, &format!("historial/{third}/estado"), json!("entregado")).await;
 
     // Each step was told once: what is said last comes last.
     scene.talk(&ana, "hablar con alguien").await;

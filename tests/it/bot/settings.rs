@@ -58,6 +58,14 @@ async fn what_is_wrong_is_told_field_by_field() {
     assert_eq!(fields("menu", json!({ "items": [item("a", "Ajiaco", json!(1.5))] })).await, ["items[0].price"]);
     let wrong = json!({ "deliveryTime": { "min": 50, "max": 40 }, "gatherMs": 100_000, "pacing": { "perHour": 0 } });
     assert_eq!(fields("settings", wrong).await, ["deliveryTime", "gatherMs", "pacing.perHour"]);
+    // So is each of several values of another type.
+    let untyped = json!({ "items": [item("a", "Ajiaco", json!("1")), { "id": 2, "name": "Arroz", "price": null }] });
+    assert_eq!(fields("menu", untyped).await, ["items[0].price", "items[1].id", "items[1].price"]);
+    let untyped =
+        json!({ "name": 5, "gatherMs": "x", "rules": [{ "when": "away", "reply": 7 }], "pacing": { "perDay": "9" } });
+    let mut named = fields("settings", untyped).await;
+    named.sort();
+    assert_eq!(named, ["gatherMs", "name", "pacing.perDay", "rules[0].reply"]);
     // A name that is misspelt changes nothing, and is said.
     assert_eq!(
         fields("settings", json!({ "activ": true, "deliveryCost": { "cost": 1, "minOrder": 2 } })).await,

@@ -50,10 +50,38 @@ fn an_order_is_placed_with_what_was_shown() {
     assert_eq!(order.lines[0].price, Money::new(10_000));
     let address = "Calle 10 # 20-30 apto 301".to_owned();
     assert_eq!(order.destination, Destination::Delivery { address, location: None });
-    // One confirmation, one order.
-    play(&mut chat, &[("sí", &[]), ("sí, confirmo", &[])]);
+    // One confirmation, one order: who confirms again is told that it is in.
+    let number = format!("*#{}*: confirmado, en espera de la cocina", order.id);
+    play(
+        &mut chat,
+        &[("sí", &[number.as_str(), "!¡Gracias"]), ("dale", &["!*#"]), ("sí, confirmo", &[number.as_str()])],
+    );
     assert_eq!(chat.orders.len(), 1);
     assert!(chat.basket().is_empty());
+    chat.moved(OrderStage::Entregado);
+    play(&mut chat, &[("sí", &["!*#"])]);
+    assert_eq!(chat.orders.len(), 1);
+}
+
+#[test]
+fn what_is_ordered_is_told_before_the_confirmation_and_after_it() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("qué pedí?", &["Todavía no tiene nada"]), ("dos perros calientes", &[])]);
+    play(&mut chat, &[("qué llevo?", &["Le anoté", "2 × Perro Caliente"]), ("recoger", &["número"])]);
+    // A question that stands is asked again.
+    play(&mut chat, &[("cuál es mi pedido", &["2 × Perro Caliente", "número"]), ("sí", &["pagar"])]);
+    play(
+        &mut chat,
+        &[("qué pedí", &["2 × Perro", "pagar"]), ("efectivo", &["Total"]), ("qué pedí?", &["¿Confirmamos"])],
+    );
+    play(&mut chat, &[("sí", &["confirmado"])]);
+    let last = format!("*#{}*: confirmado, en espera de la cocina.\n2 × Perro Caliente", chat.orders[0].id);
+    for said in ["qué pedí?", "que pedi", "cuál es mi pedido?", "ver pedido"] {
+        play(&mut chat, &[(said, &[last.as_str(), "Total: $ 20.000"])]);
+    }
+    chat.moved(OrderStage::Cocinando);
+    play(&mut chat, &[("qué pedí?", &["en preparación", "2 × Perro Caliente"])]);
+    assert_eq!(chat.orders.len(), 1);
 }
 
 #[test]

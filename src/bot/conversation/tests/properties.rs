@@ -47,6 +47,8 @@ const TEXTS: &[&str] = &[
     "quite la gaseosa",
     "lo mismo de la vez pasada",
     "cómo va mi pedido?",
+    "qué pedí?",
+    "qué llevo",
     "gracias",
     "cuánto vale la limonada de coco?",
     "qué bebidas tienen?",
