@@ -135,6 +135,7 @@ struct Inner {
     collected: app_state::buffer::AppStateBuffer,
     skipped: app_state::refetch::SkippedCollections,
     first_sync: Arc<app_state::first_sync::FirstSync>,
+    live_changes: app_state::live::LiveChanges,
     recoveries: inbound::recoveries::Recoveries,
     questions: history::fetch::PhoneRequests,
     changes: send::channel_posts::PendingEdits,

@@ -149,6 +149,7 @@ impl Session {
             collected: app_state::buffer::AppStateBuffer::default(),
             skipped,
             first_sync,
+            live_changes: app_state::live::LiveChanges::new(has_keys.then(|| env.clock.now())),
             recoveries: inbound::recoveries::Recoveries::default(),
             questions: history::fetch::PhoneRequests::default(),
             changes: send::channel_posts::PendingEdits::default(),

@@ -325,7 +325,11 @@ fn a_chat_that_keeps_writing_makes_no_retry_sooner_than_its_backoff() {
                 let now = begin + Duration::from_secs(second);
                 queue.take(id(second), "a", vec![EventName::MessageAny], now);
                 while let Some((lane, job)) = queue.launch(now, 8) {
-                    if job.id == id(0) { firsts.push(second) } else { others += 1 }
+                    if job.id == id(0) {
+                        firsts.push(second)
+                    } else {
+                        others += 1
+                    }
                     queue.land(&lane, job.id, &outcome, now, now, 0.0);
                 }
             }
