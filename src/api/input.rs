@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     BODY_LIMIT,
+    auth::{Caller, NamedTenant},
     openapi::{Operation, ParameterIn, Takes},
     problem::{FieldError, Problem},
 };
@@ -58,7 +59,12 @@ impl<T: JsonSchema> Takes for WholeBody<T> {
 
 /// First as an object: serde would take a list for one, its fields in their order.
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Problem> {
+    let named = NamedTenant::of(request.extensions());
+    let caller = named.as_ref().and_then(|_| request.extensions().get::<Caller>().cloned());
     let read = Json::<Map<String, Value>>::from_request(request, state).await;
+    if let (Some(named), Ok(Json(body))) = (named, &read) {
+        named.note_session_of(body, caller.as_ref());
+    }
     read.map(|Json(object)| Value::Object(object)).map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_LIMIT as u64, "a body"),
         _ => Problem::invalid(error.body_text(), Vec::new()),

@@ -31,7 +31,7 @@ use self::{
 };
 use super::{
     App,
-    auth::{Caller, For, Scope, Sending},
+    auth::{Caller, For, RequestPlace, Scope, Sending},
     forward::Passage,
     openapi::{Operation, Takes},
     problem::{FieldError, Problem},
@@ -118,8 +118,8 @@ impl FromRequest<App> for IncomingFile {
 
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
-        let passage = Passage::of(request.extensions());
-        let permit = Permit::Asked { caller: &caller, passage };
+        let place = RequestPlace::of(request.extensions());
+        let permit = Permit::Asked { caller: &caller, place };
         let form = come(request, app, &caller, Shape::Message, &permit).await?;
         // A body may have named none.
         let tenant = named_tenant(form.session.as_deref().unwrap_or_default())?;
@@ -195,16 +195,16 @@ enum Permit<'a> {
     Given,
     Asked {
         caller: &'a Caller,
-        passage: Option<Passage>,
+        place: RequestPlace,
     },
 }
 
 impl Permit<'_> {
     async fn ask(&self, session: &str) -> Result<(), Problem> {
-        let Self::Asked { caller, passage } = self else { return Ok(()) };
+        let Self::Asked { caller, place } = self else { return Ok(()) };
         let tenant = named_tenant(session)?;
         caller.permit(&tenant, Scope::Send)?;
-        Passage::enter(passage.as_ref(), &tenant).await
+        place.enter(&tenant).await
     }
 }
 
