@@ -448,6 +448,7 @@ pub async fn star(
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
     let session = app.fleet.open_known(&tenant).await?;
     let target = target(&session, &chat, &body.message_id.unwrap_or_default()).await?;
+    session.check_known(&chat, &target).await?;
     session.star(&chat, &target, starred).await?;
     Ok(Json(Success::YES))
 }
