@@ -200,7 +200,12 @@ pub async fn poll(
 ) -> Sent {
     let form = body.poll.ok_or_else(|| flaw("poll", "is required"))?;
     let options = form.options.unwrap_or_default();
-    let several = form.multiple_answers == Some(Value::Bool(true));
+    let several = match form.multiple_answers {
+        Some(Value::Bool(several)) => several,
+        // WAHA's document, and the clients that were made from it, have an object here, which says nothing.
+        None | Some(Value::Null | Value::Object(_)) => false,
+        Some(_) => return Err(flaw("poll.multipleAnswers", "true or false")),
+    };
     let choose = if several { u32::try_from(options.len()).unwrap_or(u32::MAX) } else { 1 };
     let poll = Poll { name: form.name.unwrap_or_default(), options, choose };
     send(&app, &tenant, &key, body.to, Draft::Poll(poll)).await
