@@ -160,6 +160,12 @@ impl Problem {
         problem
     }
 
+    /// The tenant goes from one process to another just now: neither has it. What the one said that was asked is of that process, which may
+    /// be stopping, and not of this one.
+    pub fn on_its_way() -> Self {
+        Self::owned_elsewhere().detailed("the tenant is on its way from one process to another: repeat the request")
+    }
+
     /// The process that has the tenant lives, as far as is known here, and was not asked, or did not answer.
     pub fn unforwarded(peer: &InstanceId, error: &ForwardError) -> Self {
         if let ForwardError::Busy = error {

@@ -167,6 +167,7 @@ impl Session {
             accepting: Arc::default(),
             reading: Arc::new(Semaphore::new(MAX_READERS_OF_TENANT)),
             end: OnceLock::new(),
+            closed_for: OnceLock::new(),
             stop: CancellationToken::new(),
             tasks: tasks.clone(),
             journal_tasks,

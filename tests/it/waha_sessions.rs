@@ -316,11 +316,15 @@ async fn one_that_was_deleted_is_gone() {
     let config = json!({ "config": full("https://example.com/hook") });
     let put = stage.dashboard.put("/api/sessions/trattoria", config).await.unwrap();
     assert_eq!(put.status, 200, "{}", put.body);
+    let ear = stage.listen(std::slice::from_ref(&conversation));
+    ear.until(LIMIT, |heard| heard.iter().any(|heard| heard.event == "registered")).await.unwrap();
     // Twice: as with WAHA, the second finds it done.
     for _ in 0..2 {
         let deleted = stage.dashboard.delete("/api/sessions/trattoria").await.unwrap();
         assert_eq!((deleted.status, &deleted.body["success"]), (200, &json!(true)), "{}", deleted.body);
     }
+    let is_stopping = |heard: &sessiond::demo::Heard| heard.payload.to_string().contains("the daemon is stopping");
+    assert!(!ear.heard().iter().any(is_stopping), "it is not: {:?}", ear.heard());
     assert_eq!(stage.network.devices(&conversation.number).await.unwrap().len(), 0, "it is unlinked");
     for round in 0..2 {
         let one = stage.dashboard.get("/api/sessions/trattoria").await.unwrap();

@@ -89,8 +89,8 @@ pub struct Forwarder {
 /// What a peer made of a request.
 enum PeerAnswer {
     Given(Response),
-    /// It does not have the tenant.
-    Refused(Response),
+    /// It does not have the tenant, or not any more.
+    Refused,
 }
 
 impl Forwarder {
@@ -123,7 +123,7 @@ impl Forwarder {
         drop_connection_headers(headers);
         match verdict.as_ref().map(|verdict| verdict.to_str().unwrap_or_default()) {
             None => Ok(PeerAnswer::Given(answer)),
-            Some(entrance::ELSEWHERE) => Ok(PeerAnswer::Refused(answer)),
+            Some(entrance::ELSEWHERE) => Ok(PeerAnswer::Refused),
             Some(_) => Err(ForwardError::Unreached("it does not take this process for a peer".into())),
         }
     }
@@ -235,7 +235,7 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
                 let Some(body) = again() else { return answer };
                 match forwarder.forward(&peer, tenant, client, &head, body).await {
                     Ok(PeerAnswer::Given(answer)) => return answer,
-                    Ok(PeerAnswer::Refused(answer)) => answer,
+                    Ok(PeerAnswer::Refused) => Problem::on_its_way().into_response(),
                     Err(error) => {
                         warn!(%tenant, peer = %peer.instance.0, %error, "a request is not forwarded");
                         let problem = Problem::unforwarded(&peer.instance, &error).into_response();
