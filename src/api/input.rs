@@ -5,7 +5,7 @@ use std::error::Error;
 use axum::{
     Json,
     extract::{self, FromRequest, FromRequestParts, Request, path::ErrorKind, rejection::PathRejection},
-    http::{StatusCode, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{
@@ -61,12 +61,14 @@ impl<T: JsonSchema> Takes for WholeBody<T> {
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Problem> {
     let named = NamedTenant::of(request.extensions());
     let caller = named.as_ref().and_then(|_| request.extensions().get::<Caller>().cloned());
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     let read = Json::<Map<String, Value>>::from_request(request, state).await;
     if let (Some(named), Ok(Json(body))) = (named, &read) {
         named.note_session_of(body, caller.as_ref());
     }
     read.map(|Json(object)| Value::Object(object)).map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_LIMIT as u64, "a body"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if kind.is_some() => Problem::not_json(kind.as_deref().unwrap_or_default()),
         _ => Problem::invalid(error.body_text(), Vec::new()),
     })
 }
@@ -136,7 +138,7 @@ pub fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(field: D) -> Resul
 impl<T: JsonSchema> Takes for Body<T> {
     fn takes(operation: &mut Operation<'_>) {
         operation.takes_json::<T>();
-        operation.may_fail(&[400, 413]);
+        operation.may_fail(&[400, 413, 415]);
     }
 }
 

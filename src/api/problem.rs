@@ -71,6 +71,7 @@ impl Problem {
         (409, "Not in the state in which things are now"),
         (412, "Somebody else has changed it since: read it, and change that"),
         (413, "There are too many bytes"),
+        (415, "The body is of another kind than what the route takes"),
         (422, "The key was used for another request, or the file is not what it should be"),
         (429, "Too many requests, or as much waits to be sent as may"),
         (500, "WhatsApp did not answer in time"),
@@ -98,6 +99,13 @@ impl Problem {
         let mut problem = Self::new(StatusCode::BAD_REQUEST, "invalid_input", "The input is not valid");
         problem.error = Into::<String>::into(error).into_boxed_str();
         problem.errors = errors;
+        problem
+    }
+
+    /// A form where JSON is expected, or a text.
+    pub fn not_json(kind: &str) -> Self {
+        let mut problem = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "The body is not JSON");
+        problem.detail = Some(format!("expected Content-Type: application/json, and not {kind}"));
         problem
     }
 

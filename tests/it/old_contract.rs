@@ -195,6 +195,14 @@ async fn conversations_and_messages_are_listed_with_what_became_of_them() {
     let query = format!("/api/sendText?session=trattoria&phone={berta}&text=%ED%A0%BD");
     let answer = stage.dashboard.get(&query).await.unwrap();
     assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (400, &json!("text")), "{}", answer.body);
+    // WAHA's routes take JSON.
+    for route in ["sendText", "sendImage"] {
+        let request = reqwest::Client::new().post(format!("http://{}/api/{route}", stage.setup.address));
+        let request = request.header("X-Api-Key", &stage.setup.admin_key).body("session=trattoria&text=hello");
+        let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+        let (status, said) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
+        assert_eq!((status, &said["code"]), (415, &json!("not_json")), "{route}: {said}");
+    }
     // Nobody would see it, or all of it; or it is not what it says.
     let poll =
         |given: Value| json!({ "poll": { "name": "Dessert?", "options": ["yes", "no"], "multipleAnswers": given } });

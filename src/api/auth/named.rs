@@ -39,7 +39,10 @@ impl NamedTenant {
 
     /// The answer, or else that there is no such tenant, where that is the reason before all others.
     pub async fn answer(&self, fleet: &Fleet, answer: Response) -> Response {
-        let is_refusal = matches!(answer.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+        let is_refusal = matches!(
+            answer.status(),
+            StatusCode::BAD_REQUEST | StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::UNPROCESSABLE_ENTITY
+        );
         let Some(tenant) = self.0.get().filter(|_| is_refusal) else { return answer };
         if fleet.status(tenant).is_some() {
             return answer;
