@@ -145,7 +145,7 @@ pub async fn contacts(
 
 /// A card as it is given, or one made from its fields. `country`: where a number without a country code is dialed.
 async fn contact_of(person: ContactCard, country: CountryId) -> Result<Contact, Problem> {
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     if let Some(vcard) = given(person.vcard) {
         return Ok(Contact { name: card::name(&vcard), vcard });
     }
