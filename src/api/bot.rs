@@ -126,6 +126,9 @@ pub async fn put_settings(
     if let Some(bot) = &settings.0.external_bot {
         let refused = |refusal| flaw("externalBot.url", format!("the target {refusal}"));
         app.bots.check_url(&bot.url).map_err(refused)?;
+        if !crate::outbound::signature::is_key(&bot.key) {
+            return Err(flaw("externalBot.key", "expected base64 after whsec_".to_owned()));
+        }
     }
     let session = app.fleet.open_or_create(&tenant).await?;
     if settings.is_masked() {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     fleet::FleetError,
-    message::media::{FileName, StoredFile, is_shown, title},
+    message::media::{FileName, StoredFile, is_document, is_shown, of_document, sniff, title},
     session::FileError,
 };
 
@@ -92,8 +92,12 @@ pub async fn serve(
         Ok(Some(session)) => session.file_title(&name).await,
         _ => None,
     };
-    let kind = keeper.kind(&kept).await.map_err(FileError::from)?;
-    let shown = kind.is_some_and(is_shown);
+    let head = keeper.head(&kept).await.map_err(FileError::from)?;
+    let shown = sniff(&head).filter(|kind| is_shown(kind));
+    // Of what is for download the name may say what the bytes do not.
+    let named = || of_document(&head, Some(title.as_deref().unwrap_or(&file))).filter(|kind| is_document(kind));
+    let kind = shown.or_else(|| if head.is_empty() { None } else { named() });
+    let shown = shown.is_some();
     let mut response = Response::new(Body::from_stream(bytes));
     *response.status_mut() = status;
     let to_set = response.headers_mut();
@@ -102,7 +106,7 @@ pub async fn serve(
             to_set.insert(name, value);
         }
     };
-    set(header::CONTENT_TYPE, kind.filter(|_| shown).unwrap_or("application/octet-stream"));
+    set(header::CONTENT_TYPE, kind.unwrap_or("application/octet-stream"));
     set(header::CONTENT_DISPOSITION, &disposition(shown, &file, title.as_deref()));
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::CONTENT_SECURITY_POLICY, POLICY);

@@ -16,7 +16,10 @@ use super::{
     auth::{Caller, MaybeCaller},
     openapi::{Gives, Operation},
 };
-use crate::{fleet::Counts, message::media::DiskSpace, session, telemetry::alerts::AlertChannelHealth, vault::Usage};
+use crate::{
+    fleet::Counts, message::media::DiskSpace, session, telemetry::alerts::AlertChannelHealth, tenant::TenantId,
+    vault::Usage,
+};
 
 /// The old service's fields and more; 503 while the daemon is stopping, where the disk is full, when no tenant at all is served here, and
 /// beside a process that serves tenants, before WhatsApp could be reached from this one or where it has not got their key.
@@ -79,6 +82,9 @@ pub struct Sessions {
     /// For the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     ill: Option<Vec<Ill>>,
+    /// Tenants whose session somebody stopped, and that are well; for the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped: Option<Vec<String>>,
 }
 
 /// Who is ill and why.
@@ -128,7 +134,7 @@ impl Health {
             mode: None,
             version: env!("CARGO_PKG_VERSION"),
             active_sessions: None,
-            sessions: Sessions { working, total, elsewhere, ill: None },
+            sessions: Sessions { working, total, elsewhere, ill: None, stopped: None },
             problems,
             warnings: None,
             vault: None,
@@ -139,6 +145,7 @@ impl Health {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
             health.warnings = Some(app.auth.warnings());
             health.sessions.ill = Some(ill(app).into_iter().chain(illegible(app)).collect());
+            health.sessions.stopped = Some(stopped(app));
             let mut incidents = app.fleet.incidents();
             incidents.insert("bot_conversations_broken", app.bots.broken());
             health.incidents = Some(incidents);
@@ -184,8 +191,18 @@ fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
     }
 }
 
-/// Tenants that should work and do not: the paired, those whom WhatsApp logged out, and those that failed. And those whose vault has lost
-/// something: while that lasts nothing of them is durable.
+/// True while the owner wants its session to stay away: linked, and on purpose not connected.
+fn is_stopped(app: &App, tenant: &TenantId) -> bool {
+    app.fleet.session(tenant).is_some_and(|session| session.is_stopped() && session.status().paired)
+}
+
+fn stopped(app: &App) -> Vec<String> {
+    let reports = app.fleet.reports().into_iter().filter(|report| is_stopped(app, &report.tenant));
+    reports.map(|report| report.tenant.to_string()).collect()
+}
+
+/// Tenants that should work and do not: the paired, unless they were stopped, those whom WhatsApp logged out, and those that failed. And
+/// those whose vault has lost something: while that lasts nothing of them is durable.
 pub(super) fn ill(app: &App) -> Vec<Ill> {
     app.fleet
         .reports()
@@ -195,6 +212,7 @@ pub(super) fn ill(app: &App) -> Vec<Ill> {
             _ if report.loss.is_some() => true,
             session::State::Working | session::State::ScanQrCode => false,
             session::State::Failed => true,
+            session::State::Stopped if is_stopped(app, &report.tenant) => false,
             state if state.is_ceremony() => false,
             _ => report.status.paired || report.status.rejected,
         })

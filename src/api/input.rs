@@ -5,7 +5,7 @@ use std::error::Error;
 use axum::{
     Json,
     extract::{self, FromRequest, FromRequestParts, Request, path::ErrorKind, rejection::PathRejection},
-    http::{StatusCode, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{
@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     BODY_LIMIT,
+    auth::{Caller, NamedTenant},
     openapi::{Operation, ParameterIn, Takes},
     problem::{FieldError, Problem},
 };
@@ -58,9 +59,16 @@ impl<T: JsonSchema> Takes for WholeBody<T> {
 
 /// First as an object: serde would take a list for one, its fields in their order.
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Problem> {
+    let named = NamedTenant::of(request.extensions());
+    let caller = named.as_ref().and_then(|_| request.extensions().get::<Caller>().cloned());
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     let read = Json::<Map<String, Value>>::from_request(request, state).await;
+    if let (Some(named), Ok(Json(body))) = (named, &read) {
+        named.note_session_of(body, caller.as_ref());
+    }
     read.map(|Json(object)| Value::Object(object)).map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_LIMIT as u64, "a body"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if kind.is_some() => Problem::not_json(kind.as_deref().unwrap_or_default()),
         _ => Problem::invalid(error.body_text(), Vec::new()),
     })
 }
@@ -235,8 +243,45 @@ pub fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(field: D) -> Resul
 impl<T: JsonSchema> Takes for Body<T> {
     fn takes(operation: &mut Operation<'_>) {
         operation.takes_json::<T>();
-        operation.may_fail(&[400, 413]);
+        operation.may_fail(&[400, 413, 415]);
     }
+}
+
+/// The first field of an urlencoded text that is no UTF-8, as half a surrogate pair is none. The parser would put other characters there,
+/// where JSON is refused.
+pub fn garbled_field(encoded: &[u8]) -> Option<String> {
+    encoded.split(|byte| *byte == b'&').find_map(|pair| {
+        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &[][..]),
+        };
+        let (name, value) = (percent_decoded(name), percent_decoded(value));
+        let is_garbled = std::str::from_utf8(&name).is_err() || std::str::from_utf8(&value).is_err();
+        is_garbled.then(|| String::from_utf8_lossy(&name).into_owned())
+    })
+}
+
+fn percent_decoded(encoded: &[u8]) -> Vec<u8> {
+    let digit = |at: usize| encoded.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let (mut decoded, mut at) = (Vec::with_capacity(encoded.len()), 0);
+    while at < encoded.len() {
+        match (encoded[at], digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.extend(u8::try_from(high * 16 + low));
+                at += 3;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    decoded
+}
+
+pub fn no_utf8(field: String) -> Problem {
+    let message = "expected UTF-8".to_owned();
+    Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
 }
 
 /// What stands behind the question mark.
@@ -246,6 +291,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if let Some(field) = parts.uri.query().and_then(|query| garbled_field(query.as_bytes())) {
+            return Err(no_utf8(field));
+        }
         let read = extract::Query::from_request_parts(parts, state).await;
         read.map(|extract::Query(query)| Self(query)).map_err(|error| {
             // The rejection, what axum makes of an error, and the error.
@@ -441,6 +489,21 @@ mod tests {
         #[serde(flatten)]
         addressed: Addressed,
         text: Option<String>,
+    }
+
+    #[test]
+    fn what_is_no_utf8_in_a_form_is_said_of_its_field() {
+        for (encoded, expected) in [
+            ("", None),
+            ("text=caf%C3%A9+%26%20pan&to=1", None),
+            ("text=100%&to=%zz%2", None),
+            ("to=1&text=%ED%A0%BD", Some("text")),
+            ("to=1&text=a%FFb&x=%FF", Some("text")),
+            ("%FF=1", Some("\u{fffd}")),
+        ] {
+            assert_eq!(garbled_field(encoded.as_bytes()).as_deref(), expected, "{encoded}");
+        }
+        assert_eq!(garbled_field(b"text=caf\xe9").as_deref(), Some("text"), "Latin-1");
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Problem {
         (409, "Not in the state in which things are now"),
         (412, "Somebody else has changed it since: read it, and change that"),
         (413, "There are too many bytes"),
+        (415, "The body is of another kind than what the route takes"),
         (422, "The key was used for another request, or the file is not what it should be"),
         (429, "Too many requests, or as much waits to be sent as may"),
         (500, "WhatsApp did not answer in time"),
@@ -109,6 +110,13 @@ impl Problem {
             }
         }
         self
+    }
+
+    /// A form where JSON is expected, or a text.
+    pub fn not_json(kind: &str) -> Self {
+        let mut problem = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "The body is not JSON");
+        problem.detail = Some(format!("expected Content-Type: application/json, and not {kind}"));
+        problem
     }
 
     pub fn unauthorized() -> Self {
@@ -168,6 +176,12 @@ impl Problem {
         // In a deploy that is a matter of seconds.
         problem.retry_after_s = Some(2);
         problem
+    }
+
+    /// The tenant goes from one process to another just now: neither has it. What the one said that was asked is of that process, which may
+    /// be stopping, and not of this one.
+    pub fn on_its_way() -> Self {
+        Self::owned_elsewhere().detailed("the tenant is on its way from one process to another: repeat the request")
     }
 
     /// The process that has the tenant lives, as far as is known here, and was not asked, or did not answer.

@@ -15,7 +15,7 @@ use axum::{
 
 use super::{
     App,
-    auth::{self, Access, Action},
+    auth::{self, Access, Action, NamedTenant},
     openapi::{self, Described, Operation},
     problem::Problem,
 };
@@ -38,6 +38,8 @@ pub struct Route {
     pub summary: &'static str,
     /// Statuses with which it may refuse, beside those that its types name.
     pub also: &'static [u16],
+    /// It makes a tenant that is not there.
+    pub makes: bool,
     /// What its handler takes and gives.
     pub describe: fn(&mut Operation<'_>),
     handle: MethodRouter<App>,
@@ -66,6 +68,7 @@ macro_rules! by_method {
                 action: None,
                 summary,
                 also: &[],
+                makes: false,
                 describe: H::describe,
                 handle: on(MethodFilter::$method, handler),
             }
@@ -91,6 +94,11 @@ impl Route {
         Self { also: statuses, ..self }
     }
 
+    /// Makes the tenant that it names.
+    pub fn makes(self) -> Self {
+        Self { makes: true, ..self }
+    }
+
     pub fn listed(&self) -> Listed {
         Listed { method: self.method.clone(), path: self.path, access: self.access }
     }
@@ -104,14 +112,22 @@ pub fn router(sections: Vec<Section>, app: &App) -> Router<App> {
         .flat_map(|section| section.routes)
         .fold(Router::new(), |router, route| {
             let documented = cfg!(debug_assertions).then(|| Arc::new(openapi::operation_statuses(&route)));
-            let Route { path, access, action, handle, method, .. } = route;
+            let Route { path, access, action, makes, handle, method, .. } = route;
+            // The old contract has answers of its own.
+            let looks_up = access == Access::Keyed && !makes;
             let app = app.clone();
             let meter = Arc::new(HttpRoute::new(&method, path));
-            let gate = middleware::from_fn(move |request: Request, next| {
+            let gate = middleware::from_fn(move |mut request: Request, next| {
                 let (app, documented, method) = (app.clone(), documented.clone(), method.clone());
                 let (began, meter) = (Instant::now(), meter.clone());
                 async move {
+                    let named = NamedTenant::default();
+                    if looks_up {
+                        request.extensions_mut().insert(named.clone());
+                    }
+                    let fleet = app.fleet.clone();
                     let response = auth::pass(app, access, action, request, next).await.into_response();
+                    let response = named.answer(&fleet, response).await;
                     meter.answered(response.status(), began.elapsed());
                     if let Some(documented) = documented {
                         let status = response.status().as_u16();

@@ -463,7 +463,8 @@ impl Fleet {
         let session = slot.delete();
         crash::pause("deleting").await;
         if let Some(session) = session {
-            session.close().await;
+            let reason = "the session was deleted";
+            session.close_for(reason).await;
         }
         let mut slots = self.slots();
         if slots.get(tenant).is_some_and(|place| Arc::ptr_eq(place, &slot)) {

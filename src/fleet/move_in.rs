@@ -105,7 +105,7 @@ impl Fleet {
         if session.status().paired {
             return Err(RefusedImport::Linked.into());
         }
-        session.close().await;
+        session.close_for("an import takes its place").await;
         self.incidents.count_closed(session.store().journal());
         slot.vacate();
         Ok(true)

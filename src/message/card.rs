@@ -1,5 +1,12 @@
 //! Contact cards: reads and writes vCards (RFC 6350, and the older forms that phones write). Pure.
 
+/// True for what a phone opens as a card at all.
+pub fn is_card(vcard: &str) -> bool {
+    let is = |line: Option<&str>, expected: &str| line.is_some_and(|line| line.trim().eq_ignore_ascii_case(expected));
+    let lines = || vcard.trim_start_matches('\u{feff}').trim().lines();
+    is(lines().next(), "BEGIN:VCARD") && is(lines().next_back(), "END:VCARD")
+}
+
 /// The contact's name: the display name, else its parts; empty if there is none.
 pub fn name(vcard: &str) -> String {
     let properties = properties(vcard);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Contact, LinkPreview, Location, MessageTarget, Poll,
+    Contact, LinkPreview, Location, MessageTarget, Poll, card,
     media::{Attachment, Origin},
     status::{StatusContent, StatusPost},
 };
@@ -155,6 +155,11 @@ pub(super) fn fits(text: &str, most: usize) -> bool {
     text.len() <= most || text.chars().nth(most).is_none()
 }
 
+/// True when nothing can be seen of a text: WhatsApp's apps send none such, and show an empty bubble for one.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || c.is_control())
+}
+
 /// The times that WhatsApp's clients offer for a pin: a day, a week, thirty days.
 const PIN_SECONDS: [u32; 3] = [86_400, 604_800, 2_592_000];
 
@@ -216,10 +221,53 @@ impl Draft {
         }
     }
 
+    /// The texts that it has, each with its field.
+    fn texts(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Text { text, .. } | Self::Edit { text, .. } => vec![("text", text.as_str())],
+            Self::File(attachment) => vec![("caption", attachment.caption.as_str())],
+            Self::Status(post) => match &post.shown {
+                StatusContent::Text { text, .. } => vec![("text", text.as_str())],
+                StatusContent::File { attachment, .. } => vec![("caption", attachment.caption.as_str())],
+                StatusContent::Nothing { .. } => Vec::new(),
+            },
+            Self::Location(place) => {
+                [&place.name, &place.address, &place.comment].map(|text| ("title", text.as_str())).into()
+            }
+            Self::Contacts { contacts } => contacts
+                .iter()
+                .flat_map(|one| [&one.name, &one.vcard])
+                .map(|text| ("contacts", text.as_str()))
+                .collect(),
+            Self::Poll(poll) => {
+                let options = poll.options.iter().map(|option| ("poll.options", option.as_str()));
+                std::iter::once(("poll.name", poll.name.as_str())).chain(options).collect()
+            }
+            Self::Vote { options, .. } => options.iter().map(|option| ("votes", option.as_str())).collect(),
+            Self::Reaction { emoji, .. } => vec![("reaction", emoji.as_str())],
+            Self::Happening(event) => vec![
+                ("event.name", event.name.as_str()),
+                ("event.description", event.description.as_str()),
+                ("event.location.name", event.place.as_str()),
+            ],
+            Self::Link { text, preview, .. } => {
+                vec![("text", text.as_str()), ("preview.description", preview.description.as_str())]
+            }
+            Self::Choice { id, text } => {
+                vec![("selectedButtonID", id.as_str()), ("selectedDisplayText", text.as_str())]
+            }
+            Self::Revoke { .. } | Self::Forward { .. } | Self::Pin { .. } => Vec::new(),
+        }
+    }
+
     fn check(&self) -> Result<(), Flaw> {
         let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
+        // Phones end a text there, or do not take the message.
+        if let Some((field, _)) = self.texts().into_iter().find(|(_, text)| text.contains('\0')) {
+            return flaw(field, "must have no NUL character");
+        }
         match self {
-            Self::Text { text, .. } | Self::Edit { text, .. } if text.is_empty() => flaw("text", "must not be empty"),
+            Self::Text { text, .. } | Self::Edit { text, .. } if is_blank(text) => flaw("text", "must not be empty"),
             Self::Text { text, .. } | Self::Edit { text, .. } if !fits(text, MAX_TEXT) => {
                 flaw("text", "at most 65536 characters")
             }
@@ -232,11 +280,14 @@ impl Draft {
             Self::Contacts { contacts } if !(1..=MAX_CONTACTS).contains(&contacts.len()) => {
                 flaw("contacts", "from 1 to 100 contacts")
             }
+            Self::Contacts { contacts } if !contacts.iter().all(|contact| card::is_card(&contact.vcard)) => {
+                flaw("contacts", "vcards, each from BEGIN:VCARD to END:VCARD")
+            }
             Self::Poll(poll) => check_poll(poll),
             Self::Pin { seconds: Some(seconds), .. } if !PIN_SECONDS.contains(seconds) => {
                 flaw("duration", "86400, 604800 or 2592000 seconds")
             }
-            Self::Happening(event) if event.name.trim().is_empty() => flaw("event.name", "must not be empty"),
+            Self::Happening(event) if is_blank(&event.name) => flaw("event.name", "must not be empty"),
             Self::Happening(event) if !fits(&format!("{}{}", event.name, event.description), MAX_TEXT) => {
                 flaw("event.description", "at most 65536 characters with the name")
             }
@@ -244,7 +295,7 @@ impl Draft {
                 flaw("event.endTime", "not before the start")
             }
             Self::Link { text, preview, .. } => check_link(text, preview),
-            Self::Choice { id, text } if id.is_empty() || !fits(&format!("{id}{text}"), MAX_CHOICE) => {
+            Self::Choice { id, text } if is_blank(id) || !fits(&format!("{id}{text}"), MAX_CHOICE) => {
                 flaw("selectedButtonID", "1 to 4096 characters with the text")
             }
             Self::Edit { target, .. } if !target.from_me => flaw("messageId", "only own messages can be edited"),
@@ -268,7 +319,7 @@ fn check_link(text: &str, preview: &LinkPreview) -> Result<(), Flaw> {
     if !fits(text, MAX_TEXT) {
         return flaw("text", "at most 65536 characters");
     }
-    if !line(&preview.title, MAX_TITLE) {
+    if is_blank(&preview.title) || !line(&preview.title, MAX_TITLE) {
         return flaw("preview.title", "1 to 1024 characters on one line");
     }
     if !fits(&preview.description, MAX_DESCRIPTION) {
@@ -279,7 +330,7 @@ fn check_link(text: &str, preview: &LinkPreview) -> Result<(), Flaw> {
 
 fn check_poll(poll: &Poll) -> Result<(), Flaw> {
     let flaw = |field, expected: &str| Err(Flaw { field, expected: expected.to_owned() });
-    if poll.name.is_empty() {
+    if is_blank(&poll.name) {
         return flaw("poll.name", "must not be empty");
     }
     if !fits(&poll.name, MAX_POLL_NAME) {
@@ -295,7 +346,7 @@ fn check_poll(poll: &Poll) -> Result<(), Flaw> {
     let mut names: Vec<_> = poll.options.iter().collect();
     names.sort();
     names.dedup();
-    if names.len() != poll.options.len() || names.iter().any(|name| name.is_empty()) {
+    if names.len() != poll.options.len() || names.iter().any(|name| is_blank(name)) {
         return flaw("poll.options", "each option once, none empty");
     }
     if poll.choose as usize > poll.options.len() {
@@ -308,6 +359,90 @@ fn check_poll(poll: &Poll) -> Result<(), Flaw> {
 mod tests {
     use super::*;
     use crate::message::media::AttachmentKind;
+
+    #[test]
+    fn what_nobody_would_see_is_not_sent() {
+        let request = |draft| SendRequest {
+            to: String::new(),
+            draft,
+            answers: None,
+            id: None,
+            ttl: None,
+            from_bot: false,
+            humanize: None,
+        };
+        let flaw = |draft| request(draft).check().err().map(|flaw| flaw.field);
+        let target = || MessageTarget { id: "A".into(), from_me: true, sender: "1@s.whatsapp.net".into() };
+        let text = |text: &str| Draft::Text { text: text.into(), mentions: Mentions::default() };
+        let edit = |text: &str| Draft::Edit { target: target(), text: text.into(), mentions: Mentions::default() };
+        let poll = |name: &str, option: &str| {
+            Draft::Poll(Poll { name: name.into(), options: vec!["yes".into(), option.into()], choose: 1 })
+        };
+        let event = |name: &str, place: &str| {
+            Draft::Happening(Happening { name: name.into(), place: place.into(), ..Happening::default() })
+        };
+        let place = |name: &str| Draft::Location(Location { name: name.into(), ..Location::default() });
+        let card =
+            |vcard: &str| Draft::Contacts { contacts: vec![Contact { name: "Ana".into(), vcard: vcard.into() }] };
+        let choice = |id: &str, text: &str| Draft::Choice { id: id.into(), text: text.into() };
+        let file = |caption: &str| {
+            let (kind, origin) = (AttachmentKind::Image, Origin::Bytes("00".into()));
+            let (caption, mentions) = (caption.to_owned(), Mentions::default());
+            Draft::File(Attachment { kind, origin, caption, file_name: None, mime: None, mentions })
+        };
+        let link = |title: &str, description: &str| Draft::Link {
+            text: "https://example.com/".into(),
+            preview: LinkPreview {
+                url: "https://example.com/".into(),
+                title: title.into(),
+                description: description.into(),
+            },
+            picture: None,
+            large: false,
+        };
+        for blank in ["", " ", "\n \t", "\u{a0}\u{2003}", "\r\n", "\u{1}"] {
+            for (draft, field) in [
+                (text(blank), "text"),
+                (edit(blank), "text"),
+                (poll(blank, "no"), "poll.name"),
+                (poll("When?", blank), "poll.options"),
+                (event(blank, ""), "event.name"),
+                (choice(blank, "Yes"), "selectedButtonID"),
+                (card(blank), "contacts"),
+                (link(blank, ""), "preview.title"),
+            ] {
+                assert_eq!(flaw(draft.clone()), Some(field), "{blank:?} {draft:?}");
+            }
+            // These need not be there at all.
+            for draft in [file(blank), place(blank), event("Wine", blank), link("Menu", blank)] {
+                assert_eq!(flaw(draft.clone()), None, "{blank:?} {draft:?}");
+            }
+        }
+        for (draft, field) in [
+            (text("a\0b"), "text"),
+            (edit("a\0b"), "text"),
+            (file("a\0b"), "caption"),
+            (poll("a\0b", "no"), "poll.name"),
+            (poll("When?", "n\0o"), "poll.options"),
+            (place("a\0b"), "title"),
+            (event("Wine", "a\0b"), "event.location.name"),
+            (choice("yes", "a\0b"), "selectedDisplayText"),
+            (card("BEGIN:VCARD\nFN:A\0\nEND:VCARD"), "contacts"),
+            (link("Menu", "a\0b"), "preview.description"),
+            (Draft::Reaction { target: target(), emoji: "\0".into() }, "reaction"),
+            (Draft::Vote { poll: "A".into(), options: vec!["a\0b".into()] }, "votes"),
+        ] {
+            assert_eq!(flaw(draft.clone()), Some(field), "{draft:?}");
+        }
+        for draft in [text(" a "), text("👍"), poll("When?", "no"), card("begin:vcard\r\nFN:A\r\nend:vcard\r\n")] {
+            assert_eq!(flaw(draft.clone()), None, "{draft:?}");
+        }
+        for vcard in
+            ["Ana", "BEGIN:VCARD", "BEGIN:VCARD\nFN:Ana", "FN:Ana\nEND:VCARD", "BEGIN:VCALENDAR\nEND:VCALENDAR"]
+        {
+            assert_eq!(flaw(card(vcard)), Some("contacts"), "{vcard:?}");
+        }
+    }
 
     /// A repeat after a deploy is told from another message by what the build before wrote.
     #[test]

@@ -35,7 +35,7 @@ pub struct HistoryEntry {
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
     pub edited: bool,
-    /// Deleted for everyone.
+    /// Deleted for everyone: nothing is left of what it said.
     pub revoked: bool,
     /// The latest reaction of each person.
     pub reactions: Vec<Reaction>,

@@ -106,6 +106,15 @@ pub struct Addressed {
 }
 
 impl Message {
+    /// Takes away what it said, and what it answered: it was deleted for everyone. Who wrote it, where and when stays.
+    fn erase(&mut self) {
+        self.content = Content::Text { text: String::new(), preview: None };
+        self.quoted = None;
+        self.mentions.clear();
+        self.advertisement = None;
+        self.truncated = false;
+    }
+
     /// The keys that its record may have: by the names of its event, which are canonical, and as earlier builds filed it.
     fn inbox_keys(&self) -> [Key; 2] {
         [(&self.chat, &self.sender), (&self.addressed.chat, &self.addressed.sender)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Flaw,
-    draft::{MAX_TEXT, fits},
+    draft::{MAX_TEXT, fits, is_blank},
     media::Attachment,
 };
 
@@ -86,7 +86,7 @@ impl StatusPost {
             return flaw("contacts", "from 1 to 5000 people");
         }
         match &self.shown {
-            StatusContent::Text { text, .. } if text.trim().is_empty() => flaw("text", "must not be empty"),
+            StatusContent::Text { text, .. } if is_blank(text) => flaw("text", "must not be empty"),
             StatusContent::Text { text, .. } if !fits(text, MAX_TEXT) => flaw("text", "at most 65536 characters"),
             StatusContent::File { attachment, .. } => attachment.check(),
             StatusContent::Nothing { id } if id.is_empty() => flaw("id", "is required"),

@@ -11,6 +11,12 @@ use crate::config::Secret;
 /// In front of a key that is base64, as Standard Webhooks write them; any other key is its own bytes.
 const STANDARD_PREFIX: &str = "whsec_";
 
+/// False for a key that says that it is base64, and is none: who checks signatures by it would check with other bytes, or with none.
+pub fn is_key(text: &str) -> bool {
+    let bytes = |base64: &str| BASE64.decode(base64).is_ok_and(|bytes| !bytes.is_empty());
+    text.strip_prefix(STANDARD_PREFIX).is_none_or(bytes)
+}
+
 /// Headers that name and sign a request. `id` is the same at every repeat, `now_ms` is not.
 pub fn headers(id: &str, now_ms: i64, body: &[u8], key: Option<&Secret>) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -50,6 +56,20 @@ fn standard(key: &Secret, id: &str, seconds: &str, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_says_that_it_is_base64_is() {
+        for (text, expected) in [
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", true),
+            ("a long random text", true),
+            ("WHSEC_!!", true),
+            ("whsec_!!", false),
+            ("whsec_", false),
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", false),
+        ] {
+            assert_eq!(is_key(text), expected, "{text}");
+        }
+    }
 
     /// The example of the Standard Webhooks specification.
     #[test]

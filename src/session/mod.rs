@@ -135,6 +135,7 @@ struct Inner {
     collected: app_state::buffer::AppStateBuffer,
     skipped: app_state::refetch::SkippedCollections,
     first_sync: Arc<app_state::first_sync::FirstSync>,
+    live_changes: app_state::live::LiveChanges,
     recoveries: inbound::recoveries::Recoveries,
     questions: history::fetch::PhoneRequests,
     changes: send::channel_posts::PendingEdits,
@@ -160,6 +161,8 @@ struct Inner {
     reading: Arc<Semaphore>,
     /// Why it ended by itself, when it has.
     end: OnceLock<End>,
+    /// Why it is being closed; unset: the daemon is stopping.
+    closed_for: OnceLock<&'static str>,
     stop: CancellationToken,
     tasks: TaskTracker,
     journal_tasks: TaskTracker,
@@ -282,6 +285,12 @@ impl Session {
     /// Why it ended by itself; `None` while it goes on.
     pub fn end(&self) -> Option<&End> {
         self.0.end.get()
+    }
+
+    /// As [`Self::close`], while the daemon goes on: the session says why.
+    pub async fn close_for(&self, reason: &'static str) -> bool {
+        let _ = self.0.closed_for.set(reason);
+        self.close().await
     }
 
     /// Stops: finishes what is in flight, disconnects, writes everything to the vault, removes the working copy. While the vault does

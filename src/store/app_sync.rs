@@ -1,6 +1,9 @@
 //! `AppSyncStore`: keys, versions and MACs of the collections (contacts, mutes, pins) that WhatsApp syncs between devices.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Mutex,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,8 +22,36 @@ use super::{
     records::{CollectionRecord, SyncKeyRecord},
     space,
 };
+use crate::sync::lock;
+
+/// Collections that were synced and had nothing in them. The library takes such a one for one that was never synced, since both have
+/// version 0 (whatsapp-rust 0.7.0, `sync_collections_batched`), and calls the first change in it a full sync.
+#[derive(Debug, Default)]
+pub(super) struct EmptyCollections(Mutex<HashSet<Box<str>>>);
+
+impl EmptyCollections {
+    /// The library asks for the version of a collection; `None`: it has none.
+    fn note(&self, name: &str, version: Option<u64>) {
+        let mut empty = lock(&self.0);
+        match version {
+            None => {
+                empty.remove(name);
+            }
+            Some(0) => {
+                empty.insert(name.into());
+            }
+            // It is asked while a change is being read, too: how that began stays known.
+            Some(_) => {}
+        }
+    }
+}
 
 impl Store {
+    /// Whether a collection was synced and had nothing in it, before the library read what it reads now or has read last.
+    pub fn was_synced_empty(&self, collection: &str) -> bool {
+        lock(&self.copy.empty_collections.0).contains(collection)
+    }
+
     /// Whether the phone has shared a key of its settings.
     pub async fn has_app_state_keys(&self) -> std::result::Result<bool, StoreError> {
         Ok(!self.scan_back(space::SYNC_KEYS, None, 1).await?.is_empty())
@@ -46,7 +77,9 @@ impl AppSyncStore for Store {
     async fn get_version(&self, name: &str) -> Result<HashState> {
         let key = key::text(name);
         let found = self.read(move |turn| turn.record::<CollectionRecord>(space::COLLECTIONS, &key));
-        Ok(self.answer(found).await?.map(HashState::from).unwrap_or_default())
+        let state = self.answer(found).await?.map(HashState::from);
+        self.copy.empty_collections.note(name, state.as_ref().map(|state| state.version));
+        Ok(state.unwrap_or_default())
     }
 
     async fn set_version(&self, name: &str, state: HashState) -> Result<()> {
@@ -98,5 +131,29 @@ impl AppSyncStore for Store {
     async fn get_latest_sync_key_id(&self) -> Result<Option<Vec<u8>>> {
         let last = self.answer(self.scan_back(space::SYNC_KEYS, None, 1)).await?;
         Ok(last.into_iter().next().map(|(key, _)| key.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collection_that_was_synced_empty_is_not_one_that_never_was() {
+        let collections = EmptyCollections::default();
+        let is_empty = || lock(&collections.0).contains("regular");
+        // Never synced, then filled at once: what comes is history.
+        for version in [None, Some(7), Some(8)] {
+            collections.note("regular", version);
+            assert!(!is_empty(), "{version:?}");
+        }
+        // Synced, and nothing was there; its first change is read while others ask again.
+        for version in [Some(0), Some(1)] {
+            collections.note("regular", version);
+            assert!(is_empty(), "{version:?}");
+        }
+        // Another pairing.
+        collections.note("regular", None);
+        assert!(!is_empty());
     }
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Arrivals, CopyFailure, StoreCallbacks, StoreError,
     account::OwnAccount,
+    app_sync::EmptyCollections,
     database::Database,
     device::Wiped,
     digest::{DigestKey, SetDigest},
@@ -58,6 +59,7 @@ pub(super) struct WorkingCopy {
     pub(super) signal_writes: AtomicU64,
     pub(super) arrivals: Arrivals,
     pub(super) signal_queue: SignalQueue,
+    pub(super) empty_collections: EmptyCollections,
     #[cfg(feature = "loopback")]
     pub(super) gates_off: std::sync::atomic::AtomicBool,
 }

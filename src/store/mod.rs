@@ -213,6 +213,7 @@ impl Store {
             signal_writes: AtomicU64::new(0),
             arrivals: Arrivals::default(),
             signal_queue: signal_queue::SignalQueue::default(),
+            empty_collections: app_sync::EmptyCollections::default(),
             #[cfg(feature = "loopback")]
             gates_off: std::sync::atomic::AtomicBool::new(false),
         });

@@ -282,19 +282,14 @@ impl Message {
 }
 
 impl Message {
-    /// The same, with what became of it later. What was deleted for everyone has no body and no file any more, as with WAHA;
-    /// `_data.content` still says what it was.
+    /// The same, with what became of it later. What was deleted for everyone has no body and no file any more, as with WAHA, and its
+    /// `_data.content` is an empty text.
     pub fn with_fate(mut self, entry: &HistoryEntry) -> Self {
         self.data["edited"] = json!(entry.edited);
         self.data["revoked"] = json!(entry.revoked);
         self.data["reactions"] = entry.reactions.iter().map(reaction).collect();
         if matches!(entry.message.content, Content::Poll(_)) {
             self.data["votes"] = entry.votes.iter().map(vote).collect();
-        }
-        if entry.revoked {
-            self.body.clear();
-            self.media_url.clear();
-            (self.has_media, self.media) = (false, None);
         }
         self
     }

@@ -225,10 +225,10 @@ impl Queue {
         let waiting = Waiting { job, tries: 0, due: now, flying: false, since: now, canary: false, signs_used: 0 };
         let jobs = self.lanes.entry(lane.into()).or_default();
         let has_canary = jobs.iter().any(|waiting| waiting.job.attempts < self.retries.attempts);
-        // The receiver may be back since the first was refused: then that goes first.
+        // The receiver may be back since the first was refused: then that goes first. Not sooner than it is due: who only writes more
+        // tells nothing of the receiver.
         if let Some(first) = jobs.front_mut().filter(|first| first.canary && !first.flying && !has_canary) {
             first.canary = false;
-            first.hurry(self.retries, now);
         }
         jobs.push_back(waiting);
     }
@@ -403,9 +403,8 @@ impl Queue {
         }
         (waiting.since, waiting.due) = (now, next);
         if place > 0 {
-            // Then the first again, and this one behind it.
+            // Then the first again when it is due, and this one behind it.
             jobs[0].canary = false;
-            jobs[0].due = if refusal.answered { next } else { jobs[0].due };
             return Settlement::default();
         }
         let had_enough = waiting.job.attempts >= retries.attempts && !is_excused;

@@ -297,6 +297,10 @@ impl Reader<'_> {
             Value::String(key) if key == MASK && before.is_some_and(|before| before.key.is_some()) => {
                 before.and_then(|before| before.key.clone())
             }
+            Value::String(key) if !self.is_stored && key != MASK && !outbound::signature::is_key(key) => {
+                self.flaw(format!("{at}.hmac.key"), "expected base64 after whsec_");
+                None
+            }
             Value::String(key) if (self.is_stored || key.len() <= MAX_TEXT) && key != MASK => {
                 Some(Secret::new(key.as_str()))
             }
@@ -539,7 +543,7 @@ mod tests {
                     "retries": { "policy": "often", "delaySeconds": -1, "attempts": 1000 },
                     "customHeaders": [{ "name": "Host", "value": "x" }, { "name": "x" }, { "name": "X", "value": "a\r\nb" }],
                 },
-                { "events": [] },
+                { "events": [], "hmac": { "key": "whsec_!!" } },
                 "https://example.com/",
             ],
         });
@@ -558,6 +562,7 @@ mod tests {
             "webhooks[0].customHeaders[2].value",
             "webhooks[1].url",
             "webhooks[1].events",
+            "webhooks[1].hmac.key",
             "webhooks[2].url",
             "webhooks[2].events",
         ];

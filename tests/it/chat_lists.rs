@@ -83,6 +83,13 @@ async fn what_was_deleted_edited_or_reacted_to_says_so() {
     let list = list().await;
     let (gone, edited) = (of(&list, &gone), of(&list, &edited));
     assert_eq!((&gone["body"], &gone["_data"]["revoked"]), (&json!(""), &json!(true)), "{gone}");
+    // In no form, whoever asks for it.
+    let old = format!("/api/baileys/messages?tenantId=trattoria&chatId={customer}&limit=10");
+    for path in [format!("/api/trattoria/chats/{customer}@c.us/messages/{}", gone["id"].as_str().unwrap()), old] {
+        let shown = stage.dashboard.get(&path).await.unwrap().body.to_string();
+        assert!(!shown.contains("two pizzas") && shown.contains("\"revoked\":true"), "{path}: {shown}");
+    }
+    assert!(!gone.to_string().contains("two pizzas"), "{gone}");
     let fate = (&edited["body"], &edited["_data"]["edited"], &edited["_data"]["revoked"]);
     assert_eq!(fate, (&json!("a calzone"), &json!(true), &json!(false)), "{edited}");
 

@@ -89,6 +89,31 @@ async fn an_edit_of_a_caption_is_one_that_phones_show() {
     sessiond::demo::until(LIMIT, "the deletion", is_gone).await.unwrap();
     let nothing = format!("/api/{TENANT}/chats/{}@c.us/messages/3EB0000000000000000000", scene.customer);
     assert_eq!(ask(Method::DELETE, &nothing, Value::Null).await, 404);
+    // Nor where the id says whose it would be.
+    for from_me in [true, false] {
+        let unknown = format!("{from_me}_{}@c.us_3EB0000000000000000000", scene.customer);
+        let (chat, messages) = (
+            format!("{}@c.us", scene.customer),
+            format!("/api/{TENANT}/chats/{}@c.us/messages/{unknown}", scene.customer),
+        );
+        let named = json!({
+            "session": TENANT, "chatId": chat, "messageId": unknown, "star": true, "reaction": "x", "duration": 86400,
+            "text": "x",
+        });
+        for (method, path) in [
+            (Method::PUT, "/api/star".to_owned()),
+            (Method::PUT, "/api/reaction".to_owned()),
+            (Method::POST, "/api/forwardMessage".to_owned()),
+            (Method::POST, format!("{messages}/pin")),
+        ] {
+            assert_eq!(ask(method.clone(), &path, named.clone()).await, 404, "{method} {path} {unknown}");
+        }
+        // What another wrote is nobody's to change, whether or not it is there.
+        let expected = if from_me { 404 } else { 400 };
+        for method in [Method::PUT, Method::DELETE] {
+            assert_eq!(ask(method.clone(), &messages, named.clone()).await, expected, "{method} {unknown}");
+        }
+    }
     // And a place is a place.
     let (_, answer) = scene.post("/api/sendLocation", json!({ "latitude": 4.7, "longitude": -74.0 })).await;
     let (status, answer) = edit(&scene, &scene.customer, &id_of(&answer), "here", "place").await;

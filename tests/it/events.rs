@@ -233,17 +233,18 @@ async fn labels_and_the_archive_are_told_of_when_they_change() {
     let Some((mut scene, receiver)) = scene(&["*"]).await else { return };
     let network = scene.stage.network.clone();
     let set = async |setting: Setting| network.phone_sets(&scene.number, &setting).await.unwrap();
-    // A first sync is no news: these are on the phone before there is anything else to sync.
-    set(Setting::Label { id: "3".into(), name: "Old".into(), color: 1 }).await;
+    // The first sync finds nothing. From then on the very first change is news.
+    for collection in ["regular", "regular_low"] {
+        let is_read = || async { network.settings_reads(&scene.number, collection).await.unwrap() > 0 };
+        until(LIMIT, "the first sync", is_read).await.unwrap();
+    }
+    set(Setting::Label { id: "3".into(), name: "First".into(), color: 1 }).await;
+    assert_eq!(receiver.nth("label.upsert", 0).await["name"], json!("First"));
     set(Setting::Archived { chat: scene.number.clone(), on: true }).await;
-    let synced = || async {
-        let labels = ask(&scene.stage, "GET", "/api/trattoria/labels", None).await.1;
-        labels[0]["name"] == json!("Old")
-    };
-    until(LIMIT, "the first sync", synced).await.unwrap();
+    assert_eq!(receiver.nth("chat.archive", 0).await["archived"], json!(true));
     let label = json!({ "id": "4", "name": "VIP", "color": 2, "colorHex": "#ffd429" });
     set(Setting::Label { id: "4".into(), name: "VIP".into(), color: 2 }).await;
-    let told = receiver.nth("label.upsert", 0).await;
+    let told = receiver.nth("label.upsert", 1).await;
     assert_eq!(told, label);
     let labelled = |on| Setting::Labelled { id: "4".into(), chat: scene.customer.clone(), on };
     set(labelled(true)).await;
@@ -254,7 +255,7 @@ async fn labels_and_the_archive_are_told_of_when_they_change() {
     set(Setting::LabelGone { id: "4".into() }).await;
     assert_eq!(receiver.nth("label.deleted", 0).await, label);
     set(Setting::Archived { chat: scene.customer.clone(), on: true }).await;
-    let archived = receiver.nth("chat.archive", 0).await;
+    let archived = receiver.nth("chat.archive", 1).await;
     assert_eq!((&archived["id"], &archived["archived"]), (&json!(scene.chat()), &json!(true)));
     for (model, value) in [("Label", &told), ("LabelChatAssociation", &added), ("ChatArchiveEvent", &archived)] {
         scene.waha.is(model, value).await;
@@ -264,10 +265,19 @@ async fn labels_and_the_archive_are_told_of_when_they_change() {
     scene.waha.get("sessions.restart", json!(["trattoria"])).await;
     until(LIMIT, "the login", || async { logins(&network).await > before }).await.unwrap();
     set(Setting::Archived { chat: scene.customer.clone(), on: false }).await;
-    receiver.nth("chat.archive", 1).await;
+    receiver.nth("chat.archive", 2).await;
     let names = ["label.upsert", "label.chat.added", "label.chat.deleted", "label.deleted"];
-    assert_eq!(names.map(|name| payloads(&receiver.posts(), name).len()), [1; 4]);
+    assert_eq!(names.map(|name| payloads(&receiver.posts(), name).len()), [2, 1, 1, 1]);
+    // After a restart the library reads everything anew with the first change, which alone is news.
     scene.daemon.kill().await.unwrap();
+    let daemon = scene.stage.start().await;
+    until(LIMIT, "the tenant", || scene.stage.dashboard.is_connected("trattoria")).await.unwrap();
+    set(Setting::Label { id: "5".into(), name: "Newest".into(), color: 3 }).await;
+    assert_eq!(receiver.nth("label.upsert", 2).await["name"], json!("Newest"));
+    set(Setting::Archived { chat: scene.customer.clone(), on: true }).await;
+    assert_eq!(receiver.nth("chat.archive", 3).await["archived"], json!(true));
+    assert_eq!(names.map(|name| payloads(&receiver.posts(), name).len()), [3, 1, 1, 1]);
+    daemon.kill().await.unwrap();
 }
 
 /// What a moment later is worth nothing goes out, and is in no log.

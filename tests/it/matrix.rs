@@ -469,7 +469,7 @@ async fn legacy_open_opens_the_old_contract_and_nothing_else() {
     }
     // A page anywhere on the web could post a form, and nobody would be asked before: that needs a key.
     let form = format!("tenantId={TENANT}");
-    for (key, status) in [(None, 400), (Some(&house.stage.setup.admin_key), 200)] {
+    for (key, status) in [(None, 415), (Some(&house.stage.setup.admin_key), 200)] {
         let url = format!("http://{}/api/baileys/clean-session", house.stage.setup.address);
         let request = reqwest::Client::new().post(url).header("content-type", "application/x-www-form-urlencoded");
         let request = key.into_iter().fold(request, |request, key| request.header("x-api-key", key));

@@ -185,8 +185,38 @@ async fn conversations_and_messages_are_listed_with_what_became_of_them() {
     assert_eq!(sent.status(), 200, "{}", sent.text().await.unwrap());
     let is_there = async || texts(&get(&stage, &path(&berta, "&limit=1")).await) == ["un café & pan"];
     until(LIMIT, "what the form says", is_there).await.unwrap();
-    for wrong in [format!("{form}&ttl=700"), form.replace("600", "soon"), form.replace("&message", "&other")] {
-        assert_eq!(ask(wrong).await.unwrap().status(), 400);
+    let garbled = form.replace("caf%C3%A9", "%ED%A0%BD");
+    let blank = form.replace("un+caf%C3%A9+%26+pan", "+%0A");
+    for wrong in
+        [format!("{form}&ttl=700"), form.replace("600", "soon"), form.replace("&message", "&other"), garbled, blank]
+    {
+        assert_eq!(ask(wrong.clone()).await.unwrap().status(), 400, "{wrong}");
+    }
+    let query = format!("/api/sendText?session=trattoria&phone={berta}&text=%ED%A0%BD");
+    let answer = stage.dashboard.get(&query).await.unwrap();
+    assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (400, &json!("text")), "{}", answer.body);
+    // WAHA's routes take JSON.
+    for route in ["sendText", "sendImage"] {
+        let request = reqwest::Client::new().post(format!("http://{}/api/{route}", stage.setup.address));
+        let request = request.header("X-Api-Key", &stage.setup.admin_key).body("session=trattoria&text=hello");
+        let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+        let (status, said) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
+        assert_eq!((status, &said["code"]), (415, &json!("not_json")), "{route}: {said}");
+    }
+    // Nobody would see it, or all of it; or it is not what it says.
+    let poll =
+        |given: Value| json!({ "poll": { "name": "Dessert?", "options": ["yes", "no"], "multipleAnswers": given } });
+    for (route, mut body, field) in [
+        ("sendText", json!({ "text": " \n" }), "text"),
+        ("sendText", json!({ "text": "a\u{0}b" }), "text"),
+        ("sendPoll", poll(json!("true")), "poll.multipleAnswers"),
+        ("sendContactVcard", json!({ "contacts": [{ "vcard": "Ana" }] }), "contacts"),
+        ("sendLocation", json!({ "latitude": 4.7, "longitude": -74.0, "title": "a\u{0}b" }), "title"),
+    ] {
+        (body["session"], body["chatId"]) = (json!("trattoria"), json!(format!("{berta}@c.us")));
+        let answer = stage.dashboard.post(&format!("/api/{route}"), body).await.unwrap();
+        let found = (answer.status, &answer.body["errors"][0]["field"]);
+        assert_eq!(found, (400, &json!(field)), "{route}: {}", answer.body);
     }
 
     // What is linked stays so, and nobody is told otherwise.

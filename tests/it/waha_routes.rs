@@ -860,6 +860,8 @@ async fn a_session_that_is_stopped_stays_away_and_loses_nothing() {
     assert_eq!(stopped["status"], json!("STOPPED"));
     until(LIMIT, "the device is away", async || !online().await).await.unwrap();
     network.customer_send(&scene.customer, &scene.number, "while you were away").await.unwrap();
+    let sessions = scene.stage.health().await.1["sessions"].clone();
+    assert_eq!((&sessions["ill"], &sessions["stopped"]), (&json!([]), &json!(["trattoria"])), "{sessions}");
     let text = json!([{ "session": "trattoria", "chatId": scene.chat(), "text": "hello" }]);
     scene.refused("chatting.send_text", text, "400").await;
     let repeat = scene.stage.dashboard.send("trattoria", &scene.customer, "your table", "a-key").await;

@@ -258,9 +258,52 @@ async fn one_that_is_not_there_is_not_found() {
     }
     let put = stage.dashboard.put("/api/sessions/nobody", json!({ "config": {} })).await.unwrap();
     assert_eq!((put.status, &put.body["code"]), (404, &json!("unknown_tenant")), "{}", put.body);
-    for path in ["/api/sessions/nobody", "/api/sessions/nobody/me", "/api/nobody/auth/qr", "/api/nobody/chats"] {
+    for path in [
+        "/api/sessions/nobody",
+        "/api/sessions/nobody/me",
+        "/api/nobody/auth/qr",
+        "/api/nobody/auth/qr?format=svg",
+        "/api/nobody/chats",
+        "/api/nobody/chats?limit=x",
+        "/api/nobody/chats/x/messages",
+        "/api/nobody/chats/x@c.us/messages/y",
+        "/api/messages?session=nobody&chatId=x",
+        "/api/contacts?session=nobody&contactId=x",
+        "/api/checkNumberStatus?session=nobody&phone=x",
+        "/api/sendText?session=nobody&phone=x&text=",
+    ] {
         let answer = stage.dashboard.get(path).await.unwrap();
         assert_eq!((answer.status, &answer.body["code"]), (404, &json!("unknown_tenant")), "{path}: {}", answer.body);
+    }
+    // Whatever else is wrong with the request.
+    let wrong = json!({ "session": "nobody", "chatId": 5, "text": [], "file": {}, "poll": {}, "messageId": "x" });
+    for path in
+        ["sendText", "reply", "sendPoll", "sendLocation", "sendContactVcard", "sendImage", "sendFile", "sendSeen"]
+    {
+        for body in
+            [json!({ "session": "nobody" }), json!({ "session": "nobody", "chatId": "x", "text": "hi" }), wrong.clone()]
+        {
+            let answer = stage.dashboard.post(&format!("/api/{path}"), body).await.unwrap();
+            assert_eq!(
+                (answer.status, &answer.body["code"]),
+                (404, &json!("unknown_tenant")),
+                "{path}: {}",
+                answer.body
+            );
+        }
+    }
+    for path in ["reaction", "star"] {
+        let answer = stage.dashboard.put(&format!("/api/{path}"), wrong.clone()).await.unwrap();
+        assert_eq!((answer.status, &answer.body["code"]), (404, &json!("unknown_tenant")), "{path}: {}", answer.body);
+    }
+    for path in ["labels", "groups", "presence", "status/text", "chats/x@c.us/messages/y/pin", "calls/reject"] {
+        let answer = stage.dashboard.post(&format!("/api/nobody/{path}"), json!({ "name": 5 })).await.unwrap();
+        assert_eq!((answer.status, &answer.body["code"]), (404, &json!("unknown_tenant")), "{path}: {}", answer.body);
+    }
+    // Where a session is made, the input counts.
+    for path in ["/api/nobody/webhooks", "/api/nobody/bot/menu"] {
+        let answer = stage.dashboard.put(path, json!({ "webhooks": 5, "categories": 5 })).await.unwrap();
+        assert_eq!((answer.status, &answer.body["code"]), (400, &json!("invalid_input")), "{path}: {}", answer.body);
     }
     daemon.kill().await.unwrap();
 }
@@ -273,11 +316,15 @@ async fn one_that_was_deleted_is_gone() {
     let config = json!({ "config": full("https://example.com/hook") });
     let put = stage.dashboard.put("/api/sessions/trattoria", config).await.unwrap();
     assert_eq!(put.status, 200, "{}", put.body);
+    let ear = stage.listen(std::slice::from_ref(&conversation));
+    ear.until(LIMIT, |heard| heard.iter().any(|heard| heard.event == "registered")).await.unwrap();
     // Twice: as with WAHA, the second finds it done.
     for _ in 0..2 {
         let deleted = stage.dashboard.delete("/api/sessions/trattoria").await.unwrap();
         assert_eq!((deleted.status, &deleted.body["success"]), (200, &json!(true)), "{}", deleted.body);
     }
+    let is_stopping = |heard: &sessiond::demo::Heard| heard.payload.to_string().contains("the daemon is stopping");
+    assert!(!ear.heard().iter().any(is_stopping), "it is not: {:?}", ear.heard());
     assert_eq!(stage.network.devices(&conversation.number).await.unwrap().len(), 0, "it is unlinked");
     for round in 0..2 {
         let one = stage.dashboard.get("/api/sessions/trattoria").await.unwrap();

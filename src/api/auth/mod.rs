@@ -8,6 +8,7 @@ mod caller;
 pub mod cors;
 mod keys;
 mod limits;
+mod named;
 mod tenant;
 mod tokens;
 
@@ -37,7 +38,8 @@ pub use self::{
     caller::{Caller, MaybeCaller, Scope},
     keys::Keys,
     limits::Action,
-    tenant::{Asked, Controlling, For, Names, Reading, ReadingFile, Sending},
+    named::NamedTenant,
+    tenant::{Asked, Controlling, For, Names, Reading, ReadingFile, RequestPlace, Sending},
 };
 use super::{App, forward, problem::Problem};
 use crate::{

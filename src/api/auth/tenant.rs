@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use axum::{
     RequestExt as _, RequestPartsExt as _,
     extract::{self, FromRequest, FromRequestParts, Request},
-    http::request::Parts,
+    http::{Extensions, request::Parts},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use super::{
         openapi::{Operation, ParameterIn, Takes},
         problem::{FieldError, Problem},
     },
-    Caller, Scope,
+    Caller, NamedTenant, Scope,
 };
 use crate::tenant::{InvalidTenantId, TenantId};
 
@@ -74,6 +74,7 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
         let extract::Path(Named { session }) = parts.extract().await.map_err(|_| named("is required"))?;
         let tenant: TenantId = session.parse().map_err(|error: InvalidTenantId| named(error.to_string()))?;
         caller.permit(&tenant, P::SCOPE)?;
+        NamedTenant::note(NamedTenant::of(&parts.extensions).as_ref(), &tenant);
         let passage = Passage::of(&parts.extensions);
         if P::IS_LOCAL_FIRST {
             Passage::note(passage.as_ref(), &tenant);
@@ -88,6 +89,24 @@ impl<P: Purpose> Takes for For<P> {
     fn takes(operation: &mut Operation<'_>) {
         operation.parameters::<Named>(ParameterIn::Path);
         operation.needs(P::SCOPE);
+    }
+}
+
+/// Who must know which tenant a request is for, as soon as that is known and permitted.
+pub struct RequestPlace {
+    named: Option<NamedTenant>,
+    passage: Option<Passage>,
+}
+
+impl RequestPlace {
+    pub fn of(extensions: &Extensions) -> Self {
+        Self { named: NamedTenant::of(extensions), passage: Passage::of(extensions) }
+    }
+
+    /// An error ends the work here: it is a peer's.
+    pub async fn enter(&self, tenant: &TenantId) -> Result<(), Problem> {
+        NamedTenant::note(self.named.as_ref(), tenant);
+        Passage::enter(self.passage.as_ref(), tenant).await
     }
 }
 
@@ -109,11 +128,11 @@ pub struct Asked<P, A> {
 }
 
 impl<P: Purpose, A: Names> Asked<P, A> {
-    async fn permitted(caller: &Caller, passage: Option<&Passage>, asked: A) -> Result<Self, Problem> {
+    async fn permitted(caller: &Caller, place: &RequestPlace, asked: A) -> Result<Self, Problem> {
         let text = asked.tenant().filter(|text| !text.is_empty()).ok_or_else(|| asked.misnamed(None))?;
         let tenant: TenantId = text.parse().map_err(|error| asked.misnamed(Some(error)))?;
         caller.permit(&tenant, P::SCOPE)?;
-        Passage::enter(passage, &tenant).await?;
+        place.enter(&tenant).await?;
         Ok(Self { tenant, asked, purpose: PhantomData })
     }
 }
@@ -128,8 +147,8 @@ where
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
-        let passage = Passage::of(request.extensions());
-        Self::permitted(&caller, passage.as_ref(), A::from_request(request, state).await?).await
+        let place = RequestPlace::of(request.extensions());
+        Self::permitted(&caller, &place, A::from_request(request, state).await?).await
     }
 }
 
@@ -143,8 +162,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        let passage = Passage::of(&parts.extensions);
-        Self::permitted(&caller, passage.as_ref(), A::from_request_parts(parts, state).await?).await
+        let place = RequestPlace::of(&parts.extensions);
+        Self::permitted(&caller, &place, A::from_request_parts(parts, state).await?).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bodies of the old contract: JSON, or a form, as the old service took both.
 
 use axum::{
+    body::Bytes,
     extract::{Form, FromRequest, Request},
     http::{StatusCode, header},
 };
@@ -12,7 +13,7 @@ use crate::{
     api::{
         BODY_LIMIT,
         auth::{Caller, Names},
-        input::{Body, parsed},
+        input::{Body, garbled_field, no_utf8, parsed},
         openapi::{Operation, Takes},
         problem::{FieldError, Problem},
     },
@@ -35,7 +36,16 @@ impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for JsonOr
         if !is_form || !is_known {
             return Body::from_request(request, state).await.map(|Body(body)| Self(body));
         }
-        let read = Form::<Vec<(String, String)>>::from_request(request, state).await;
+        let (head, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::from_parts(head.clone(), body), state).await;
+        let bytes = bytes.map_err(|error| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_LIMIT as u64, "a body"),
+            _ => Problem::invalid(error.body_text(), Vec::new()),
+        })?;
+        if let Some(field) = garbled_field(&bytes) {
+            return Err(no_utf8(field));
+        }
+        let read = Form::<Vec<(String, String)>>::from_request(Request::from_parts(head, bytes.into()), state).await;
         let Form(fields) = read.map_err(|error| match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_LIMIT as u64, "a body"),
             _ => Problem::invalid(error.body_text(), Vec::new()),

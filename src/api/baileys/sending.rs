@@ -75,7 +75,7 @@ trait Words: Names {
     fn flaws(&self) -> Problem {
         let (to, text) = self.parts();
         let fields = [("tenantId", to.tenant_id.as_deref()), ("to", to.to.as_deref()), (Self::FIELD, text)];
-        let missing = fields.into_iter().filter(|(_, given)| given.is_none_or(str::is_empty));
+        let missing = fields.into_iter().filter(|(_, given)| given.is_none_or(is_blank));
         let error = |(field, _)| FieldError { field: Cow::Borrowed(field), message: "is required".into() };
         Problem::invalid(Self::MISSING, missing.map(error).collect())
     }
@@ -163,6 +163,11 @@ pub async fn send_message(
     Ok(Json(BaileysSent::new(sent, Some("Mensaje enviado exitosamente"))))
 }
 
+/// True when nothing can be seen of it.
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
 async fn send_words(
     app: &App,
     tenant: &TenantId,
@@ -170,7 +175,7 @@ async fn send_words(
     key: &IdempotencyKey,
 ) -> Result<Acceptance, Problem> {
     fn given(text: Option<&str>) -> Option<&str> {
-        text.filter(|text| !text.is_empty())
+        text.filter(|text| !is_blank(text))
     }
     let (BaileysAddressed { to, kind, media_url, ttl, bot, humanize, .. }, text) = send.parts();
     let (Some(to), Some(text)) = (given(to.as_deref()), given(text)) else { return Err(send.flaws()) };

@@ -91,8 +91,8 @@ pub struct Forwarder {
 /// What a peer made of a request.
 enum PeerAnswer {
     Given(Response),
-    /// It does not have the tenant.
-    Refused(Response),
+    /// It does not have the tenant, or not any more.
+    Refused,
 }
 
 impl Forwarder {
@@ -125,7 +125,7 @@ impl Forwarder {
         drop_connection_headers(headers);
         match verdict.as_ref().map(|verdict| verdict.to_str().unwrap_or_default()) {
             None => Ok(PeerAnswer::Given(answer)),
-            Some(entrance::ELSEWHERE) => Ok(PeerAnswer::Refused(answer)),
+            Some(entrance::ELSEWHERE) => Ok(PeerAnswer::Refused),
             Some(_) => Err(ForwardError::Unreached("it does not take this process for a peer".into())),
         }
     }
@@ -252,7 +252,7 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
                 metrics::request_forwarded(outcome(&forwarded));
                 match forwarded {
                     Ok(PeerAnswer::Given(answer)) => return answer,
-                    Ok(PeerAnswer::Refused(answer)) => answer,
+                    Ok(PeerAnswer::Refused) => Problem::on_its_way().into_response(),
                     Err(error) => {
                         warn!(
                             event = "request_unforwarded",

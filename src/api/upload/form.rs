@@ -4,7 +4,11 @@ use multer::{Field, Multipart};
 use tokio::time::timeout;
 
 use super::{Given, MAX_REST, Permit, SILENCE, UploadForm, disk, flaw, given, unfinished, write};
-use crate::{api::problem::Problem, message::media::Spool, session::AcceptError};
+use crate::{
+    api::{input::no_utf8, problem::Problem},
+    message::media::Spool,
+    session::AcceptError,
+};
 
 /// For each part of a form. (A status may name 5,000 people, each in a part of some 20 bytes.)
 const PART: u64 = 16;
@@ -48,8 +52,7 @@ pub(super) async fn read_form(
             }
             text.extend_from_slice(&chunk);
         }
-        let text =
-            String::from_utf8(text).map_err(|_| Problem::invalid(format!("{name}: expected UTF-8"), Vec::new()))?;
+        let text = String::from_utf8(text).map_err(|_| no_utf8(name.clone()))?;
         match name.as_str() {
             "session" => {
                 permit.ask(&text).await?;

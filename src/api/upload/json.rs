@@ -129,6 +129,12 @@ pub(super) struct JsonFile<'a> {
     data: Option<Cow<'a, str>>,
 }
 
+/// Of a body whose other fields may be wrong.
+#[derive(Deserialize)]
+struct SessionOnly {
+    session: Option<String>,
+}
+
 pub(super) async fn read_json<'a, J: Deserialize<'a> + Into<Parts<'a>>>(
     body: &'a [u8],
     spool: &Spool,
@@ -141,7 +147,17 @@ pub(super) async fn read_json<'a, J: Deserialize<'a> + Into<Parts<'a>>>(
     let parsed = parsed.and_then(|parsed| json.end().map(|()| parsed)).map_err(|error| {
         let (field, message) = (track.path().to_string(), error.to_string());
         Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
-    })?;
+    });
+    let parsed = match parsed {
+        Err(problem) => {
+            // Whether there is such a session at all comes first.
+            if let Ok(SessionOnly { session: Some(session) }) = serde_json::from_slice(body) {
+                permit.ask(&session).await?;
+            }
+            return Err(problem);
+        }
+        Ok(parsed) => parsed,
+    };
     let parsed = parsed.ok_or_else(|| Problem::invalid("the body: expected an object", Vec::new()))?;
     let (mut form, file) = parsed.into();
     permit.ask(form.session.as_deref().unwrap_or_default()).await?;

@@ -31,7 +31,7 @@ use self::{
 };
 use super::{
     App,
-    auth::{Caller, For, Scope, Sending},
+    auth::{Caller, For, RequestPlace, Scope, Sending},
     forward::Passage,
     openapi::{Operation, Takes},
     problem::{FieldError, Problem},
@@ -47,6 +47,9 @@ const MAX_INLINE: u64 = 16 * 1024 * 1024;
 
 /// Everything in a body but the file may be so large: it holds the longest caption, as other bodies do.
 const MAX_REST: u64 = super::BODY_LIMIT as u64;
+
+/// The forms of browsers that have no file.
+const URLENCODED: &str = "application/x-www-form-urlencoded";
 
 /// JSON bodies that are in memory at the same time, each for as long as it takes to read it.
 static INLINE: Semaphore = Semaphore::const_new(4);
@@ -118,8 +121,8 @@ impl FromRequest<App> for IncomingFile {
 
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Problem> {
         let caller: Caller = request.extract_parts().await?;
-        let passage = Passage::of(request.extensions());
-        let permit = Permit::Asked { caller: &caller, passage };
+        let place = RequestPlace::of(request.extensions());
+        let permit = Permit::Asked { caller: &caller, place };
         let form = come(request, app, &caller, Shape::Message, &permit).await?;
         // A body may have named none.
         let tenant = named_tenant(form.session.as_deref().unwrap_or_default())?;
@@ -143,7 +146,7 @@ impl Takes for IncomingFile {
             "required": ["session", "chatId"],
         });
         operation.takes_body("multipart/form-data", form);
-        operation.may_fail(&[400, 413, 422]);
+        operation.may_fail(&[400, 413, 415, 422]);
     }
 }
 
@@ -171,7 +174,7 @@ impl Takes for IncomingStatus {
             },
         });
         operation.takes_body("multipart/form-data", form);
-        operation.may_fail(&[400, 413, 422]);
+        operation.may_fail(&[400, 413, 415, 422]);
     }
 }
 
@@ -195,16 +198,16 @@ enum Permit<'a> {
     Given,
     Asked {
         caller: &'a Caller,
-        passage: Option<Passage>,
+        place: RequestPlace,
     },
 }
 
 impl Permit<'_> {
     async fn ask(&self, session: &str) -> Result<(), Problem> {
-        let Self::Asked { caller, passage } = self else { return Ok(()) };
+        let Self::Asked { caller, place } = self else { return Ok(()) };
         let tenant = named_tenant(session)?;
         caller.permit(&tenant, Scope::Send)?;
-        Passage::enter(passage.as_ref(), &tenant).await
+        place.enter(&tenant).await
     }
 }
 
@@ -225,6 +228,9 @@ async fn read(
         let limits = SizeLimit::new().whole_stream(max_sent + MAX_REST);
         let form = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(limits));
         return read_form(form, spool, max_sent, permit).await;
+    }
+    if kind.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(URLENCODED)) {
+        return Err(Problem::not_json(&kind));
     }
     let most = MAX_INLINE.min(max_sent);
     let limit = most.div_ceil(3) * 4 + MAX_REST;

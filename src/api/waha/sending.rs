@@ -145,7 +145,7 @@ pub async fn contacts(
 
 /// A card as it is given, or one made from its fields. `country`: where a number without a country code is dialed.
 async fn contact_of(person: ContactCard, country: CountryId) -> Result<Contact, Problem> {
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     if let Some(vcard) = given(person.vcard) {
         return Ok(Contact { name: card::name(&vcard), vcard });
     }
@@ -200,7 +200,12 @@ pub async fn poll(
 ) -> Sent {
     let form = body.poll.ok_or_else(|| flaw("poll", "is required"))?;
     let options = form.options.unwrap_or_default();
-    let several = form.multiple_answers == Some(Value::Bool(true));
+    let several = match form.multiple_answers {
+        Some(Value::Bool(several)) => several,
+        // WAHA's document, and the clients that were made from it, have an object here, which says nothing.
+        None | Some(Value::Null | Value::Object(_)) => false,
+        Some(_) => return Err(flaw("poll.multipleAnswers", "true or false")),
+    };
     let choose = if several { u32::try_from(options.len()).unwrap_or(u32::MAX) } else { 1 };
     let poll = Poll { name: form.name.unwrap_or_default(), options, choose };
     send(&app, &tenant, &key, body.to, Draft::Poll(poll)).await
@@ -448,6 +453,7 @@ pub async fn star(
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
     let session = app.fleet.open_known(&tenant).await?;
     let target = target(&session, &chat, &body.message_id.unwrap_or_default()).await?;
+    session.check_known(&chat, &target).await?;
     session.star(&chat, &target, starred).await?;
     Ok(Json(Success::YES))
 }

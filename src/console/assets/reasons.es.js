@@ -15,6 +15,8 @@ export default [
   ["moved", "lo atiende otro proceso"],
   ["exported to {to} at {at}", "exportado a {to} el {at}"],
   ["the daemon is stopping", "el servidor se está deteniendo"],
+  ["the session was deleted", "la sesión se eliminó"],
+  ["an import takes its place", "una importación toma su lugar"],
   ["unlinked", "desvinculado"],
   ["unlinked here; WhatsApp could not be told: remove the device on the phone", "desvinculado aquí; no se pudo avisar a WhatsApp: quite el dispositivo en el teléfono"],
 

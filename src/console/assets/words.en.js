@@ -463,6 +463,7 @@ export default {
   "problem.exported": "The tenant has moved out to another gateway. To pair it anew, delete it and make it again.",
   "problem.storage": "The local disk fails.",
   "problem.too_large": "That is too large.",
+  "problem.not_json": "The body is not JSON.",
   "problem.whatsapp_unreachable": "WhatsApp does not answer now.",
   "problem.not_at_whatsapp": "WhatsApp knows no such thing.",
   "problem.conflict_at_whatsapp": "It was changed meanwhile, or is so already.",

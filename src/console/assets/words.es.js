@@ -463,6 +463,7 @@ export default {
   "problem.exported": "El negocio se mudó a otro servicio. Para vincularlo de nuevo, elimínelo y créelo otra vez.",
   "problem.storage": "Falla el disco local.",
   "problem.too_large": "Es demasiado grande.",
+  "problem.not_json": "El contenido no es JSON.",
   "problem.whatsapp_unreachable": "WhatsApp no responde ahora.",
   "problem.not_at_whatsapp": "WhatsApp no conoce eso.",
   "problem.conflict_at_whatsapp": "Se cambió entre tanto, o ya está así.",

@@ -169,6 +169,12 @@ impl Fates {
         votes.retain(|vote| !vote.options.is_empty());
         let fate = self.status.remove(&message.id);
         let revoked = self.revoked.remove(&place) || !message.from_me && self.removed.remove(&named);
+        if revoked {
+            message.erase();
+            // These say again what could be chosen.
+            votes.clear();
+            reactions.clear();
+        }
         HistoryEntry {
             event,
             past: false,

@@ -140,6 +140,36 @@ fn nobody_edits_or_deletes_what_another_wrote() {
     assert_eq!((original.message.content.text(), original.edited, original.revoked), ("a table", false, false));
 }
 
+/// Its words are in none of its fields, whichever form it gets afterwards.
+#[test]
+fn of_what_was_deleted_for_everyone_nothing_is_left() {
+    let words = "seven o'clock";
+    let media = crate::message::Media {
+        mime: "image/jpeg".into(),
+        caption: words.into(),
+        file_name: Some(words.into()),
+        thumbnail: Some(words.into()),
+        ..Default::default()
+    };
+    let poll = crate::message::Poll { name: words.into(), options: vec![words.into(), "never".into()], choose: 1 };
+    let quoted = crate::message::Quoted { target: target("Q"), content: Box::new(text(words)) };
+    for content in [text(words), Content::Image(media), Content::Poll(poll)] {
+        let mut deleted = message("A", CHAT, CHAT, false, content.clone());
+        (deleted.quoted, deleted.mentions) = (Some(quoted.clone()), vec![words.into()]);
+        let edit = Content::Edit { target: target("A"), content: Box::new(text(words)) };
+        let vote = Content::Vote { poll: target("A"), options: vec![words.into()] };
+        let shown = shown(vec![
+            EventBody::Received { message: deleted },
+            said("E", CHAT, edit),
+            said("V", CHAT, vote),
+            said("R", CHAT, Content::Revoke { target: target("A") }),
+        ]);
+        assert_eq!((shown.len(), shown[0].revoked, &*shown[0].message.id), (1, true, "A"), "{content:?}");
+        assert_eq!(shown[0].message.timestamp, message("A", CHAT, CHAT, false, text("")).timestamp);
+        assert!(!format!("{:?}", shown[0]).contains(words), "{:?}", shown[0]);
+    }
+}
+
 #[test]
 fn an_admins_deletions_count_in_a_group() {
     const GROUP: &str = "120363000000000001@g.us";

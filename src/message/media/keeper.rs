@@ -181,13 +181,12 @@ impl Keeper {
         Ok(StoredFile { meta: self.store.head(&path).await? })
     }
 
-    /// The file's MIME type, by its first bytes.
-    pub async fn kind(&self, kept: &StoredFile) -> Result<Option<&'static str>, MediaStoreError> {
+    /// The file's first bytes, which say what it is.
+    pub async fn head(&self, kept: &StoredFile) -> Result<Bytes, MediaStoreError> {
         if kept.size() == 0 {
-            return Ok(None);
+            return Ok(Bytes::new());
         }
-        let head = self.store.get_range(&kept.meta.location, 0..kept.size().min(kind::HEAD as u64)).await?;
-        Ok(kind::sniff(&head))
+        Ok(self.store.get_range(&kept.meta.location, 0..kept.size().min(kind::HEAD as u64)).await?)
     }
 
     /// Its bytes, as they come.

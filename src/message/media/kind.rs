@@ -22,6 +22,32 @@ pub fn is_shown(mime: &str) -> bool {
         || mime.starts_with("audio/")
 }
 
+/// Whether a browser that gets it for download may be told what it is: documents, which nothing runs. Of all others it is told nothing.
+pub fn is_document(mime: &str) -> bool {
+    const OFFICE: [&str; 4] = [
+        "application/vnd.openxmlformats-officedocument.",
+        "application/vnd.oasis.opendocument.",
+        "application/vnd.ms-excel",
+        "application/vnd.ms-powerpoint",
+    ];
+    let documents = [
+        "application/pdf",
+        "application/msword",
+        "application/rtf",
+        "application/epub+zip",
+        "application/zip",
+        "application/gzip",
+        "application/x-7z-compressed",
+        "application/vnd.rar",
+        "text/plain",
+        "text/csv",
+        "text/vcard",
+        "text/calendar",
+        "text/markdown",
+    ];
+    documents.contains(&mime) || OFFICE.iter().any(|family| mime.starts_with(family))
+}
+
 /// Media types and the endings of their files; the first of a type, or of an ending, is the one that is meant.
 const ENDINGS: &[(&str, &str)] = &[
     ("image/jpeg", "jpeg"),
@@ -129,6 +155,15 @@ mod tests {
         ] {
             assert!(!sniff(active).is_some_and(is_shown), "{active:?}");
         }
+        for active in
+            ["text/html", "image/svg+xml", "text/xml", "application/xml", "text/javascript", "application/wasm"]
+        {
+            assert!(!is_shown(active) && !is_document(active), "{active}");
+        }
+        for (mime, ending) in ENDINGS.iter().filter(|(mime, _)| is_document(mime)) {
+            assert!(!is_shown(mime), "{ending}: it is for download");
+        }
+        assert!(is_document("application/pdf") && is_document(of_name("Carta.docx").unwrap()));
     }
 
     #[test]

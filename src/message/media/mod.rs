@@ -23,7 +23,7 @@ pub mod title;
 pub use self::{
     attachment::{Attachment, AttachmentKind, Fit, Origin},
     keeper::{Keeper, MediaStoreError, StoredFile},
-    kind::{HEAD, is_shown, sniff},
+    kind::{HEAD, is_document, is_shown, of_document, sniff},
     name::{FileName, InvalidFileName, Links},
     place::open as open_place,
     reserve::{DiskReserve, DiskSpace, Disks},

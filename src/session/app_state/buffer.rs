@@ -32,10 +32,10 @@ pub(in crate::session) struct AppStateBuffer {
 }
 
 impl AppStateBuffer {
-    fn add(&self, update: SyncedUpdate, of_full_sync: bool) {
+    fn add(&self, update: SyncedUpdate, is_live: bool) {
         let mut updates = self.updates();
         if updates.len() < COLLECTED {
-            updates.push_back((update, !of_full_sync));
+            updates.push_back((update, is_live));
         }
         drop(updates);
         self.more.notify_one();
@@ -50,10 +50,11 @@ impl AppStateBuffer {
             name: action.full_name.clone().unwrap_or_default(),
             short: action.first_name.clone().unwrap_or_default(),
         };
-        self.add(SyncedUpdate::Person { id, entry }, update.from_full_sync);
+        // Nobody is told of people.
+        self.add(SyncedUpdate::Person { id, entry }, false);
     }
 
-    pub fn heard_label(&self, update: &LabelEditUpdate) {
+    pub fn heard_label(&self, update: &LabelEditUpdate, is_live: bool) {
         let (id, action) = (update.label_id.clone(), &update.action);
         let change = if action.deleted.unwrap_or(false) {
             SyncedUpdate::LabelGone { id }
@@ -61,13 +62,13 @@ impl AppStateBuffer {
             let (name, color) = (action.name.clone().unwrap_or_default(), action.color.unwrap_or_default());
             SyncedUpdate::Label(Label { id, name, color })
         };
-        self.add(change, update.from_full_sync);
+        self.add(change, is_live);
     }
 
-    pub fn heard_labelled(&self, update: &LabelAssociationUpdate) {
+    pub fn heard_labelled(&self, update: &LabelAssociationUpdate, is_live: bool) {
         let (label, chat) = (update.label_id.clone(), update.chat_jid.to_non_ad_string());
         let change = SyncedUpdate::Labelled { label, chat, on: update.action.labeled.unwrap_or(false) };
-        self.add(change, update.from_full_sync);
+        self.add(change, is_live);
     }
 
     fn updates(&self) -> MutexGuard<'_, VecDeque<(SyncedUpdate, bool)>> {
@@ -107,7 +108,7 @@ mod tests {
     fn what_was_not_written_stays() {
         let collected = AppStateBuffer::default();
         let all: Vec<_> = (0..2 * BATCH + 7).map(|n| (SyncedUpdate::LabelGone { id: n.to_string() }, false)).collect();
-        all.iter().for_each(|(update, _)| collected.add(update.clone(), true));
+        all.iter().for_each(|(update, _)| collected.add(update.clone(), false));
         let mut written = Vec::new();
         while let Some(batch) = collected.next() {
             // Whoever wanted it went away, or the store failed; meanwhile there is more.

@@ -2,4 +2,5 @@
 
 pub(super) mod buffer;
 pub(super) mod first_sync;
+pub(super) mod live;
 pub(super) mod refetch;

@@ -137,9 +137,10 @@ impl Supervisor {
             Stop::Asked => {}
         }
         if session.end.get().is_none() {
+            let reason = session.closed_for.get().copied().unwrap_or("the daemon is stopping");
             session.set_status(|status| {
                 status.state = State::Stopped;
-                status.reason = "the daemon is stopping".into();
+                status.reason = reason.into();
             });
         }
     }

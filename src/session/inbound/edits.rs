@@ -110,6 +110,35 @@ impl Session {
         if entry.revoked { Err(AcceptError::UnknownMessage) } else { Ok(Some(entry)) }
     }
 
+    /// Refused, when there is no such message here, or none any more.
+    pub async fn check_known(&self, chat: &str, target: &MessageTarget) -> Result<(), AcceptError> {
+        let chat = chat.parse().map_err(|_| AcceptError::UnknownMessage)?;
+        self.undeleted(&chat, target).await?;
+        self.check_was_there(&chat, target).await
+    }
+
+    /// Refused, when nobody here has ever heard of the message: WhatsApp would take what is said of it, and phones would ignore it.
+    pub(in crate::session) async fn check_was_there(
+        &self,
+        chat: &Jid,
+        target: &MessageTarget,
+    ) -> Result<(), AcceptError> {
+        // Posts of channels, and what others show as a status, need not be here.
+        if !matches!(chat.server, Server::Pn | Server::Lid | Server::Group) {
+            return Ok(());
+        }
+        let kept = self.kept_target(&chat.to_string(), &target.id).await?;
+        if kept.is_some_and(|kept| kept.from_me == target.from_me) {
+            return Ok(());
+        }
+        match self.told(chat, target).await {
+            Ok(None) => Err(AcceptError::UnknownMessage),
+            // It was deleted since.
+            Ok(Some(_)) | Err(AcceptError::UnknownMessage) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A message as everybody sees it now: with its last edit.
     pub(in crate::session) async fn as_it_stands(
         &self,

@@ -25,7 +25,10 @@ use tracing::warn;
 use whatsapp_rust::{
     Client, InboundDurabilityHook, Jid, NodeFilter,
     types::events::{Event, EventHandler, EventInterest, EventKind, InboundMessage},
-    wacore::types::message::MessageInfo,
+    wacore::{
+        appstate::schemas::{self, Schema},
+        types::message::MessageInfo,
+    },
     wacore_binary::NodeRef,
     waproto::whatsapp::message::HistorySyncType,
 };
@@ -203,14 +206,28 @@ impl EventBridge {
             Event::ChatPresence(update) => self.shows(session.presences.heard_typing(update)),
             Event::Presence(update) => self.shows(session.presences.heard_presence(update)),
             Event::ContactUpdate(update) => session.collected.heard_person(update),
-            Event::LabelEditUpdate(update) => session.collected.heard_label(update),
-            Event::LabelAssociationUpdate(update) => session.collected.heard_labelled(update),
+            Event::LabelEditUpdate(update) => {
+                let is_live =
+                    self.is_live(&schemas::LABEL_EDIT, update.from_full_sync, update.timestamp.timestamp_millis());
+                session.collected.heard_label(update, is_live);
+            }
+            Event::LabelAssociationUpdate(update) => {
+                let is_live =
+                    self.is_live(&schemas::LABEL_JID, update.from_full_sync, update.timestamp.timestamp_millis());
+                session.collected.heard_labelled(update, is_live);
+            }
             // Thousands, in a first sync.
-            Event::ArchiveUpdate(update) if update.from_full_sync => {}
+            Event::ArchiveUpdate(update)
+                if !self.is_live(&schemas::ARCHIVE, update.from_full_sync, update.timestamp.timestamp_millis()) => {}
             Event::AppStateSyncFailed(failed) => session.skipped.heard(failed),
             _ => return false,
         }
         true
+    }
+
+    fn is_live(&self, setting: &Schema, from_full_sync: bool, made_ms: i64) -> bool {
+        let session = &self.session;
+        session.live_changes.is_live(&session.store, setting, from_full_sync, made_ms)
     }
 
     /// Told before the library works on it, by the task that reads the wire.

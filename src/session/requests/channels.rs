@@ -59,10 +59,10 @@ impl Session {
     }
 
     pub async fn create_channel(&self, name: &str, description: Option<&str>) -> Result<Channel, RequestError> {
-        if !(1..=MAX_NAME).contains(&name.chars().count()) {
+        if !super::is_name(name, MAX_NAME) {
             return Err(RequestError::Input { field: "name", expected: "from 1 to 100 characters" });
         }
-        if description.is_some_and(|description| description.chars().count() > MAX_DESCRIPTION) {
+        if description.is_some_and(|text| text.chars().count() > MAX_DESCRIPTION || !super::is_whole(text)) {
             return Err(RequestError::Input { field: "description", expected: "at most 2048 characters" });
         }
         let made = self

@@ -114,7 +114,7 @@ impl Session {
         let jid = requests::person("chatId", id)?;
         let number = self.number_of(jid).await?;
         let full = format!("{} {}", first.trim(), last.trim()).trim().to_owned();
-        if !(1..=256).contains(&full.chars().count()) {
+        if !requests::is_name(&full, 256) {
             return Err(RequestError::Input {
                 field: "firstName",
                 expected: "from 1 to 256 characters with the last name",

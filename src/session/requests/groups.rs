@@ -157,7 +157,7 @@ impl Session {
     pub async fn set_group_description(&self, id: &str, description: &str) -> Result<(), RequestError> {
         let jid = requests::group("id", id)?;
         let flaw = RequestError::Input { field: "description", expected: "at most 2048 characters" };
-        if description.chars().count() > MAX_DESCRIPTION {
+        if description.chars().count() > MAX_DESCRIPTION || !requests::is_whole(description) {
             return Err(flaw);
         }
         let new = match description {
@@ -294,7 +294,7 @@ impl Session {
 
 fn checked_subject(field: &'static str, subject: &str) -> Result<GroupSubject, RequestError> {
     let flaw = RequestError::Input { field, expected: "from 1 to 100 characters" };
-    if !(1..=MAX_SUBJECT).contains(&subject.chars().count()) {
+    if !requests::is_name(subject, MAX_SUBJECT) {
         return Err(flaw);
     }
     GroupSubject::new(subject).map_err(|_| flaw)

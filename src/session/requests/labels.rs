@@ -78,7 +78,7 @@ impl Session {
     }
 
     async fn put_label(&self, label: Label) -> Result<Label, RequestError> {
-        if !(1..=MAX_NAME).contains(&label.name.chars().count()) {
+        if !super::is_name(&label.name, MAX_NAME) {
             return Err(RequestError::Input { field: "name", expected: "from 1 to 100 characters" });
         }
         if !COLORS.contains(&label.color) {

@@ -197,6 +197,16 @@ fn graphql(error: &str) -> Option<(u16, String)> {
     Some((code.parse().ok()?, text.to_owned()))
 }
 
+/// True for a name of so many characters at the most, of which something can be seen.
+fn is_name(text: &str, most: usize) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= most && is_whole(text)
+}
+
+/// True for a text that does not end, for a phone, before its end.
+fn is_whole(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 /// The jid of a person.
 pub(in crate::session) fn person(field: &'static str, text: &str) -> Result<Jid, RequestError> {
     let jid = text.parse::<Jid>().ok().filter(|jid| matches!(jid.server, Server::Pn | Server::Lid));

@@ -32,7 +32,7 @@ impl Session {
     }
 
     pub async fn set_name(&self, name: &str) -> Result<(), RequestError> {
-        if !(1..=MAX_NAME).contains(&name.chars().count()) {
+        if !super::is_name(name, MAX_NAME) {
             return Err(RequestError::Input { field: "name", expected: "from 1 to 25 characters" });
         }
         self.ask(RequestKind::Change, |client| async move { client.profile().set_push_name(name).await }).await?;
@@ -42,7 +42,7 @@ impl Session {
 
     /// An empty one takes it away.
     pub async fn set_about(&self, about: &str) -> Result<(), RequestError> {
-        if about.chars().count() > MAX_ABOUT {
+        if about.chars().count() > MAX_ABOUT || !super::is_whole(about) {
             return Err(RequestError::Input { field: "status", expected: "at most 139 characters" });
         }
         self.ask(RequestKind::Change, |client| async move { client.profile().set_status_text(about).await }).await

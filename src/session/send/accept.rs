@@ -291,11 +291,18 @@ impl Session {
             }
             Draft::Pin { target, seconds: Some(_) } if !is_repeat => {
                 self.undeleted(&chat, target).await?;
+                self.check_was_there(&chat, target).await?;
                 None
             }
             // To take one back harms nobody.
             Draft::Reaction { target, emoji } if !is_repeat && !emoji.is_empty() => {
                 self.undeleted(&chat, target).await?;
+                self.check_was_there(&chat, target).await?;
+                None
+            }
+            // Also one that is deleted already.
+            Draft::Revoke { target } if !is_repeat => {
+                self.check_was_there(&chat, target).await?;
                 None
             }
             _ => None,

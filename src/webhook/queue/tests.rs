@@ -306,6 +306,44 @@ fn no_retry_is_sooner_than_the_delay_that_was_set() {
     }
 }
 
+/// Each message that comes is news of the chat, and none of the receiver.
+#[test]
+fn a_chat_that_keeps_writing_makes_no_retry_sooner_than_its_backoff() {
+    for (policy, seconds, attempts) in [
+        (Policy::Constant, 1, 1),
+        (Policy::Constant, 2, 3),
+        (Policy::Linear, 1, 4),
+        (Policy::Exponential, 1, 2),
+        (Policy::Exponential, 5, 15),
+    ] {
+        for outcome in [REFUSED, UNREACHABLE, NOT_NOW] {
+            let retries = Retries { policy, delay: Duration::from_secs(seconds), attempts };
+            let mut queue = Queue::new(retries, None, []);
+            let begin = Instant::now();
+            let (mut firsts, mut others) = (Vec::new(), 0);
+            for second in 0..1800u64 {
+                let now = begin + Duration::from_secs(second);
+                queue.take(id(second), "a", vec![EventName::MessageAny], now);
+                while let Some((lane, job)) = queue.launch(now, 8) {
+                    if job.id == id(0) {
+                        firsts.push(second)
+                    } else {
+                        others += 1
+                    }
+                    queue.land(&lane, job.id, &outcome, now, now, 0.0);
+                }
+            }
+            let case = format!("{policy:?}, {seconds} s, {attempts}, {outcome:?}: {firsts:?}");
+            assert!(firsts.len() > 3, "{case}");
+            for (tries, pair) in (1..).zip(firsts.windows(2)) {
+                assert!(pair[1] - pair[0] >= wait(retries, tries).as_secs(), "{case}");
+            }
+            // One ahead of it each time, at the most: it may be that the first alone is refused.
+            assert!(others <= firsts.len(), "{others} others, {case}");
+        }
+    }
+}
+
 /// As [`World::run`], where so many are read ahead of the first that is owed, as a consumer does.
 fn run_reading(world: &mut World, events: std::ops::Range<u64>, window: usize, receiver: impl Fn(u64) -> Outcome) {
     let mut next = events.start;

@@ -24,7 +24,10 @@ async fn every_kind_comes_byte_for_byte() {
         (file(OGG, 100), "audio/ogg", "inline", Say::voice),
         (file(OGG, 100), "audio/ogg", "inline", Say::audio),
         (file(WEBP, 50), "image/webp", "inline", Say::sticker),
-        (file(PDF, 70_000), "application/octet-stream", "attachment", |data| Say::document("menu.pdf", data)),
+        (file(PDF, 70_000), "application/pdf", "attachment", |data| Say::document("menu.pdf", data)),
+        (b"a;b\n1;2\n".to_vec(), "text/csv", "attachment", |data| Say::document("prices.csv", data)),
+        (b"<html>1</html>".to_vec(), "application/octet-stream", "attachment", |data| Say::document("a.pdf", data)),
+        (b"alert(1)".to_vec(), "application/octet-stream", "attachment", |data| Say::document("a.html", data)),
         (b"<script>alert(1)</script>".to_vec(), "application/octet-stream", "attachment", Say::image),
         (
             b"<svg xmlns='http://www.w3.org/2000/svg' onload='x()'/>".to_vec(),

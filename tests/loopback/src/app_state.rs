@@ -52,6 +52,8 @@ struct Collection {
     values: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The settings, by their index.
     settings: BTreeMap<Vec<String>, Value>,
+    /// How often a device has asked for it and was answered.
+    reads: u64,
 }
 
 impl AppState {
@@ -59,6 +61,11 @@ impl AppState {
     pub(crate) fn settings(&self) -> BTreeMap<String, Value> {
         let all = self.0.values().flat_map(|collection| &collection.settings);
         all.map(|(index, value)| (index.join(" "), value.clone())).collect()
+    }
+
+    /// How often devices have asked for a collection and were answered.
+    pub(crate) fn reads(&self, name: &str) -> u64 {
+        self.0.get(name).map_or(0, |collection| collection.reads)
     }
 }
 
@@ -119,6 +126,9 @@ impl World {
             let missing = NodeBuilder::new("error").attr("code", code).attr("text", "item-not-found").build();
             let answer = NodeBuilder::new("collection").attr("name", name.as_str()).attr("type", "error");
             return answer.children([missing]).build();
+        }
+        if error.is_none() {
+            self.directory.get_mut(from.account).phone.app_state.0.entry(name.clone()).or_default().reads += 1;
         }
         let brought = child_content(asked, "patch").map(<[u8]>::to_vec);
         if let Some(bytes) = brought.filter(|_| error.is_none()) {

@@ -359,6 +359,11 @@ impl Network {
         self.of(number, |world, id| world.directory.get(id).phone.app_state.settings())
     }
 
+    /// How often devices of an account have asked for a collection of settings: with the first answer they know what there was before.
+    pub async fn settings_reads(&self, number: &str, collection: &str) -> Result<u64, NetworkError> {
+        self.of(number, |world, id| world.directory.get(id).phone.app_state.reads(collection))
+    }
+
     /// Numbers that an account has blocked.
     pub async fn blocked(&self, number: &str) -> Result<Vec<String>, NetworkError> {
         self.of(number, |world, id| {

@@ -123,6 +123,7 @@ impl Supervisor {
         };
         self.meanwhile(commands, session.store.wait(wiped)).await?.map_err(Stop::Closed)?;
         session.first_sync.keys_wiped();
+        session.live_changes.pairing_ended();
         // The mark went with the credentials.
         lock(&session.exported).take();
         session.set_status(|status| {
