@@ -116,6 +116,7 @@ pub async fn back_up(config: Config, options: BackupOptions) -> anyhow::Result<(
 fn put(name: &Path, content: &[u8]) -> io::Result<()> {
     refuse_large(content.len() as u64)?;
     let mut aside = name.as_os_str().to_owned();
+    #[expect(clippy::disallowed_methods, reason = "the name of a file for a moment")]
     aside.push(format!(".{:016x}", rand::random::<u64>()));
     let aside = PathBuf::from(aside);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;

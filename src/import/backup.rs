@@ -172,6 +172,7 @@ impl ImportWriter {
 impl TenantBackup {
     /// The file.
     pub fn seal(&self, keyring: &Keyring) -> Vec<u8> {
+        #[expect(clippy::disallowed_methods, reason = "no two backups have the same")]
         let number: [u8; 16] = rand::random();
         let (seal, id) = (keyring.tenant(&self.tenant), self.tenant.as_str().as_bytes());
         let mut file = MAGIC.to_vec();

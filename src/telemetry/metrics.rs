@@ -370,6 +370,7 @@ impl Meters {
             media_bytes: By::new(|way: Direction| counter(&family::MEDIA_BYTES, &[way.text()])),
             socketio_clients: recorder.register_gauge(&key(&family::SOCKETIO_CLIENTS, &[]), &METADATA),
             heartbeat_ms: AtomicI64::new(0),
+            #[expect(clippy::disallowed_methods, reason = "a scrape compares it with the real time")]
             started_at: Timestamp::now(),
             handle: recorder.handle(),
             recorder,

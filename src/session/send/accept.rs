@@ -253,6 +253,7 @@ impl Session {
         }
         let me = status.phone_number.map(Jid::pn).unwrap_or_default();
         let mut secret = [0; 32];
+        #[expect(clippy::disallowed_methods, reason = "a message's secret is made here")]
         rand::rng().fill_bytes(&mut secret);
         let now = inner.env.clock.now();
         let all_names: Vec<String> = names.iter().map(Jid::to_string).collect();
@@ -395,6 +396,7 @@ impl Session {
     }
 
     /// `None`: delays are switched off.
+    #[expect(clippy::disallowed_methods, reason = "a manner's chance comes in here")]
     fn manner(&self, draft: &Draft, Humanize { reads }: Humanize) -> Option<Manner> {
         let percent = self.0.env.settings.human_percent;
         let typed = match draft {
@@ -590,6 +592,7 @@ impl Session {
 }
 
 /// In the form of WhatsApp Web's ids: random, or made from the key.
+#[expect(clippy::disallowed_methods, reason = "an id is made here")]
 fn message_id(tenant: &TenantId, key: Option<&str>) -> String {
     let mut id = [0; 9];
     match key {
