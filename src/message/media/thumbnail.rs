@@ -1,5 +1,5 @@
-//! Small pictures of pictures, and pictures as WhatsApp takes them for profiles. Decoding strangers' pictures is where memory goes: the size is read before anything is decoded, and what
-//! would be too large has no small picture.
+//! Makes small pictures of pictures, and pictures as WhatsApp takes them for profiles. Decoding strangers' pictures is where memory
+//! goes: so it reads the size before it decodes anything, and a picture that would be too large gets no small one.
 
 use std::io::{BufRead, BufReader, Cursor, Seek};
 

@@ -1,6 +1,6 @@
 //! The line to WhatsApp: dials, but only after the vault said that this process still owns the tenant; shares one TLS
-//! configuration; gives up on a peer that falls silent; lets no ciphertext out ahead of the vault ([`crate::session::connection::wire_gate`]); and can be
-//! cut at once, without a word to the other side.
+//! configuration; gives up on a peer that falls silent; lets no ciphertext out ahead of the vault
+//! ([`crate::session::connection::wire_gate`]); and can be cut at once, without a word to the other side.
 //!
 //! The library's own transport does none of that (its close waits for the peer: a black-holed socket held it for minutes).
 

@@ -3,8 +3,8 @@
 //! A condition is told when it has lasted for its delay, and resolved when it has been gone for `alerts.clear`. When the first tenant's is
 //! due, others are waited for as long as `alerts.gather`, and those for whom it is so for a third of the delay are told with it: so a cut
 //! that is noticed session by session is one message. Of the same condition nobody is told anew within `alerts.repeat`, and what is resolved is
-//! told when it is so for all, or after that time. All that is due at one moment is one message, and there are at most `alerts.per_hour`: what would be
-//! one more is told later, if it is still so then.
+//! told when it is so for all, or after that time. All that is due at one moment is one message, and there are at most `alerts.per_hour`:
+//! what would be one more is told later, if it is still so then.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
