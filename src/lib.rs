@@ -3,6 +3,7 @@
 
 pub mod allowance;
 pub mod api;
+pub mod backoff;
 pub mod bot;
 pub mod cli;
 pub mod clock;

@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     api::{ForwardError, Forwarded, Forwarder, Path, PeerLine, Problem},
+    backoff::Backoff,
     fleet::{Fleet, PeerListener},
     message::EventId,
     tenant::TenantId,
@@ -122,7 +123,7 @@ pub(super) async fn follow_everywhere(
     exists: bool,
     may_pair: bool,
 ) {
-    let (fleet, mut pause) = (&context.fleet, FIRST_PAUSE);
+    let (fleet, mut failures) = (&context.fleet, 0_u32);
     let mut place = Place { cursor, is_begun: false };
     let Some(forwarder) = &context.forwarder else {
         let _ = follow(fleet, outlet, tenant, &mut place, exists, may_pair, false).await;
@@ -146,8 +147,8 @@ pub(super) async fn follow_everywhere(
             outlet.emit("error", &crowded(tenant)).await;
         }
         has_waited = waits;
-        pause = if matches!(heard, Ok(true)) { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-        sleep(pause).await;
+        failures = if matches!(heard, Ok(true)) { 0 } else { failures.saturating_add(1) };
+        sleep(Backoff::new(FIRST_PAUSE, LONGEST_PAUSE).whole(failures)).await;
         // Nothing has changed about whose the tenant is: the vault is not read for each that waits.
         owner = if waits { listener(fleet, tenant).await } else { next_listener(fleet, tenant).await };
         if owner.is_none() && fleet.is_leaving() && fleet.session(tenant).is_none() {
