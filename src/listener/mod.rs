@@ -6,13 +6,15 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `connections` | who is connected, what each does now, who has to leave |
+//! | `connections` | who is connected, who has to leave |
+//! | `activity` | what a connection does now, and whether it takes too long |
 //! | `transfer` | how long a peer may let us wait for bytes |
 //! | `stream` | the socket: tells what moves; slows down what comes over an upgraded one |
 //! | `frames` | what comes over an upgraded one, counted |
 //! | `body` | tells when a request's body is waited for, and when an answer has ended |
 //! | `address` | where a request comes from |
 
+mod activity;
 mod address;
 mod body;
 mod connections;
