@@ -1,7 +1,7 @@
 //! `sessiond backup` and `sessiond restore`: one tenant as a file that only the master key opens, and back into a vault where it is not.
 //!
-//! A backup takes nothing away and may be made while the daemon runs. A restore writes as an import does: no daemon may have the tenant, one
-//! device is one tenant, and nothing is written over.
+//! A backup takes nothing away and may be made while the daemon runs. A restore writes as an import does: no daemon may have the tenant,
+//! one device is one tenant, and nothing is written over.
 
 use std::{
     fs::{self, File, OpenOptions},

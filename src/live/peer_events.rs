@@ -1,9 +1,9 @@
 //! What happens to a tenant that another process has, for a client that is here.
 //!
-//! The process that has the client asks the tenant's owner for the events after the client's cursor, over the second port, and hands on what
-//! comes, framed as its own would be. The owner ends the stream when it gives the tenant away. Then the next owner is asked, from the last
-//! event that went to the client: there is no gap, since the log goes along with the tenant, and no repeat, since the cursor is behind
-//! everything that was handed on.
+//! The process that has the client asks the tenant's owner for the events after the client's cursor, over the second port, and hands on
+//! what comes, framed as its own would be. The owner ends the stream when it gives the tenant away. Then the next owner is asked, from
+//! the last event that went to the client: there is no gap, since the log goes along with the tenant, and no repeat, since the cursor is
+//! behind everything that was handed on.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -189,8 +189,8 @@ async fn next_listener(fleet: &Arc<Fleet>, tenant: &TenantId) -> Option<PeerList
     timeout(HANDOVER_TIME, looking).await.unwrap_or_default()
 }
 
-/// The question to an owner. A client that registered while nobody had the tenant, and so has no cursor, begins where the owner's log ends now:
-/// with `begun` it would get the whole log as news.
+/// The question to an owner. A client that registered while nobody had the tenant, and so has no cursor, begins where the owner's log
+/// ends now: with `begun` it would get the whole log as news.
 fn target(tenant: &TenantId, place: &Place, may_pair: bool) -> String {
     let after = place.cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
     let begun = place.is_begun && place.cursor.is_some();

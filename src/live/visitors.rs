@@ -287,8 +287,8 @@ pub async fn pass(
 }
 
 /// socketioxide keeps the head of a session's first request as long as the session, and of one that shows no key until its time is over. As
-/// hyper gives it, a head has up to 16 KiB, and each header holds the whole buffer that it was read into. So only what is looked at goes on,
-/// in memory of its own.
+/// hyper gives it, a head has up to 16 KiB, and each header holds the whole buffer that it was read into. So only what is looked at goes
+/// on, in memory of its own.
 fn detach(request: &mut Request) {
     let query = request.uri().query().unwrap_or_default();
     let asked = query.split('&').filter(|part| QUERY.iter().any(|name| part.starts_with(name)));

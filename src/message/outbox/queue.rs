@@ -70,8 +70,8 @@ impl Outbox {
         self.backlog().first_to_expire(busy).cloned()
     }
 
-    /// The time, Unix milliseconds, by which messages expire: see [`crate::clock::Clock::certain`]. What this process accepted tells nothing: it is stamped
-    /// with the wall clock that is in doubt.
+    /// The time, Unix milliseconds, by which messages expire: see [`crate::clock::Clock::certain`]. What this process accepted tells
+    /// nothing: it is stamped with the wall clock that is in doubt.
     pub fn certain_ms(&self) -> i64 {
         let last = i64::try_from(self.inherited.timestamp_ms()).unwrap_or_default();
         let known = Timestamp::from_millisecond(last).unwrap_or_default();

@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl Outbox {
-    /// WhatsApp left an attempt to send it without an answer: the number of such attempts, over all lives; 0 when it is settled by now. Nobody
-    /// waits for this.
+    /// WhatsApp left an attempt to send it without an answer: the number of such attempts, over all lives; 0 when it is settled by now.
+    /// Nobody waits for this.
     pub async fn note_attempt(&self, id: &str) -> Result<u32, StoreError> {
         let _writing = self.writing.lock().await;
         let Some(mut record) = self.record(id).await? else { return Ok(0) };
@@ -48,9 +48,9 @@ impl Outbox {
         Ok(self.advance(id, Delivery::Failed, None, reason).await?.unwrap_or(false))
     }
 
-    /// The tenant becomes another account, or nobody's. One change, durable when this returns: whole messages of the former account are gone, and
-    /// what it still had to send has failed. That stays known, so that a repeat under its idempotency key is not sent by the new one.
-    /// Run it in a task of its own, which nobody drops.
+    /// The tenant becomes another account, or nobody's. One change, durable when this returns: whole messages of the former account are
+    /// gone, and what it still had to send has failed. That stays known, so that a repeat under its idempotency key is not sent by the
+    /// new one. Run it in a task of its own, which nobody drops.
     pub async fn change_account(
         &self,
         former: OwnAccount,

@@ -27,8 +27,8 @@ use crate::{
 /// How long a session that was replaced although it is still the owner waits before it takes its place back.
 const REPLACED_WAIT: Duration = Duration::from_secs(10);
 
-/// Replaced twice within this time is a fight: with the same device in use elsewhere. However well the connection between went, the place is
-/// taken back slowly then.
+/// Replaced twice within this time is a fight: with the same device in use elsewhere. However well the connection between went, the place
+/// is taken back slowly then.
 const FIGHT: Duration = Duration::from_secs(3600);
 
 pub struct Supervisor {

@@ -38,7 +38,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a line may take to open for whoever only asks whether one can be.
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes that the kernel takes of what is not read yet: while reading pauses ([`crate::session::connection::pressure`]) they are memory, too.
+/// Bytes that the kernel takes of what is not read yet: while reading pauses ([`crate::session::connection::pressure`]) they are memory,
+/// too.
 const RECEIVE_BUFFER: usize = 512 << 10;
 
 /// Where WhatsApp is and how to get there; one for the process.

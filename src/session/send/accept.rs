@@ -143,7 +143,8 @@ impl Session {
         self.accept_durably(outgoing).await
     }
 
-    /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
+    /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is
+    /// accepted.
     pub async fn send_file(
         &self,
         request: &SendRequest,
