@@ -14,6 +14,7 @@ mod journal;
 mod probe;
 mod rescue;
 mod schema;
+mod segments;
 mod snapshots;
 mod writer;
 
@@ -22,14 +23,14 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
 use self::{
-    columns::{micros, payload, seq_from, seq_to, time},
+    columns::{micros, payload},
     directory::{decide, make_record, set, tenant_record},
     file::VaultFile,
-    journal::{append, create, heading, journal_document, stand},
+    journal::{append, create, stand},
     snapshots::put_manifest,
     writer::{Access, Writer, vault_error},
 };
@@ -259,85 +260,41 @@ impl Vault for Embedded {
 
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
         let tenant = tenant.clone();
-        let query = "SELECT seq, kind, writer, at, payload FROM journal WHERE tenant = ?1 AND seq = ?2";
-        let found = self
-            .read(move |connection| {
-                connection
-                    .prepare_cached(query)?
-                    .query_row(params![tenant.as_str(), seq_to(seq)], journal_document)
-                    .optional()
-            })
-            .await?;
+        let found = self.read(move |connection| journal::find(connection, &tenant, seq)).await?;
         self.counters.read(1);
         Ok(found)
     }
 
     async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
         let tenant = tenant.clone();
-        let query = "SELECT seq, kind, writer, at, payload FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq";
-        self.list(move |connection| {
-            let mut statement = connection.prepare_cached(query)?;
-            statement.query_map(params![tenant.as_str(), seq_to(first)], journal_document)?.collect()
-        })
-        .await
+        self.list(move |connection| journal::read_from(connection, &tenant, first)).await
     }
 
     async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT seq, at FROM journal WHERE tenant = ?1 AND kind = ?2 ORDER BY seq";
-            let mut statement = connection.prepare_cached(query)?;
-            let rows = statement.query_map([tenant.as_str(), DocumentKind::Takeover.as_str()], |row| {
-                Ok((seq_from(row.get("seq")?), time(row, "at")?))
-            })?;
-            rows.collect()
-        })
-        .await
+        self.list(move |connection| journal::takeovers(connection, &tenant)).await
     }
 
     async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT seq, writer, at FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
-            let mut statement = connection.prepare_cached(query)?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            statement.query_map(params![tenant.as_str(), seq_to(first), limit], heading)?.collect()
-        })
-        .await
+        self.list(move |connection| journal::headings(connection, &tenant, first, limit)).await
     }
 
     async fn count_documents(&self, tenant: &TenantId, first: Seq, last: Seq) -> Result<u64, VaultError> {
         let tenant = tenant.clone();
-        let query = "SELECT count(*) FROM journal WHERE tenant = ?1 AND seq BETWEEN ?2 AND ?3";
-        let count = move |connection: &Connection| {
-            let mut statement = connection.prepare_cached(query)?;
-            statement.query_row(params![tenant.as_str(), seq_to(first), seq_to(last)], |row| row.get::<_, i64>(0))
-        };
-        let count = self.read(count).await?;
+        let count = self.read(move |connection| journal::count(connection, &tenant, first, last)).await?;
         self.counters.read(1);
         Ok(count.unsigned_abs())
     }
 
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT seq FROM journal WHERE tenant = ?1 AND seq < ?2 AND kind != ?3 ORDER BY seq";
-            let mut statement = connection.prepare_cached(query)?;
-            let takeover = DocumentKind::Takeover.as_str();
-            let rows = statement
-                .query_map(params![tenant.as_str(), seq_to(end), takeover], |row| Ok(seq_from(row.get("seq")?)))?;
-            rows.collect()
-        })
-        .await
+        self.list(move |connection| journal::entries_below(connection, &tenant, end)).await
     }
 
     async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
         let (tenant, seqs, count) = (tenant.clone(), seqs.to_vec(), seqs.len());
-        self.write(0, move |connection| {
-            let mut statement = connection.prepare_cached("DELETE FROM journal WHERE tenant = ?1 AND seq = ?2")?;
-            seqs.iter().try_for_each(|seq| statement.execute(params![tenant.as_str(), seq_to(*seq)]).map(drop))
-        })
-        .await?;
+        self.write(0, move |connection| journal::remove(connection, &tenant, &seqs)).await?;
         self.counters.deleted(count);
         Ok(())
     }
@@ -402,41 +359,24 @@ impl Vault for Embedded {
         limits::payload(&payload)?;
         self.has_room()?;
         let (tenant, name) = (tenant.clone(), name.to_owned());
-        self.write(1, move |connection| {
-            let put = "INSERT OR REPLACE INTO segments (tenant, name, payload) VALUES (?1, ?2, ?3)";
-            connection.prepare_cached(put)?.execute(params![tenant.as_str(), name, &payload[..]]).map(drop)
-        })
-        .await
+        self.write(1, move |connection| segments::put(connection, &tenant, &name, &payload)).await
     }
 
     async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError> {
         let (tenant, name) = (tenant.clone(), name.to_owned());
-        let query = "SELECT payload FROM segments WHERE tenant = ?1 AND name = ?2";
-        let found = self
-            .read(move |connection| {
-                connection.prepare_cached(query)?.query_row([tenant.as_str(), &name], payload).optional()
-            })
-            .await?;
+        let found = self.read(move |connection| segments::find(connection, &tenant, &name)).await?;
         self.counters.read(1);
         Ok(found)
     }
 
     async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT name FROM segments WHERE tenant = ?1 ORDER BY name";
-            connection.prepare_cached(query)?.query_map([tenant.as_str()], |row| row.get("name"))?.collect()
-        })
-        .await
+        self.list(move |connection| segments::names(connection, &tenant)).await
     }
 
     async fn remove_segments(&self, tenant: &TenantId, names: &[String]) -> Result<(), VaultError> {
         let (tenant, names, count) = (tenant.clone(), names.to_vec(), names.len());
-        self.write(0, move |connection| {
-            let mut statement = connection.prepare_cached("DELETE FROM segments WHERE tenant = ?1 AND name = ?2")?;
-            names.iter().try_for_each(|name| statement.execute([tenant.as_str(), name]).map(drop))
-        })
-        .await?;
+        self.write(0, move |connection| segments::remove(connection, &tenant, &names)).await?;
         self.counters.deleted(count);
         Ok(())
     }
