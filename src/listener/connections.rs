@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use super::{
     address::{is_trusted, network_of},
     transfer::{Patience, Transfer},
 };
-use crate::config;
+use crate::{config, sync::lock};
 
 /// Connections that were told to leave and are still open, before no more are taken: each has its descriptor until it is gone.
 const MOST_LEAVING: usize = 16;
@@ -198,7 +198,7 @@ impl Connections {
     }
 
     fn table(&self) -> MutexGuard<'_, ConnectionTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 
@@ -288,7 +288,7 @@ impl ConnectionTable {
 
 impl CallerConnection {
     fn activity(&self) -> MutexGuard<'_, Activity> {
-        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.activity)
     }
 
     /// Whoever reads or writes is told at once.

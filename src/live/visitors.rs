@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
@@ -27,6 +27,7 @@ use crate::{
     api::{Auth, Problem},
     config::Handshakes,
     listener::{ConnectionHandle, network_of},
+    sync::lock,
 };
 
 pub const PATH: &str = "/socket.io";
@@ -145,7 +146,7 @@ impl Visitors {
     }
 
     fn waiting(&self) -> MutexGuard<'_, WaitingRoom> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 
@@ -226,7 +227,7 @@ impl Visitor {
     }
 
     fn state(&self) -> MutexGuard<'_, VisitorState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

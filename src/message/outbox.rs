@@ -16,7 +16,7 @@ mod settling;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex as SyncMutex, MutexGuard},
     time::Duration,
 };
 
@@ -41,6 +41,7 @@ use crate::{
     humanize::Manner,
     journal::{ChangeNo, JournalClosedError},
     store::{Batch, Store, StoreError, key, records::OutboxRecord, space},
+    sync::lock,
 };
 
 /// KiB of messages that may wait for the vault at the same time, to be accepted. Each counts as one at least.
@@ -192,7 +193,7 @@ impl Outbox {
 
     /// Whether an acceptance waits for the vault for longer than that: the next would, too.
     pub fn is_stalled(&self, limit: Duration) -> bool {
-        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = lock(&self.waits);
         waits.values().next().is_some_and(|since| since.elapsed() > limit)
     }
 
@@ -203,7 +204,7 @@ impl Outbox {
 
     /// Each change to it is a single step, so one that a panic has interrupted is still good.
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
-        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.backlog)
     }
 }
 

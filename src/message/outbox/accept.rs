@@ -1,6 +1,6 @@
 //! Accepts messages: a caller's, and what a bot decided. Each is written whole, in one change with its event.
 
-use std::{collections::HashMap, sync::PoisonError};
+use std::collections::HashMap;
 
 use prost::Message as _;
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use crate::{
     journal::ChangeNo,
     message::{Delivery, FailureReason, event_body::EventBody, log::PublishWhen},
     store::{StoreError, key, records::OutboxRecord, space},
+    sync::lock,
 };
 
 impl Outbox {
@@ -208,7 +209,7 @@ impl Outbox {
     }
 
     fn note_wait(&self) -> Wait<'_> {
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waits = lock(&self.waits);
         let number = waits.keys().next_back().map_or(0, |last| last + 1);
         waits.insert(number, Instant::now());
         Wait { outbox: self, number }
@@ -223,6 +224,6 @@ struct Wait<'a> {
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.outbox.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+        lock(&self.outbox.waits).remove(&self.number);
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
 use ulid::Ulid;
 
-use crate::{journal::Piece, tenant::TenantId};
+use crate::{journal::Piece, sync::lock, tenant::TenantId};
 
 /// An event's id and its bytes as they were in the state.
 pub(super) type Entries = Arc<Vec<(Ulid, Bytes)>>;
@@ -22,12 +22,12 @@ impl SegmentCache {
     const CAPACITY: usize = 8;
 
     pub(super) fn find(&self, tenant: &TenantId, piece: &Piece) -> Option<Entries> {
-        let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let shelf = lock(&self.0);
         shelf.iter().find(|(of, name, _)| of == tenant && name == piece.name()).map(|(_, _, entries)| entries.clone())
     }
 
     pub(super) fn keep(&self, tenant: &TenantId, piece: &Piece, entries: Entries) {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelf = lock(&self.0);
         shelf.push_front((tenant.clone(), piece.name().to_owned(), entries));
         shelf.truncate(Self::CAPACITY);
     }
