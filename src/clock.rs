@@ -4,8 +4,9 @@
 //! suspended (`CLOCK_BOOTTIME`), for deciding how long ago the vault confirmed an ownership. Timers and deadlines are
 //! tokio's; only what a simulation has to drive sleeps by its clock.
 //!
-//! A wall clock may be wrong for a while: set by hand, before its first correction, after a machine was moved. What it leads to can mostly be
-//! put right. What cannot (a message that expires, history, files and fences that are deleted) goes by [`Clock::certain`] instead.
+//! A wall clock may be wrong for a while: set by hand, before its first correction, after a machine was moved. What it leads to can
+//! mostly be put right. What cannot (a message that expires, history, files and fences that are deleted) goes by [`Clock::certain`]
+//! instead.
 
 use std::{
     fmt::Debug,
@@ -62,7 +63,8 @@ pub trait Clock: Debug + Send + Sync + 'static {
 
 /// WhatsApp says seconds, and they take a moment to come.
 const TOLERANCE: Duration = Duration::from_secs(2);
-/// A process that has not heard the time from WhatsApp believes a wall clock that is not later than this after what is known to have passed, …
+/// A process that has not heard the time from WhatsApp believes a wall clock that is not later than this after what is known to have
+/// passed, …
 const CREDIBLE_LEAP: Duration = Duration::from_secs(3600);
 /// … and any that has gone on evenly for so long.
 const STEADY_AFTER: Duration = Duration::from_secs(600);
@@ -112,6 +114,7 @@ impl SystemClock {
 }
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "a clock is where the time comes in")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

@@ -1,8 +1,9 @@
 #![doc = include_str!("ARCHITECTURE.md")]
-#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests say themselves what may be by chance"))]
 
 pub mod allowance;
 pub mod api;
+pub mod backoff;
 pub mod bot;
 pub mod cli;
 pub mod clock;

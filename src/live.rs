@@ -39,6 +39,7 @@ use crate::{
     config,
     fleet::Fleet,
     message::EventId,
+    sync::lock,
     tenant::TenantId,
 };
 
@@ -286,7 +287,7 @@ async fn on_register(
     let exists = exists(&shared.fleet, &tenant).await;
     let over = registrations.gone.child_token();
     {
-        let mut known = registrations.tenants.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = lock(&registrations.tenants);
         match known.get(&tenant) {
             Some(_) if !exists => {
                 let _ = socket.emit("error", &unknown(&tenant));

@@ -1,8 +1,8 @@
 //! How much a tenant may send, lest WhatsApp take its account for a machine that writes to everybody. Pure: time comes in. Owns the limits,
 //! their bounds, and the count of what was sent; sends nothing.
 //!
-//! Each limit is a bucket that leaks evenly: as many at once as it has room for, and then so many in its time. A bucket is one number, the time
-//! at which it is empty, so that it is counted anew from the outbox after a restart.
+//! Each limit is a bucket that leaks evenly: as many at once as it has room for, and then so many in its time. A bucket is one number,
+//! the time at which it is empty, so that it is counted anew from the outbox after a restart.
 
 use std::{
     collections::HashMap,

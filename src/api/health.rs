@@ -26,12 +26,14 @@ use crate::{
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: on the disk of the data folder or of the vault nothing that must be written can be for long;
-    /// `unserved` when all tenants are without a session, here and elsewhere, and not all because the vault has no state of them; `whatsapp_unreachable`: other processes serve
-    /// tenants, and no line to WhatsApp could be opened from this one yet: it takes none of theirs; `illegible`: other processes serve tenants, and this one opens none of those that it has looked at: it has not got their key; `vault_down`: the vault takes nothing, so nothing is sent or acknowledged;
-    /// what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not; `degraded` when some are without
-    /// one (restored just now, failed, or served by no process), or are not connected for long, or none of those that are here is connected; `standby`: other processes serve all tenants, and this one is there for when they
-    /// stop; `ok`. All that is wrong is counted in `problems`.
+    /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: on the disk of the data folder or of
+    /// the vault nothing that must be written can be for long; `unserved` when all tenants are without a session, here and
+    /// elsewhere, and not all because the vault has no state of them; `whatsapp_unreachable`: other processes serve tenants, and no
+    /// line to WhatsApp could be opened from this one yet: it takes none of theirs; `illegible`: other processes serve tenants, and this one opens none of those that it has looked at: it has not got their key; `vault_down`: the vault takes nothing, so
+    /// nothing is sent or acknowledged; what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go,
+    /// files do not; `degraded` when some are without one (restored just now, failed, or served by no process), or are not
+    /// connected for long, or none of those that are here is connected; `standby`: other processes serve all tenants, and this one is there for when they stop; `ok`. All that
+    /// is wrong is counted in `problems`.
     status: &'static str,
     timestamp: jiff::Timestamp,
     service: &'static str,

@@ -1,7 +1,7 @@
 //! `sessiond backup` and `sessiond restore`: one tenant as a file that only the master key opens, and back into a vault where it is not.
 //!
-//! A backup takes nothing away and may be made while the daemon runs. A restore writes as an import does: no daemon may have the tenant, one
-//! device is one tenant, and nothing is written over.
+//! A backup takes nothing away and may be made while the daemon runs. A restore writes as an import does: no daemon may have the tenant,
+//! one device is one tenant, and nothing is written over.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -116,6 +116,7 @@ pub async fn back_up(config: Config, options: BackupOptions) -> anyhow::Result<(
 fn put(name: &Path, content: &[u8]) -> io::Result<()> {
     refuse_large(content.len() as u64)?;
     let mut aside = name.as_os_str().to_owned();
+    #[expect(clippy::disallowed_methods, reason = "the name of a file for a moment")]
     aside.push(format!(".{:016x}", rand::random::<u64>()));
     let aside = PathBuf::from(aside);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;

@@ -51,8 +51,8 @@ pub struct ImportOptions {
     /// The gateway that the source is of.
     #[arg(long, value_enum, value_name = "GATEWAY")]
     from: SourceFormat,
-    /// Its folder, file or database. It is only read. For rtdb also the address of the Realtime Database; without any, rtdb and firestore are
-    /// read live where the configuration says.
+    /// Its folder, file or database. It is only read. For rtdb also the address of the Realtime Database; without any, rtdb and firestore
+    /// are read live where the configuration says.
     source: Option<PathBuf>,
     /// The tenant that it becomes; for a source with one. Of a live database the tenant of this name.
     #[arg(long, value_name = "ID", conflicts_with = "map")]
@@ -63,7 +63,8 @@ pub struct ImportOptions {
     /// All tenants of a database or an export of it; of rtdb those that are connected there.
     #[arg(long, conflicts_with_all = ["tenant", "map"])]
     all: bool,
-    /// A file with a line for each tenant that is to come: its name in the source, and the tenant's id. Without it tenants keep their names.
+    /// A file with a line for each tenant that is to come: its name in the source, and the tenant's id. Without it tenants keep their
+    /// names.
     #[arg(long, value_name = "FILE")]
     map: Option<PathBuf>,
     /// Evolution API with its credentials in a database: the folder of its instances, where the keys are.

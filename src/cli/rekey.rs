@@ -1,7 +1,7 @@
 //! `sessiond rekey`: all that the vault has is sealed with the first master key, and what is not is counted.
 //!
-//! A daemon that runs does it itself: it is asked over HTTP, at the address of the configuration or another one, with the admin key. Without one
-//! the vault is written here, where no process has it.
+//! A daemon that runs does it itself: it is asked over HTTP, at the address of the configuration or another one, with the admin key.
+//! Without one the vault is written here, where no process has it.
 
 use std::{sync::Arc, time::Duration};
 

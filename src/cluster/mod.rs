@@ -1,8 +1,8 @@
 //! The processes on one vault: which of them live, who should own a tenant, and how one asks another for it.
 //!
 //! Pure: it is told what was seen, when, and what others have written, and says what to do. The fleet reads, writes and acts
-//! (`fleet::handover`), and `api::forward` asks a peer for what only that one can answer. It decides nothing: the journal's takeover alone says who owns a tenant. A guess that is wrong here costs
-//! politeness, which is one login more, never a message.
+//! (`fleet::handover`), and `api::forward` asks a peer for what only that one can answer. It decides nothing: the journal's takeover
+//! alone says who owns a tenant. A guess that is wrong here costs politeness, which is one login more, never a message.
 //!
 //! A tenant changes hands like this. The owner offers it in a letter, because it is about to stop. The next owner reads the tenant's state,
 //! asks for it, and waits. The owner lets go of it and answers; the next owner reads the rest, takes over, and dials. An owner that

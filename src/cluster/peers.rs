@@ -6,10 +6,11 @@
 //! is waited for like one elsewhere. A wrong guess does no harm: the journal's takeover decides who owns a tenant, and whoever was wrongly
 //! believed dead learns from it.
 //!
-//! One of which nobody knows yet whether it lives, or whose record has not changed for [`MISSED`] looks, is **asked**, by letter. A process reads its letters every [`BOX_PAUSE`] at the least, also
-//! while it is alone, and answers at once. One that has not answered when this process has read its own letters for [`ANSWER_TIME`] is dead.
-//! So a process that was killed, in a container or on another machine, holds its successor up for seconds. The same question is put to those
-//! that are known when somebody new arrives, since that may be the successor of one of them.
+//! One of which nobody knows yet whether it lives, or whose record has not changed for [`MISSED`] looks, is **asked**, by letter. A
+//! process reads its letters every [`BOX_PAUSE`] at the least, also while it is alone, and answers at once. One that has not answered
+//! when this process has read its own letters for [`ANSWER_TIME`] is dead. So a process that was killed, in a container or on another
+//! machine, holds its successor up for seconds. The same question is put to those that are known when somebody new arrives, since that
+//! may be the successor of one of them.
 //!
 //! Earlier versions read no letters ([`LETTER_BOX`] is not in their record). Those are believed to live for one and a half announcements: then
 //! they must have made one.

@@ -50,6 +50,7 @@ pub fn load_or_create_secret(file: &Path) -> io::Result<Secret> {
     };
     let make = || {
         let mut bytes = Zeroizing::new([0; 24]);
+        #[expect(clippy::disallowed_methods, reason = "a secret is made here")]
         rand::rng().fill_bytes(&mut *bytes);
         let text = Zeroizing::new(hex::encode(*bytes));
         Ok((Secret::new(text.as_str()), text))

@@ -15,8 +15,9 @@ use super::{
     slot::{OpenFailure, OpenFailureKind, Slot},
 };
 use crate::{
+    backoff::Backoff,
     crash,
-    session::{End, backoff, jitter},
+    session::{End, jitter},
 };
 
 /// The shortest wait between two openings that fail.
@@ -115,7 +116,8 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
         match slot.repeats() {
             0 => {}
             n => {
-                sleep(backoff(n - 1, settings.backoff_min.max(MIN_REVIVAL_PAUSE), settings.backoff_max, jitter())).await
+                let backoff = Backoff::new(settings.backoff_min.max(MIN_REVIVAL_PAUSE), settings.backoff_max);
+                sleep(backoff.spread(n - 1, jitter())).await
             }
         }
         // Somebody may have opened it meanwhile, or deleted it.

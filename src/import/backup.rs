@@ -1,9 +1,9 @@
 //! A tenant as a file that only the master key opens: its whole state and its history, to be restored into another vault.
 //!
-//! Owns the file's format, and what of it comes back. A backup is older than the tenant that it is of: what was sent since used counters that
-//! the backup does not know. So its Signal sessions and sender keys never come back ([`super::Finality::MayBeStale`]), contacts make new ones at the
-//! price of one retry, and pre-keys begin far from the old ids. The file is sealed piece by piece, each for its place, so that one that was cut,
-//! altered or put together does not open.
+//! Owns the file's format, and what of it comes back. A backup is older than the tenant that it is of: what was sent since used counters
+//! that the backup does not know. So its Signal sessions and sender keys never come back ([`super::Finality::MayBeStale`]), contacts make
+//! new ones at the price of one retry, and pre-keys begin far from the old ids. The file is sealed piece by piece, each for its place, so
+//! that one that was cut, altered or put together does not open.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -172,6 +172,7 @@ impl ImportWriter {
 impl TenantBackup {
     /// The file.
     pub fn seal(&self, keyring: &Keyring) -> Vec<u8> {
+        #[expect(clippy::disallowed_methods, reason = "no two backups have the same")]
         let number: [u8; 16] = rand::random();
         let (seal, id) = (keyring.tenant(&self.tenant), self.tenant.as_str().as_bytes());
         let mut file = MAGIC.to_vec();
@@ -269,8 +270,8 @@ impl TenantBackup {
         Ok(settled)
     }
 
-    /// What comes back beside the device, for a tenant that has this state: nothing, where it has a history of its own. Segments are written
-    /// into the archive.
+    /// What comes back beside the device, for a tenant that has this state: nothing, where it has a history of its own. Segments are
+    /// written into the archive.
     pub(super) async fn kept(&self, state: &[Record], archive: &Archive) -> Result<Vec<Record>, VaultError> {
         let history = [space::EVENTS, space::SEGMENTS, space::INBOX, space::OUTBOX];
         if state.iter().any(|record| history.contains(&record.space)) {

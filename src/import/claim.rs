@@ -17,7 +17,7 @@
 //! A daemon that has one of the tenants until this moment can write its status over a claim; so the guide has it stopped first.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,7 @@ use crate::{
     crash,
     journal::{self, OpenError, Record},
     store::{self, OwnAccount},
+    sync::lock,
     tenant::{TenantId, TenantRecord},
     vault::{RecordText, TenantInfo, Vault, VaultError},
 };
@@ -89,7 +90,7 @@ pub struct UnsearchableRecords(Mutex<Option<(Instant, Arc<[ListedRecord]>)>>);
 
 impl UnsearchableRecords {
     async fn of(&self, vault: &dyn Vault) -> Result<Arc<[ListedRecord]>, VaultError> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = lock(&self.0).clone();
         if let Some((at, records)) = known
             && at.elapsed() < CLAIM_LIFE
         {
@@ -99,7 +100,7 @@ impl UnsearchableRecords {
         let mut records = vault.tenants().await?;
         records.retain(|(_, record)| !record.as_ref().is_ok_and(is_searchable));
         let records: Arc<[_]> = records.into();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, records.clone()));
+        *lock(&self.0) = Some((at, records.clone()));
         Ok(records)
     }
 }

@@ -81,8 +81,8 @@ pub fn read(
     }
 }
 
-/// Reads the one tenant of a source, or the one of this name, or of this number (digits). Of a source that ends early nobody knows whether it
-/// has one.
+/// Reads the one tenant of a source, or the one of this name, or of this number (digits). Of a source that ends early nobody knows
+/// whether it has one.
 pub fn read_one(
     format: SourceFormat,
     source: &Path,

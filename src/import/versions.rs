@@ -1,7 +1,7 @@
 //! A tenant that one source has more than once: the newest copy counts.
 //!
-//! Pure. Owns [`SourceVersions`]: what a first reading saw, by tenant, and what becomes of each copy in a second one. A stale copy that came in
-//! would send with counters that were used since, so where the source does not tell the newest none counts.
+//! Pure. Owns [`SourceVersions`]: what a first reading saw, by tenant, and what becomes of each copy in a second one. A stale copy that
+//! came in would send with counters that were used since, so where the source does not tell the newest none counts.
 
 use std::collections::BTreeMap;
 

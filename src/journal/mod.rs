@@ -48,7 +48,7 @@ use self::{
     audit::Audits,
     book::{JournalShared, SnapshotPurpose},
     chain::{Scribe, Tail},
-    pace::WriteBudget,
+    pace::{VAULT_BACKOFF, WriteBudget},
     writer::Writer,
 };
 #[cfg(feature = "loopback")]
@@ -60,11 +60,12 @@ pub use self::{
     archive::{Archive, ArchiveError, Piece},
     damage::{Damage, Document, Loss},
     owner::last_writer,
-    pace::{Backoff, JournalPace},
+    pace::JournalPace,
     record::{Change, ChangeNo, Record, Space},
     reseal::{HeldState, OlderSeals},
     snapshot::{SnapshotSource, SourceError},
 };
+pub use crate::backoff::Backoff;
 use crate::{
     clock::{Clock, Instant},
     seal::TenantSeal,
@@ -127,7 +128,7 @@ impl Default for Policy {
         let week = Duration::from_secs(7 * 24 * 3600);
         Self {
             pace: JournalPace::default(),
-            backoff: Backoff::default(),
+            backoff: VAULT_BACKOFF,
             snapshot_entries: 1000,
             snapshot_bytes: 1024 * 1024,
             snapshot_retry: Duration::from_secs(60),

@@ -7,7 +7,10 @@ use std::{num::NonZeroU32, time::Duration};
 
 use rand::Rng;
 
-use crate::clock::{Clock, Instant};
+use crate::{
+    backoff::Backoff,
+    clock::{Clock, Instant},
+};
 
 /// How a journal spends its writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,27 +85,8 @@ impl WriteBudget {
     }
 }
 
-/// How long to wait before asking a vault again that did not answer.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Backoff {
-    pub first: Duration,
-    pub cap: Duration,
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { first: Duration::from_millis(200), cap: Duration::from_secs(5) }
-    }
-}
-
-impl Backoff {
-    /// The `n`-th pause (from 0): doubling, at most the cap, and anything from half of that up, so that a thousand
-    /// tenants do not ask in step.
-    pub fn pause(&self, n: u32, rng: &mut impl Rng) -> Duration {
-        let whole = self.first.saturating_mul(1u32.checked_shl(n).unwrap_or(u32::MAX)).min(self.cap);
-        whole.mul_f64(rng.random_range(0.5..=1.0))
-    }
-}
+/// Between two questions to a vault that did not answer.
+pub(super) const VAULT_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// Asks a vault that does not answer again, a few times.
 #[derive(Debug)]
@@ -130,8 +114,6 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use rand::{SeedableRng, rngs::SmallRng};
-
     use super::*;
 
     const START: Instant = Instant::from_start(Duration::from_secs(9));
@@ -196,14 +178,5 @@ mod tests {
         let mut budget = budget(3000);
         assert_eq!(budget.when(false, START, START), START + JournalPace::default().linger);
         assert_eq!(budget.when(true, START, START), START);
-    }
-
-    #[test]
-    fn pauses_grow_to_the_cap_and_differ() {
-        let (backoff, mut rng) = (Backoff::default(), SmallRng::seed_from_u64(1));
-        let pauses: Vec<_> = (0..64).map(|n| backoff.pause(n, &mut rng)).collect();
-        assert!(pauses[0] >= backoff.first / 2 && pauses[0] <= backoff.first);
-        assert!(pauses[10..].iter().all(|pause| (backoff.cap / 2..=backoff.cap).contains(pause)));
-        assert_ne!(pauses[20], pauses[21]);
     }
 }

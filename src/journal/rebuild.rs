@@ -19,8 +19,8 @@
 //! that is lost. An earlier attempt of ours stands on another end, so it finds its own number taken. The loser of the race is fenced; if it
 //! is us, what was lost stays lost. So is an owner of whose takeover the vault knows nothing any more.
 //!
-//! A working copy that has failed meanwhile cannot be written anew: the journal ends ([`JournalClosedError::StateLost`]), and the next owner finds what
-//! the vault still has.
+//! A working copy that has failed meanwhile cannot be written anew: the journal ends ([`JournalClosedError::StateLost`]), and the
+//! next owner finds what the vault still has.
 //!
 //! A vault may doubt itself besides ([`Vault::doubts`]). What is lost further down an audit notices ([`super::audit`]). A loss is a reason to
 //! look after the other tenants as well ([`Vault::suspect`]).

@@ -1,4 +1,4 @@
-//! Who is connected, what each connection does now, and who has to leave.
+//! Who is connected, and who has to leave.
 //!
 //! Owns the counts, in all and by address. When there is no room, the one leaves that was waited for longest: for its next request, for the
 //! rest of one, for a key on its WebSocket. Requests that are being answered, and WebSockets with a key, stay. So half requests by the
@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
@@ -21,13 +21,11 @@ use tokio::{
 use tracing::warn;
 
 use super::{
+    activity::{Activity, ActivityLimits, HeadEnd, Phase},
     address::{is_trusted, network_of},
     transfer::{Patience, Transfer},
 };
-use crate::config;
-
-/// An answer on a WebSocket may wait this much longer: a client that reads slowly has the log, and one that is gone answers no ping.
-const UPGRADED_PATIENCE: u32 = 4;
+use crate::{config, sync::lock};
 
 /// Connections that were told to leave and are still open, before no more are taken: each has its descriptor until it is gone.
 const MOST_LEAVING: usize = 16;
@@ -57,9 +55,7 @@ struct ConnectionLimits {
     per_address: usize,
     /// The first descriptor of the reserve.
     reserve: u64,
-    head: Duration,
-    keep_alive: Duration,
-    patience: Patience,
+    activity: ActivityLimits,
 }
 
 pub struct Connections {
@@ -90,57 +86,6 @@ pub struct CallerConnection {
     activity: Mutex<Activity>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Activity {
-    phase: Phase,
-    since: Instant,
-    /// Whom it counts for. Of a trusted proxy nobody, but for the client whose request it carries.
-    counted: Option<IpAddr>,
-    body: Transfer,
-    answer: Transfer,
-    head: HeadEnd,
-    /// A WebSocket on which a key was shown.
-    is_proven: bool,
-    /// The request was answered before its body was read to the end.
-    has_unread: bool,
-}
-
-/// The place in the head of a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum HeadEnd {
-    #[default]
-    Within,
-    /// The last byte ends a line; a carriage return may follow.
-    Line,
-    Reached,
-    /// And something has come after it.
-    Passed,
-}
-
-impl HeadEnd {
-    /// As lenient with ends of lines as hyper is.
-    fn after(self, bytes: &[u8]) -> Self {
-        bytes.iter().fold(self, |place, byte| match (place, byte) {
-            (Self::Reached | Self::Passed, _) => Self::Passed,
-            (Self::Line, b'\n') => Self::Reached,
-            (Self::Line, b'\r') | (Self::Within, b'\n') => Self::Line,
-            (Self::Within | Self::Line, _) => Self::Within,
-        })
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Open, or between requests; nothing has come.
-    Idle,
-    /// A part of a head has come, or nothing since it was opened.
-    Head,
-    Request,
-    Upgraded,
-    /// It was told to leave.
-    Closed,
-}
-
 /// The most connections that there may be.
 fn most(settings: &config::Connections, room: Room) -> usize {
     // The other descriptors are promised to WhatsApp, SQLite and webhooks.
@@ -161,9 +106,11 @@ impl Connections {
             web_sockets: web_sockets(settings, room),
             per_address: settings.per_address.map_or(most / 2, |per_address| per_address.get()).max(1),
             reserve: room.reserve,
-            head: settings.head_timeout,
-            keep_alive: settings.keep_alive,
-            patience: Patience { stall: settings.stall_timeout, bytes_per_second: settings.bytes_per_second },
+            activity: ActivityLimits {
+                head: settings.head_timeout,
+                keep_alive: settings.keep_alive,
+                patience: Patience { stall: settings.stall_timeout, bytes_per_second: settings.bytes_per_second },
+            },
         };
         if most < settings.most {
             warn!(
@@ -247,7 +194,7 @@ impl Connections {
 
     /// Ends what has taken too long.
     pub fn sweep(&self, now: Instant) {
-        let limits = self.limits;
+        let limits = self.limits.activity;
         let mut table = self.table();
         let overdue: Vec<_> =
             table.open.values().filter(|one| one.activity().is_overdue(&limits, now)).cloned().collect();
@@ -255,7 +202,7 @@ impl Connections {
     }
 
     fn table(&self) -> MutexGuard<'_, ConnectionTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 
@@ -349,37 +296,9 @@ impl ConnectionTable {
     }
 }
 
-impl Activity {
-    /// Nothing of it is being answered, and no request is on its way but for its head.
-    fn waits(&self) -> bool {
-        match self.phase {
-            Phase::Idle | Phase::Head => true,
-            Phase::Upgraded => !self.is_proven,
-            Phase::Request | Phase::Closed => false,
-        }
-    }
-
-    fn is_overdue(&self, limits: &ConnectionLimits, now: Instant) -> bool {
-        let lasts = now.saturating_duration_since(self.since);
-        match self.phase {
-            Phase::Head => lasts > limits.head,
-            // What is left of the last answer may still be on its way.
-            Phase::Idle => lasts > limits.keep_alive || self.answer.is_too_slow(limits.patience, now),
-            Phase::Request => {
-                self.body.is_too_slow(limits.patience, now) || self.answer.is_too_slow(limits.patience, now)
-            }
-            Phase::Upgraded => {
-                let stall = limits.patience.stall * UPGRADED_PATIENCE;
-                self.answer.is_too_slow(Patience { stall, ..limits.patience }, now)
-            }
-            Phase::Closed => false,
-        }
-    }
-}
-
 impl CallerConnection {
     fn activity(&self) -> MutexGuard<'_, Activity> {
-        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.activity)
     }
 
     /// Whoever reads or writes is told at once.
@@ -558,24 +477,5 @@ impl ConnectionHandle {
             if self.connection.is_of_proxy { activity.counted.take() } else { None }
         };
         table.take_away(counted);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_head_is_found_as_hyper_finds_it() {
-        let whole = |text: &str| HeadEnd::default().after(text.as_bytes());
-        for head in
-            ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\nHost: a\n\r\n"]
-        {
-            assert_eq!(whole(head), HeadEnd::Reached, "{head:?}");
-            assert_eq!(whole(&format!("{head}\u{1}")), HeadEnd::Passed, "{head:?}");
-            let (first, rest) = head.split_at(head.len() - 1);
-            assert_ne!(whole(first), HeadEnd::Reached, "{first:?}");
-            assert_eq!(whole(first).after(rest.as_bytes()), HeadEnd::Reached);
-        }
     }
 }

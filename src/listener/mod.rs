@@ -6,13 +6,15 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `connections` | who is connected, what each does now, who has to leave |
+//! | `connections` | who is connected, who has to leave |
+//! | `activity` | what a connection does now, and whether it takes too long |
 //! | `transfer` | how long a peer may let us wait for bytes |
 //! | `stream` | the socket: tells what moves; slows down what comes over an upgraded one |
 //! | `frames` | what comes over an upgraded one, counted |
 //! | `body` | tells when a request's body is waited for, and when an answer has ended |
 //! | `address` | where a request comes from |
 
+mod activity;
 mod address;
 mod body;
 mod connections;
@@ -47,7 +49,10 @@ use self::{
     connections::{Connections, RefusedConnectionError, Slot},
     stream::GuardedStream,
 };
-use crate::config::{Connections as Settings, Proxies};
+use crate::{
+    backoff::Backoff,
+    config::{Connections as Settings, Proxies},
+};
 
 /// The most bytes of a request's head. A token has some two thousand, and proxies add their own.
 const MAX_HEAD: usize = 16 * 1024;
@@ -65,8 +70,7 @@ const LINGER_GAP: Duration = Duration::from_secs(2);
 const SWEEP: Duration = Duration::from_millis(500);
 
 /// Rests after an error of `accept` that is not the peer's: it comes again at once.
-const RETRY_DELAY: Duration = Duration::from_millis(50);
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
+const ACCEPT_RETRIES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// Why a request does not reach the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,13 +127,13 @@ struct Server {
 
 impl Server {
     async fn accept(self: &Arc<Self>, listener: &TcpListener) {
-        let mut delay = RETRY_DELAY;
+        let mut failures = 0_u32;
         loop {
             // Others wait in the kernel meanwhile.
             self.connections.settle().await;
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    delay = RETRY_DELAY;
+                    failures = 0;
                     self.take(stream, peer);
                 }
                 Err(error) if is_the_peers(&error) => {}
@@ -137,8 +141,8 @@ impl Server {
                     // No descriptor is left, or no memory: whoever only waits makes room, and nobody spins.
                     self.connections.make_room();
                     warn!(event = "connection_failed", %error, "a connection cannot be taken");
-                    sleep(delay).await;
-                    delay = (delay * 2).min(MAX_RETRY_DELAY);
+                    sleep(ACCEPT_RETRIES.whole(failures)).await;
+                    failures = failures.saturating_add(1);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The socket of a connection: tells what moves over it, and slows down what comes over an upgraded one.
 //!
-//! A client of Socket.IO asks to be let in, says `register`, and answers pings. What says much more is slowed down here, and what asks again
-//! and again is hung up on: the libraries behind it start a task for each packet before anybody has looked at it.
+//! A client of Socket.IO asks to be let in, says `register`, and answers pings. What says much more is slowed down here, and what asks
+//! again and again is hung up on: the libraries behind it start a task for each packet before anybody has looked at it.
 
 use std::{
     io,

@@ -41,9 +41,9 @@ pub struct Place {
     pub is_begun: bool,
 }
 
-/// Everything of one tenant to one outlet, from its place on (from now on without one), as long as this process can tell. Of one that does not
-/// exist the client is told so, and nothing else until it is made: a dashboard may be open before its tenant connects for the first time.
-/// `goes_on`: ends when another process has the tenant, which says the rest (`Continue`).
+/// Everything of one tenant to one outlet, from its place on (from now on without one), as long as this process can tell. Of one that
+/// does not exist the client is told so, and nothing else until it is made: a dashboard may be open before its tenant connects for the
+/// first time. `goes_on`: ends when another process has the tenant, which says the rest (`Continue`).
 pub async fn follow(
     fleet: &Arc<Fleet>,
     outlet: &Outlet,
@@ -160,8 +160,8 @@ pub async fn follow(
     }
 }
 
-/// Another process takes questions about it by now. Of one that was made there, and is not paired yet, or whose former owner died, only the vault
-/// tells: it is asked at some of the looks.
+/// Another process takes questions about it by now. Of one that was made there, and is not paired yet, or whose former owner died, only
+/// the vault tells: it is asked at some of the looks.
 async fn has_gone(fleet: &Fleet, tenant: &TenantId, looks: u32) -> bool {
     let asks_vault = looks.is_multiple_of(LOOKS_A_READ) && fleet.has_peer_listeners();
     fleet.known_listener(tenant).is_some() || asks_vault && fleet.find_listener(tenant).await.is_some()

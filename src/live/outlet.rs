@@ -8,9 +8,10 @@ use socketioxide::{SendError, SocketError, extract::SocketRef};
 use tokio::{sync::mpsc, time::sleep};
 use tracing::warn;
 
+use crate::backoff::Backoff;
+
 /// Pauses until there is room among the packets of a client: one that reads makes some at once.
-const MIN_PAUSE: Duration = Duration::from_millis(1);
-const MAX_PAUSE: Duration = Duration::from_millis(50);
+const FULL_QUEUE_PAUSES: Backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
 
 pub enum Outlet {
     Client(SocketRef),
@@ -42,13 +43,13 @@ impl Outlet {
 
 /// `Closed` may also mean "not quite open": socketioxide 0.18 marks a socket as connected after it has told the client so.
 async fn emit(socket: &SocketRef, event: &str, payload: &Value) {
-    let mut pause = MIN_PAUSE;
+    let mut failures = 0_u32;
     loop {
         match socket.emit(event, payload) {
             Ok(()) => return,
             Err(SendError::Socket(SocketError::InternalChannelFull | SocketError::Closed)) => {
-                sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
+                sleep(FULL_QUEUE_PAUSES.whole(failures)).await;
+                failures = failures.saturating_add(1);
             }
             Err(error) => {
                 warn!(event = "event_undelivered", %error, name = event, "an event cannot be sent");

@@ -1,9 +1,9 @@
 //! What happens to a tenant that another process has, for a client that is here.
 //!
-//! The process that has the client asks the tenant's owner for the events after the client's cursor, over the second port, and hands on what
-//! comes, framed as its own would be. The owner ends the stream when it gives the tenant away. Then the next owner is asked, from the last
-//! event that went to the client: there is no gap, since the log goes along with the tenant, and no repeat, since the cursor is behind
-//! everything that was handed on.
+//! The process that has the client asks the tenant's owner for the events after the client's cursor, over the second port, and hands on
+//! what comes, framed as its own would be. The owner ends the stream when it gives the tenant away. Then the next owner is asked, from
+//! the last event that went to the client: there is no gap, since the log goes along with the tenant, and no repeat, since the cursor is
+//! behind everything that was handed on.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     api::{ForwardError, Forwarded, Forwarder, Path, PeerLine, Problem},
+    backoff::Backoff,
     fleet::{Fleet, PeerListener},
     message::EventId,
     tenant::TenantId,
@@ -122,7 +123,7 @@ pub(super) async fn follow_everywhere(
     exists: bool,
     may_pair: bool,
 ) {
-    let (fleet, mut pause) = (&context.fleet, FIRST_PAUSE);
+    let (fleet, mut failures) = (&context.fleet, 0_u32);
     let mut place = Place { cursor, is_begun: false };
     let Some(forwarder) = &context.forwarder else {
         let _ = follow(fleet, outlet, tenant, &mut place, exists, may_pair, false).await;
@@ -146,8 +147,8 @@ pub(super) async fn follow_everywhere(
             outlet.emit("error", &crowded(tenant)).await;
         }
         has_waited = waits;
-        pause = if matches!(heard, Ok(true)) { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-        sleep(pause).await;
+        failures = if matches!(heard, Ok(true)) { 0 } else { failures.saturating_add(1) };
+        sleep(Backoff::new(FIRST_PAUSE, LONGEST_PAUSE).whole(failures)).await;
         // Nothing has changed about whose the tenant is: the vault is not read for each that waits.
         owner = if waits { listener(fleet, tenant).await } else { next_listener(fleet, tenant).await };
         if owner.is_none() && fleet.is_leaving() && fleet.session(tenant).is_none() {
@@ -188,8 +189,8 @@ async fn next_listener(fleet: &Arc<Fleet>, tenant: &TenantId) -> Option<PeerList
     timeout(HANDOVER_TIME, looking).await.unwrap_or_default()
 }
 
-/// The question to an owner. A client that registered while nobody had the tenant, and so has no cursor, begins where the owner's log ends now:
-/// with `begun` it would get the whole log as news.
+/// The question to an owner. A client that registered while nobody had the tenant, and so has no cursor, begins where the owner's log
+/// ends now: with `begun` it would get the whole log as news.
 fn target(tenant: &TenantId, place: &Place, may_pair: bool) -> String {
     let after = place.cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
     let begun = place.is_begun && place.cursor.is_some();

@@ -3,10 +3,10 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use crate::{api::Caller, listener::network_of, telemetry::metrics};
+use crate::{api::Caller, listener::network_of, sync::lock, telemetry::metrics};
 
 /// However few places there are.
 const LEAST: usize = 8;
@@ -59,7 +59,7 @@ impl Seats {
             Owner::Admin | Owner::Anyone(_) => self.most,
             Owner::Key(_) | Owner::User(_) => self.most.min(MOST),
         };
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.taken);
         let count = taken.entry(owner.clone()).or_default();
         if *count >= most {
             return None;
@@ -73,7 +73,7 @@ impl Seats {
 impl Drop for Seat {
     fn drop(&mut self) {
         metrics::socket_closed();
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.taken);
         if let Some(count) = taken.get_mut(&self.owner) {
             *count -= 1;
             if *count == 0 {

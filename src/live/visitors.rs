@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
@@ -27,6 +27,7 @@ use crate::{
     api::{Auth, Problem},
     config::Handshakes,
     listener::{ConnectionHandle, network_of},
+    sync::lock,
 };
 
 pub const PATH: &str = "/socket.io";
@@ -145,7 +146,7 @@ impl Visitors {
     }
 
     fn waiting(&self) -> MutexGuard<'_, WaitingRoom> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 
@@ -226,7 +227,7 @@ impl Visitor {
     }
 
     fn state(&self) -> MutexGuard<'_, VisitorState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -287,8 +288,8 @@ pub async fn pass(
 }
 
 /// socketioxide keeps the head of a session's first request as long as the session, and of one that shows no key until its time is over. As
-/// hyper gives it, a head has up to 16 KiB, and each header holds the whole buffer that it was read into. So only what is looked at goes on,
-/// in memory of its own.
+/// hyper gives it, a head has up to 16 KiB, and each header holds the whole buffer that it was read into. So only what is looked at goes
+/// on, in memory of its own.
 fn detach(request: &mut Request) {
     let query = request.uri().query().unwrap_or_default();
     let asked = query.split('&').filter(|part| QUERY.iter().any(|name| part.starts_with(name)));

@@ -1,5 +1,5 @@
-//! Which messages were edited or deleted, without the vault: for whoever answers one, passes it on, pins it or reacts to it. That is told by
-//! the events in the state, and of older ones by their segments' references. What cannot be said so is read in the history.
+//! Which messages were edited or deleted, without the vault: for whoever answers one, passes it on, pins it or reacts to it. That is told
+//! by the events in the state, and of older ones by their segments' references. What cannot be said so is read in the history.
 //!
 //! Extends [`Log`].
 

@@ -78,8 +78,8 @@ pub enum Content {
     Timer {
         seconds: u32,
     },
-    /// Something of the chat's that nobody wrote, by WhatsApp's name for it: that an album follows, that an option was added to a poll, that
-    /// the tenant was named in a status.
+    /// Something of the chat's that nobody wrote, by WhatsApp's name for it: that an album follows, that an option was added to a poll,
+    /// that the tenant was named in a status.
     Mark {
         name: String,
         /// The message that it is about.

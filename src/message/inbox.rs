@@ -3,7 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex as SyncMutex, MutexGuard},
 };
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use crate::{
         records::{InboxKind, InboxRecord},
         space,
     },
+    sync::lock,
 };
 
 /// A message as the session hands it over.
@@ -165,7 +166,7 @@ impl Inbox {
 
     /// Each change to it is a single step, so one that a panic has interrupted is still good.
     fn told(&self) -> MutexGuard<'_, HashMap<String, Delivery>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.told)
     }
 
     /// The whole protobuf of the message of that sender.

@@ -466,8 +466,8 @@ impl Log {
         Some(Event { id, tenant: self.tenant.clone(), body: serde_json::from_slice(value).ok()? })
     }
 
-    /// The time, Unix milliseconds, by which history is deleted: see [`Clock::certain`]. What this process wrote tells nothing: it is stamped
-    /// with the wall clock that is in doubt.
+    /// The time, Unix milliseconds, by which history is deleted: see [`Clock::certain`]. What this process wrote tells nothing: it is
+    /// stamped with the wall clock that is in doubt.
     pub(super) fn certain_ms(&self) -> i64 {
         let last = i64::try_from(self.inherited.timestamp_ms()).unwrap_or_default();
         self.clock.certain(Timestamp::from_millisecond(last).unwrap_or_default()).as_millisecond()

@@ -1,42 +1,39 @@
 //! Segments: the event log's older part, which has left the state for the vault. So the state, and what its snapshots cost, does
 //! not grow with age.
 //!
-//! Extends [`Log`]. A segment is written first and referred to afterwards, in the cut that takes its events out of the state; its
-//! reference goes before it is deleted. So an event is always in one of the two, whatever dies and whenever, and a process that has
-//! lost its tenant refers to nothing. A segment that the vault has lost is told from a vault that does not answer: readers with a
-//! cursor are told of a gap, and nobody waits for it.
+//! Extends [`Log`]. It writes a segment first and refers to it afterwards, in the cut that takes its events out of the state; it
+//! deletes a reference before the segment. So an event is always in one of the two, whatever dies and whenever, and a process that
+//! has lost its tenant refers to nothing. A segment that the vault has lost is not taken for a vault that does not answer: readers
+//! with a cursor hear of a gap, and nobody waits for it.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod cache;
+mod reference;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
+use std::{sync::Arc, time::Duration};
+
 use bytes::{Buf as _, Bytes};
 use prost::Message as _;
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use ulid::Ulid;
 
+pub use self::cache::SegmentCache;
+pub(super) use self::reference::{Mark, Marks, Segment, mark};
+use self::{cache::Entries, reference::SegmentReference};
 use super::{
-    changes::changed,
     event_body::{Event, EventBody},
     log::{Log, LogTail, PAGE_BYTES, TRIMMED, parse_key},
 };
 use crate::{
     crash,
-    journal::{ArchiveError, ConfirmError, Piece, Record},
-    seal::Digest,
+    journal::{ArchiveError, ConfirmError},
     store::{
         Batch, StoreError,
         key::{self, Key},
         records::{InboxRecord, OutboxRecord, OutboxState},
         space,
     },
-    tenant::TenantId,
 };
 
 /// Bytes of a segment before it is sealed, roughly: it should fit into one document.
@@ -45,148 +42,13 @@ const SEGMENT: usize = 768 * 1024;
 const LIVE: usize = 1024 * 1024;
 /// Bytes of whole messages that came with the events in the state.
 const LIVE_WHOLE: usize = 4 * 1024 * 1024;
-/// So many of the newest events have their messages whole, and all of the last day: an idempotency key is good for so long.
+/// The newest events whose messages stay whole, beside all of the last day: an idempotency key is good for so long.
 const WHOLE: usize = 2000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How often retention looks at everything.
+/// Between two looks of retention at everything.
 const ROUND: Duration = Duration::from_secs(3600);
 /// After a failure.
 const TIDY_RETRY_DELAY: Duration = Duration::from_secs(10);
-
-/// The reference to a segment, as it is written; its key is its first event's.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct SegmentReference {
-    last: Ulid,
-    count: usize,
-    /// Its messages are kept whole.
-    whole: bool,
-    /// Of its events, as they were in the state. 0: an older build closed it.
-    #[serde(default)]
-    bytes: usize,
-    /// Of the whole messages that came with them and are still there.
-    #[serde(default)]
-    whole_bytes: usize,
-    /// Of which chats it has something; see [`Marks`].
-    #[serde(default)]
-    chats: Option<Marks>,
-    /// Which messages its events edit or delete, by their ids. `None`: an older build closed it.
-    #[serde(default)]
-    changes: Option<Marks>,
-    piece: Piece,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Segment {
-    pub first: Ulid,
-    reference: SegmentReference,
-}
-
-impl Segment {
-    /// `None`: a newer build wrote it.
-    pub fn of(record: &Record) -> Option<Self> {
-        Some(Self { first: parse_key(&record.key)?, reference: serde_json::from_slice(&record.value).ok()? })
-    }
-
-    pub fn count(&self) -> usize {
-        self.reference.count
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.reference.bytes
-    }
-
-    /// When its last event was, Unix milliseconds.
-    pub fn ends_ms(&self) -> u64 {
-        self.reference.last.timestamp_ms()
-    }
-
-    /// Which messages its events edit or delete, by their ids; `None`: it does not say.
-    pub fn changes(&self) -> Option<&Marks> {
-        self.reference.changes.as_ref()
-    }
-
-    pub fn piece(&self) -> &Piece {
-        &self.reference.piece
-    }
-
-    pub fn delete(&self, batch: &mut Batch) {
-        batch.delete(space::SEGMENTS, self.first.to_bytes());
-    }
-
-    pub fn refer_to(&mut self, piece: Piece) {
-        self.reference.piece = piece;
-    }
-
-    pub fn encoded(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.reference).expect("a reference is plain data, which JSON always takes")
-    }
-
-    pub fn put(&self, batch: &mut Batch) {
-        batch.put(space::SEGMENTS, self.first.to_bytes(), self.encoded());
-    }
-}
-
-/// Four bytes of the digest of each of some names, in base64: who looks for one chat need not read the segments that have nothing of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Marks(String);
-
-/// What [`Marks`] keeps of a name.
-pub(super) type Mark = [u8; 4];
-
-impl Marks {
-    /// Of which chats events are, and which messages they change. `None`: something is of no chat that this build knows.
-    fn of<'a>(values: impl IntoIterator<Item = &'a Bytes>) -> Option<(Self, Self)> {
-        let (mut chats, mut changes) = (BTreeSet::new(), BTreeSet::new());
-        for value in values {
-            let body = serde_json::from_slice(value).ok()?;
-            // Calls, groups and states say nothing of a conversation: nobody who looks for one must read them.
-            if let EventBody::Received { .. } | EventBody::Sent { .. } | EventBody::Status { .. } = body {
-                chats.insert(mark(body.chat()));
-            }
-            changes.extend(changed(&body).map(mark));
-        }
-        let marks = |marks: BTreeSet<Mark>| Self(BASE64.encode(marks.into_iter().flatten().collect::<Vec<u8>>()));
-        Some((marks(chats), marks(changes)))
-    }
-
-    pub fn may_have(&self, chat: &str) -> bool {
-        let wanted = mark(chat);
-        self.marks().any(|mark| mark == wanted)
-    }
-
-    pub fn marks(&self) -> impl Iterator<Item = Mark> {
-        let marks = BASE64.decode(&self.0).unwrap_or_default();
-        (0..marks.len() / 4).map(move |place| [0, 1, 2, 3].map(|byte| marks[4 * place + byte]))
-    }
-}
-
-pub(super) fn mark(name: &str) -> Mark {
-    let Digest(digest) = Digest::of([name.as_bytes()]);
-    [digest[0], digest[1], digest[2], digest[3]]
-}
-
-/// An event's id and its bytes as they were in the state.
-type Entries = Arc<Vec<(Ulid, Bytes)>>;
-
-/// One for the process: the segments read last, since who reads one page of them reads the next.
-#[derive(Debug, Clone, Default)]
-pub struct SegmentCache(Arc<Mutex<VecDeque<(TenantId, String, Entries)>>>);
-
-impl SegmentCache {
-    /// Segments, each of less than a MiB but for single events that are larger.
-    const CAPACITY: usize = 8;
-
-    fn find(&self, tenant: &TenantId, piece: &Piece) -> Option<Entries> {
-        let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.iter().find(|(of, name, _)| of == tenant && name == piece.name()).map(|(_, _, entries)| entries.clone())
-    }
-
-    fn keep(&self, tenant: &TenantId, piece: &Piece, entries: Entries) {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.push_front((tenant.clone(), piece.name().to_owned(), entries));
-        shelf.truncate(Self::CAPACITY);
-    }
-}
 
 impl Log {
     /// Closes segments and deletes what is kept no longer, until `stop`.
@@ -220,7 +82,7 @@ impl Log {
         }
     }
 
-    /// `swept`: what earlier owners left behind has been taken away.
+    /// `swept`: segments that earlier owners left behind are gone.
     pub async fn tidy(&self, swept: &mut bool) -> Result<(), StoreError> {
         self.make_room(swept).await?;
         // Reads every whole message: not each time that there is enough for a segment.
@@ -267,7 +129,7 @@ impl Log {
         Ok(reference.map(|reference| Segment { first, reference }))
     }
 
-    /// What an earlier owner wrote and died before it referred to it.
+    /// Removes segments whose writer died before it referred to them.
     pub(super) async fn sweep(&self) -> Result<(), StoreError> {
         let archive = self.store.journal().archive();
         let segments = self.segments().await?;
@@ -291,7 +153,7 @@ impl Log {
         Ok(archive.sweep(&strays).await.map_err(ArchiveError::from)?)
     }
 
-    /// False when there is nothing to close now.
+    /// Closes one segment. False when there is nothing to close now.
     async fn close_one(&self) -> Result<bool, StoreError> {
         let published = self.queue().published;
         let most = self.keep.live.min(self.tail.lock().await.count / 2);
@@ -343,7 +205,7 @@ impl Log {
         Ok(true)
     }
 
-    /// Bytes of the whole messages that came, of these events.
+    /// Bytes of the whole messages that came with these events.
     async fn whole_bytes(&self, values: &[Bytes]) -> Result<usize, StoreError> {
         let mut bytes = 0;
         for value in values {
@@ -436,7 +298,7 @@ impl Log {
         Ok(())
     }
 
-    /// Deletes the whole message of an event, but not one that is still to be sent: then false.
+    /// Deletes the whole message of an event. Returns false for one that is still to be sent: that stays.
     pub(super) async fn forget_whole(&self, batch: &mut Batch, value: &[u8]) -> Result<bool, StoreError> {
         if let Ok(EventBody::Sent { message }) = serde_json::from_slice(value) {
             let key = key::outbox(&message.id);
@@ -485,12 +347,12 @@ impl Log {
         Ok(())
     }
 
-    /// A change of the account may have deleted it meanwhile. Ask under `tail`.
+    /// Whether it is still there: a change of the account may have deleted it meanwhile. Ask under `tail`.
     async fn is_referred_to(&self, segment: &Segment) -> Result<bool, StoreError> {
         Ok(self.store.get(space::SEGMENTS, &segment.first.to_bytes()).await?.is_some())
     }
 
-    /// The oldest segment is kept no longer.
+    /// Whether the oldest segment is kept no longer.
     fn is_due(&self, segment: &Segment, tail: &LogTail) -> bool {
         let excess = (tail.count + tail.closed).saturating_sub(self.keep.events);
         let excess_bytes = (tail.bytes + tail.closed_bytes).saturating_sub(self.keep.bytes);
@@ -499,7 +361,7 @@ impl Log {
             || age(segment.reference.last, self.certain_ms()) > self.keep.age
     }
 
-    /// A cursor before its end has missed something.
+    /// Notes that a cursor before its end has missed something.
     fn is_gone(&self, segment: &Segment) {
         let mut queue = self.queue();
         queue.trimmed = queue.trimmed.max(segment.reference.last);
@@ -541,7 +403,7 @@ impl Log {
         Ok(entries)
     }
 
-    /// Nothing of one that the vault has lost.
+    /// Its entries; none of a segment that the vault has lost.
     async fn entries_unless_lost(&self, segment: &Segment) -> Result<Entries, StoreError> {
         match self.entries(segment).await {
             Err(error) if error.is_lost() => Ok(Entries::default()),
@@ -549,8 +411,8 @@ impl Log {
         }
     }
 
-    /// Oldest first, as many as a page has, and whether that is all of them. When the next one is lost: those before it; if there are
-    /// none, an error, once [`Log::trimmed`] tells of it.
+    /// A page of events, oldest first, and whether these are all. Where the next segment is lost, the page ends before it; an empty page
+    /// is an error then, once [`Log::trimmed`] tells of it.
     pub(super) async fn closed_after(&self, cursor: Ulid, limit: usize) -> Result<(Vec<Event>, bool), StoreError> {
         let mut found: Vec<Event> = Vec::new();
         let mut bytes = 0;
@@ -576,7 +438,7 @@ impl Log {
         Ok((found, true))
     }
 
-    /// Newest first, out of the first segment that is `worth` reading and has any.
+    /// A page of events, newest first, from the first segment that is `worth` reading and has any.
     pub(super) async fn closed_before(
         &self,
         worth: impl Fn(&Marks) -> bool,
@@ -616,7 +478,7 @@ impl Log {
     }
 }
 
-/// Of an event, at a time in Unix milliseconds.
+/// How old an event is at a time in Unix milliseconds.
 fn age(id: Ulid, now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms).unwrap_or(0).saturating_sub(id.timestamp_ms()))
 }
@@ -628,7 +490,7 @@ fn forget_inbound(batch: &mut Batch, value: &[u8]) {
     }
 }
 
-/// The entries of a segment. It was authenticated: what does not parse was written by another version, and what parses is kept.
+/// Splits a segment into its entries. It was authenticated: another version wrote what does not parse, and what parses is kept.
 fn split(mut plain: Bytes) -> Vec<(Ulid, Bytes)> {
     let mut entries = Vec::new();
     while plain.remaining() >= 20 {

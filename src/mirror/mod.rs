@@ -70,6 +70,7 @@ impl Pause {
     const FIRST: Duration = Duration::from_millis(500);
     const LAST: Duration = Duration::from_secs(300);
 
+    #[expect(clippy::disallowed_methods, reason = "it spreads what would happen at once")]
     fn next(&mut self) -> Duration {
         let longest = Self::FIRST.saturating_mul(1 << self.tries.min(16)).min(Self::LAST);
         self.tries = self.tries.saturating_add(1);

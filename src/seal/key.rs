@@ -110,6 +110,7 @@ impl Keyring {
         assert!(!keys.is_empty(), "a keyring has at least one master key");
         let nonces = || {
             let mut nonce = [0; NONCE];
+            #[expect(clippy::disallowed_methods, reason = "tests bring their own: `with_nonces`")]
             rand::RngCore::fill_bytes(&mut rand::rng(), &mut nonce);
             nonce
         };

@@ -16,6 +16,7 @@ use super::MasterKey;
 /// same time all get the same key.
 pub fn load_or_create_key_file(path: &Path) -> io::Result<MasterKey> {
     let made = || {
+        #[expect(clippy::disallowed_methods, reason = "a key is made here")]
         let key = MasterKey::generate(&mut rand::rng());
         let text = Zeroizing::new(hex::encode(key.bytes()));
         Ok((key, text))
@@ -30,6 +31,7 @@ pub fn read_key_file(path: &Path) -> io::Result<MasterKey> {
 }
 
 /// Puts the key back into its file, where that is gone or has another; the other is set aside. True: it was needed.
+#[expect(clippy::disallowed_methods, reason = "the name of what is set aside")]
 pub fn restore_key_file(path: &Path, key: &MasterKey) -> io::Result<bool> {
     match read_key_file(path) {
         Ok(found) if found.bytes() == key.bytes() => return Ok(false),
@@ -74,6 +76,7 @@ fn warn_if_others_can_read(path: &Path) {
 
 fn create(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    #[expect(clippy::disallowed_methods, reason = "the name of a file for a moment")]
     let aside = folder.join(format!(".{}.{:016x}", std::process::id(), rand::random::<u64>()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
     let written = writeln!(file, "{text}").and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&aside, path));

@@ -143,6 +143,7 @@ impl EndedTenants {
 }
 
 /// A number in 0..1 for spreading what would otherwise happen at once.
+#[expect(clippy::disallowed_methods, reason = "it is for those who have nobody to ask")]
 pub fn jitter() -> f64 {
     rand::rng().random()
 }

@@ -43,8 +43,7 @@ use whatsapp_rust::{Client, Jid};
 use self::{connection::transport::CurrentLine, send::answers::Answers};
 pub use self::{
     connection::{
-        agent::http_client, disconnect::backoff, health::SessionHealth, reach::ReachError, transport::Endpoint,
-        version::Versions,
+        agent::http_client, health::SessionHealth, reach::ReachError, transport::Endpoint, version::Versions,
     },
     end::End,
     env::{Directory, EndedTenants, Env, jitter},

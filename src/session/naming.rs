@@ -27,8 +27,8 @@ pub async fn chat_of(text: &str, country: country::Id) -> Option<String> {
     readings_of(text, country).first().map(Jid::to_string)
 }
 
-/// Returns when the rules of all countries are there. They are built once a process, by a thread that has nothing else to do: whoever reads the
-/// first number would hold up a thread that all tenants need, and other processes would believe that this one is dead.
+/// Returns when the rules of all countries are there. They are built once a process, by a thread that has nothing else to do: whoever
+/// reads the first number would hold up a thread that all tenants need, and other processes would believe that this one is dead.
 pub async fn load_phone_rules() {
     static LOADED: OnceCell<()> = OnceCell::const_new();
     let load = || async {

@@ -23,7 +23,7 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -35,6 +35,8 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 use whatsapp_rust::wacore_binary::Node;
+
+use crate::sync::lock;
 
 /// The library tells of a stanza within this time after it has read it.
 const LAG: Duration = Duration::from_millis(5);
@@ -356,7 +358,7 @@ impl Arrivals {
     }
 
     fn table(&self) -> MutexGuard<'_, ArrivalTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 

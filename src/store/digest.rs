@@ -20,6 +20,7 @@ pub(super) struct RowDigest(u128);
 pub(super) struct DigestKey(u64);
 
 impl DigestKey {
+    #[expect(clippy::disallowed_methods, reason = "a key is made here")]
     pub(super) fn random() -> Self {
         Self(rand::random())
     }

@@ -1,7 +1,7 @@
 //! A tenant that has left: its device was exported to another gateway, and nothing here connects with it again.
 //!
-//! Owns [`Exported`], the mark of it. It lies in [`space::EXPORTED`], beside the files that are still to be written, and dies as credentials
-//! do: whoever logs the tenant out, deletes it or imports a device makes it one that can be paired again.
+//! Owns [`Exported`], the mark of it. It lies in [`space::EXPORTED`], beside the files that are still to be written, and dies as
+//! credentials do: whoever logs the tenant out, deletes it or imports a device makes it one that can be paired again.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -139,8 +139,8 @@ pub struct Filed {
 impl Store {
     /// As [`Self::filed`]. Before, in the same turn, it notes of each pair of a LID and a number, in either order, that they name one
     /// person, where that is not known yet. What is filed under the number because a message said so is then found by the LID as well, also
-    /// after a crash: the library writes what it learns only some time later, and of messages that waited offline nothing (whatsapp-rust 0.7,
-    /// `learn_lid_pn_mapping_fast`).
+    /// after a crash: the library writes what it learns only some time later, and of messages that waited offline nothing (whatsapp-rust
+    /// 0.7, `learn_lid_pn_mapping_fast`).
     pub async fn learn_and_file(
         &self,
         pairs: Vec<(String, String)>,

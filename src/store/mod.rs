@@ -179,6 +179,7 @@ impl Store {
     ///
     /// Records of spaces that are local only are left out: no vault should have them, and the library must not meet them
     /// after a restore. A device that does not parse is an error here, before anything could overwrite it.
+    #[expect(clippy::disallowed_methods, reason = "a key of its pages' digests is made here")]
     pub async fn create(
         dir: &Path,
         records: Vec<Record>,

@@ -14,12 +14,13 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::failure::{CopyFailure, CopyFailureKind};
+use crate::sync::lock;
 
 /// The bytes that SQLite reads and writes at a time.
 pub(super) const PAGE: usize = 4096;
@@ -53,7 +54,7 @@ impl Pages {
 
     /// No step of a change to it can panic.
     fn known(&self) -> MutexGuard<'_, PageDigests> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -14,7 +14,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use super::{
     key::Key,
     space::Space,
 };
-use crate::journal::ChangeNo;
+use crate::{journal::ChangeNo, sync::lock};
 
 /// The bytes that may wait here. Beyond that the first are written, whatever becomes of their messages: the phone has
 /// a message that is lost.
@@ -184,7 +184,7 @@ impl SignalQueue {
     }
 
     fn state(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -404,6 +404,7 @@ impl Meters {
             model_questions: By::new(|outcome: ModelOutcome| counter(&family::MODEL_QUESTIONS, &[outcome.text()])),
             socketio_clients: recorder.register_gauge(&key(&family::SOCKETIO_CLIENTS, &[]), &METADATA),
             heartbeat_ms: AtomicI64::new(0),
+            #[expect(clippy::disallowed_methods, reason = "a scrape compares it with the real time")]
             started_at: Timestamp::now(),
             began: Instant::now(),
             handle: recorder.handle(),

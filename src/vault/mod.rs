@@ -300,8 +300,8 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     ) -> Result<(), AppendError>;
     /// Creates the documents, with whatever numbers in whatever order, if none of them exists and the footing does; puts the manifest;
     /// carries out the decision, and makes the record if there is none and it says anything: one commit. For a journal that starts over
-    /// where the vault has lost what stood before; with a manifest and no document, for a snapshot that takes the place of its footing. Same
-    /// limits as [`Vault::append`].
+    /// where the vault has lost what stood before; with a manifest and no document, for a snapshot that takes the place of its footing.
+    /// Same limits as [`Vault::append`].
     async fn start_over(
         &self,
         tenant: &TenantId,
@@ -395,8 +395,8 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     fn has_order_documents(&self) -> bool {
         false
     }
-    /// Writes `tenants/{tenant}/orders/{id}`: an object, in plain, with the number of the order's change. A document that shows a later change
-    /// of the same order, or an order that was placed later under the same id, stays.
+    /// Writes `tenants/{tenant}/orders/{id}`: an object, in plain, with the number of the order's change. A document that shows a later
+    /// change of the same order, or an order that was placed later under the same id, stays.
     async fn put_order_document(
         &self,
         _tenant: &TenantId,

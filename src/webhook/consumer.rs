@@ -317,6 +317,7 @@ impl DeliveryLoop<'_> {
             debug!(webhook = self.cx.webhook.id, error = refusal.error, attempts = job.attempts, "not taken");
             self.health().last_error.clone_from(&refusal.error);
         }
+        #[expect(clippy::disallowed_methods, reason = "the queue's chance comes in here")]
         let chance = rand::random();
         let Settlement { done, parked } = self.queue.land(&lane, job.id, &attempt.outcome, began, now, chance);
         if let Some(done) = done {

@@ -5,6 +5,8 @@
 //! own, and so is the WhatsApp network; this one watches. The figures are one JSON object, the last line of the output; what goes
 //! on meanwhile is told on stderr. Latencies are taken between this process's clock and the network's, in whole milliseconds.
 
+#![allow(clippy::disallowed_methods, reason = "it measures the real time")]
+
 #[path = "../it/emulator.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod emulator;

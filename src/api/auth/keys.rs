@@ -382,6 +382,7 @@ impl CachedKey {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a key is made here")]
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::rng().fill_bytes(&mut bytes);

@@ -68,6 +68,7 @@ impl<'a> PeerLine<'a> {
                 let _ = connection.await;
             }));
             let (from, to, at) = (&asker.instance, &peer.instance, peer.address.as_str());
+            #[expect(clippy::disallowed_methods, reason = "nobody may guess it")]
             let hello = Hello { from, to, at, keys: &asker.keys, nonce: rand::random() };
             let mut question = Request::new(Body::empty());
             *question.uri_mut() = hyper::Uri::from_static(HELLO_PATH);

@@ -126,6 +126,7 @@ impl From<StoreError> for DecideError {
 }
 
 /// The time and the chance of a step. `told_at`: when the last reply left; see [`Moment::told_at`].
+#[expect(clippy::disallowed_methods, reason = "a step's chance comes in here")]
 pub fn moment(clock: &dyn Clock, told_at: Option<Timestamp>) -> Moment {
     Moment { now: clock.now(), chance: rand::random(), told_at }
 }

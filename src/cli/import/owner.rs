@@ -1,5 +1,5 @@
-//! Daemons that live while the command runs: a tenant that one of them has is left to it, unlinked as it is. The takeover of an import would
-//! end its session there, and the daemon would not connect who has come in.
+//! Daemons that live while the command runs: a tenant that one of them has is left to it, unlinked as it is. The takeover of an import
+//! would end its session there, and the daemon would not connect who has come in.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! The way out: a folder that Baileys 7 logs in with.
 //!
-//! Pure: a tenant's records become a copy (`state.rs`), a copy becomes files, a caller writes them. The same rule of counters as on the way in: each session skips its margin
-//! first, so that nothing is sent twice by whom the tenant belongs to next. Our own sender keys stay behind here too.
+//! Pure: a tenant's records become a copy (`state.rs`), a copy becomes files, a caller writes them. The rule of counters is that of the
+//! way in: each session skips its margin first, so that nothing is sent twice by whom the tenant belongs to next. Our own sender keys
+//! stay behind here too.
 
 mod keys;
 pub(super) mod session;

@@ -49,7 +49,8 @@ impl JsonNode {
         *self == JsonNode::Bool(true)
     }
 
-    /// The items of an array; none of one that holds bytes, and many. Databases without arrays make objects with numbered fields of them: those, by number.
+    /// The items of an array; none of one that holds bytes, and many. Databases without arrays make objects with numbered fields of
+    /// them: those, by number.
     pub fn into_items(self) -> Option<Vec<JsonNode>> {
         match self {
             JsonNode::List(items) => Some(items),

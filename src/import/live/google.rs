@@ -5,7 +5,7 @@
 //! vault's client hands the assertion itself to Firestore. Never prints a key, an assertion or a token.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,7 @@ use super::{LiveError, silent_or_refused};
 use crate::{
     config::{self, Credentials},
     outbound::{Outbound, Request},
+    sync::lock,
 };
 
 /// What both databases ask for, by Google's documentation of their REST interfaces.
@@ -125,7 +126,7 @@ impl GoogleTokens {
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Option<HeldToken>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 }
 
@@ -173,6 +174,7 @@ impl ServiceAccount {
     }
 
     async fn token(&self, outbound: &Outbound) -> Result<(HeaderValue, Duration), LiveError> {
+        #[expect(clippy::disallowed_methods, reason = "Google judges it by the real time")]
         let assertion = self.assertion(Timestamp::now())?;
         let grant = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
         let request = Request {

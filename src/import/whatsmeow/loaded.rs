@@ -1,8 +1,8 @@
 //! whatsmeow's tables as an export brings them, in a private SQLite database, so that one reader serves all.
 //!
 //! Owns the tables and columns that are taken, the values of PostgreSQL's texts, and the way from a folder of CSV files
-//! (`\copy whatsmeow_device TO 'whatsmeow_device.csv' CSV HEADER`). The database is SQLite's own temporary one: nobody else can open it, and it
-//! is gone with the connection.
+//! (`\copy whatsmeow_device TO 'whatsmeow_device.csv' CSV HEADER`). The database is SQLite's own temporary one: nobody else can open it,
+//! and it is gone with the connection.
 
 use std::{io, path::Path};
 

@@ -1,5 +1,5 @@
-//! whatsmeow's database: of bots in Go, evolution-go, go-whatsapp, WAHA's GOWS. In SQLite, a dump of PostgreSQL, or a folder with its tables
-//! as CSV.
+//! whatsmeow's database: of bots in Go, evolution-go, go-whatsapp, WAHA's GOWS. In SQLite, a dump of PostgreSQL, or a folder with its
+//! tables as CSV.
 //!
 //! Owns the way from rows to a copy, device by device. [`database`] opens the file without ever writing to it or
 //! trusting it.

@@ -62,8 +62,8 @@ fn retries() -> RetryConfig {
 /// Another process that lives may be writing a younger one: files come and go within minutes.
 const UNFINISHED_AGE: Duration = Duration::from_secs(3600);
 
-/// Pieces of files that a process did not finish: the store names them `{name}#{n}`. What cannot be read or removed stays, and stops nobody:
-/// the folder may be a volume's, with things of others in it.
+/// Pieces of files that a process did not finish: the store names them `{name}#{n}`. What cannot be read or removed stays, and stops
+/// nobody: the folder may be a volume's, with things of others in it.
 fn remove_unfinished(folder: &Folder) {
     let entries = |folder: &Folder| std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     for piece in entries(folder).flat_map(|tenant| entries(&tenant.path())) {

@@ -1,5 +1,5 @@
-//! Small pictures of pictures, and pictures as WhatsApp takes them for profiles. Decoding strangers' pictures is where memory goes: the size is read before anything is decoded, and what
-//! would be too large has no small picture.
+//! Makes small pictures of pictures, and pictures as WhatsApp takes them for profiles. Decoding strangers' pictures is where memory
+//! goes: so it reads the size before it decodes anything, and a picture that would be too large gets no small one.
 
 use std::io::{BufRead, BufReader, Cursor, Seek};
 
@@ -52,8 +52,8 @@ pub fn preview(file: &Spooled) -> Option<Preview> {
     Some(Preview { width, height, jpeg: jpeg.flatten() })
 }
 
-/// The middle of a picture as a square JPEG of at most [`PORTRAIT_SIDE`] pixels. `None`: it cannot be decoded, or is too large to be. Blocks,
-/// and takes up to twice [`MAX_DECODED`] of memory.
+/// The middle of a picture as a square JPEG of at most [`PORTRAIT_SIDE`] pixels. `None`: it cannot be decoded, or is too large to be.
+/// Blocks, and takes up to twice [`MAX_DECODED`] of memory.
 pub fn portrait(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut decoder = decoder(Cursor::new(bytes))?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);

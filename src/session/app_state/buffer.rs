@@ -75,8 +75,8 @@ impl AppStateBuffer {
         lock(&self.updates)
     }
 
-    /// Writes what there is. Returns when it is in the working copy. What was not written stays, whether it failed or nobody waited for it any
-    /// more: WhatsApp does not tell it again.
+    /// Writes what there is. Returns when it is in the working copy. What was not written stays, whether it failed or nobody waited for
+    /// it any more: WhatsApp does not tell it again.
     pub async fn write(&self, session: &Inner) {
         let _writing = self.writing.lock().await;
         while let Some(batch) = self.next() {

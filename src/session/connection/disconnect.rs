@@ -173,13 +173,6 @@ pub fn is_passing(code: u16) -> bool {
     matches!(code, 408 | 425 | 429 | 500..=599)
 }
 
-/// Waiting before a reconnect: doubles with each failure from `min` to `max`; `jitter` (0..1) takes up to half of it away, so
-/// that a fleet that dropped together does not come back together.
-pub fn backoff(failures: u32, min: Duration, max: Duration, jitter: f64) -> Duration {
-    let full = min.saturating_mul(1 << failures.min(20)).min(max);
-    full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,14 +201,5 @@ mod tests {
         assert!(survivors.iter().all(|signal| signal.next() != ReconnectPlan::Wipe));
         assert_eq!(DisconnectReason::LoggedOut { code: 401 }.next(), ReconnectPlan::Wipe);
         assert_eq!(DisconnectReason::Unlinked { told: false }.next(), ReconnectPlan::Wipe);
-    }
-
-    #[test]
-    fn the_wait_grows_to_its_limit_and_is_spread() {
-        let (min, max) = (Duration::from_secs(1), Duration::from_secs(120));
-        assert_eq!(backoff(0, min, max, 0.0), min);
-        assert_eq!(backoff(3, min, max, 0.0), Duration::from_secs(8));
-        assert_eq!(backoff(40, min, max, 0.0), max);
-        assert_eq!(backoff(40, min, max, 1.0), Duration::from_secs(60));
     }
 }

@@ -1,8 +1,8 @@
 //! The offline queue of one login, which is what WhatsApp has kept meanwhile: whether all of it has come. Pure.
 //!
-//! The library calls it over a minute after the login, whatever still comes (whatsapp-rust 0.7.0, `client/sessions.rs`), and from then on asks
-//! for no more of it (`client/offline_resume.rs`). What is still to come may be the owner's word about what has come. So it is over when
-//! WhatsApp says so, or when nothing has come for long.
+//! The library calls it over a minute after the login, whatever still comes (whatsapp-rust 0.7.0, `client/sessions.rs`), and from then on
+//! asks for no more of it (`client/offline_resume.rs`). What is still to come may be the owner's word about what has come. So it is over
+//! when WhatsApp says so, or when nothing has come for long.
 
 use std::time::Duration;
 

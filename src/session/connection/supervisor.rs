@@ -15,9 +15,10 @@ use tracing::{error, info, warn};
 use self::unlink::Unlinked;
 use super::{
     Connection,
-    disconnect::{DisconnectReason, ReconnectPlan, backoff},
+    disconnect::{DisconnectReason, ReconnectPlan},
 };
 use crate::{
+    backoff::Backoff,
     journal::JournalClosedError,
     session::{End, Inner, STAYS_AWAY, SessionCommand, env::jitter, requests::pace::RequestKind, state::State},
     telemetry::metrics::{self, label::ConnectionEnd},
@@ -26,8 +27,8 @@ use crate::{
 /// How long a session that was replaced although it is still the owner waits before it takes its place back.
 const REPLACED_WAIT: Duration = Duration::from_secs(10);
 
-/// Replaced twice within this time is a fight: with the same device in use elsewhere. However well the connection between went, the place is
-/// taken back slowly then.
+/// Replaced twice within this time is a fight: with the same device in use elsewhere. However well the connection between went, the place
+/// is taken back slowly then.
 const FIGHT: Duration = Duration::from_secs(3600);
 
 pub struct Supervisor {
@@ -265,6 +266,7 @@ impl Supervisor {
     ) -> Result<(), Stop> {
         let env = self.session.env.clone();
         let settings = &env.settings;
+        let reconnect = Backoff::new(settings.backoff_min, settings.backoff_max);
         let mut slowly = next == ReconnectPlan::RetrySlowly;
         let wait = match next {
             ReconnectPlan::Wipe => return self.unlinked(signal, commands).await,
@@ -280,10 +282,10 @@ impl Supervisor {
                 self.last_pairing_error = told.then(|| signal.to_string());
                 return Ok(());
             }
-            ReconnectPlan::Reconnect => backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter()),
+            ReconnectPlan::Reconnect => reconnect.spread(self.failures, jitter()),
             ReconnectPlan::Update => {
                 error!(event = "version_outdated", "WhatsApp calls this version outdated");
-                backoff(self.failures, settings.backoff_min, settings.backoff_max, jitter())
+                reconnect.spread(self.failures, jitter())
             }
             ReconnectPlan::WaitFor(ban) => {
                 error!(event = "number_banned", ban.s = ban.as_secs(), "WhatsApp banned this number for a while");

@@ -1,6 +1,6 @@
 //! The line to WhatsApp: dials, but only after the vault said that this process still owns the tenant; shares one TLS
-//! configuration; gives up on a peer that falls silent; lets no ciphertext out ahead of the vault ([`crate::session::connection::wire_gate`]); and can be
-//! cut at once, without a word to the other side.
+//! configuration; gives up on a peer that falls silent; lets no ciphertext out ahead of the vault
+//! ([`crate::session::connection::wire_gate`]); and can be cut at once, without a word to the other side.
 //!
 //! The library's own transport does none of that (its close waits for the peer: a black-holed socket held it for minutes).
 
@@ -38,7 +38,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a line may take to open for whoever only asks whether one can be.
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes that the kernel takes of what is not read yet: while reading pauses ([`crate::session::connection::pressure`]) they are memory, too.
+/// Bytes that the kernel takes of what is not read yet: while reading pauses ([`crate::session::connection::pressure`]) they are memory,
+/// too.
 const RECEIVE_BUFFER: usize = 512 << 10;
 
 /// Where WhatsApp is and how to get there; one for the process.

@@ -1,8 +1,8 @@
 //! Limits the library's web requests: to WhatsApp's hosts, and to a bounded body.
 //!
 //! The library writes the path of a file behind the name of a host of WhatsApp's, and fetches what comes of it: paths of messages are
-//! checked before ([`crate::session::files`]), but that of a history, which the tenant's phone names, the library takes as it is. A path like
-//! `@10.0.0.1/` would make it another host.
+//! checked before ([`crate::session::files`]), but that of a history, which the tenant's phone names, the library takes as it is. A path
+//! like `@10.0.0.1/` would make it another host.
 
 use std::sync::Arc;
 

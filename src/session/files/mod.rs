@@ -287,8 +287,8 @@ async fn fetch(session: &Arc<Inner>, name: &FileName, cause: Cause) -> Result<St
         return Ok(kept);
     }
     let reference = reference::find(session, name).await?.ok_or(FileError::Unknown)?;
-    // First the tenant's own turn, then the common one: so a tenant has at most its share of those. The common one is taken for what comes from
-    // the hosts, not while a phone is asked, which may be off.
+    // First the tenant's own turn, then the common one: so a tenant has at most its share of those. The common one is taken for what
+    // comes from the hosts, not while a phone is asked, which may be off.
     let _own = session.files.slots.acquire().await;
     let file = download::download(session, name, reference, cause).await;
     let (outcome, bytes) = match &file {

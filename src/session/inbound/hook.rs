@@ -107,8 +107,8 @@ fn chat_of(info: &MessageInfo) -> String {
 }
 
 impl Inner {
-    /// Publishes, when the vault is back, the messages that it took too long for: they are in the log, and otherwise nobody would be told of them
-    /// before the next event. As long as the connection lasts; with the next WhatsApp tells them again.
+    /// Publishes, when the vault is back, the messages that it took too long for: they are in the log, and otherwise nobody would be told
+    /// of them before the next event. As long as the connection lasts; with the next WhatsApp tells them again.
     pub(in crate::session) async fn publish_late(self: Arc<Self>) -> Infallible {
         loop {
             self.late.notified().await;

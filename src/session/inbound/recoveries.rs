@@ -31,8 +31,9 @@ use whatsapp_rust::{
 
 use super::surrogates;
 use crate::{
+    backoff::Backoff,
     message::{Content, Message},
-    session::{Inner, connection::disconnect::backoff, env::jitter},
+    session::{Inner, env::jitter},
     store::StoreError,
     sync::lock,
 };
@@ -51,6 +52,9 @@ const TRIES: u32 = 20;
 
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// After a question that could not be put.
+const REFUSED_BACKOFF: Backoff = Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE);
 
 /// So long the library may take to ask by itself. Until then it takes our request for a repetition of its own, and drops it.
 const LIBRARY_ASKS: Duration = Duration::from_secs(5);
@@ -212,7 +216,7 @@ impl Inner {
                 lock(&recoveries.asked).retain(|asked| !Arc::ptr_eq(asked, &lost.info));
                 recoveries.wait(Lost { tries: lost.tries + 1, ..lost });
             }
-            sleep(backoff(failures, SHORTEST_PAUSE, LONGEST_PAUSE, jitter())).await;
+            sleep(REFUSED_BACKOFF.spread(failures, jitter())).await;
             failures += 1;
         }
     }

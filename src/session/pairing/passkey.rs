@@ -5,8 +5,8 @@
 //! 3. Phone and device agree on a code, and their owner compares what the two show.
 //! 4. The device gives the phone its keys, and the pairing ends as every other.
 //!
-//! A ceremony belongs to one connection and is kept in memory only: it ends with the connection, and a new QR code begins the next.
-//! Only a session that is not paired has one, whatever WhatsApp says. Challenges, assertions and codes are never logged.
+//! Owns the ceremony, in memory only. It belongs to one connection and ends with it; a new QR code begins the next. Only a session that
+//! is not paired has one, whatever WhatsApp says. Never logs challenges, assertions or codes.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -29,13 +29,13 @@ use crate::{
     session::{Inner, Session, SessionCommand, Status, requests::WHATSAPP_ANSWER_TIMEOUT, state::State},
 };
 
-/// WhatsApp gives ten minutes; what it says may be less.
+/// WhatsApp gives ten minutes, or names a shorter time.
 const CEREMONY_LIMIT: Duration = Duration::from_secs(600);
 
-/// More than any challenge has.
+/// The largest challenge that is read: more than any has.
 const MOST_BYTES: usize = 16 * 1024;
 
-/// The site in whose name the browser asks for a passkey, when WhatsApp names none.
+/// The site that a passkey belongs to where WhatsApp names none.
 const SITE: &str = "web.whatsapp.com";
 
 /// The challenge that a passkey must sign: WebAuthn's request options, as
@@ -46,11 +46,11 @@ const SITE: &str = "web.whatsapp.com";
 pub struct Challenge {
     /// In base64url.
     challenge: String,
-    /// How long it is good, in milliseconds from now.
+    /// Milliseconds from now until it is over.
     timeout: u64,
     /// The site that the passkey must belong to.
     rp_id: String,
-    /// Which passkeys will do; none: any of the account's.
+    /// The passkeys that will do; none: any of the account's.
     allow_credentials: Vec<Credential>,
     /// `required`, `preferred` or `discouraged`.
     user_verification: &'static str,
@@ -114,11 +114,11 @@ pub struct Ceremony {
 pub enum CeremonyStep {
     /// A passkey, to sign this.
     Challenged(Arc<Challenge>),
-    /// The phone: WhatsApp has what the passkey signed, or is being sent it.
+    /// The phone: the passkey's answer is at WhatsApp, or on its way there.
     Signed,
     /// The owner, to compare the code.
     Coded(Secret),
-    /// The phone again: the owner has.
+    /// The phone again: the owner has compared it.
     Confirmed(Secret),
 }
 
@@ -140,7 +140,7 @@ impl CeremonyStep {
     }
 }
 
-/// Why a step of the ceremony is not made.
+/// Why a step of the ceremony failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PasskeyStepError {
     /// There is no ceremony, or its time is over.
@@ -149,7 +149,7 @@ pub enum PasskeyStepError {
     /// There is one, and it waits for something else.
     #[error("{0}")]
     NotNow(&'static str),
-    /// Seen without asking WhatsApp: the ceremony goes on.
+    /// WhatsApp was not asked: the ceremony goes on.
     #[error("{field}: {expected}")]
     Wrong { field: &'static str, expected: &'static str },
     /// The ceremony is over.
@@ -194,7 +194,7 @@ impl Challenge {
         Ok((challenge, time))
     }
 
-    /// Whether the assertion is for this challenge, as far as that can be told without the account's public key.
+    /// Checks that the assertion is for this challenge, as far as that shows without the account's public key.
     fn check(&self, assertion: &Assertion) -> Result<(), PasskeyStepError> {
         #[derive(Deserialize)]
         struct ClientData {
@@ -236,10 +236,10 @@ impl Session {
         }
     }
 
-    /// Sends WhatsApp what the passkey signed. A refusal of WhatsApp's ends the ceremony; a new QR code is shown.
+    /// Sends WhatsApp what the passkey signed. If WhatsApp refuses it, the ceremony is over, and a new QR code is shown.
     pub async fn answer_passkey(&self, assertion: Assertion) -> Result<(), PasskeyStepError> {
         let session = self.0.clone();
-        // On its own: who asked may hang up, and the library must not stop halfway.
+        // In a task of its own: the caller may hang up, and the library must not stop halfway.
         let answering = self.0.tasks.spawn(async move {
             session.advance(|step| match step {
                 CeremonyStep::Challenged(challenge) => challenge.check(&assertion).map(|()| CeremonyStep::Signed),
@@ -258,7 +258,8 @@ impl Session {
             CeremonyStep::Challenged(_) | CeremonyStep::Signed => Err(PasskeyStepError::NotNow(NO_CODE_YET)),
         }
     }
-    /// The owner says that phone and device show the same code. What the phone makes of that shows in the status.
+
+    /// The owner says that phone and device show the same code. The status shows what the phone makes of it.
     pub async fn confirm_passkey(&self) -> Result<(), PasskeyStepError> {
         let session = self.0.clone();
         let confirming = self.0.tasks.spawn(async move {
@@ -274,7 +275,7 @@ impl Session {
 }
 
 impl Inner {
-    /// WhatsApp asks for a passkey. An error says why there is no ceremony.
+    /// Begins a ceremony: WhatsApp asks for a passkey. The error says why there is none.
     pub(in crate::session) fn begin_ceremony(&self, options: &str) -> Result<(), String> {
         let (challenge, time) = Challenge::read(options)?;
         let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
@@ -287,7 +288,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Phone and device have agreed on a code.
+    /// Shows the owner the code that phone and device have agreed on.
     pub(in crate::session) fn compare_codes(self: &Arc<Self>, agreed: &PairPasskeyConfirmation) {
         let code = Secret::new(agreed.code.clone());
         let agreed_on = self.advance(|step| match step {
@@ -310,7 +311,7 @@ impl Inner {
         self.status.borrow().passkey.as_ref().is_some_and(|ceremony| ceremony.expires_at <= self.env.clock.now())
     }
 
-    /// The step that the ceremony waits for, and for how many milliseconds it still does.
+    /// The step that the ceremony waits for, and the milliseconds that are left.
     fn ceremony(&self) -> Result<(CeremonyStep, u64), PasskeyStepError> {
         let ceremony = self.status.borrow().passkey.clone().ok_or(PasskeyStepError::NotAsked)?;
         let left = ceremony.expires_at.duration_since(self.env.clock.now());
@@ -320,7 +321,7 @@ impl Inner {
         }
     }
 
-    /// One step on, if there is a ceremony and it is at the step before: of two who ask at the same time one is refused.
+    /// Takes the ceremony one step on, if it is at the step before: of two callers at the same time, one is refused.
     fn advance(
         &self,
         next: impl FnOnce(&CeremonyStep) -> Result<CeremonyStep, PasskeyStepError>,
@@ -336,7 +337,7 @@ impl Inner {
         advanced
     }
 
-    /// Sends WhatsApp a step that was made. Without an answer that takes it the ceremony is over, and so is the connection.
+    /// Sends WhatsApp a step. Unless WhatsApp takes it, the ceremony is over, and so is the connection.
     async fn send(
         &self,
         step: impl AsyncFnOnce(Arc<Client>) -> Result<(), PasskeyError>,

@@ -145,7 +145,8 @@ impl Session {
         self.accept_durably(outgoing, began).await
     }
 
-    /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is accepted.
+    /// The same for what has an attachment, and for [`Draft::Link`] with a picture. The file is with WhatsApp before the message is
+    /// accepted.
     pub async fn send_file(
         &self,
         request: &SendRequest,
@@ -256,6 +257,7 @@ impl Session {
         }
         let me = status.phone_number.map(Jid::pn).unwrap_or_default();
         let mut secret = [0; 32];
+        #[expect(clippy::disallowed_methods, reason = "a message's secret is made here")]
         rand::rng().fill_bytes(&mut secret);
         let now = inner.env.clock.now();
         let all_names: Vec<String> = names.iter().map(Jid::to_string).collect();
@@ -405,6 +407,7 @@ impl Session {
     }
 
     /// `None`: delays are switched off.
+    #[expect(clippy::disallowed_methods, reason = "a manner's chance comes in here")]
     fn manner(&self, draft: &Draft, Humanize { reads }: Humanize) -> Option<Manner> {
         let percent = self.0.env.settings.human_percent;
         let typed = match draft {
@@ -604,6 +607,7 @@ impl Session {
 }
 
 /// In the form of WhatsApp Web's ids: random, or made from the key.
+#[expect(clippy::disallowed_methods, reason = "an id is made here")]
 fn message_id(tenant: &TenantId, key: Option<&str>) -> String {
     let mut id = [0; 9];
     match key {

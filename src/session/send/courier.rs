@@ -29,10 +29,11 @@ use super::{
     pacing::Asking,
 };
 use crate::{
+    backoff::Backoff,
     humanize::Act,
     message::WaitingMessage,
     pacing::Held,
-    session::{Inner, connection::disconnect::backoff, env::jitter},
+    session::{Inner, env::jitter},
 };
 
 /// Messages that are sent at the same time.
@@ -54,9 +55,8 @@ const LONGEST_BREATH: Duration = Duration::from_secs(5);
 /// At a new line the first message waits so long, at the most, for those that have come before.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// Waiting before the next attempt doubles from the first to the second.
-const RETRY_MIN: Duration = Duration::from_secs(2);
-const RETRY_MAX: Duration = Duration::from_secs(300);
+/// Before the next attempt.
+const RETRIES: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(300));
 
 /// Where a chat is that has something to send.
 enum LaneState {
@@ -367,7 +367,7 @@ impl Courier {
                 let setbacks = known.setbacks;
                 // Attempts that were begun together fail together.
                 if self.pause.is_none() {
-                    let breath = backoff(self.pauses, BREATH, LONGEST_BREATH, jitter());
+                    let breath = Backoff::new(BREATH, LONGEST_BREATH).spread(self.pauses, jitter());
                     self.pause = Some(Instant::now() + breath);
                     self.pauses = self.pauses.saturating_add(1);
                 }
@@ -375,7 +375,7 @@ impl Courier {
             }
             ChatOutcome::Later(least) => {
                 self.pauses = 0;
-                let wait = backoff(known.setbacks, RETRY_MIN, RETRY_MAX, jitter());
+                let wait = RETRIES.spread(known.setbacks, jitter());
                 known.setbacks += 1;
                 wait.max(least.unwrap_or_default())
             }

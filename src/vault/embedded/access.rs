@@ -86,6 +86,7 @@ impl AccessVault for Embedded {
                 let update = format!(
                     "UPDATE api_keys SET revoked_at = ?2, change = {NEXT} WHERE hash = ?1 AND revoked_at IS NULL"
                 );
+                #[expect(clippy::disallowed_methods, reason = "the vault's time, as Firestore's server has its own")]
                 let now = micros(Timestamp::now());
                 let revoked = connection.prepare_cached(&update)?.execute(params![hash, now])?;
                 match successor {

@@ -1,5 +1,6 @@
-//! Documents of the journal as rows: what an append writes, and the document on which it stands.
+//! Documents of the journal as rows: what an append writes, the document on which it stands, and what readers ask for.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params, types::Type};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     seal::Digest,
     tenant::TenantId,
-    vault::{AppendError, Decision, DocumentKind, Footing, Heading, InstanceId, JournalDocument},
+    vault::{AppendError, Decision, DocumentKind, Footing, Heading, InstanceId, JournalDocument, Seq},
 };
 
 pub(super) fn append(
@@ -74,7 +75,67 @@ pub(super) fn stand(connection: &Connection, tenant: &TenantId, footing: &Footin
     }
 }
 
-pub(super) fn journal_document(row: &Row<'_>) -> rusqlite::Result<JournalDocument> {
+pub(super) fn find(connection: &Connection, tenant: &TenantId, seq: Seq) -> rusqlite::Result<Option<JournalDocument>> {
+    let query = "SELECT seq, kind, writer, at, payload FROM journal WHERE tenant = ?1 AND seq = ?2";
+    let mut statement = connection.prepare_cached(query)?;
+    statement.query_row(params![tenant.as_str(), seq_to(seq)], journal_document).optional()
+}
+
+pub(super) fn read_from(
+    connection: &Connection,
+    tenant: &TenantId,
+    first: Seq,
+) -> rusqlite::Result<Vec<JournalDocument>> {
+    let query = "SELECT seq, kind, writer, at, payload FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq";
+    let mut statement = connection.prepare_cached(query)?;
+    let rows = statement.query_map(params![tenant.as_str(), seq_to(first)], journal_document)?;
+    rows.collect()
+}
+
+pub(super) fn takeovers(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<Vec<(Seq, Timestamp)>> {
+    let query = "SELECT seq, at FROM journal WHERE tenant = ?1 AND kind = ?2 ORDER BY seq";
+    let mut statement = connection.prepare_cached(query)?;
+    let rows = statement.query_map([tenant.as_str(), DocumentKind::Takeover.as_str()], |row| {
+        Ok((seq_from(row.get("seq")?), time(row, "at")?))
+    })?;
+    rows.collect()
+}
+
+pub(super) fn headings(
+    connection: &Connection,
+    tenant: &TenantId,
+    first: Seq,
+    limit: usize,
+) -> rusqlite::Result<Vec<Heading>> {
+    let query = "SELECT seq, writer, at FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+    let mut statement = connection.prepare_cached(query)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![tenant.as_str(), seq_to(first), limit], heading)?;
+    rows.collect()
+}
+
+pub(super) fn count(connection: &Connection, tenant: &TenantId, first: Seq, last: Seq) -> rusqlite::Result<i64> {
+    let query = "SELECT count(*) FROM journal WHERE tenant = ?1 AND seq BETWEEN ?2 AND ?3";
+    let mut statement = connection.prepare_cached(query)?;
+    statement.query_row(params![tenant.as_str(), seq_to(first), seq_to(last)], |row| row.get(0))
+}
+
+/// Numbers of all that are no takeovers.
+pub(super) fn entries_below(connection: &Connection, tenant: &TenantId, end: Seq) -> rusqlite::Result<Vec<Seq>> {
+    let query = "SELECT seq FROM journal WHERE tenant = ?1 AND seq < ?2 AND kind != ?3 ORDER BY seq";
+    let mut statement = connection.prepare_cached(query)?;
+    let takeover = DocumentKind::Takeover.as_str();
+    let rows =
+        statement.query_map(params![tenant.as_str(), seq_to(end), takeover], |row| Ok(seq_from(row.get("seq")?)))?;
+    rows.collect()
+}
+
+pub(super) fn remove(connection: &Connection, tenant: &TenantId, seqs: &[Seq]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM journal WHERE tenant = ?1 AND seq = ?2")?;
+    seqs.iter().try_for_each(|seq| statement.execute(params![tenant.as_str(), seq_to(*seq)]).map(drop))
+}
+
+fn journal_document(row: &Row<'_>) -> rusqlite::Result<JournalDocument> {
     let kind: String = row.get("kind")?;
     let unknown = || malformed(row, "kind", Type::Text, format!("{kind:?} is no kind of document"));
     Ok(JournalDocument {
@@ -86,6 +147,6 @@ pub(super) fn journal_document(row: &Row<'_>) -> rusqlite::Result<JournalDocumen
     })
 }
 
-pub(super) fn heading(row: &Row<'_>) -> rusqlite::Result<Heading> {
+fn heading(row: &Row<'_>) -> rusqlite::Result<Heading> {
     Ok(Heading { seq: seq_from(row.get("seq")?), writer: InstanceId(row.get("writer")?), at: time(row, "at")? })
 }

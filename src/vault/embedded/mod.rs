@@ -9,10 +9,13 @@ mod access;
 mod columns;
 mod directory;
 mod file;
+mod instances;
 mod journal;
 mod probe;
 mod rescue;
 mod schema;
+mod segments;
+mod snapshots;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -20,14 +23,15 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
 use self::{
-    columns::{micros, payload, seq_from, seq_to, snapshot_id, time},
+    columns::{micros, payload},
     directory::{decide, make_record, set, tenant_record},
     file::VaultFile,
-    journal::{append, create, heading, journal_document, stand},
+    journal::{append, create, stand},
+    snapshots::put_manifest,
     writer::{Access, Writer, vault_error},
 };
 use super::{
@@ -256,76 +260,36 @@ impl Vault for Embedded {
 
     async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
         let tenant = tenant.clone();
-        let query = "SELECT seq, kind, writer, at, payload FROM journal WHERE tenant = ?1 AND seq = ?2";
-        let found = self
-            .read(move |connection| {
-                connection
-                    .prepare_cached(query)?
-                    .query_row(params![tenant.as_str(), seq_to(seq)], journal_document)
-                    .optional()
-            })
-            .await?;
+        let found = self.read(move |connection| journal::find(connection, &tenant, seq)).await?;
         self.counters.read(1);
         Ok(found)
     }
 
     async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
         let tenant = tenant.clone();
-        let query = "SELECT seq, kind, writer, at, payload FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq";
-        self.list(move |connection| {
-            let mut statement = connection.prepare_cached(query)?;
-            statement.query_map(params![tenant.as_str(), seq_to(first)], journal_document)?.collect()
-        })
-        .await
+        self.list(move |connection| journal::read_from(connection, &tenant, first)).await
     }
 
     async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT seq, at FROM journal WHERE tenant = ?1 AND kind = ?2 ORDER BY seq";
-            let mut statement = connection.prepare_cached(query)?;
-            let rows = statement.query_map([tenant.as_str(), DocumentKind::Takeover.as_str()], |row| {
-                Ok((seq_from(row.get("seq")?), time(row, "at")?))
-            })?;
-            rows.collect()
-        })
-        .await
+        self.list(move |connection| journal::takeovers(connection, &tenant)).await
     }
 
     async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT seq, writer, at FROM journal WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
-            let mut statement = connection.prepare_cached(query)?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            statement.query_map(params![tenant.as_str(), seq_to(first), limit], heading)?.collect()
-        })
-        .await
+        self.list(move |connection| journal::headings(connection, &tenant, first, limit)).await
     }
 
     async fn count_documents(&self, tenant: &TenantId, first: Seq, last: Seq) -> Result<u64, VaultError> {
         let tenant = tenant.clone();
-        let query = "SELECT count(*) FROM journal WHERE tenant = ?1 AND seq BETWEEN ?2 AND ?3";
-        let count = move |connection: &Connection| {
-            let mut statement = connection.prepare_cached(query)?;
-            statement.query_row(params![tenant.as_str(), seq_to(first), seq_to(last)], |row| row.get::<_, i64>(0))
-        };
-        let count = self.read(count).await?;
+        let count = self.read(move |connection| journal::count(connection, &tenant, first, last)).await?;
         self.counters.read(1);
         Ok(count.unsigned_abs())
     }
 
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT seq FROM journal WHERE tenant = ?1 AND seq < ?2 AND kind != ?3 ORDER BY seq";
-            let mut statement = connection.prepare_cached(query)?;
-            let takeover = DocumentKind::Takeover.as_str();
-            let rows = statement
-                .query_map(params![tenant.as_str(), seq_to(end), takeover], |row| Ok(seq_from(row.get("seq")?)))?;
-            rows.collect()
-        })
-        .await
+        self.list(move |connection| journal::entries_below(connection, &tenant, end)).await
     }
 
     async fn empty_document(&self, tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError> {
@@ -342,25 +306,14 @@ impl Vault for Embedded {
 
     async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
         let (tenant, seqs, count) = (tenant.clone(), seqs.to_vec(), seqs.len());
-        self.write(0, move |connection| {
-            let mut statement = connection.prepare_cached("DELETE FROM journal WHERE tenant = ?1 AND seq = ?2")?;
-            seqs.iter().try_for_each(|seq| statement.execute(params![tenant.as_str(), seq_to(*seq)]).map(drop))
-        })
-        .await?;
+        self.write(0, move |connection| journal::remove(connection, &tenant, &seqs)).await?;
         self.counters.deleted(count);
         Ok(())
     }
 
     async fn manifests(&self, tenant: &TenantId) -> Result<Vec<Manifest>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT seq, attempt, payload FROM manifests WHERE tenant = ?1 ORDER BY seq, attempt";
-            let mut statement = connection.prepare_cached(query)?;
-            let rows = statement
-                .query_map([tenant.as_str()], |row| Ok(Manifest { id: snapshot_id(row)?, payload: payload(row)? }))?;
-            rows.collect()
-        })
-        .await
+        self.list(move |connection| snapshots::manifests(connection, &tenant)).await
     }
 
     async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
@@ -368,12 +321,7 @@ impl Vault for Embedded {
         limits::chunk(n, &payload)?;
         self.has_room()?;
         let (tenant, id) = (tenant.clone(), id.clone());
-        self.write(1, move |connection| {
-            let put = "INSERT OR REPLACE INTO chunks (tenant, seq, attempt, n, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
-            let row = params![tenant.as_str(), seq_to(id.seq), &*id.attempt, n, &payload[..]];
-            connection.prepare_cached(put)?.execute(row).map(drop)
-        })
-        .await
+        self.write(1, move |connection| snapshots::put_chunk(connection, &tenant, &id, n, &payload)).await
     }
 
     async fn put_manifest(
@@ -396,53 +344,24 @@ impl Vault for Embedded {
 
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
         let (tenant, id) = (tenant.clone(), id.clone());
-        self.list(move |connection| {
-            let query = "SELECT n, payload FROM chunks WHERE tenant = ?1 AND seq = ?2 AND attempt = ?3 ORDER BY n";
-            let mut statement = connection.prepare_cached(query)?;
-            let rows = statement.query_map(params![tenant.as_str(), seq_to(id.seq), &*id.attempt], |row| {
-                Ok((row.get("n")?, payload(row)?))
-            })?;
-            rows.collect()
-        })
-        .await
+        self.list(move |connection| snapshots::chunks(connection, &tenant, &id)).await
     }
 
     async fn count_chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<u64, VaultError> {
         let (tenant, id) = (tenant.clone(), id.clone());
-        let query = "SELECT count(*) FROM chunks WHERE tenant = ?1 AND seq = ?2 AND attempt = ?3";
-        let count = move |connection: &Connection| {
-            let mut statement = connection.prepare_cached(query)?;
-            statement.query_row(params![tenant.as_str(), seq_to(id.seq), &*id.attempt], |row| row.get::<_, i64>(0))
-        };
-        let count = self.read(count).await?;
+        let count = self.read(move |connection| snapshots::count_chunks(connection, &tenant, &id)).await?;
         self.counters.read(1);
         Ok(count.unsigned_abs())
     }
 
     async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT seq, attempt FROM manifests WHERE tenant = ?1
-                         UNION SELECT seq, attempt FROM chunks WHERE tenant = ?1 ORDER BY seq, attempt";
-            let mut statement = connection.prepare_cached(query)?;
-            statement.query_map([tenant.as_str()], snapshot_id)?.collect()
-        })
-        .await
+        self.list(move |connection| snapshots::ids(connection, &tenant)).await
     }
 
     async fn remove_snapshot(&self, tenant: &TenantId, id: &SnapshotId) -> Result<(), VaultError> {
         let (tenant, id) = (tenant.clone(), id.clone());
-        let deleted = self
-            .write(0, move |connection| {
-                let mut deleted = 0;
-                for table in ["manifests", "chunks"] {
-                    let delete = format!("DELETE FROM {table} WHERE tenant = ?1 AND seq = ?2 AND attempt = ?3");
-                    let which = params![tenant.as_str(), seq_to(id.seq), &*id.attempt];
-                    deleted += connection.prepare_cached(&delete)?.execute(which)?;
-                }
-                Ok(deleted)
-            })
-            .await?;
+        let deleted = self.write(0, move |connection| snapshots::remove(connection, &tenant, &id)).await?;
         self.counters.deleted(deleted);
         Ok(())
     }
@@ -452,41 +371,24 @@ impl Vault for Embedded {
         limits::payload(&payload)?;
         self.has_room()?;
         let (tenant, name) = (tenant.clone(), name.to_owned());
-        self.write(1, move |connection| {
-            let put = "INSERT OR REPLACE INTO segments (tenant, name, payload) VALUES (?1, ?2, ?3)";
-            connection.prepare_cached(put)?.execute(params![tenant.as_str(), name, &payload[..]]).map(drop)
-        })
-        .await
+        self.write(1, move |connection| segments::put(connection, &tenant, &name, &payload)).await
     }
 
     async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError> {
         let (tenant, name) = (tenant.clone(), name.to_owned());
-        let query = "SELECT payload FROM segments WHERE tenant = ?1 AND name = ?2";
-        let found = self
-            .read(move |connection| {
-                connection.prepare_cached(query)?.query_row([tenant.as_str(), &name], payload).optional()
-            })
-            .await?;
+        let found = self.read(move |connection| segments::find(connection, &tenant, &name)).await?;
         self.counters.read(1);
         Ok(found)
     }
 
     async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError> {
         let tenant = tenant.clone();
-        self.list(move |connection| {
-            let query = "SELECT name FROM segments WHERE tenant = ?1 ORDER BY name";
-            connection.prepare_cached(query)?.query_map([tenant.as_str()], |row| row.get("name"))?.collect()
-        })
-        .await
+        self.list(move |connection| segments::names(connection, &tenant)).await
     }
 
     async fn remove_segments(&self, tenant: &TenantId, names: &[String]) -> Result<(), VaultError> {
         let (tenant, names, count) = (tenant.clone(), names.to_vec(), names.len());
-        self.write(0, move |connection| {
-            let mut statement = connection.prepare_cached("DELETE FROM segments WHERE tenant = ?1 AND name = ?2")?;
-            names.iter().try_for_each(|name| statement.execute([tenant.as_str(), name]).map(drop))
-        })
-        .await?;
+        self.write(0, move |connection| segments::remove(connection, &tenant, &names)).await?;
         self.counters.deleted(count);
         Ok(())
     }
@@ -494,47 +396,16 @@ impl Vault for Embedded {
     async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {
         limits::instance(instance)?;
         let instance = instance.clone();
-        self.write(1, move |connection| {
-            let put = "INSERT OR REPLACE INTO instances
-                       (id, address, listens_at, process, version, started_at, heartbeat_at, draining)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-            let Instance { id, address, listens_at, process, version, started_at, heartbeat_at, draining } = instance;
-            let (started_at, heartbeat_at) = (micros(started_at), micros(heartbeat_at));
-            let row = params![&*id.0, address, listens_at, process, version, started_at, heartbeat_at, draining];
-            connection.prepare_cached(put)?.execute(row).map(drop)
-        })
-        .await
+        self.write(1, move |connection| instances::put(connection, instance)).await
     }
 
     async fn instances(&self) -> Result<Vec<Instance>, VaultError> {
-        self.list(|connection| {
-            let mut statement = connection.prepare_cached("SELECT * FROM instances ORDER BY id")?;
-            let rows = statement.query_map([], |row| {
-                // A record that another hand has spoilt is as if it were not there: its process writes it anew, if it
-                // lives.
-                Ok(Instance {
-                    id: InstanceId(row.get("id")?),
-                    address: row.get("address").unwrap_or_default(),
-                    listens_at: row.get("listens_at").unwrap_or_default(),
-                    process: row.get("process").unwrap_or_default(),
-                    version: row.get("version").unwrap_or_default(),
-                    started_at: time(row, "started_at").unwrap_or_default(),
-                    heartbeat_at: time(row, "heartbeat_at").unwrap_or_default(),
-                    draining: row.get("draining").unwrap_or_default(),
-                })
-            })?;
-            rows.collect()
-        })
-        .await
+        self.list(instances::all).await
     }
 
     async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
         let id = id.clone();
-        self.write(0, move |connection| {
-            connection.prepare_cached("DELETE FROM letters WHERE recipient = ?1")?.execute([&*id.0])?;
-            connection.prepare_cached("DELETE FROM instances WHERE id = ?1")?.execute([&*id.0]).map(drop)
-        })
-        .await?;
+        self.write(0, move |connection| instances::remove(connection, &id)).await?;
         self.counters.deleted(1);
         Ok(())
     }
@@ -542,31 +413,17 @@ impl Vault for Embedded {
     async fn put_letter(&self, from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError> {
         limits::letter(from, to, &body)?;
         let (from, to) = (from.clone(), to.clone());
-        self.write(1, move |connection| {
-            let put = "INSERT OR REPLACE INTO letters (recipient, sender, payload) VALUES (?1, ?2, ?3)";
-            connection.prepare_cached(put)?.execute(params![&*to.0, &*from.0, &body[..]]).map(drop)
-        })
-        .await
+        self.write(1, move |connection| instances::put_letter(connection, &from, &to, &body)).await
     }
 
     async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
         let to = to.clone();
-        self.list(move |connection| {
-            let query = "SELECT sender, payload FROM letters WHERE recipient = ?1 ORDER BY sender";
-            let mut statement = connection.prepare_cached(query)?;
-            let rows = statement.query_map([&*to.0], |row| Ok((InstanceId(row.get("sender")?), payload(row)?)))?;
-            rows.filter(|row| !matches!(row, Err(rusqlite::Error::InvalidColumnType(..)))).collect()
-        })
-        .await
+        self.list(move |connection| instances::letters(connection, &to)).await
     }
 
     async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError> {
         let (from, to) = (from.clone(), to.clone());
-        self.write(0, move |connection| {
-            let remove = "DELETE FROM letters WHERE recipient = ?1 AND sender = ?2";
-            connection.prepare_cached(remove)?.execute([&*to.0, &*from.0]).map(drop)
-        })
-        .await?;
+        self.write(0, move |connection| instances::remove_letter(connection, &from, &to)).await?;
         self.counters.deleted(1);
         Ok(())
     }
@@ -621,13 +478,6 @@ impl Vault for Embedded {
         doubts.mark_unchanged();
         doubts
     }
-}
-
-fn put_manifest(connection: &Connection, tenant: &TenantId, manifest: &Manifest) -> rusqlite::Result<()> {
-    let Manifest { id, payload } = manifest;
-    let put = "INSERT OR REPLACE INTO manifests (tenant, seq, attempt, payload) VALUES (?1, ?2, ?3, ?4)";
-    let row = params![tenant.as_str(), seq_to(id.seq), &*id.attempt, &payload[..]];
-    connection.prepare_cached(put)?.execute(row).map(drop)
 }
 
 #[cfg(test)]

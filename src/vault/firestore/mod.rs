@@ -1,8 +1,9 @@
 //! The vault in Firestore.
 //!
-//! Owns the layout of `src/ARCHITECTURE.md`: collections `tenants` (with `journal`, `snapshots/…/chunks`, `segments` below each), `instances`,
-//! `apiKeys`, and the document `vault/check`. Queries of large collections go by document id only, so that they need no index: `config/firestore.indexes.json` takes
-//! the fields of journal, chunks and segments out of all of them. Payloads are bytes. Never retries.
+//! Owns the layout of `src/ARCHITECTURE.md`: collections `tenants` (with `journal`, `snapshots/…/chunks`, `segments` below each),
+//! `instances`, `apiKeys`, and the document `vault/check`. Queries of large collections go by document id only, so that they need no
+//! index: `config/firestore.indexes.json` takes the fields of journal, chunks and segments out of all of them. Payloads are bytes. Never
+//! retries.
 
 mod access;
 mod document;

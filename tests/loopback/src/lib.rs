@@ -27,6 +27,8 @@
 //! | `say`, `compose`, `inbox`, `archive` | what they say, what that is on the wire, what they read and remember |
 //! | `faults`, `ledger`, `stats` | what goes wrong, what has crossed, what is counted |
 
+#![allow(clippy::disallowed_methods, reason = "a network has its own clock, and its own chance unless a seed is given")]
+
 mod account;
 mod adoption;
 mod app_state;

@@ -10,13 +10,9 @@ use tracing::warn;
 
 use super::{Stop, Supervisor};
 use crate::{
+    backoff::Backoff,
     journal::{ChangeNo, JournalClosedError, SnapshotError},
-    session::{
-        Inner, SessionCommand,
-        connection::disconnect::{DisconnectReason, backoff},
-        env::jitter,
-        state::State,
-    },
+    session::{Inner, SessionCommand, connection::disconnect::DisconnectReason, env::jitter, state::State},
     sync::lock,
     vault::Decision,
 };
@@ -117,7 +113,7 @@ impl Supervisor {
                 // Each try writes the whole state.
                 _ => WIPE_PAUSE,
             };
-            let wait = backoff(failures, MIN_PAUSE, longest, jitter());
+            let wait = Backoff::new(MIN_PAUSE, longest).spread(failures, jitter());
             failures = failures.saturating_add(1);
             self.meanwhile(commands, sleep(wait)).await?;
         };

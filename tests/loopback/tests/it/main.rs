@@ -1,5 +1,7 @@
 //! The loopback network under test: by itself, with a device made for it, and with two versions of Baileys.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests: the seed is printed where chance matters")]
+
 mod baileys;
 mod chat;
 mod control;
