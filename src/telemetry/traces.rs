@@ -21,6 +21,7 @@ pub use self::export::{handover, install, is_on, message, opening, shut_down};
 pub use self::unbuilt::{handover, install, is_on, message, opening, shut_down};
 
 /// How long ago that was.
+#[expect(clippy::disallowed_methods, reason = "a trace tells of the real time, and nobody may choose its ids")]
 pub fn since(recorded_ms: u64) -> Duration {
     let then = UNIX_EPOCH + Duration::from_millis(recorded_ms);
     SystemTime::now().duration_since(then).unwrap_or_default()

@@ -80,6 +80,7 @@ pub fn message(tenant: &TenantId, id: &str, name: SpanName, took: Duration) {
 }
 
 /// A tenant was opened, which took so long.
+#[expect(clippy::disallowed_methods, reason = "a trace tells of the real time, and nobody may choose its ids")]
 pub fn opening(tenant: &TenantId, took: Duration) {
     if let Some(export) = EXPORT.get() {
         // Each is of its own.
@@ -136,6 +137,7 @@ impl Trace {
 }
 
 impl Export {
+    #[expect(clippy::disallowed_methods, reason = "a trace tells of the real time, and nobody may choose its ids")]
     fn tell(&self, trace: Trace, tenant: &TenantId, name: SpanName, took: Duration, mut attributes: Vec<KeyValue>) {
         if !trace.is_sampled(self.sample) {
             return;

@@ -23,11 +23,11 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 
 use self::{
-    columns::{micros, payload},
+    columns::{micros, payload, seq_to},
     directory::{decide, make_record, set, tenant_record},
     file::VaultFile,
     journal::{append, create, stand},
