@@ -68,7 +68,8 @@ fn giving_time(tenants: usize) -> Duration {
     (Duration::from_secs(15) + each).min(Duration::from_secs(275))
 }
 
-/// For giving tenants away, with all that is waited for meanwhile, a code on a screen too: whoever limits the process knows of no other time.
+/// For giving tenants away, with all that is waited for meanwhile, a code on a screen too: whoever limits the process knows of no other
+/// time.
 fn giving_limit(grace: Option<Duration>, tenants: usize) -> Duration {
     match grace {
         Some(grace) => grace.saturating_sub(KEPT_FOR_CLOSING.min(grace / 2)),

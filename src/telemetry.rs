@@ -1,5 +1,6 @@
-//! Logs (which of them: [`log_filter`]), what is counted ([`metrics`]), how long each step takes ([`traces`]), and what people are told of it ([`alerts`]). Logs are text on a terminal, else one JSON object
-//! a line with `message` and `level` on top, as log collectors want it (Railway drops what it cannot parse).
+//! Logs (which of them: [`log_filter`]), what is counted ([`metrics`]), how long each step takes ([`traces`]), and what people are told
+//! of it ([`alerts`]). Logs are text on a terminal, else one JSON object a line with `message` and `level` on top, as log collectors want
+//! it (Railway drops what it cannot parse).
 //!
 //! Promise: no key, token, QR code, pairing code or text of a message is logged, whatever `log.filter` asks for. Our own lines
 //! are written so. What other crates say is capped by [`foreign_cap`], which the filter cannot lift: at TRACE they write whole stanzas,

@@ -1,5 +1,5 @@
-//! Observes the fleet, the webhooks, the vault and the disks for alerts, as the keyed `/health` and the metrics know them. Asks nobody: it reads
-//! what is in memory.
+//! Observes the fleet, the webhooks, the vault and the disks for alerts, as the keyed `/health` and the metrics know them. Asks nobody:
+//! it reads what is in memory.
 
 use std::time::Duration;
 

@@ -29,11 +29,12 @@ pub struct Health {
     /// The first of these that is true: `draining` while the daemon is stopping; `disk_full`: on the disk of the data folder or of
     /// the vault nothing that must be written can be for long; `unserved` when all tenants are without a session, here and
     /// elsewhere, and not all because the vault has no state of them; `whatsapp_unreachable`: other processes serve tenants, and no
-    /// line to WhatsApp could be opened from this one yet: it takes none of theirs; `illegible`: other processes serve tenants, and this one opens none of those that it has looked at: it has not got their key; `vault_down`: the vault takes nothing, so
-    /// nothing is sent or acknowledged; what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go,
-    /// files do not; `degraded` when some are without one (restored just now, failed, or served by no process), or are not
-    /// connected for long, or none of those that are here is connected; `standby`: other processes serve all tenants, and this one is there for when they stop; `ok`. All that
-    /// is wrong is counted in `problems`.
+    /// line to WhatsApp could be opened from this one yet: it takes none of theirs; `illegible`: other processes serve tenants, and this
+    /// one opens none of those that it has looked at: it has not got their key; `vault_down`: the vault takes nothing, so nothing is sent
+    /// or acknowledged; what is in hand waits for it, and a restart helps nobody; `disk_low`: messages come and go, files do not;
+    /// `degraded` when some are without one (restored just now, failed, or served by no process), or are not connected for long, or none
+    /// of those that are here is connected; `standby`: other processes serve all tenants, and this one is there for when they stop; `ok`.
+    /// All that is wrong is counted in `problems`.
     status: &'static str,
     timestamp: jiff::Timestamp,
     service: &'static str,
@@ -50,11 +51,10 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<VaultUsage>,
     /// Faults since the start, by kind; for the operator. Put right: sessions that ended by themselves (`moved`, `copies_failed`,
-    /// `crashes`, `vault_refusals`), records of the directory (`records_mended`), tenants that another process did not let go of when it should have
-    /// (`handovers_failed`), a vault that had lost something (`vault_losses`), a
-    /// damaged snapshot (`snapshots_passed_over`), a working copy that no snapshot was made of (`refused_snapshots`). Not put right:
-    /// `states_lost`, a vault that had lost something that nobody had any more; `bot_conversations_broken`, chats in which the bot broke and
-    /// says nothing until they are given back.
+    /// `crashes`, `vault_refusals`), records of the directory (`records_mended`), tenants that another process did not let go of when it
+    /// should have (`handovers_failed`), a vault that had lost something (`vault_losses`), a damaged snapshot (`snapshots_passed_over`),
+    /// a working copy that no snapshot was made of (`refused_snapshots`). Not put right: `states_lost`, a vault that had lost something
+    /// that nobody had any more; `bot_conversations_broken`, chats in which the bot broke and says nothing until they are given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     incidents: Option<BTreeMap<&'static str, u64>>,
     /// The channels of alerts, and whether they work; for the operator.
@@ -71,7 +71,8 @@ pub struct Problems {
     disk: usize,
     /// Tenants that no process serves: being restored, or failed.
     unowned: usize,
-    /// Sessions that should be connected to WhatsApp, and have not been for two heartbeats; while none is connected here, all that should be.
+    /// Sessions that should be connected to WhatsApp, and have not been for two heartbeats; while none is connected here, all that should
+    /// be.
     offline: usize,
 }
 
@@ -179,8 +180,8 @@ fn word(app: &App, counts: Counts, problems: &Problems) -> &'static str {
     match (app.disks.space(), unserved) {
         _ if app.fleet.is_draining() || app.fleet.is_leaving() => "draining",
         (DiskSpace::Full, _) => "disk_full",
-        // A tenant without any state keeps no deploy from being healthy, and hides none that serves nobody. Those that other processes serve
-        // need no restart: a process that waits beside them, and is never healthy, holds up every deploy.
+        // A tenant without any state keeps no deploy from being healthy, and hides none that serves nobody. Those that other processes
+        // serve need no restart: a process that waits beside them, and is never healthy, holds up every deploy.
         (_, unserved) if unserved > 0 && elsewhere == 0 && unserved + without_history >= total => "unserved",
         // Its platform would stop the process that serves them.
         _ if elsewhere > 0 && !app.fleet.has_reached_whatsapp() => "whatsapp_unreachable",

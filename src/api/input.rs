@@ -125,7 +125,8 @@ const MOST_NAMED: usize = 20;
 /// A schema that allows everything.
 static ANYTHING: Value = Value::Null;
 
-/// Notes the fields that are missing, or not of the type or among the words of the schema. What a schema says by alternatives is not looked at.
+/// Notes the fields that are missing, or not of the type or among the words of the schema. What a schema says by alternatives is not
+/// looked at.
 fn note_wrong(value: &Value, schema: &Value, root: &Value, path: &str, wrong: &mut Vec<FieldError>) {
     if wrong.len() >= MOST_NAMED {
         return;

@@ -1,5 +1,5 @@
-//! Another master key: seals all that the vault has with the first. For the operator; `sessiond rekey` asks here while the daemon runs. WAHA
-//! has no such routes.
+//! Another master key: seals all that the vault has with the first. For the operator; `sessiond rekey` asks here while the daemon runs.
+//! WAHA has no such routes.
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;

@@ -1,8 +1,8 @@
 //! A language model behind an OpenAI-compatible `/chat/completions`: it reads what the parser could not. Pure. Owns what the model is
 //! asked, and the reading of its answer; `service::model_client` asks it.
 //!
-//! Promises: of an answer nothing but ids of the menu and quantities is believed, and with anything else in it all of it is refused. No price, no
-//! total and no text for a customer comes out of it.
+//! Promises: of an answer nothing but ids of the menu and quantities is believed, and with anything else in it all of it is refused. No
+//! price, no total and no text for a customer comes out of it.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

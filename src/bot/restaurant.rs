@@ -139,8 +139,8 @@ pub struct RestaurantSettings {
     pub muted: BTreeSet<String>,
     /// A page that shows how an order gets on; `{token}` stands for the order's token. Empty: none is named.
     pub tracking_url: String,
-    /// A page where an order is paid beforehand: `{order}` stands for its six digits, `{total}` for its amount, `{token}` for its token. Empty:
-    /// none is named.
+    /// A page where an order is paid beforehand: `{order}` stands for its six digits, `{total}` for its amount, `{token}` for its token.
+    /// Empty: none is named.
     pub payment_link: String,
     /// False: the rules answer, and nobody orders.
     pub takes_orders: bool,

@@ -2,9 +2,9 @@
 //!
 //! # Any instance answers: the design
 //!
-//! A process with `cluster.listen` has a second port, and says in its record where that is. A request for a tenant that a living peer has goes
-//! there, one hop, and its answer comes back (`api::forward`); so does what a Socket.IO client has registered for (`live::peer_events`).
-//! A connection carries one introduction and one request:
+//! A process with `cluster.listen` has a second port, and says in its record where that is. A request for a tenant that a living peer has
+//! goes there, one hop, and its answer comes back (`api::forward`); so does what a Socket.IO client has registered for
+//! (`live::peer_events`). A connection carries one introduction and one request:
 //!
 //! ```text
 //! asker → GET /internal/hello   sessiond-hello: v1 ASKER PEER NONCE KEY,KEY…
@@ -12,15 +12,15 @@
 //! asker → the request           sessiond-peer:  v1 NONCE' CLIENT code("ask", ASKER, PEER, NONCE, NONCE', CLIENT, head)
 //! ```
 //!
-//! - **Mutual.** Codes are HMACs under a key that comes from the master key. The asker shows no caller's credential before the peer has proved
-//!   that it is the one meant, since an address may be another's by now: ids are made anew at each start.
-//! - **No relay by the vault.** The code covers the address that the peer advertises, and the asker checks it against the one that it dialed. A
-//!   changed record in the vault, with a relay to the real peer behind it, gets no request. A changed name in DNS, or a hijacked address, does:
-//!   the relay then stands in the private network, where requests can be read anyway.
+//! - **Mutual.** Codes are HMACs under a key that comes from the master key. The asker shows no caller's credential before the peer has
+//!   proved that it is the one meant, since an address may be another's by now: ids are made anew at each start.
+//! - **No relay by the vault.** The code covers the address that the peer advertises, and the asker checks it against the one that it
+//!   dialed. A changed record in the vault, with a relay to the real peer behind it, gets no request. A changed name in DNS, or a
+//!   hijacked address, does: the relay then stands in the private network, where requests can be read anyway.
 //! - **No replay, and no clock.** The peer's nonce is good for one request, for [`INTRODUCTION_TIME`] by the peer's own clock. It keeps
 //!   [`MOST_INTRODUCTIONS`] of them: in a flood the oldest are forgotten, and their askers answer 503.
-//! - **The head is authenticated**: method, path, all headers but those of the connection. The body is streamed, and is not; nor is anything
-//!   secret from somebody who reads along, who may also change a body on its way. The port belongs into a private network.
+//! - **The head is authenticated**: method, path, all headers but those of the connection. The body is streamed, and is not; nor is
+//!   anything secret from somebody who reads along, who may also change a body on its way. The port belongs into a private network.
 //! - **No second proof of the caller.** His credential goes along as it is, and the peer checks it anew. The address of the client, for
 //!   allowances, is within the code.
 //! - **One hop.** What came through the second port is never forwarded.

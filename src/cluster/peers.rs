@@ -12,8 +12,8 @@
 //! machine, holds its successor up for seconds. The same question is put to those that are known when somebody new arrives, since that
 //! may be the successor of one of them.
 //!
-//! Earlier versions read no letters ([`LETTER_BOX`] is not in their record). Those are believed to live for one and a half announcements: then
-//! they must have made one.
+//! Earlier versions read no letters ([`LETTER_BOX`] is not in their record). Those are believed to live for one and a half announcements:
+//! then they must have made one.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -40,8 +40,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(8);
 /// A question that does not come into its reader's letter box for so long is not waited for.
 const LONGEST_QUESTION: Duration = Duration::from_secs(30);
 
-/// Looks without a change, after which a process is asked for a sign of life; one that reads no letters counts as dead. Looks are as far apart
-/// as announcements.
+/// Looks without a change, after which a process is asked for a sign of life; one that reads no letters counts as dead. Looks are as far
+/// apart as announcements.
 const MISSED: u32 = 3;
 
 /// A doubt is counted in quarters of the time that there is for it, so that time in which nobody has looked, as in a suspension, counts as

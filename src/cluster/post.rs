@@ -1,8 +1,8 @@
 //! Letters on their way: which is to be written now, which of two is the newer one, and who has answered.
 //!
-//! A letter whose writing was not confirmed may land after its successor, and then stands in the newer one's place. So letters have numbers, a
-//! reader passes over one with a lower number than it has read, and the writer writes the newest again until nothing older can be on
-//! its way.
+//! A letter whose writing was not confirmed may land after its successor, and then stands in the newer one's place. So letters have
+//! numbers, a reader passes over one with a lower number than it has read, and the writer writes the newest again until nothing older can
+//! be on its way.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,10 +1,10 @@
-//! Handovers over thousands of schedules, each made of a seed: processes that start, restart, are told to stop, are killed and are stopped for a
-//! while, whose letters are late, come in another order than they were written in or never, and whose wall clocks jump.
+//! Handovers over thousands of schedules, each made of a seed: processes that start, restart, are told to stop, are killed and are
+//! stopped for a while, whose letters are late, come in another order than they were written in or never, and whose wall clocks jump.
 //!
 //! The vault is reduced to what counts: who took a tenant over last, records, and letters. What `fleet::handover`, `fleet::letters` and
-//! `fleet::takeback` do around the pure parts is repeated here in few words. Checked is that whoever serves and is not fenced is the last who
-//! took over; that a tenant that was given changes hands without two serving it; that in calm an owner that lives is never taken from; and
-//! that in the end, when all is quiet, **every** tenant is served by a process that lives and stays, whoever had it before.
+//! `fleet::takeback` do around the pure parts is repeated here in few words. Checked is that whoever serves and is not fenced is the last
+//! who took over; that a tenant that was given changes hands without two serving it; that in calm an owner that lives is never taken
+//! from; and that in the end, when all is quiet, **every** tenant is served by a process that lives and stays, whoever had it before.
 //!
 //! `CLUSTER_SEED=n` replays one schedule; `CLUSTER_SCHEDULES=n` runs another number of them.
 

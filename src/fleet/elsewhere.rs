@@ -38,8 +38,8 @@ impl Fleet {
         })
     }
 
-    /// The same for whoever asks for it by name. Only a tenant that has no place here is looked for in the vault: another process may have made
-    /// it after this one began.
+    /// The same for whoever asks for it by name. Only a tenant that has no place here is looked for in the vault: another process may
+    /// have made it after this one began.
     pub async fn locate_listener(&self, tenant: &TenantId) -> Result<Option<PeerListener>, FleetError> {
         if self.slot(tenant).is_some() {
             return Ok(self.known_listener(tenant));

@@ -1,11 +1,11 @@
 //! Handing tenants over to another process, and taking them from one: does what [`crate::cluster`] says.
 //!
-//! A process that is told to stop offers its tenants to those that stay, each to the one that should own it, and stops when they are gone or
-//! its time is over. Nobody else gives anything away: a process that starts leaves the others' tenants where they are. So a deploy that
-//! fails costs nothing, and one that succeeds moves each tenant once.
+//! A process that is told to stop offers its tenants to those that stay, each to the one that should own it, and stops when they are gone
+//! or its time is over. Nobody else gives anything away: a process that starts leaves the others' tenants where they are. So a deploy
+//! that fails costs nothing, and one that succeeds moves each tenant once.
 //!
-//! What was let go of stays on this process's mind until it stops: should the next owner die, or be told to stop itself, before it has taken
-//! the tenant over, it is offered to another.
+//! What was let go of stays on this process's mind until it stops: should the next owner die, or be told to stop itself, before it has
+//! taken the tenant over, it is offered to another.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,8 +1,8 @@
-//! Tenants of other processes whose state this one cannot open: it has not got the key, or the state is damaged. Its owner has everything in
-//! hand, and serves it: so it is neither asked for such a tenant nor is the tenant taken, and the operator is told.
+//! Tenants of other processes whose state this one cannot open: it has not got the key, or the state is damaged. Its owner has everything
+//! in hand, and serves it: so it is neither asked for such a tenant nor is the tenant taken, and the operator is told.
 //!
-//! A tenant is read before its owner is asked for it. A few of each owner are read at the start as well: processes whose lists of master keys
-//! differ show that then, and not in the next deploy.
+//! A tenant is read before its owner is asked for it. A few of each owner are read at the start as well: processes whose lists of master
+//! keys differ show that then, and not in the next deploy.
 
 use std::{
     collections::{BTreeMap, HashMap},

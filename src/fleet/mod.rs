@@ -593,7 +593,8 @@ impl Fleet {
         slots.values().filter_map(|slot| slot.unclosed()).map(|session| session.store().journal().clone()).collect()
     }
 
-    /// Starts what runs beside the sessions once they are restored: the heartbeat, the record of this instance, and the removal of old files.
+    /// Starts what runs beside the sessions once they are restored: the heartbeat, the record of this instance, and the removal of old
+    /// files.
     pub fn start(self: &Arc<Self>) {
         let env = &self.env;
         let sweeper = Sweeper { keeper: env.media.clone(), witness: self.clone(), clock: env.clock.clone() };

@@ -1,9 +1,9 @@
 //! All that the vault has, sealed with the first of the master keys: after that the others may go.
 //!
-//! A tenant at a time: its owner writes it anew ([`Session::reseal`]); one that nobody serves is opened for a moment, and closed. What is left
-//! is counted afterwards, in the vault itself. The vault's check value goes last, when nothing else is left: so a process with the new key alone
-//! starts only where that key is enough. Promises: what breaks it off loses nothing, and the next run does the rest; a tenant that another
-//! process has is left to it, and counted.
+//! A tenant at a time: its owner writes it anew ([`Session::reseal`]); one that nobody serves is opened for a moment, and closed. What is
+//! left is counted afterwards, in the vault itself. The vault's check value goes last, when nothing else is left: so a process with the
+//! new key alone starts only where that key is enough. Promises: what breaks it off loses nothing, and the next run does the rest; a
+//! tenant that another process has is left to it, and counted.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -203,8 +203,8 @@ impl Rekeyer {
         Ok(())
     }
 
-    /// Seals a tenant anew that nobody serves. `is_free` is asked once its state was read, and says why not: to a process that takes the tenant
-    /// after that it is left.
+    /// Seals a tenant anew that nobody serves. `is_free` is asked once its state was read, and says why not: to a process that takes the
+    /// tenant after that it is left.
     pub async fn reseal_unserved(
         &self,
         tenant: &TenantId,

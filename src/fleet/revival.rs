@@ -2,7 +2,8 @@
 //!
 //! One mechanism for every reason: a working copy that failed, a task that crashed, a vault that refused or did not answer, a disk
 //! that was full. The first time at once, then with backoff. A tenant that another process owns is left to it: see
-//! [`super::takeback`] for when it is taken back. Who owns it is asked before each try, since another process may be quicker than the next one.
+//! [`super::takeback`] for when it is taken back. Who owns it is asked before each try, since another process may be quicker than the
+//! next one.
 
 use std::sync::Arc;
 

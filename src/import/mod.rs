@@ -3,7 +3,8 @@
 //! Readers turn bytes, files and databases of others into one [`TenantCopy`], which [`TenantCopy::verify`] finds whole or
 //! not, and [`TenantCopy::settle`] makes safe to send with; [`export`] goes the other way. All of them are pure, and sources are only
 //! read; [`LiveSource`] fetches what they read where a source is a database that lives. [`ImportWriter`] alone writes: one entry of the
-//! tenant's journal for who comes or gets a menu ([`RestaurantUpdate`]), and two for who leaves ([`Departure`]). Nothing here connects to WhatsApp.
+//! tenant's journal for who comes or gets a menu ([`RestaurantUpdate`]), and two for who leaves ([`Departure`]). Nothing here connects to
+//! WhatsApp.
 //!
 //! | source | reader |
 //! |---|---|

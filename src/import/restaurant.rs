@@ -1,8 +1,8 @@
 //! What the old service keeps of a restaurant beside its session: the menu, the hours, what bringing costs and takes, the bot's switches.
 //!
 //! Pure. Owns [`RestaurantCopy`], in the bot's own forms, and the places that it comes from. Promises: each dish and each setting is whole
-//! or left out, and told; none of them makes an import fail. Without the old bot's word the bot stays off. What an owner has written here and
-//! the source does not know of stays: aliases, days off, texts; and so does the switch of the bot.
+//! or left out, and told; none of them makes an import fail. Without the old bot's word the bot stays off. What an owner has written here
+//! and the source does not know of stays: aliases, days off, texts; and so does the switch of the bot.
 
 use std::collections::BTreeMap;
 

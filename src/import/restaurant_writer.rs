@@ -1,7 +1,7 @@
 //! A menu and settings of the old service for a tenant that no daemon has: one entry of its journal.
 //!
-//! Owns [`RestaurantUpdate`], which a daemon that has the tenant is asked for as well. Promises: both come in or none; each is the next version
-//! of what is there; a tenant that another process takes meanwhile is that process's.
+//! Owns [`RestaurantUpdate`], which a daemon that has the tenant is asked for as well. Promises: both come in or none; each is the next
+//! version of what is there; a tenant that another process takes meanwhile is that process's.
 
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

@@ -58,8 +58,8 @@ impl From<HydrateError> for OpenError {
     }
 }
 
-/// `prepared`: a reading from before, while another process owned the tenant. Only what came since is read. `predecessor`: the only takeover
-/// that may be before ours.
+/// `prepared`: a reading from before, while another process owned the tenant. Only what came since is read. `predecessor`: the only
+/// takeover that may be before ours.
 pub(super) async fn claim(
     cx: &mut Context,
     scribe: &Scribe,

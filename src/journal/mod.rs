@@ -7,8 +7,8 @@
 //! - Of two processes that open the same tenant, the earlier one's next append fails, and it writes nothing more: no
 //!   entry, no decision. It may learn that late; it cannot do harm by it.
 //! - A state that does not verify is never written over, and never taken for an empty one.
-//! - A vault that loses what was in it is noticed at the next append, confirmation or [`audit`]; until the state is in it again, from the hands of
-//!   the running owner, nothing is said to be durable ([`rebuild`]).
+//! - A vault that loses what was in it is noticed at the next append, confirmation or [`audit`]; until the state is in it again, from the
+//!   hands of the running owner, nothing is said to be durable ([`rebuild`]).
 //!
 //! `ARCHITECTURE.md` says of each document who reads it, when it is verified, and what happens when it is wrong.
 //!
@@ -444,8 +444,8 @@ impl Journal {
     }
 
     /// Writes the state anew, sealed with the first key, until the vault has nothing of before that another key opens. A state that is
-    /// kept since a wipe is sealed anew as it is; what only keeps its number is emptied. Done again it does no harm; broken off it leaves more
-    /// than is needed.
+    /// kept since a wipe is sealed anew as it is; what only keeps its number is emptied. Done again it does no harm; broken off it leaves
+    /// more than is needed.
     pub async fn reseal(&self) -> Result<(), SnapshotError> {
         // A snapshot leaves the one before it where it is: so the second deletes what the first has replaced.
         for _ in 0..2 {

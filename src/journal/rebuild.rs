@@ -22,8 +22,8 @@
 //! A working copy that has failed meanwhile cannot be written anew: the journal ends ([`JournalClosedError::StateLost`]), and the
 //! next owner finds what the vault still has.
 //!
-//! A vault may doubt itself besides ([`Vault::doubts`]). What is lost further down an audit notices ([`super::audit`]). A loss is a reason to
-//! look after the other tenants as well ([`Vault::suspect`]).
+//! A vault may doubt itself besides ([`Vault::doubts`]). What is lost further down an audit notices ([`super::audit`]). A loss is a
+//! reason to look after the other tenants as well ([`Vault::suspect`]).
 
 use std::{
     collections::BTreeSet,

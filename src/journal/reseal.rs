@@ -1,11 +1,11 @@
 //! Another master key: what older ones have sealed is counted, and sealed anew with the first.
 //!
-//! The owner of a tenant writes new snapshots ([`super::Journal::reseal`]); its takeover and everything after it are sealed with the first key
-//! already. Of what lies below the snapshot before the newest nobody opens anything but states that are kept since a wipe: they are copied
-//! here. Takeovers and decisions of before only have to be there, so that their numbers stay taken: they are emptied where they stand. An
-//! empty document opens at no place of the chain, so a reader that comes to it sees damage, never less of a state than there was; and an
-//! owner of before that wakes finds another document than its own, as if another owner had written it. Pieces of the history belong to
-//! who has their references.
+//! The owner of a tenant writes new snapshots ([`super::Journal::reseal`]); its takeover and everything after it are sealed with the
+//! first key already. Of what lies below the snapshot before the newest nobody opens anything but states that are kept since a wipe: they
+//! are copied here. Takeovers and decisions of before only have to be there, so that their numbers stay taken: they are emptied where
+//! they stand. An empty document opens at no place of the chain, so a reader that comes to it sees damage, never less of a state than
+//! there was; and an owner of before that wakes finds another document than its own, as if another owner had written it. Pieces of the
+//! history belong to who has their references.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -59,8 +59,8 @@ fn count(older: impl Iterator<Item = bool>) -> u64 {
 }
 
 impl Archive {
-    /// The same piece sealed with the first key, under another name; `None`: it is. The caller refers to it, and removes the other when that
-    /// is durable.
+    /// The same piece sealed with the first key, under another name; `None`: it is. The caller refers to it, and removes the other when
+    /// that is durable.
     pub async fn reseal(&self, label: &str, piece: &Piece) -> Result<Option<Piece>, ArchiveError> {
         let Some(first) = piece.documents().next() else { return Ok(None) };
         let found = self.vault.segment(&self.tenant, &first).await?;
@@ -95,8 +95,8 @@ impl SnapshotWriter {
         Ok(())
     }
 
-    /// Copies the states that are kept since a wipe and that another key has sealed. The copy takes the place of the other, and is kept for as
-    /// long. One that does not open stays as it is.
+    /// Copies the states that are kept since a wipe and that another key has sealed. The copy takes the place of the other, and is kept
+    /// for as long. One that does not open stays as it is.
     async fn reseal_kept(&mut self) -> Result<(), SnapshotError> {
         let seal = self.seal.clone();
         let manifests = self.vault.manifests(&self.tenant).await?;

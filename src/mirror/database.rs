@@ -67,7 +67,8 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// Other values may be written all the same. An answer that is no JSON is not the database's: somebody between has answered, or it was cut.
+    /// Other values may be written all the same. An answer that is no JSON is not the database's: somebody between has answered, or it
+    /// was cut.
     pub fn is_of_one(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::TooLarge(_))
     }

@@ -1,8 +1,8 @@
 //! The shapes of the old service's Realtime Database: a tenant's flags, its orders, and what follows when an order there differs from ours.
 //! Pure.
 //!
-//! Stages only go forward ([`OrderStage::may_become`]), so both sides can be compared at any time and as often as one likes: a stage that is
-//! ahead is taken, one that is behind is written over, and our own writing, seen again, is neither.
+//! Stages only go forward ([`OrderStage::may_become`]), so both sides can be compared at any time and as often as one likes: a stage that
+//! is ahead is taken, one that is behind is written over, and our own writing, seen again, is neither.
 //!
 //! A page moves an order to `historial` for one reason: it was delivered. So an order that is there is over, whatever its `estado` still
 //! says: `entregado`, unless the word is one for a cancelled order.
@@ -94,7 +94,8 @@ pub fn is_for_kitchen(order: &Order) -> bool {
     order.payment_status != PaymentStatus::Pending || order.stage != OrderStage::Pendiente
 }
 
-/// Whether both sides may differ where nothing after this event was read. An order that is open does in any case: the kitchen moves it, too.
+/// Whether both sides may differ where nothing after this event was read. An order that is open does in any case: the kitchen moves it,
+/// too.
 pub fn may_differ_after(record: &OrderRecord, read: EventId) -> bool {
     let read_ms = i64::try_from(read.0.timestamp_ms()).unwrap_or(i64::MAX);
     !record.order.stage.is_final() || record.updated_at.as_millisecond() >= read_ms - CLOCK_MARGIN_MS

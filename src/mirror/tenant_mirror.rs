@@ -1,8 +1,8 @@
 //! One tenant's mirror: reads the tenant's log from its place on, compares each order that changed here or there, and tells the flags. One
 //! task a session; it ends with it.
 //!
-//! The log only says which order changed; what is written is the order as it is then. So the place may lag behind, and after a crash the same
-//! orders are compared once more.
+//! The log only says which order changed; what is written is the order as it is then. So the place may lag behind, and after a crash the
+//! same orders are compared once more.
 
 mod comparing;
 

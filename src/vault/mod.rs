@@ -324,8 +324,8 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
     }
     /// Numbers (not payloads) of the documents below `end`, in order, takeovers left out.
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError>;
-    /// Takes the payload out of a document and leaves it in its place: number, kind, writer and time stay. False: it is not there, or is another
-    /// one.
+    /// Takes the payload out of a document and leaves it in its place: number, kind, writer and time stay. False: it is not there, or is
+    /// another one.
     async fn empty_document(&self, tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError>;
     /// Deletes documents. Those that do not exist are no error.
     async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError>;

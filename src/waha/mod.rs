@@ -1,5 +1,5 @@
-//! WAHA's forms of our things: what its clients read in answers and in webhooks. Pure functions over what the session and the message model know; the
-//! fields are those of WAHA's OpenAPI document (2026.9). Knows nothing of HTTP, stores nothing.
+//! WAHA's forms of our things: what its clients read in answers and in webhooks. Pure functions over what the session and the message
+//! model know; the fields are those of WAHA's OpenAPI document (2026.9). Knows nothing of HTTP, stores nothing.
 
 mod call;
 pub mod channel;

@@ -9,8 +9,8 @@ use std::{
 const MAP: &str = include_str!("../../src/ARCHITECTURE.md");
 const CONTRIBUTING: &str = include_str!("../../.github/CONTRIBUTING.md");
 
-/// In characters. The rule is 140: what is a little wider is mended when its neighbourhood is, and then this goes down.
-const WIDEST_COMMENT: usize = 150;
+/// In characters.
+const WIDEST_COMMENT: usize = 140;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -136,8 +136,8 @@ pub async fn qr(
     }))
 }
 
-/// Whoever polls for the code is there to scan it: the offer goes on, over a restart too. Returns how the tenant stands; `None`: there is no
-/// such tenant.
+/// Whoever polls for the code is there to scan it: the offer goes on, over a restart too. Returns how the tenant stands; `None`: there is
+/// no such tenant.
 pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<Option<session::Status>, Problem> {
     if app.fleet.current_status(tenant).await?.is_none() {
         match app.fleet.open_known(tenant).await {

@@ -64,7 +64,8 @@ impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for JsonOr
     }
 }
 
-/// A form has texts alone: the schema says which are numbers or yes and no. A text that is not of its type stays one, and is refused as such.
+/// A form has texts alone: the schema says which are numbers or yes and no. A text that is not of its type stays one, and is refused as
+/// such.
 fn value(text: String, kinds: &Value) -> Value {
     let is = |kind: &str| kinds == kind || kinds.as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind));
     match text.parse() {

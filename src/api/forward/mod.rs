@@ -1,8 +1,8 @@
 //! Requests for tenants that another process has go to that process, one hop, and its answer goes to the client.
 //!
 //! A request is tried here first, as ever: where a tenant is, the fleet alone knows. What it would refuse because a peer that lives has the
-//! tenant, is forwarded instead; the extractors say which tenant it is ([`Passage`]), and end the work here as soon as they know it. So a body
-//! is read here only as far as its tenant's name. What was read is kept ([`tape`]), for the peer and for another try.
+//! tenant, is forwarded instead; the extractors say which tenant it is ([`Passage`]), and end the work here as soon as they know it. So a
+//! body is read here only as far as its tenant's name. What was read is kept ([`tape`]), for the peer and for another try.
 //!
 //! Waits through a handover: while nobody takes the request, it is tried again, here and at the owner, for [`HANDOVER_TIME`]. What a peer
 //! has begun is not repeated. A tenant that nobody has paired is taken, where its owner lives and cannot be reached at its address

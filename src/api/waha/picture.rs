@@ -33,8 +33,8 @@ pub struct File {
     data: Option<String>,
 }
 
-/// The bytes of a small file, such as a picture for a profile. One that is fetched takes one of the places that files by URL have: a host that
-/// only drips costs its own tenant.
+/// The bytes of a small file, such as a picture for a profile. One that is fetched takes one of the places that files by URL have: a host
+/// that only drips costs its own tenant.
 pub async fn small(app: &App, session: &Session, file: Option<File>, limit: usize) -> Result<Vec<u8>, Problem> {
     let file = file.ok_or_else(|| flaw("file", "is required"))?;
     match (file.data, file.url) {

@@ -338,8 +338,8 @@ pub async fn change(
     Ok(Json(brief(&app, &tenant, &session.status()).await?))
 }
 
-/// All of it is checked before anything is changed. What is left out is as if it had never been set. The inner error: it is in force, and the
-/// vault has not confirmed it.
+/// All of it is checked before anything is changed. What is left out is as if it had never been set. The inner error: it is in force, and
+/// the vault has not confirmed it.
 async fn configure(
     app: &App,
     session: &Session,

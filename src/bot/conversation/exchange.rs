@@ -127,7 +127,8 @@ impl<'a> Exchange<'a> {
         self.effects.retain(|effect| !matches!(effect, Effect::Reply(_)));
     }
 
-    /// Takes every word of this step back and gives them, to be said later. `None`: something is done besides, or it is too much to be kept.
+    /// Takes every word of this step back and gives them, to be said later. `None`: something is done besides, or it is too much to be
+    /// kept.
     pub fn withhold(&mut self, most_bytes: usize) -> Option<Vec<String>> {
         self.end_message();
         let reply = |effect: &Effect| match effect {

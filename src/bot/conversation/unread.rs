@@ -65,8 +65,8 @@ fn is_unread(heard: &HeardTurn) -> bool {
     is_about_dishes && !is_read
 }
 
-/// After a turn: holds its answer back and has the model asked, if the turn was not read. `before`: the phase in which it came; `earlier`: a
-/// question that was awaited then.
+/// After a turn: holds its answer back and has the model asked, if the turn was not read. `before`: the phase in which it came;
+/// `earlier`: a question that was awaited then.
 pub fn hold(
     exchange: &mut Exchange<'_>,
     heard: &HeardTurn,

@@ -1,9 +1,9 @@
 //! Asks a tenant's external bot or the operator's language model what the engine wants asked, and hands the answer to the desk.
 //!
 //! Each question is a record, written in the change of its turn; the answer and the end of that record are one change as well. So whatever
-//! dies, a question is asked (again, under the same id) until there is an answer or its time is over, and what is answered is said once. One
-//! that is slow, down or hostile costs its own chats the fallback, and others nothing: few are asked at a time, each within its time, and
-//! an answer is bounded. Within a chat one question comes after the other.
+//! dies, a question is asked (again, under the same id) until there is an answer or its time is over, and what is answered is said once.
+//! One that is slow, down or hostile costs its own chats the fallback, and others nothing: few are asked at a time, each within its time,
+//! and an answer is bounded. Within a chat one question comes after the other.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 

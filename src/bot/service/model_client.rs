@@ -1,6 +1,6 @@
-//! The operator's language model, asked over HTTP. Owns the time limit, how many are asked at once, and the rest that a model gets which does not
-//! answer. Promises that an answer comes within the limit, if only the one that there is none; and that neither what is asked nor what is
-//! answered is logged.
+//! The operator's language model, asked over HTTP. Owns the time limit, how many are asked at once, and the rest that a model gets which
+//! does not answer. Promises that an answer comes within the limit, if only the one that there is none; and that neither what is asked
+//! nor what is answered is logged.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -1,5 +1,5 @@
-//! Orders as documents of the vault, `tenants/{tenant}/orders/{id}`, where it has documents that others read (Firestore). The order's record
-//! is the truth, and this its copy in the words of the kitchen's pages.
+//! Orders as documents of the vault, `tenants/{tenant}/orders/{id}`, where it has documents that others read (Firestore). The order's
+//! record is the truth, and this its copy in the words of the kitchen's pages.
 //!
 //! Each change of an order leaves a mark in the same change; who finds a mark writes the document and takes the mark away. So a document is
 //! written whatever dies, and after it died twice at the most, with the same content. A document says which change it shows, and an older

@@ -269,8 +269,8 @@ impl<'a> ChatTurn<'a> {
         Ok(DecidedTurn { decision: self.decision, chat, wake_at, broke, mended, moved, has_orders, has_asks })
     }
 
-    /// Whether the last turn is taken anew with these events: it is not too long for one turn, nobody has waited for too long, and all of its
-    /// replies are still here.
+    /// Whether the last turn is taken anew with these events: it is not too long for one turn, nobody has waited for too long, and all of
+    /// its replies are still here.
     async fn is_reopenable(&self, open: &OpenTurn, events: &[HeardEvent]) -> Result<bool, StoreError> {
         let is_short = open.events.len() + events.len() <= FULL_TURN;
         let is_young = self.clock.now().duration_since(open.since) < LONGEST_OPEN;

@@ -1,7 +1,7 @@
 //! `sessiond import menu`: a restaurant's menu, hours and delivery of the old service, without a session.
 //!
-//! A daemon that runs is asked over HTTP, at the address of the configuration or another one, with the admin key: it goes on with the new menu at
-//! once. Without one the vault is written here, where no process has the tenant.
+//! A daemon that runs is asked over HTTP, at the address of the configuration or another one, with the admin key: it goes on with the new
+//! menu at once. Without one the vault is written here, where no process has the tenant.
 
 use std::{fs::File, io::Read as _, time::Duration};
 

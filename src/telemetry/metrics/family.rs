@@ -1,7 +1,8 @@
-//! The one table of what `/metrics` shows: name, kind, labels, and what it is. The guide has the same table, and a test holds it to this one.
+//! The one table of what `/metrics` shows: name, kind, labels, and what it is. The guide has the same table, and a test holds it to this
+//! one.
 //!
-//! Prometheus' conventions: base units, the unit in the name, `_total` for what only grows, one quantity a name. A label named `tenant` makes a
-//! series for each tenant; `metrics.per_tenant` says whether those are shown.
+//! Prometheus' conventions: base units, the unit in the name, `_total` for what only grows, one quantity a name. A label named `tenant`
+//! makes a series for each tenant; `metrics.per_tenant` says whether those are shown.
 
 /// One name.
 #[derive(Debug)]
