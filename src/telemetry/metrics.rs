@@ -36,8 +36,8 @@ use self::{
     history::MessageRing,
     label::{
         By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, ForwardOutcome, GivingOutcome,
-        LabelValue, MessageKind, ModelOutcome, PairingOutcome, SendFailure, TakeoverReason, TakingOutcome, VaultOperation,
-        VaultOutcome,
+        LabelValue, MessageKind, ModelOutcome, PairingOutcome, SendFailure, TakeoverReason, TakingOutcome,
+        VaultOperation, VaultOutcome,
     },
 };
 

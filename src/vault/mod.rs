@@ -9,7 +9,7 @@
 //! - An append that ended in [`VaultError::Unavailable`] may have happened, may still happen later, or never.
 //! - Times are kept to the microsecond, as Firestore does.
 //!
-//! One contract suite (`tests/it/vault_contract.rs`) holds for every home.
+//! One contract suite (`tests/it/vault/contract.rs`) holds for every home.
 
 pub mod access;
 pub mod embedded;

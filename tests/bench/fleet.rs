@@ -7,7 +7,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it measures the real time")]
 
-#[path = "../it/emulator.rs"]
+#[path = "../it/support/emulator.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod emulator;
 mod gauge;

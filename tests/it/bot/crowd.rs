@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::{death::only, got, masked, menu, settings};
 use crate::{
-    stage::{Home, LIMIT, Stage},
-    webhooks::ask,
+    consumers::webhooks::ask,
+    support::stage::{Home, LIMIT, Stage},
 };
 
 /// Of the time that a human takes for a reply.

@@ -6,8 +6,8 @@ use sessiond::demo::Heard;
 
 use super::{Scene, TENANT, menu, settings};
 use crate::{
-    stage::{Home, LIMIT},
-    webhooks::ask,
+    consumers::webhooks::ask,
+    support::stage::{Home, LIMIT},
 };
 
 /// Item and quantity of each line.

@@ -9,8 +9,8 @@ use sessiond::demo::until;
 
 use super::{ORDER, Scene, got, masked, menu, settings};
 use crate::{
-    stage::{Home, LIMIT, Stage, await_death},
-    webhooks::ask,
+    consumers::webhooks::ask,
+    support::stage::{Home, LIMIT, Stage, await_death},
 };
 
 const POINTS: [&str; 5] = ["bot_read", "bot_step", "bot_stepped", "bot_written", "on_the_wire"];

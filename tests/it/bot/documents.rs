@@ -5,9 +5,11 @@ use sessiond::{demo::until, vault::Vault as _};
 
 use super::{Scene, TENANT};
 use crate::{
-    directory::Directory,
-    emulator,
-    stage::{Home, LIMIT, Stage, await_death},
+    ownership::directory::Directory,
+    support::{
+        emulator,
+        stage::{Home, LIMIT, Stage, await_death},
+    },
 };
 
 /// The document of an order, past the daemon: its fields in Firestore's REST form.

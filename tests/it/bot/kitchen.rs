@@ -4,9 +4,11 @@ use serde_json::{Value, json};
 
 use super::{ORDER, Scene, TENANT, menu, settings};
 use crate::{
-    receiver::Receiver,
-    stage::{Home, LIMIT, Stage},
-    webhooks::{ask, put, webhook},
+    consumers::webhooks::{ask, put, webhook},
+    support::{
+        receiver::Receiver,
+        stage::{Home, LIMIT, Stage},
+    },
 };
 
 async fn orders(home: Home) {

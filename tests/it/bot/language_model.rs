@@ -18,7 +18,7 @@ use sessiond::demo::until;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{ORDER, Scene};
-use crate::{
+use crate::support::{
     scrape::scrape,
     stage::{Home, LIMIT, Stage},
 };

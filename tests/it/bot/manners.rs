@@ -8,7 +8,7 @@ use sessiond::demo::until;
 use tokio::time::Instant;
 
 use super::{Scene, settings};
-use crate::stage::{Home, LIMIT, Stage};
+use crate::support::stage::{Home, LIMIT, Stage};
 
 impl Scene {
     /// With delays as a human has them.

@@ -1,14 +1,16 @@
 //! The mirror: the kitchen's old pages find the order in the Realtime Database, what they do there counts here, and a database that is not
-//! there costs nobody anything. The database is [`crate::old_place`].
+//! there costs nobody anything. The database is [`crate::support::old_place`].
 
 use serde_json::{Value, json};
 use sessiond::demo::until;
 
 use super::{Scene, TENANT};
 use crate::{
-    import_live::set_old_place,
-    old_place::{Fault, OldPlace},
-    stage::{Home, LIMIT, Stage, await_death},
+    moving::import_live::set_old_place,
+    support::{
+        old_place::{Fault, OldPlace},
+        stage::{Home, LIMIT, Stage, await_death},
+    },
 };
 
 async fn mirrored() -> (Stage, OldPlace) {

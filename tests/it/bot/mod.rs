@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use sessiond::demo::{Conversation, Process, until};
 
 use crate::{
-    stage::{Home, LIMIT, Stage},
-    webhooks::ask,
+    consumers::webhooks::ask,
+    support::stage::{Home, LIMIT, Stage},
 };
 
 const TENANT: &str = "trattoria";

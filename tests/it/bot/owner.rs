@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Scene, TENANT, settings};
-use crate::{stage::Home, webhooks::ask};
+use crate::{consumers::webhooks::ask, support::stage::Home};
 
 impl Scene {
     /// The daemon has kept a message of this chat.
@@ -12,7 +12,7 @@ impl Scene {
             let path = format!("/api/{TENANT}/chats/{}/messages?limit=50", self.chat(nth));
             ask(&self.stage, "GET", &path, None).await.1.to_string().contains(id)
         };
-        sessiond::demo::until(crate::stage::LIMIT, "the message", seen).await.unwrap();
+        sessiond::demo::until(crate::support::stage::LIMIT, "the message", seen).await.unwrap();
     }
 
     /// The bot has read what `customer` said, and says nothing: one who asked later has been answered.

@@ -8,8 +8,8 @@ use sessiond::demo::until;
 
 use super::{Scene, TENANT, settings};
 use crate::{
-    stage::{Home, LIMIT},
-    webhooks::ask,
+    consumers::webhooks::ask,
+    support::stage::{Home, LIMIT},
 };
 
 const HOUR: u64 = 3_600;

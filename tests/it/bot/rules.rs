@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::Scene;
-use crate::stage::{Home, LIMIT, Stage, await_death};
+use crate::support::stage::{Home, LIMIT, Stage, await_death};
 
 /// A bot of the owner's: repeats what it is asked, unless it is broken.
 struct OwnBot {

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{TENANT, menu, settings};
 use crate::{
-    stage::{Home, Stage},
-    webhooks::ask,
+    consumers::webhooks::ask,
+    support::stage::{Home, Stage},
 };
 
 async fn put(stage: &Stage, what: &str, if_match: &str, body: &Value) -> (u16, Option<String>, Value) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Scene, settings};
-use crate::{
+use crate::support::{
     emulator,
     proxy::{Mode, Proxy},
     stage::{Home, LIMIT, Stage},

@@ -7,7 +7,7 @@ mod chat;
 mod control;
 mod counters;
 mod device;
-#[path = "../../../baileys/driver.rs"]
+#[path = "../../../it/support/driver.rs"]
 #[allow(dead_code, reason = "the daemon's tests use more of it")]
 mod driver;
 mod faults;
@@ -16,7 +16,7 @@ mod https;
 mod kinds;
 mod linking;
 mod media;
-#[path = "../../../it/node.rs"]
+#[path = "../../../it/support/node.rs"]
 #[allow(dead_code, reason = "the daemon's tests use more of it")]
 mod node;
 mod offline;

@@ -1,0 +1,43 @@
+//! A phone that is off holds up its own tenant's files, and nobody else's.
+
+use std::time::{Duration, Instant};
+
+use loopback::{Fault, FaultKind, Say};
+use reqwest::Method;
+use serde_json::json;
+use sessiond::demo::{Ear, Heard, until};
+
+use super::{JPEG, Scene, file, lazily};
+use crate::support::stage::LIMIT;
+
+const OTHER: &str = "pizzeria";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_others_come_while_a_phone_is_asked() {
+    let few = |stage| lazily(stage).set("SESSIOND_MEDIA__PARALLEL", "2").set("SESSIOND_MEDIA__PER_TENANT", "2");
+    let scene = Scene::with(few).await;
+    let network = &scene.stage.network;
+    let other = scene.stage.pair(OTHER).await;
+    let ear = Ear::open(&scene.stage.dashboard, vec![OTHER.to_owned()]);
+    let mut gone = Vec::new();
+    for _ in 0..2 {
+        gone.push(scene.receive(Say::image(file(JPEG, 1000))).await);
+    }
+    network.media_forgets().await;
+    network.fault(Fault::new(FaultKind::PhoneSilent).target(&scene.tenant.number)).await.unwrap();
+    let data = file(JPEG, 2000);
+    let id = network.customer_send(&other.customers[0], &other.number, Say::image(data.clone())).await.unwrap();
+    let is_it = |heard: &Heard| heard.payload["message"]["id"] == json!(id);
+    ear.until(LIMIT, |heard| heard.iter().any(is_it)).await.unwrap();
+    let heard = ear.heard().into_iter().find(is_it).unwrap();
+    let url = heard.payload["message"]["mediaUrl"].as_str().unwrap().to_owned();
+
+    let asking: Vec<_> = gone.iter().map(|url| tokio::spawn(scene.ask(Method::GET, url).send())).collect();
+    let both_asked = async || network.stats().await.counts.media_retries == 2;
+    until(LIMIT, "both questions", both_asked).await.unwrap_or_else(|e| panic!("{e}\n{}", scene.stage.log()));
+    let began = Instant::now();
+    assert_eq!(scene.bytes(&url).await, data);
+    assert!(began.elapsed() < Duration::from_secs(10), "after {:?}\n{}", began.elapsed(), scene.stage.log());
+    asking.iter().for_each(tokio::task::JoinHandle::abort);
+    scene.end_after(2).await;
+}

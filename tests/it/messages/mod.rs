@@ -1,0 +1,30 @@
+//! What is written goes and comes, each once, in order, and as it was meant.
+
+mod addresses;
+mod backlog;
+mod baileys;
+mod changes;
+mod channels;
+mod chat_lists;
+mod edits;
+mod error_acks;
+mod half_pairs;
+mod kinds;
+mod lanes;
+mod lids;
+mod links;
+mod marked_read;
+mod marks;
+pub mod media;
+mod mentions;
+mod named_errors;
+mod names;
+mod numbers;
+mod outbox;
+mod phone_history;
+mod refusals;
+mod sends;
+mod statuses;
+mod timers;
+mod unseen;
+mod votes;

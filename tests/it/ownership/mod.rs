@@ -1,0 +1,10 @@
+//! One process serves a tenant, and another takes over: politely in a deploy, by force from the dead.
+
+pub mod directory;
+mod forward;
+mod handover;
+mod kills;
+mod letters;
+mod orphans;
+mod takeback;
+mod zombie;

@@ -1,0 +1,9 @@
+//! What operators are shown and told.
+
+pub mod alerts;
+mod dashboards;
+mod log_events;
+mod log_filter;
+mod mail;
+mod metrics;
+mod traces;
