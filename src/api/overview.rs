@@ -39,7 +39,7 @@ const CONNECT_PATIENCE_SECONDS: i64 = 60;
 #[derive(Deserialize, JsonSchema)]
 pub struct OverviewQuery {
     /// The language of titles and advice.
-    #[schemars(example = "en")]
+    #[schemars(example = &"en")]
     language: Option<OverviewLanguage>,
 }
 

@@ -149,7 +149,7 @@ impl Forwarder {
 fn outcome(forwarded: &Result<PeerAnswer, ForwardError>) -> ForwardOutcome {
     match forwarded {
         Ok(PeerAnswer::Given(_)) => ForwardOutcome::Answered,
-        Ok(PeerAnswer::Refused(_)) => ForwardOutcome::Elsewhere,
+        Ok(PeerAnswer::Refused) => ForwardOutcome::Elsewhere,
         Err(ForwardError::Busy) => ForwardOutcome::Busy,
         Err(ForwardError::Unreached(_)) => ForwardOutcome::Unreached,
         Err(ForwardError::Silent) => ForwardOutcome::Silent,
