@@ -277,11 +277,13 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
     }
 }
 
-/// A message that was edited or deleted. What the language model was asked is said anew then, if it can be read now.
+/// A message that was edited or deleted. What the language model was asked is told with the order, if it can be read now.
 fn correct(exchange: &mut Exchange<'_>, id: &str, text: Option<&str>) {
     edits::correct(exchange, id, text);
     if exchange.progressed {
         exchange.talk.unread = None;
+    } else {
+        unread::correct(exchange, id, text);
     }
 }
 

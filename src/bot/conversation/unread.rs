@@ -8,17 +8,25 @@ use serde::{Deserialize, Serialize};
 use super::{
     Effect, Said, Utterance, doubts,
     exchange::Exchange,
-    hearing::HeardTurn,
+    hearing::{self, HeardTurn},
+    phrases::Command,
     state::{Phase, is_small},
-    words,
+    talking, words,
 };
 use crate::bot::{
+    OrderState,
     basket::AmbiguousWish,
     language_model::{MAX_MODEL_LINES, MAX_MODEL_QUANTITY, MAX_MODEL_TEXT_CHARS, ModelLine},
 };
 
 /// Of what is held back; a longer answer is said at once.
 const MAX_HELD_BYTES: usize = 4 * 1024;
+
+/// Messages of a question whose edits are minded: as many as are remembered.
+const MAX_ASKED_MESSAGES: usize = 10;
+
+/// Letters of an id: as many as are kept of any text that was heard.
+const MAX_ID_CHARS: usize = 100;
 
 /// The question to the language model that is awaited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +37,12 @@ pub struct UnreadTurn {
     pub(super) text: String,
     /// What is said where the model does not help; nothing, where something was said meanwhile.
     pub(super) held: Vec<String>,
+    /// Of the messages that the text is made of; none are known of an older build's.
+    #[serde(default)]
+    pub(super) ids: Vec<String>,
+    /// The basket was changed by words that were read since: it may have the dishes already.
+    #[serde(default)]
+    pub(super) is_overtaken: bool,
 }
 
 impl UnreadTurn {
@@ -65,6 +79,12 @@ fn is_unread(heard: &HeardTurn) -> bool {
     is_about_dishes && !is_read
 }
 
+/// The customer wants nothing, or not what was said before.
+fn withdraws(heard: &HeardTurn) -> bool {
+    let is_cancel = |command: &Command| matches!(command, Command::Cancel | Command::CancelOrder(_));
+    heard.emptied || heard.is_no() || heard.commands.iter().any(is_cancel)
+}
+
 /// After a turn: holds its answer back and has the model asked, if the turn was not read. `before`: the phase in which it came;
 /// `earlier`: a question that was awaited then.
 pub fn hold(
@@ -79,41 +99,119 @@ pub fn hold(
     }
     let is_asked = exchange.restaurant.settings.language_model && is_unread(heard);
     let Some(held) = is_asked.then(|| exchange.withhold(MAX_HELD_BYTES)).flatten() else {
-        // Its lines count still, and what was held back is out of place now.
-        exchange.talk.unread = earlier.map(|earlier| UnreadTurn { held: Vec::new(), ..earlier });
+        // Its lines count still, unless they are not wanted any more; what was held back is out of place now.
+        exchange.talk.unread = earlier.filter(|_| !withdraws(heard)).map(|earlier| UnreadTurn {
+            held: Vec::new(),
+            is_overtaken: earlier.is_overtaken || heard.changed,
+            ..earlier
+        });
         return;
     };
-    let mut texts: Vec<&str> = earlier.iter().map(|earlier| earlier.text.as_str()).collect();
-    texts.extend(messages.iter().filter_map(|message| match &message.what {
-        Utterance::Text(text) => Some(text.as_str()),
-        _ => None,
-    }));
-    let text = words::cut(&texts.join("\n"), MAX_MODEL_TEXT_CHARS).to_owned();
+    let is_overtaken = earlier.as_ref().is_some_and(|earlier| earlier.is_overtaken);
+    let (mut texts, mut ids) = (Vec::new(), Vec::new());
+    if let Some(earlier) = earlier {
+        texts.push(earlier.text);
+        ids = earlier.ids;
+    }
+    for message in messages {
+        if let Utterance::Text(text) = &message.what {
+            texts.push(text.clone());
+            ids.push(words::cut(&message.id, MAX_ID_CHARS).to_owned());
+        }
+    }
+    ask(exchange, UnreadTurn { ask: String::new(), text: texts.join("\n"), held, ids, is_overtaken });
+}
+
+/// Has the model asked, under an id of this step's.
+fn ask(exchange: &mut Exchange<'_>, mut unread: UnreadTurn) {
     let ask: String = exchange.moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();
-    exchange.talk.unread = Some(UnreadTurn { ask: ask.clone(), text: text.clone(), held });
+    let text = words::cut(&unread.text, MAX_MODEL_TEXT_CHARS).to_owned();
+    let excess = unread.ids.len().saturating_sub(MAX_ASKED_MESSAGES);
+    unread.ids.drain(..excess);
+    exchange.talk.unread = Some(UnreadTurn { ask: ask.clone(), text: text.clone(), ..unread });
     exchange.do_it(Effect::AskModel { ask, text });
+}
+
+/// A message was edited, or deleted (no text), and the order is as it was. What the model was asked with it is asked anew, with the words
+/// that there are now. With none of them left nothing is; and where the new words are no model's business, what was held back is said.
+pub fn correct(exchange: &mut Exchange<'_>, id: &str, text: Option<&str>) {
+    let is_part = |unread: &mut UnreadTurn| unread.ids.iter().any(|known| known == id);
+    let Some(unread) = exchange.talk.unread.take_if(is_part) else { return };
+    let mut ids = unread.ids;
+    ids.retain(|known| text.is_some() || known != id);
+    let heard = &exchange.talk.heard;
+    let words_of = |asked: &String| match text {
+        Some(text) if asked == id => Some(text),
+        _ => heard.iter().find(|heard| heard.id == *asked).map(|heard| heard.text.as_str()),
+    };
+    let texts: Vec<&str> = ids.iter().filter_map(words_of).collect();
+    let said = texts.join("\n");
+    if said.is_empty() || !is_open(&exchange.talk.phase) {
+        return;
+    }
+    let held = match text {
+        Some(text) => answer_alone(exchange, id, text),
+        None => Some(unread.held.clone()),
+    };
+    match held.filter(|_| exchange.restaurant.settings.language_model) {
+        Some(mut held) => {
+            if unread.held.is_empty() {
+                held.clear();
+            }
+            ask(exchange, UnreadTurn { text: said, held, ids, ..unread });
+        }
+        None => say_held(exchange, unread.held),
+    }
+}
+
+/// What the bot alone says to an edited message. `None`: it is read now, or calls for a human.
+fn answer_alone(exchange: &Exchange<'_>, id: &str, text: &str) -> Option<Vec<String>> {
+    let mut talk = exchange.talk.clone();
+    let at = talk.heard.iter().position(|heard| heard.id == id).unwrap_or(talk.heard.len());
+    talk.heard.truncate(at);
+    let said = Said { id: id.to_owned(), at: exchange.moment.now, what: Utterance::Text(text.to_owned()) };
+    let heard = hearing::hear(&mut talk, exchange.restaurant, &[said]);
+    if !is_unread(&heard) {
+        return None;
+    }
+    let mut trial = Exchange::new(talk, exchange.customer, exchange.restaurant, exchange.moment);
+    talking::answer(&mut trial, &heard, false);
+    trial.withhold(MAX_HELD_BYTES)
+}
+
+fn say_held(exchange: &mut Exchange<'_>, held: Vec<String>) {
+    for reply in held {
+        exchange.say_text(reply);
+        exchange.end_message();
+    }
 }
 
 /// The model has answered; no lines: it does not help. What was asked before a human came in is answered no more, and nothing is answered
 /// twice.
 pub fn answered(exchange: &mut Exchange<'_>, ask: &str, lines: &[ModelLine], may_answer: bool) {
     let Some(unread) = exchange.talk.unread.take_if(|unread| unread.ask == ask) else { return };
-    if !may_answer || take_lines(exchange, lines) {
+    if !may_answer || take_lines(exchange, lines, unread.is_overtaken) {
         return;
     }
-    for reply in unread.held {
-        exchange.say_text(reply);
-        exchange.end_message();
-    }
+    say_held(exchange, unread.held);
+}
+
+/// The dish is in the basket, or the customer is asked about it.
+fn is_noted(order: &OrderState, id: &str) -> bool {
+    order.lines.iter().any(|line| line.item == id)
+        || order.ambiguous.iter().any(|wish| wish.candidates.iter().any(|candidate| candidate == id))
 }
 
 /// Asks the customer about the lines. False: they are none that can be asked about now.
-fn take_lines(exchange: &mut Exchange<'_>, lines: &[ModelLine]) -> bool {
-    if lines.is_empty() || lines.len() > MAX_MODEL_LINES || !is_open(&exchange.talk.phase) {
+fn take_lines(exchange: &mut Exchange<'_>, lines: &[ModelLine], is_overtaken: bool) -> bool {
+    if lines.len() > MAX_MODEL_LINES || !is_open(&exchange.talk.phase) {
         return false;
     }
+    // What the customer said again in words that were read would be ordered twice by a yes.
+    let lines = lines.iter().filter(|line| !is_overtaken || !is_noted(&exchange.talk.order, &line.id));
     // The menu may have changed since the model was told it.
-    let Some(wishes) = lines.iter().map(|line| wish(exchange, line)).collect::<Option<Vec<_>>>() else { return false };
+    let wishes = lines.map(|line| wish(exchange, line)).collect::<Option<Vec<_>>>();
+    let Some(wishes) = wishes.filter(|wishes| !wishes.is_empty()) else { return false };
     let mut order = exchange.talk.order.clone();
     order.ambiguous.extend(wishes);
     order.focus = None;

@@ -164,6 +164,99 @@ fn an_answer_counts_once_and_only_where_the_talk_still_is() {
 }
 
 #[test]
+fn what_the_customer_takes_back_or_has_noted_since_is_not_asked_about() {
+    let answered =
+        |ask: &str, lines: &[(&str, u32)]| Input::ModelAnswered { ask: ask.to_owned(), lines: answer(lines) };
+    for (before, withdrawal) in [(None, "cancelar"), (None, "no gracias"), (Some("un perro caliente"), "cancelar")] {
+        let mut chat = Chat::with(helped());
+        if let Some(before) = before {
+            chat.say(before);
+        }
+        chat.say("quiero un sushi");
+        let (ask, _) = asked(&chat).unwrap();
+        chat.say(withdrawal);
+        assert!(!chat.talk.is_awaiting(&ask), "{withdrawal}");
+        assert_eq!(chat.input(answered(&ask, &[("salchi", 2)])), "", "{withdrawal}");
+        assert_eq!(chat.talk.order, OrderState::default());
+    }
+
+    // Said again in words that are read.
+    let mut chat = Chat::with(helped());
+    chat.say("frobozz");
+    let (ask, _) = asked(&chat).unwrap();
+    play(&mut chat, &[("dos perros calientes", &["2 × Perro Caliente"])]);
+    let reply = chat.input(answered(&ask, &[("perro", 2), ("limonada", 1)]));
+    assert!(reply.contains("¿Le anoto 1 × *Limonada Natural*?") && !reply.contains("Perro"), "{reply}");
+    chat.say("sí");
+    assert_eq!(chat.basket(), lines(&[("perro", 2), ("limonada", 1)]));
+    let mut chat = Chat::with(helped());
+    chat.say("frobozz");
+    let (ask, _) = asked(&chat).unwrap();
+    chat.say("dos perros calientes");
+    assert_eq!(chat.input(answered(&ask, &[("perro", 2)])), "");
+    assert_eq!(chat.basket(), lines(&[("perro", 2)]));
+
+    // Of a dish that was in the basket before, more may be wanted.
+    let mut chat = Chat::with(helped());
+    chat.say("un perro caliente");
+    let reply = say(&mut chat, "quiero un sushi", &[("perro", 2)]);
+    assert!(reply.contains("¿Le anoto 2 × *Perro Caliente*?"), "{reply}");
+}
+
+#[test]
+fn what_is_edited_is_asked_anew_and_what_is_deleted_of_nobody() {
+    let answered = |ask: &str| Input::ModelAnswered { ask: ask.to_owned(), lines: answer(&[("perro", 2)]) };
+    let unread = || {
+        let mut chat = Chat::with(helped());
+        chat.say("frobozz");
+        let (ask, _) = asked(&chat).unwrap();
+        let id = chat.talk.heard.last().unwrap().id.clone();
+        (chat, ask, id)
+    };
+
+    let (mut chat, first, id) = unread();
+    assert_eq!(chat.input(Input::Edited { id: id.clone(), text: "xyzzy plugh".into() }), "");
+    let (second, text) = asked(&chat).unwrap();
+    assert_eq!(text, "xyzzy plugh");
+    assert_eq!(chat.input(answered(&first)), "");
+    assert!(chat.talk.is_awaiting(&second));
+    // The bot alone answers the words that there are now.
+    assert_eq!(chat.input(Input::Edited { id, text: "quiero un sushi".into() }), "");
+    let (third, _) = asked(&chat).unwrap();
+    let alone = chat.input(Input::ModelAnswered { ask: third, lines: Vec::new() });
+    assert!(alone.contains("No encuentro *sushi*"), "{alone}");
+
+    let (mut chat, _, id) = unread();
+    chat.input(Input::Edited { id, text: "quux garply".into() });
+    let (ask, _) = asked(&chat).unwrap();
+    assert!(chat.input(answered(&ask)).contains("¿Le anoto 2 × *Perro Caliente*?"));
+
+    // Into something that is read, and no dish.
+    let (mut chat, ask, id) = unread();
+    assert!(chat.input(Input::Edited { id, text: "menú".into() }).contains("no le entendí"));
+    assert_eq!((asked(&chat), chat.input(answered(&ask))), (None, String::new()));
+
+    let (mut chat, ask, id) = unread();
+    assert_eq!(chat.input(Input::Revoked { id }), "");
+    assert!(!chat.talk.is_awaiting(&ask));
+    assert_eq!(chat.input(answered(&ask)), "");
+
+    // One of two: the other is asked about still.
+    let (mut chat, _, id) = unread();
+    chat.say("xyzzy plugh");
+    assert_eq!(chat.input(Input::Revoked { id }), "");
+    let (ask, text) = asked(&chat).unwrap();
+    assert_eq!(text, "xyzzy plugh");
+    assert!(chat.input(answered(&ask)).contains("¿Le anoto 2 × *Perro Caliente*?"));
+
+    // Switched off meanwhile.
+    let (mut chat, _, id) = unread();
+    chat.restaurant = Restaurant::new(Parser::new(menu()), settings());
+    assert!(chat.input(Input::Edited { id, text: "xyzzy plugh".into() }).contains("no le entendí"));
+    assert_eq!(asked(&chat), None);
+}
+
+#[test]
 fn a_question_is_bounded() {
     let mut chat = Chat::with(helped());
     for n in 0..2 {
