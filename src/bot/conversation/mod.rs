@@ -357,8 +357,10 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
     gates::say_shut(exchange, gate);
 }
 
-/// Tries a text as a customer would say it; touches no customer, no order, no hours.
-pub fn try_text(restaurant: &Restaurant, conversation: Conversation, text: &str, moment: Moment) -> Tried {
+/// Tries a text as a customer would say it; touches no customer, no order, no hours. What the language model is to be asked then is of this
+/// text: a question that came with the conversation is nobody's.
+pub fn try_text(restaurant: &Restaurant, mut conversation: Conversation, text: &str, moment: Moment) -> Tried {
+    conversation.unread = None;
     let customer = nobody();
     let id = moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();
     let said = Said { id, at: moment.now, what: Utterance::Text(text.to_owned()) };

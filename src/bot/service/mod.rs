@@ -196,6 +196,7 @@ impl Bots {
         let (known, moment) = (restaurant.clone(), turn::moment(&*self.shared.clock, None));
         let trying = tokio::task::spawn_blocking(move || conversation::try_text(&known, before, &text, moment));
         let tried = trying.await.map_err(|_| BotError::EngineBroke)?;
+        // Of this text, and of a tenant that wants it: see `try_text`.
         let unread = tried.conversation.unread().map(|unread| unread.text().to_owned());
         let Some(unread) = unread else { return Ok(tried) };
         let lines = match &self.shared.model {

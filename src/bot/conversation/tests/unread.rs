@@ -283,3 +283,19 @@ fn a_text_is_tried_with_the_model_too() {
     assert!(helped.replies.concat().contains("¿Le anoto 2"), "{:?}", helped.replies);
     assert!(helped.conversation.unread().is_none());
 }
+
+#[test]
+fn who_tries_a_text_has_no_question_of_another_asked() {
+    let moment = Moment { now: "2026-11-27T19:00:00Z".parse().unwrap(), chance: [7; 16], told_at: None };
+    let restaurant = Restaurant::new(Parser::new(menu()), helped());
+    let made_up = try_text(&restaurant, Conversation::default(), "quiero un sushi", moment).conversation;
+    assert!(made_up.unread().is_some());
+    // Of a tenant that does not want the model, and of one that does.
+    for settings in [settings(), helped()] {
+        let restaurant = Restaurant::new(Parser::new(menu()), settings);
+        let tried = try_text(&restaurant, made_up.clone(), "una limonada natural", moment);
+        assert_eq!((tried.cart.len(), tried.conversation.unread()), (1, None));
+    }
+    let tried = try_text(&restaurant, made_up, "frobozz", moment);
+    assert_eq!(tried.conversation.unread().map(UnreadTurn::text), Some("frobozz"));
+}
