@@ -5,7 +5,7 @@
 //! One that is slow, down or hostile costs its own chats the fallback, and others nothing: few are asked at a time, each within its time,
 //! and an answer is bounded. Within a chat one question comes after the other.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use jiff::SignedDuration;
@@ -70,36 +70,43 @@ enum AskError {
     Late,
 }
 
-/// Until the session ends. `changes`: the last change that asks something. A tenant that asks nothing costs no reading.
+/// Until the session ends. `changes`: the last change that asks something, and once at the start. A tenant that asks nothing costs one
+/// reading then, and no memory after it.
 pub async fn run(
     session: Session,
     cx: Arc<BotContext>,
     desk: mpsc::Sender<BotCommand>,
     mut changes: watch::Receiver<ChangeNo>,
 ) {
-    let changed = session.stopping().run_until_cancelled_owned(changes.changed()).await;
-    if matches!(changed, Some(Ok(()))) {
-        Box::pin(keep_asking(session, cx, desk, changes)).await;
+    let stop = session.stopping();
+    while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
+        if Box::pin(ask_all(&session, &cx, &desk, &mut changes)).await.is_break() {
+            return;
+        }
     }
 }
 
-async fn keep_asking(
-    session: Session,
-    cx: Arc<BotContext>,
-    desk: mpsc::Sender<BotCommand>,
-    mut changes: watch::Receiver<ChangeNo>,
-) {
+/// Until nothing is left to ask, or for good.
+async fn ask_all(
+    session: &Session,
+    cx: &Arc<BotContext>,
+    desk: &mpsc::Sender<BotCommand>,
+    changes: &mut watch::Receiver<ChangeNo>,
+) -> ControlFlow<()> {
     let stop = session.stopping();
     let mut flights: FuturesUnordered<BoxFuture<'static, String>> = FuturesUnordered::new();
     let mut chats = HashSet::new();
     loop {
         let change = *changes.borrow_and_update();
         let due = tokio::select! {
-            () = stop.cancelled() => return,
-            due = due(&session, change) => due,
+            () = stop.cancelled() => return ControlFlow::Break(()),
+            due = due(session, change) => due,
         };
         match due {
             Ok(due) => {
+                if due.is_empty() && flights.is_empty() {
+                    return ControlFlow::Continue(());
+                }
                 for (key, ask) in due {
                     if chats.len() < MAX_ASKED && chats.insert(ask.chat.clone()) {
                         flights.push(flight(session.clone(), cx.clone(), desk.clone(), key, ask).boxed());
@@ -108,19 +115,19 @@ async fn keep_asking(
             }
             Err(error) if error.is_final() => {
                 debug!(%error, "questions of the bot to others wait for the next session");
-                return;
+                return ControlFlow::Break(());
             }
             Err(error) => {
                 warn!(event = "bot_questions_unreadable", %error, "questions of the bot to others cannot be read now");
                 if stop.run_until_cancelled(sleep(RETRY_DELAY)).await.is_none() {
-                    return;
+                    return ControlFlow::Break(());
                 }
                 continue;
             }
         }
         tokio::select! {
-            () = stop.cancelled() => return,
-            changed = changes.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return ControlFlow::Break(()),
+            changed = changes.changed() => if changed.is_err() { return ControlFlow::Break(()) },
             Some(chat) = flights.next() => { chats.remove(&chat); }
         }
     }

@@ -187,10 +187,8 @@ impl BotDesk {
             }
         }
         self.settings = settings?;
-        if self.settings.value.external_bot.is_some() || self.settings.value.language_model {
-            // A former process may have left questions.
-            self.asks.send_modify(|_| {});
-        }
+        // A former process may have left questions, also where nobody is to be asked any more: they are answered then.
+        self.asks.send_modify(|_| {});
         self.session.set_pacing(pacing(&self.settings)).await?;
         self.place = place?;
         (self.read, self.unwritten, self.restaurant) = (self.place.cursor, 0, None);

@@ -125,7 +125,8 @@ async fn a_model_that_is_right_wrong_slow_down_or_hostile_orders_nothing_by_itse
         .set("SESSIOND_BOT__LANGUAGE_MODEL__URL", format!("http://{}/v1/", model.address))
         .set("SESSIOND_BOT__LANGUAGE_MODEL__KEY", "a-key-of-the-operator")
         .set("SESSIOND_BOT__LANGUAGE_MODEL__MODEL", "small")
-        .set("SESSIOND_BOT__LANGUAGE_MODEL__TIMEOUT", "4s")
+        // No part of the scene waits for as long: what is counted depends on no speed.
+        .set("SESSIOND_BOT__LANGUAGE_MODEL__TIMEOUT", "20s")
         .set("http_proxy", "");
     let scene = Scene::open_on(stage).await.unwrap();
     let (ana, luz) = (scene.customer(0), scene.customer(1));
@@ -135,10 +136,15 @@ async fn a_model_that_is_right_wrong_slow_down_or_hostile_orders_nothing_by_itse
     let alone = scene.talk(&ana, "frobozz").await.join("\n");
     assert!(alone.contains("no le entendí"), "{alone}");
     assert_alone(&scene, "off").await;
+    let made_up = json!({ "unread": { "ask": "1", "text": "frobozz", "held": [] } });
+    scene.ok("POST", "try", Some(json!({ "text": "frobozz", "conversation": made_up }))).await;
     assert_eq!(model.asked().len(), 0);
-    let mut settings = super::settings();
-    settings["languageModel"] = json!(true);
-    scene.ok("PUT", "settings", Some(settings)).await;
+    let helped = |is_helped: bool| {
+        let mut settings = super::settings();
+        settings["languageModel"] = json!(is_helped);
+        Some(settings)
+    };
+    scene.ok("PUT", "settings", helped(true)).await;
 
     // Right: the customer is asked, and orders by a yes, for the menu's price.
     let reply = scene.talk(&luz, "frobozz").await.join("\n");
@@ -174,16 +180,6 @@ async fn a_model_that_is_right_wrong_slow_down_or_hostile_orders_nothing_by_itse
     let reply = scene.await_more(&eva, 0, "the question after the restart").await.join("\n");
     assert!(reply.contains("¿Le anoto 2 × *Ajiaco*?"), "{reply}");
 
-    // Slow: nobody else waits, and who wrote is answered as without it.
-    model.does(Mode::Silent);
-    let (before, got) = (model.asked().len(), scene.got(&ana).await.len());
-    scene.says(&ana, "xyzzy plugh").await;
-    model.until_asked(before + 1).await;
-    scene.talk(&luz, "menú").await;
-    assert_eq!(scene.got(&ana).await.len(), got, "another chat waited for the model");
-    let alone = scene.await_more(&ana, got, "the answer without the model").await.join("\n");
-    assert!(alone.contains("no le entendí"), "{alone}");
-
     // Hostile and wrong.
     for body in [vec![b'['; 1 << 20], b"<html>".to_vec(), "[".repeat(60_000).into_bytes()] {
         model.does(Mode::Sends(body));
@@ -201,6 +197,29 @@ async fn a_model_that_is_right_wrong_slow_down_or_hostile_orders_nothing_by_itse
         assert_alone(&scene, content).await;
     }
 
+    let counts = async |scene: &Scene| {
+        let told = scrape(&scene.stage).await;
+        let series = |outcome: &str| format!("sessiond_bot_model_questions_total{{outcome=\"{outcome}\"}}");
+        ["read", "nothing", "refused", "failed", "resting"].map(|outcome| told.value(&series(outcome)))
+    };
+    // One is too long an answer.
+    assert_eq!(counts(&scene).await, [1.0, 1.0, 7.0, 1.0, 0.0]);
+
+    // Slow: nobody else waits. Where it is switched off at the next start, who wrote is answered as without it.
+    model.does(Mode::Silent);
+    let (before, got) = (model.asked().len(), scene.got(&ana).await.len());
+    scene.says(&ana, "xyzzy plugh").await;
+    model.until_asked(before + 1).await;
+    scene.talk(&luz, "menú").await;
+    assert_eq!(scene.got(&ana).await.len(), got, "another chat waited for the model");
+    scene.ok("PUT", "settings", helped(false)).await;
+    scene.daemon.kill().await.unwrap();
+    let scene = Scene { daemon: scene.stage.start().await, ..scene };
+    let alone = scene.await_more(&ana, got, "the answer without the model").await.join("\n");
+    assert!(alone.contains("no le entendí"), "{alone}");
+    assert_eq!(model.asked().len(), before + 1, "it was switched off");
+    scene.ok("PUT", "settings", helped(true)).await;
+
     // Down: after some failures it is left alone for a while, also when it is back.
     model.stop().await;
     let alone = scene.talk(&sol, "frobozz").await.join("\n");
@@ -214,12 +233,7 @@ async fn a_model_that_is_right_wrong_slow_down_or_hostile_orders_nothing_by_itse
     assert_alone(&scene, "it rests").await;
     assert_eq!(model.asked().len(), before);
 
-    let told = scrape(&scene.stage).await;
-    let count = |outcome: &str| told.value(&format!("sessiond_bot_model_questions_total{{outcome=\"{outcome}\"}}"));
-    let counts = ["read", "late", "refused", "nothing", "resting"].map(count);
-    assert_eq!(counts, [1.0, 1.0, 7.0, 1.0, 1.0], "{}", told.text);
-    // One is too long an answer.
-    assert_eq!(count("failed"), 6.0, "{}", told.text);
+    assert_eq!(counts(&scene).await, [0.0, 0.0, 0.0, 5.0, 1.0]);
     let mut replies = Vec::new();
     for customer in [&ana, &eva, &sol] {
         replies.push(scene.got(customer).await.len());
