@@ -112,7 +112,11 @@ pub(super) fn language_model(config: &Config) -> Option<ModelClient> {
     match ModelClient::new(settings, config.outbound.allow.clone()) {
         Ok(client) => Some(client),
         Err(error) => {
-            error!(%error, "no language model is asked: it cannot be reached as it is set (outbound.allow)");
+            error!(
+                event = "bot_model_off",
+                %error,
+                "no language model is asked: it cannot be reached as it is set (outbound.allow)"
+            );
             None
         }
     }

@@ -3,7 +3,7 @@
 //! nor what is answered is logged.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     bot::{
@@ -24,6 +24,7 @@ use crate::{
     },
     config,
     outbound::{Allow, Outbound, OutboundError, Request, SystemLookup, TargetError},
+    sync::lock,
     telemetry::metrics::{self, label::ModelOutcome},
 };
 
@@ -77,6 +78,11 @@ impl ModelError {
             Self::Menu => ModelOutcome::Menu,
         }
     }
+
+    /// The model was not asked. These are counted; a warning for each customer's turn would tell nothing new.
+    fn is_unasked(&self) -> bool {
+        matches!(self, Self::Resting | Self::Busy | Self::Menu)
+    }
 }
 
 impl ModelClient {
@@ -107,7 +113,15 @@ impl ModelClient {
             Ok(lines) if lines.is_empty() => (ModelOutcome::Nothing, lines),
             Ok(lines) => (ModelOutcome::Read, lines),
             Err(error) => {
-                warn!(%error, "the language model does not help: the bot goes on without it");
+                if error.is_unasked() {
+                    debug!(%error, "the language model is not asked: the bot goes on without it");
+                } else {
+                    warn!(
+                        event = "bot_model_silent",
+                        %error,
+                        "the language model does not help: the bot goes on without it"
+                    );
+                }
                 (error.outcome(), Vec::new())
             }
         };
@@ -119,6 +133,7 @@ impl ModelClient {
         let question = language_model::question(&self.model, menu, said).ok_or(ModelError::Menu)?;
         let deadline = Instant::now() + self.limit;
         let turn = timeout_at(deadline, self.turns.acquire()).await.map_err(|_| ModelError::Busy)?;
+        let turn = turn.expect("nobody closes the turns");
         if !self.breaker(|breaker| breaker.admits(Instant::now())) {
             return Err(ModelError::Resting);
         }
@@ -146,7 +161,7 @@ impl ModelClient {
     }
 
     fn breaker<T>(&self, act: impl FnOnce(&mut Breaker) -> T) -> T {
-        act(&mut self.breaker.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.breaker))
     }
 }
 
@@ -205,6 +220,25 @@ mod tests {
         assert!(breaker.admits(latest) && breaker.admits(latest));
         breaker.note(false, latest);
         assert!(breaker.admits(latest), "failures count in a row");
+    }
+
+    #[tokio::test]
+    async fn a_silent_model_is_late_and_a_menu_without_dishes_is_not_told() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = config::LanguageModel {
+            url: format!("http://{}/v1", listener.local_addr().unwrap()),
+            key: None,
+            model: "small".to_owned(),
+            timeout: Duration::from_millis(200),
+        };
+        let client = ModelClient::new(&settings, Allow::parse(["127.0.0.1/32"]).unwrap()).unwrap();
+        let item = serde_json::json!({ "id": "aji", "name": "Ajiaco", "price": 24000, "category": "Sopas" });
+        let mut menu: Menu = serde_json::from_value(serde_json::json!({ "name": "Carta", "items": [item] })).unwrap();
+        let error = client.read(&menu, "frobozz").await.unwrap_err();
+        assert!(matches!(error.outcome(), ModelOutcome::Late) && !error.is_unasked(), "{error}");
+        menu.items.clear();
+        let error = client.read(&menu, "frobozz").await.unwrap_err();
+        assert!(matches!(error.outcome(), ModelOutcome::Menu) && error.is_unasked(), "{error}");
     }
 
     #[test]
