@@ -12,13 +12,15 @@ use tokio::{sync::watch, time::sleep};
 use tracing::{debug, warn};
 
 use super::records::{self, ProjectionMark};
-use crate::{crash, journal::ChangeNo, session::Session, store::StoreError, vault::VaultError, waha::KitchenOrder};
+use crate::{
+    backoff::Backoff, crash, journal::ChangeNo, session::Session, store::StoreError, vault::VaultError,
+    waha::KitchenOrder,
+};
 
 const PAGE: usize = 64;
 
-/// Waiting after a failure doubles from the first to the second.
-const RETRY_MIN: Duration = Duration::from_secs(2);
-const RETRY_MAX: Duration = Duration::from_secs(300);
+/// Waiting after failures in a row.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(300));
 
 #[derive(Debug, thiserror::Error)]
 enum ProjectionError {
@@ -44,7 +46,7 @@ pub async fn run(session: Session, mut changes: watch::Receiver<ChangeNo>) {
         return;
     }
     let stop = session.stopping();
-    let mut retry = RETRY_MIN;
+    let mut failures = 0_u32;
     loop {
         let change = *changes.borrow_and_update();
         let done = tokio::select! {
@@ -53,7 +55,7 @@ pub async fn run(session: Session, mut changes: watch::Receiver<ChangeNo>) {
         };
         let wait = match done {
             Ok(()) => {
-                retry = RETRY_MIN;
+                failures = 0;
                 None
             }
             Err(ProjectionError::Store(error)) if error.is_final() => {
@@ -61,14 +63,14 @@ pub async fn run(session: Session, mut changes: watch::Receiver<ChangeNo>) {
                 return;
             }
             Err(error) => {
+                let wait = RETRY.whole(failures);
+                failures = failures.saturating_add(1);
                 warn!(
                     event = "orders_unwritten",
                     %error,
-                    retry.s = retry.as_secs(),
+                    retry.s = wait.as_secs(),
                     "orders are not written as documents: tried again"
                 );
-                let wait = retry;
-                retry = (retry * 2).min(RETRY_MAX);
                 Some(wait)
             }
         };
