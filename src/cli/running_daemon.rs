@@ -1,7 +1,7 @@
 //! A daemon that runs, as its commands find it and ask it: over HTTP, with the admin key.
 //!
-//! Promises: the key goes to what answers as a daemon of ours does, and to no other place. So nothing is followed to where an answer points,
-//! and no proxy of the environment is in between.
+//! Promises: the key goes to what answers as a daemon of ours does, and to no other place. So nothing is followed to where an answer
+//! points, and no proxy of the environment is in between.
 
 use std::time::Duration;
 

@@ -5,7 +5,8 @@ pub fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
 }
 
-/// Unicode's letters that are not drawn by themselves (`Default_Ignorable_Code_Point`), the tags among them, and the braille pattern of no dot.
+/// Unicode's letters that are not drawn by themselves (`Default_Ignorable_Code_Point`), the tags among them, and the braille pattern of no
+/// dot.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
