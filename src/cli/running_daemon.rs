@@ -91,7 +91,7 @@ mod tests {
     use std::future::ready;
 
     use axum::{Json, Router, response::Redirect, routing::get};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -130,9 +130,10 @@ mod tests {
     #[tokio::test]
     async fn nothing_at_the_address_of_the_configuration_is_no_fault() {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        drop(listener);
+        // Nobody else gets this port, and it does not listen.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let base = format!("http://{}", socket.local_addr().unwrap());
         assert!(greeted(&base, true).await.unwrap().is_none());
         assert!(greeted(&base, false).await.is_err());
     }
