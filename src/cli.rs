@@ -5,6 +5,7 @@ mod bot_eval;
 mod export;
 mod import;
 mod rekey;
+mod running_daemon;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

@@ -73,13 +73,14 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Prob
     })
 }
 
-/// Serde stops at the first field that it cannot read, so the schema names the others.
+/// Serde stops at the first field that it cannot read, so the schema names the others, where serde does not take them all the same.
 fn checked<T: DeserializeOwned + JsonSchema>(mut body: Value) -> Result<T, Problem> {
     read(&mut body).map_err(|problem| {
         let schema = SchemaGenerator::default().into_root_schema_for::<T>();
-        let mut wrong = Vec::new();
-        note_wrong(&body, schema.as_value(), schema.as_value(), "", &mut wrong);
-        problem.also(wrong)
+        let mut findings =
+            Findings { root: schema.as_value(), is_refused: &is_refused::<T>, looks: 0, wrong: Vec::new() };
+        findings.note(&body, schema.as_value(), "", &|lone| lone);
+        problem.also(findings.wrong)
     })
 }
 
@@ -122,39 +123,74 @@ fn wrong_field<T: DeserializeOwned>(body: &mut Value, said: &str) -> Option<Stri
 /// A problem names no more fields.
 const MOST_NAMED: usize = 20;
 
+/// So many values that the schema does not allow are tried.
+const MOST_LOOKS: usize = 64;
+
 /// A schema that allows everything.
 static ANYTHING: Value = Value::Null;
 
-/// Notes the fields that are missing, or not of the type or among the words of the schema. What a schema says by alternatives is not
-/// looked at.
-fn note_wrong(value: &Value, schema: &Value, root: &Value, path: &str, wrong: &mut Vec<FieldError>) {
-    if wrong.len() >= MOST_NAMED {
-        return;
-    }
-    let schema = pointed(one_alternative(pointed(schema, root), value), root);
-    if let Some(message) = mismatch(value, schema).filter(|_| !path.is_empty()) {
-        wrong.push(FieldError { field: path.to_owned().into(), message });
-        return;
-    }
-    match value {
-        Value::Object(fields) => {
-            let within = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-            for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                if !fields.contains_key(name) && wrong.len() < MOST_NAMED {
-                    wrong.push(FieldError { field: within(name).into(), message: "is required".into() });
+/// Whether serde has something against one of the fields that are there. One that is not there says nothing.
+fn is_refused<T: DeserializeOwned>(body: &Value) -> bool {
+    T::deserialize(body).is_err_and(|error| !error.to_string().starts_with("missing field "))
+}
+
+/// The fields that are missing, or not of the type or among the words of the schema. What a schema says by alternatives is not looked at.
+struct Findings<'s> {
+    root: &'s Value,
+    /// Of a body with one value alone. A field may take more than its schema says.
+    is_refused: &'s dyn Fn(&Value) -> bool,
+    looks: usize,
+    wrong: Vec<FieldError>,
+}
+
+impl<'s> Findings<'s> {
+    /// `lone`: the body that has nothing but this value.
+    fn note(&mut self, value: &Value, schema: &'s Value, path: &str, lone: &dyn Fn(Value) -> Value) {
+        if self.wrong.len() >= MOST_NAMED || self.looks >= MOST_LOOKS {
+            return;
+        }
+        let schema = pointed(one_alternative(pointed(schema, self.root), value), self.root);
+        if let Some(message) = mismatch(value, schema).filter(|_| !path.is_empty()) {
+            self.looks += 1;
+            if (self.is_refused)(&lone(value.clone())) {
+                self.wrong.push(FieldError { field: path.to_owned().into(), message });
+            }
+            return;
+        }
+        match value {
+            Value::Object(fields) => self.note_fields(fields, schema, path, lone),
+            Value::Array(values) => {
+                for (at, value) in values.iter().enumerate() {
+                    let alone = |value| lone(Value::Array(vec![value]));
+                    self.note(value, &schema["items"], &format!("{path}[{at}]"), &alone);
                 }
             }
-            for (name, value) in fields {
-                let field = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
-                note_wrong(value, field, root, &within(name), wrong);
+            _ => {}
+        }
+    }
+
+    fn note_fields(
+        &mut self,
+        fields: &Map<String, Value>,
+        schema: &'s Value,
+        path: &str,
+        lone: &dyn Fn(Value) -> Value,
+    ) {
+        let within = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        // A field that the schema does not know may be one that it does, by another name.
+        let known = schema["properties"].as_object();
+        if fields.keys().all(|name| known.is_some_and(|known| known.contains_key(name))) {
+            for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                if !fields.contains_key(name) && self.wrong.len() < MOST_NAMED {
+                    self.wrong.push(FieldError { field: within(name).into(), message: "is required".into() });
+                }
             }
         }
-        Value::Array(values) => {
-            for (at, value) in values.iter().enumerate() {
-                note_wrong(value, &schema["items"], root, &format!("{path}[{at}]"), wrong);
-            }
+        for (name, value) in fields {
+            let schema = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+            let alone = |value| lone(Value::Object(Map::from_iter([(name.clone(), value)])));
+            self.note(value, schema, &within(name), &alone);
         }
-        _ => {}
     }
 }
 
@@ -475,6 +511,55 @@ mod tests {
         assert_eq!(named(json!({ "to": 5 })), ["to", "content"]);
         let right = json!({ "to": "Ana", "weight": null, "content": [], "wrapping": "foil" });
         assert!(checked::<Parcel>(right).is_ok());
+    }
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "they are only read")]
+    struct Envelope {
+        #[serde(alias = "recipient")]
+        to: String,
+        #[serde(deserialize_with = "number_or_text")]
+        weight: u64,
+        stamps: Vec<Stamp>,
+        priority: bool,
+    }
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "they are only read")]
+    struct Stamp {
+        #[serde(alias = "cents")]
+        price: u32,
+        picture: String,
+    }
+
+    fn number_or_text<'de, D: Deserializer<'de>>(field: D) -> Result<u64, D::Error> {
+        let value = Value::deserialize(field)?;
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        number.ok_or_else(|| D::Error::custom("expected a number"))
+    }
+
+    #[test]
+    fn what_serde_takes_is_not_called_wrong() {
+        let named = |body: Value| {
+            let problem = serde_json::to_value(checked::<Envelope>(body).err().unwrap()).unwrap();
+            let errors = problem["errors"].as_array().unwrap().iter();
+            let mut fields: Vec<_> = errors.map(|error| error["field"].as_str().unwrap().to_owned()).collect();
+            fields.sort();
+            fields
+        };
+        // By another name, and in another form than the schema says.
+        let one_mistake = json!({
+            "recipient": "Ana", "weight": "12", "stamps": [{ "cents": 5, "picture": "tree" }], "priority": "very",
+        });
+        assert_eq!(named(one_mistake), ["priority"]);
+        let in_a_list = json!({
+            "recipient": "Ana", "weight": "12", "stamps": [{ "cents": 5, "picture": 6 }], "priority": true,
+        });
+        assert_eq!(named(in_a_list), ["stamps[0].picture"]);
+        let more = json!({ "to": 5, "weight": "heavy", "stamps": [{ "price": "x" }], "priority": 1 });
+        assert_eq!(named(more), ["priority", "stamps[0].picture", "stamps[0].price", "to", "weight"]);
+        // Serde's own word is enough where a name is not known.
+        assert_eq!(named(json!({ "weight": 12, "stamps": [], "hue": "red" })), ["to"]);
     }
 
     #[derive(Debug, serde::Deserialize)]

@@ -540,6 +540,7 @@ impl From<AcceptError> for Problem {
                 problem
             }
             AcceptError::Busy => Self::unavailable("busy", "Too many files are on their way: nothing was sent"),
+            AcceptError::ReadersBusy => super::stream::busy(),
             AcceptError::MediaDown => {
                 Self::unavailable("media_down", "WhatsApp's media hosts do not answer: nothing was sent")
             }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use ulid::Ulid;
 
-use super::import::owner::LivingDaemons;
+use super::{import::owner::LivingDaemons, running_daemon::RunningDaemon};
 use crate::{
     clock::SystemClock,
     config::{Config, VaultHome},
@@ -21,9 +21,6 @@ use crate::{
     tenant::TenantId,
     vault::InstanceId,
 };
-
-/// A daemon on this machine answers sooner.
-const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 /// Between two looks at how far the daemon is.
 const LOOK: Duration = Duration::from_millis(500);
@@ -67,23 +64,13 @@ fn is_complete(report: &Value) -> bool {
 
 /// `None`: no daemon runs at the address of the configuration.
 async fn ask(config: &Config, options: &RekeyOptions) -> anyhow::Result<Option<Value>> {
-    let base = options.url.clone().unwrap_or_else(|| format!("http://{}", config.http.listen));
-    let base = base.trim_end_matches('/').to_owned();
-    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
-    let found = http.get(format!("{base}/ping")).timeout(FIRST_ANSWER).send().await;
-    match found {
-        Err(error) if error.is_connect() && options.url.is_none() => return Ok(None),
-        found => found.with_context(|| format!("the daemon at {base}"))?,
-    };
-    let key = daemon::admin_key(config)?;
+    let Some(daemon) = RunningDaemon::find(config, options.url.as_deref()).await? else { return Ok(None) };
+    let (http, base) = (&daemon.http, &daemon.base);
     let url = format!("{base}/api/server/rekey");
     let answer = async |request: reqwest::RequestBuilder| {
-        let answer = request.header("X-Api-Key", key.expose()).send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        if !status.is_success() {
-            bail!("the daemon at {base} answers {status}: {text}");
-        }
-        anyhow::Ok(serde_json::from_str::<Value>(&text)?)
+        let answer = daemon.ask(request).await?;
+        daemon.expect_success(&answer)?;
+        anyhow::Ok(serde_json::from_str::<Value>(&answer.text)?)
     };
     let body = json!({ "check": options.check }).to_string();
     let request = http.post(&url).header("content-type", "application/json").body(body);

@@ -26,16 +26,13 @@ use crate::{
     bot::owner_records,
     journal::{Change, Record},
     store::{
-        ACCOUNT_CHANGE, IMPORTED_NAME, PAIRING, STOPPED, Store, StoreError,
+        ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, PAIRING, STOPPED, Store, StoreError,
         key::{self, Key},
         records::{self, DeviceListRecord, DeviceRecord, LidMappingRecord, SyncKeyRecord, TcTokenRecord},
         space::{self, Space},
     },
     vault::Decision,
 };
-
-/// Where it is written that the tenant was imported.
-const RECEIPT: &str = "session/import";
 
 /// The library's word for mappings that it takes from elsewhere. `pairing` would make their write wait for a pairing.
 const LEARNED: &str = "other";
@@ -115,7 +112,7 @@ impl TenantEntry {
         // A tenant of ours has its own, if it ever came from elsewhere.
         if settled.backup.is_none() {
             let receipt = serde_json::to_vec(&receipt).expect("a receipt is plain data, which JSON always takes");
-            entry.put(space::SETTINGS, key::text(RECEIPT), receipt);
+            entry.put(space::SETTINGS, key::text(IMPORT_RECEIPT), receipt);
         }
         let decision = Decision {
             whatsapp_connected: Some(true),
@@ -128,7 +125,8 @@ impl TenantEntry {
 
 /// Whether the device was imported into the tenant before. A receipt that cannot be read is one of it.
 pub fn has_receipt(state: &[Record], device: &[u8; 32]) -> bool {
-    let receipt = state.iter().find(|record| record.space == space::SETTINGS && *record.key == *key::text(RECEIPT));
+    let receipt =
+        state.iter().find(|record| record.space == space::SETTINGS && *record.key == *key::text(IMPORT_RECEIPT));
     receipt.is_some_and(|receipt| {
         serde_json::from_slice::<ImportReceipt>(&receipt.value).map_or(true, |receipt| receipt.device == *device)
     })
@@ -136,13 +134,13 @@ pub fn has_receipt(state: &[Record], device: &[u8; 32]) -> bool {
 
 /// Whether the tenant was ever imported.
 pub fn has_any_receipt(state: &[Record]) -> bool {
-    state.iter().any(|record| record.space == space::SETTINGS && *record.key == *key::text(RECEIPT))
+    state.iter().any(|record| record.space == space::SETTINGS && *record.key == *key::text(IMPORT_RECEIPT))
 }
 
 impl ImportReceipt {
     /// Where an open tenant came from; `None`: the device that it has was paired here.
     pub async fn of(store: &Store) -> Result<Option<Self>, StoreError> {
-        let Some(receipt) = store.get(space::SETTINGS, &key::text(RECEIPT)).await? else { return Ok(None) };
+        let Some(receipt) = store.get(space::SETTINGS, &key::text(IMPORT_RECEIPT)).await? else { return Ok(None) };
         let device = store.device().await?;
         let receipt = serde_json::from_slice::<Self>(&receipt).ok();
         Ok(receipt.filter(|receipt| {

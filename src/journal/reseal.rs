@@ -74,8 +74,9 @@ impl Archive {
 }
 
 impl SnapshotWriter {
-    /// What compaction has left below `previous`, a snapshot that was read as good.
-    pub async fn reseal_past(&mut self, previous: Option<Seq>) -> Result<(), SnapshotError> {
+    /// Afterwards nothing that is left below `previous`, a snapshot that was read as good, needs another key than the first: what is kept is
+    /// sealed anew, and the rest is emptied.
+    pub async fn clear_older_seals(&mut self, previous: Option<Seq>) -> Result<(), SnapshotError> {
         self.reseal_kept().await?;
         if let Some(previous) = previous {
             self.empty_below(previous).await?;

@@ -546,7 +546,7 @@ async fn photograph(
                 photographer.complain("compaction not finished", error);
             }
             let resealed = match compacted {
-                Ok(()) if !reseals.is_empty() => photographer.reseal_past(previous).await,
+                Ok(()) if !reseals.is_empty() => photographer.clear_older_seals(previous).await,
                 compacted => compacted.map_err(SnapshotError::from),
             };
             answer_all(reseals, &resealed.map(|()| id.clone()));

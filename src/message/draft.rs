@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Contact, LinkPreview, Location, MessageTarget, Poll, card,
+    Contact, LinkPreview, Location, MessageTarget, Poll,
+    blank::is_blank,
+    card,
     media::{Attachment, Origin},
     status::{StatusContent, StatusPost},
 };
@@ -153,11 +155,6 @@ pub(super) const MAX_TEXT: usize = 65_536;
 /// True when a text has so many characters at the most: WhatsApp counts these, not bytes.
 pub(super) fn fits(text: &str, most: usize) -> bool {
     text.len() <= most || text.chars().nth(most).is_none()
-}
-
-/// True when nothing can be seen of a text: WhatsApp's apps send none such, and show an empty bubble for one.
-pub(super) fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| c.is_whitespace() || c.is_control())
 }
 
 /// The times that WhatsApp's clients offer for a pin: a day, a week, thirty days.
@@ -400,7 +397,7 @@ mod tests {
             picture: None,
             large: false,
         };
-        for blank in ["", " ", "\n \t", "\u{a0}\u{2003}", "\r\n", "\u{1}"] {
+        for blank in ["", " ", "\n \t", "\u{a0}\u{2003}", "\r\n", "\u{1}", "\u{200b}\u{feff}"] {
             for (draft, field) in [
                 (text(blank), "text"),
                 (edit(blank), "text"),

@@ -2,6 +2,7 @@
 //! consumers read. Owns these records in the tenant's store; never speaks to WhatsApp and never sends.
 
 mod address;
+mod blank;
 mod bounded;
 pub mod card;
 mod changes;
@@ -32,6 +33,7 @@ mod traffic;
 
 pub use self::{
     address::Address,
+    blank::is_blank,
     bounded::MAX_TEXT,
     closed::FormerConversations,
     content::{

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::{
     Flaw,
-    draft::{MAX_TEXT, fits, is_blank},
+    blank::is_blank,
+    draft::{MAX_TEXT, fits},
     media::Attachment,
 };
 

@@ -63,6 +63,12 @@ impl Session {
         Some((own, self.0.env.reading.clone().try_acquire_owned().ok()?))
     }
 
+    /// The same, when there is one. `None`: there will be none any more.
+    pub(super) async fn next_reading_turn(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = self.0.reading.clone().acquire_owned().await.ok()?;
+        Some((own, self.0.env.reading.clone().acquire_owned().await.ok()?))
+    }
+
     /// How many messages were accepted for sending in the last minute, hour and day.
     pub async fn sends(&self) -> Result<history::Sends, StoreError> {
         history::sends(&self.0.log, self.0.env.clock.now()).await

@@ -25,6 +25,9 @@ pub const STOPPED: &str = "session/stopped";
 /// The setting that has the name of an imported account, behind the public half of its device's noise key: it is no other device's.
 pub const IMPORTED_NAME: &str = "session/import/name";
 
+/// The setting that says whence the tenant was imported. It stays when the device goes.
+pub const IMPORT_RECEIPT: &str = "session/import";
+
 /// The setting that says that a pairing has begun and is not over (`session::pairing::mark`).
 pub const PAIRING: &str = "session/pairing";
 

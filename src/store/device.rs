@@ -38,7 +38,7 @@ use whatsapp_rust::{
 
 use super::{
     CopyFailure, Store, StoreError,
-    account::{ACCOUNT_CHANGE, IMPORTED_NAME, OwnAccount},
+    account::{ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, OwnAccount},
     copy::{WorkingCopy, Written},
     key,
     lookups::Lookups,
@@ -177,6 +177,17 @@ impl Store {
         let Some(device) = self.device().await? else { return Ok(None) };
         let name = kept.strip_prefix(device.noise_key.public_key.public_key_bytes());
         Ok(name.and_then(|name| std::str::from_utf8(name).ok()).map(str::to_owned))
+    }
+
+    /// Whether the tenant ever came from another place, be it out of a backup of ours: WhatsApp may have messages of which nothing is known
+    /// here.
+    pub async fn has_come_from_elsewhere(&self) -> std::result::Result<bool, StoreError> {
+        for mark in [IMPORT_RECEIPT, IMPORTED_NAME] {
+            if self.get(space::SETTINGS, &key::text(mark)).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Says once more, in the commit of an entry, that the tenant is connected: its record says something else, by another hand. `None`:

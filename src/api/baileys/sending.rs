@@ -17,7 +17,7 @@ use crate::{
         waha,
     },
     message::{
-        Acceptance, Delivery, Draft, Failure, Mentions, SendRequest,
+        Acceptance, Delivery, Draft, Failure, Mentions, SendRequest, is_blank,
         media::{Attachment, AttachmentKind},
     },
     tenant::{InvalidTenantId, TenantId},
@@ -163,11 +163,6 @@ pub async fn send_message(
     Ok(Json(BaileysSent::new(sent, Some("Mensaje enviado exitosamente"))))
 }
 
-/// True when nothing can be seen of it.
-fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
-}
-
 async fn send_words(
     app: &App,
     tenant: &TenantId,
@@ -199,7 +194,7 @@ async fn send_words(
 
 /// A file by its URL, with the words as its caption.
 async fn send_media(app: &App, tenant: &TenantId, send: SendText, key: &IdempotencyKey) -> Result<Acceptance, Problem> {
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let given = |text: Option<String>| text.filter(|text| !is_blank(text));
     let wrong = |error: &str, field: &'static str, message: &str| {
         Problem::invalid(error, vec![FieldError { field: field.into(), message: message.into() }])
     };
@@ -269,7 +264,7 @@ pub async fn test_message(
     State(app): State<App>,
     Asked { tenant, asked: JsonOrForm(body), .. }: Asked<Sending, JsonOrForm<TestMessage>>,
 ) -> Result<Json<TestAnswer>, Problem> {
-    let text = body.message.filter(|text| !text.trim().is_empty()).ok_or_else(|| {
+    let text = body.message.filter(|text| !is_blank(text)).ok_or_else(|| {
         let field = FieldError { field: "message".into(), message: "is required".into() };
         Problem::invalid("tenantId y message son requeridos", vec![field])
     })?;

@@ -20,7 +20,7 @@ use super::{
     Success, accepted, bare_id, chat, flaw, humanize, mentions, message_id, recipient, send_refusal, target, ttl,
 };
 use crate::{
-    message::{Contact, Draft, Happening, Location, Mentions, Poll, SendRequest, card},
+    message::{Contact, Draft, Happening, Location, Mentions, Poll, SendRequest, card, is_blank},
     session::{self, FileSource},
     tenant::TenantId,
     waha,
@@ -145,7 +145,7 @@ pub async fn contacts(
 
 /// A card as it is given, or one made from its fields. `country`: where a number without a country code is dialed.
 async fn contact_of(person: ContactCard, country: CountryId) -> Result<Contact, Problem> {
-    let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    let given = |text: Option<String>| text.filter(|text| !is_blank(text));
     if let Some(vcard) = given(person.vcard) {
         return Ok(Contact { name: card::name(&vcard), vcard });
     }

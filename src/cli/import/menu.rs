@@ -3,10 +3,10 @@
 //! A daemon that runs is asked over HTTP, at the address of the configuration or another one, with the admin key: it goes on with the new
 //! menu at once. Without one the vault is written here, where no process has the tenant.
 
-use std::{fs::File, io::Read as _, time::Duration};
+use std::{fs::File, io::Read as _};
 
 use anyhow::{Context as _, bail};
-use reqwest::{RequestBuilder, StatusCode, header};
+use reqwest::{StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use ulid::Ulid;
@@ -14,8 +14,8 @@ use ulid::Ulid;
 use super::owner::LivingDaemons;
 use crate::{
     bot::owner_records::Versioned,
-    config::{Config, Secret},
-    daemon,
+    cli::running_daemon::RunningDaemon,
+    config::Config,
     import::{
         EntryKind, EntryProblem, ImportFailure, ImportTally, LiveSource, OwnedRestaurant, RestaurantPlaces,
         RestaurantUpdate, SOURCE_BYTES,
@@ -23,10 +23,6 @@ use crate::{
     tenant::TenantId,
     vault::InstanceId,
 };
-
-/// A daemon on this machine answers sooner.
-const FIRST_ANSWER: Duration = Duration::from_secs(5);
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub struct MenuOptions {
@@ -58,8 +54,8 @@ impl MenuOptions {
 
 pub async fn run(config: &Config, options: &MenuOptions) -> anyhow::Result<()> {
     let places = read(config, options).await?;
-    let update = match LivingDaemon::find(config, options.url.as_deref()).await? {
-        Some(daemon) => daemon.bring(options, places).await?,
+    let update = match RunningDaemon::find(config, options.url.as_deref()).await? {
+        Some(daemon) => AskedDaemon(daemon).bring(options, places).await?,
         None => bring_here(config, options, places).await?,
     };
     match options.json {
@@ -109,26 +105,10 @@ async fn bring_here(
     Ok(writer.write_restaurant(tenant, places).await?)
 }
 
-struct LivingDaemon {
-    http: reqwest::Client,
-    base: String,
-    key: Secret,
-}
+/// The daemon that has the tenants, asked for the records of one.
+struct AskedDaemon(RunningDaemon);
 
-impl LivingDaemon {
-    /// `None`: no daemon runs at the address of the configuration.
-    async fn find(config: &Config, url: Option<&str>) -> anyhow::Result<Option<Self>> {
-        let base = url.map_or_else(|| format!("http://{}", config.http.listen), str::to_owned);
-        let base = base.trim_end_matches('/').to_owned();
-        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build()?;
-        let found = http.get(format!("{base}/ping")).timeout(FIRST_ANSWER).send().await;
-        match found {
-            Err(error) if error.is_connect() && url.is_none() => return Ok(None),
-            found => found.with_context(|| format!("the daemon at {base}"))?,
-        };
-        Ok(Some(Self { http, base, key: daemon::admin_key(config)? }))
-    }
-
+impl AskedDaemon {
     async fn bring(&self, options: &MenuOptions, places: RestaurantPlaces) -> anyhow::Result<RestaurantUpdate> {
         let tenant = &options.tenant;
         let nothing = OwnedRestaurant::nothing();
@@ -151,38 +131,27 @@ impl LivingDaemon {
 
     /// `None`: the daemon does not know the tenant.
     async fn get<T: DeserializeOwned>(&self, tenant: &TenantId, what: &str) -> anyhow::Result<Option<Versioned<T>>> {
-        let (status, version, text) = self.ask(self.http.get(self.address(tenant, what))).await?;
-        if status == StatusCode::NOT_FOUND {
+        let answer = self.0.ask(self.0.http.get(self.address(tenant, what))).await?;
+        if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        self.expect_success(status, &text)?;
-        let version = version.with_context(|| format!("the daemon at {} tells no version of its {what}", self.base))?;
-        Ok(Some(Versioned { version, value: serde_json::from_str(&text)? }))
+        self.0.expect_success(&answer)?;
+        let no_version = || format!("the daemon at {} tells no version of its {what}", self.0.base);
+        let version = answer.version.with_context(no_version)?;
+        Ok(Some(Versioned { version, value: serde_json::from_str(&answer.text)? }))
     }
 
     /// Only over the version before it: somebody who writes at the same moment loses nothing.
     async fn put<T: Serialize>(&self, tenant: &TenantId, what: &str, next: &Versioned<T>) -> anyhow::Result<()> {
         let body = serde_json::to_string(&next.value)?;
-        let request = self.http.put(self.address(tenant, what)).header(header::CONTENT_TYPE, "application/json");
+        let request = self.0.http.put(self.address(tenant, what)).header(header::CONTENT_TYPE, "application/json");
         let request = request.header(header::IF_MATCH, format!("\"{}\"", next.version - 1)).body(body);
-        let (status, _, text) = self.ask(request).await?;
-        self.expect_success(status, &text).with_context(|| format!("the {what} was not written"))
+        let answer = self.0.ask(request).await?;
+        self.0.expect_success(&answer).with_context(|| format!("the {what} was not written"))
     }
 
     fn address(&self, tenant: &TenantId, what: &str) -> String {
-        format!("{}/api/{tenant}/bot/{what}", self.base)
-    }
-
-    /// The status, the version, and the body.
-    async fn ask(&self, request: RequestBuilder) -> anyhow::Result<(StatusCode, Option<u64>, String)> {
-        let answer = request.header("X-Api-Key", self.key.expose()).send().await?;
-        let tag = answer.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
-        let version = tag.and_then(|tag| tag.trim_matches('"').parse().ok());
-        Ok((answer.status(), version, answer.text().await?))
-    }
-
-    fn expect_success(&self, status: StatusCode, text: &str) -> anyhow::Result<()> {
-        if status.is_success() { Ok(()) } else { bail!("the daemon at {} answers {status}: {text}", self.base) }
+        format!("{}/api/{tenant}/bot/{what}", self.0.base)
     }
 }
 

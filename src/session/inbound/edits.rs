@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 use whatsapp_rust::{
     Jid, Server,
     buffa::MessageField,
@@ -23,12 +24,24 @@ use crate::{
     store::StoreError,
 };
 
+/// A look at a chat's history, with the wait for a turn, takes no longer.
+const HISTORY_LIMIT: Duration = Duration::from_secs(10);
+
 /// A message that the tenant may edit.
 pub struct Editable {
     pub target: MessageTarget,
     pub original: wa::Message,
     /// WhatsApp takes edits of it for so long from now on; `None`: it is not sent yet.
     pub left: Option<Duration>,
+}
+
+/// What is known of a message.
+enum Fate {
+    /// Nothing that is told edits or deletes it. Nobody has looked whether it is there.
+    Untouched,
+    /// It is not among what is told.
+    Unheard,
+    Known(Box<history::HistoryEntry>),
 }
 
 impl Session {
@@ -50,7 +63,7 @@ impl Session {
                 limit: 1,
                 ..history::MessageQuery::default()
             };
-            let known = self.messages(&query).await.map_err(|error| self.lookup_error(&error))?;
+            let known = self.in_turn(self.messages(&query)).await?;
             let is_own = known.first().is_some_and(|entry| entry.message.from_me);
             return Err(if is_own { AcceptError::EditTooLate(window) } else { AcceptError::UnknownMessage });
         };
@@ -70,6 +83,13 @@ impl Session {
         chat: &Jid,
         target: &MessageTarget,
     ) -> Result<Option<history::HistoryEntry>, AcceptError> {
+        Ok(match self.fate(chat, target).await? {
+            Fate::Untouched | Fate::Unheard => None,
+            Fate::Known(entry) => Some(*entry),
+        })
+    }
+
+    async fn fate(&self, chat: &Jid, target: &MessageTarget) -> Result<Fate, AcceptError> {
         let unreadable = |error: StoreError| self.lookup_error(&error);
         let came = match target.from_me {
             true => None,
@@ -77,12 +97,24 @@ impl Session {
         };
         let came_ms = came.map(|found| found.timestamp_ms);
         if self.0.log.is_untouched(&target.id, came_ms).await.map_err(unreadable)? {
-            return Ok(None);
+            return Ok(Fate::Untouched);
         }
-        self.told(chat, target).await
+        Ok(self.told(chat, target).await?.map_or(Fate::Unheard, |entry| Fate::Known(Box::new(entry))))
     }
 
-    /// The same, as far as its events are kept, whether something became of it or not.
+    /// Reads history when it is this one's turn among those who read much, and not for long.
+    async fn in_turn<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, AcceptError> {
+        let read = async {
+            let _turn = self.next_reading_turn().await?;
+            Some(read.await)
+        };
+        match timeout(HISTORY_LIMIT, read).await {
+            Ok(Some(read)) => read.map_err(|error| self.lookup_error(&error)),
+            Ok(None) | Err(_) => Err(AcceptError::ReadersBusy),
+        }
+    }
+
+    /// As [`Self::undeleted`], as far as its events are kept, whether something became of it or not.
     pub(in crate::session) async fn told(
         &self,
         chat: &Jid,
@@ -97,7 +129,7 @@ impl Session {
             ..history::MessageQuery::default()
         };
         let unreadable = |error: StoreError| self.lookup_error(&error);
-        let Some(entry) = history::messages(&self.0.log, &query).await.map_err(unreadable)?.pop() else {
+        let Some(entry) = self.in_turn(history::messages(&self.0.log, &query)).await?.pop() else {
             return Ok(None);
         };
         // Members of a group choose the ids of what they write: another one may have chosen the same. Who names no author means any.
@@ -113,8 +145,19 @@ impl Session {
     /// Refused, when there is no such message here, or none any more.
     pub async fn check_known(&self, chat: &str, target: &MessageTarget) -> Result<(), AcceptError> {
         let chat = chat.parse().map_err(|_| AcceptError::UnknownMessage)?;
-        self.undeleted(&chat, target).await?;
-        self.check_was_there(&chat, target).await
+        self.check_there(&chat, target).await
+    }
+
+    /// As [`Self::check_was_there`]. Refused too, when it was deleted for everyone.
+    pub(in crate::session) async fn check_there(&self, chat: &Jid, target: &MessageTarget) -> Result<(), AcceptError> {
+        match self.fate(chat, target).await? {
+            Fate::Known(_) => Ok(()),
+            Fate::Untouched => self.check_was_there(chat, target).await,
+            Fate::Unheard => match self.is_surely_told(chat, target).await? {
+                true => Err(AcceptError::UnknownMessage),
+                false => Ok(()),
+            },
+        }
     }
 
     /// Refused, when nobody here has ever heard of the message: WhatsApp would take what is said of it, and phones would ignore it.
@@ -123,12 +166,7 @@ impl Session {
         chat: &Jid,
         target: &MessageTarget,
     ) -> Result<(), AcceptError> {
-        // Posts of channels, and what others show as a status, need not be here.
-        if !matches!(chat.server, Server::Pn | Server::Lid | Server::Group) {
-            return Ok(());
-        }
-        let kept = self.kept_target(&chat.to_string(), &target.id).await?;
-        if kept.is_some_and(|kept| kept.from_me == target.from_me) {
+        if !self.is_surely_told(chat, target).await? {
             return Ok(());
         }
         match self.told(chat, target).await {
@@ -137,6 +175,25 @@ impl Session {
             Ok(Some(_)) | Err(AcceptError::UnknownMessage) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether history has the message, if it is anywhere. False too of one that is kept whole, for which nobody need look.
+    async fn is_surely_told(&self, chat: &Jid, target: &MessageTarget) -> Result<bool, AcceptError> {
+        // Posts of channels, and what others show as a status, need not be here.
+        if !matches!(chat.server, Server::Pn | Server::Lid | Server::Group) {
+            return Ok(false);
+        }
+        // Retention took the oldest events; and an id says nothing of its message's age.
+        if self.0.log.trimmed().is_some() {
+            return Ok(false);
+        }
+        let kept = self.kept_target(&chat.to_string(), &target.id).await?;
+        if kept.is_some_and(|kept| kept.from_me == target.from_me) {
+            return Ok(false);
+        }
+        // What was written in the place that the tenant came from, WhatsApp has as well.
+        let came = self.0.store.has_come_from_elsewhere().await;
+        Ok(!came.map_err(|error| self.lookup_error(&error))?)
     }
 
     /// A message as everybody sees it now: with its last edit.

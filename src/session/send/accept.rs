@@ -102,6 +102,9 @@ pub enum AcceptError {
     /// Others that send files have all places.
     #[error("too many files are on their way")]
     Busy,
+    /// Others that read conversations have all places, or the disk is slow.
+    #[error("too many conversations are being read")]
+    ReadersBusy,
     /// WhatsApp's media hosts do not take the file now.
     #[error("WhatsApp's media hosts do not answer")]
     MediaDown,
@@ -292,14 +295,12 @@ impl Session {
                 Some(self.original(&chat, id, &me, is_repeat).await?)
             }
             Draft::Pin { target, seconds: Some(_) } if !is_repeat => {
-                self.undeleted(&chat, target).await?;
-                self.check_was_there(&chat, target).await?;
+                self.check_there(&chat, target).await?;
                 None
             }
             // To take one back harms nobody.
             Draft::Reaction { target, emoji } if !is_repeat && !emoji.is_empty() => {
-                self.undeleted(&chat, target).await?;
-                self.check_was_there(&chat, target).await?;
+                self.check_there(&chat, target).await?;
                 None
             }
             // Also one that is deleted already.

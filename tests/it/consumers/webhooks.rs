@@ -501,6 +501,11 @@ async fn where_retention_was_faster_a_gap_is_recorded() {
     }
     let gaps = async || failures(&stage, "trattoria").await.iter().any(|failure| failure["kind"] == "gap");
     until(LIMIT, "the gap", gaps).await.unwrap();
+    // A message that is not here may be one of those that retention took, which WhatsApp has: nobody is told that it never was.
+    let message = format!("false_{}@c.us_3EB0000000000000000000", stage.network.add_customer().await);
+    let reaction = json!({ "session": "trattoria", "messageId": message, "reaction": "👍" });
+    let (status, answer) = ask(&stage, "PUT", "/api/reaction", Some(reaction)).await;
+    assert_eq!(status, 200, "{answer}");
     daemon.kill().await.unwrap();
 }
 

@@ -67,6 +67,22 @@ fn the_promises_name_tests_that_are_there() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// Those that a command picks among the tests of this binary.
+fn filters(command: &str) -> impl Iterator<Item = &str> {
+    let picked = command.split_once("--test it -- ").map(|(_, picked)| picked);
+    picked.into_iter().flat_map(str::split_whitespace).filter(|word| !word.starts_with('-') && *word != "…")
+}
+
+#[test]
+fn the_commands_pick_tests_that_are_there() {
+    let mut there = BTreeSet::new();
+    tests(&root().join("tests/it"), "", &mut there);
+    let picked: Vec<_> = named(CONTRIBUTING).flat_map(filters).collect();
+    assert!(picked.len() > 7, "{picked:?}");
+    let empty: Vec<_> = picked.iter().filter(|filter| !there.iter().any(|test| test.contains(**filter))).collect();
+    assert!(empty.is_empty(), "{empty:#?}");
+}
+
 /// Every file of Rust below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {

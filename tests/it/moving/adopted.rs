@@ -137,6 +137,11 @@ async fn a_store_of_whatsmeow_imports_and_logs_in() {
         let arrived = until(LIMIT, text, || has(&stage, to, text)).await;
         arrived.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
     }
+    // WhatsApp has what was said before, of which nothing is known here.
+    let message = format!("false_{customer}@c.us_3EB0000000000000000000");
+    let reaction = json!({ "session": TENANT, "messageId": message, "reaction": "👍" });
+    let answer = stage.dashboard.put("/api/reaction", reaction).await.unwrap();
+    assert_eq!(answer.status, 200, "{:#}\n{}", answer.body, stage.log());
     // Without a name the library says nothing of its presence, and the owner's phone does not ring. The settings here bring none.
     let named = || async {
         let session = stage.dashboard.get(&format!("/api/sessions/{TENANT}")).await.unwrap();
