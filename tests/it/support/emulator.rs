@@ -127,8 +127,9 @@ fn start_on(port: u16, jar: &Path) -> Result<String, String> {
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{port}.log"));
     let output = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     let errors = output.try_clone().map_err(|error| error.to_string())?;
+    // Without Java's second compiler: it takes more of a few minutes than it gives back.
     let mut child = Command::new("sh")
-        .args(["-c", WATCHED, "sh", "java", "-Duser.language=en", "-Xmx1g", "-cp"])
+        .args(["-c", WATCHED, "sh", "java", "-Duser.language=en", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-cp"])
         .arg(jar)
         .args([MAIN, "--host", "127.0.0.1", "--port", &port.to_string()])
         .stdin(Stdio::piped())
