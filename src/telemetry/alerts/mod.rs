@@ -23,6 +23,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -129,6 +130,11 @@ impl Alerts {
     /// How the channels are.
     pub fn channels(&self) -> Vec<AlertChannelHealth> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// So long something lasts before it is told; `None`: that is off.
+    pub fn delay(&self, condition: AlertCondition) -> Option<Duration> {
+        self.settings.borrow().conditions.get(&condition).copied()
     }
 
     /// What this process has told lately, the newest first.
