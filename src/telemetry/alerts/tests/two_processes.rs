@@ -113,6 +113,10 @@ async fn a_process_that_waits_for_the_file_reads_it_before_it_has_it_and_when_it
     let (new, mut new_desk) = process();
     new.look(&settings, &channels, &mut new_desk, &observe(&[DiskLow])).await;
     assert_eq!((told(&new_desk).len(), new_desk.file.is_some()), (0, false), "the old process tells it");
+    // The file cannot be read for once.
+    std::fs::write(folder.path().join("alerts.json"), "{").unwrap();
+    new.look(&settings, &channels, &mut new_desk, &observe(&[DiskLow])).await;
+    assert_eq!(told(&new_desk).len(), 0, "what was read before is still so");
     // What the old one tells, and does not send any more.
     old.look(&settings, &channels, &mut old_desk, &observe(&[DiskLow, VaultDown])).await;
     drop(old_desk);
