@@ -153,15 +153,19 @@ impl Fleet {
     }
 }
 
-/// Neither paired nor about to be, as far as the directory says, which is some seconds late.
+/// Neither paired nor about to be.
 fn is_nobodys_yet(record: &TenantRecord) -> bool {
-    let is_being_paired = match record.status.as_deref() {
+    !record.whatsapp_connected && record.deleted_at.is_none() && !is_being_paired(record)
+}
+
+/// Of a tenant that is not paired: a code of it may be on a screen, as far as the directory says, which is some seconds late.
+pub(super) fn is_being_paired(record: &TenantRecord) -> bool {
+    match record.status.as_deref() {
         Some(CONNECTING) => true,
         // Of another status it is the error before that.
         Some(DISCONNECTED) => record.last_error.as_deref().is_some_and(is_on_screen),
         _ => false,
-    };
-    !record.whatsapp_connected && record.deleted_at.is_none() && !is_being_paired
+    }
 }
 
 #[cfg(test)]
