@@ -1,7 +1,7 @@
 //! The operator's overview: who needs somebody and what to do, how much goes through, failing webhooks, the vault and its cost, what was
 //! told. Asks nobody: it reads what is in memory, as a scrape of the metrics does.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::extract;
 use jiff::Timestamp;
@@ -30,8 +30,8 @@ const MINUTE_SECONDS: u32 = 60;
 /// A day is shown in quarters of an hour.
 const DAY_STEP_MINUTES: usize = 15;
 
-/// A message may wait so long before somebody is needed, as the default of `alerts.outbox_old` has it.
-const OUTBOX_PATIENCE_SECONDS: i64 = 900;
+/// A message may wait so long before somebody is needed where `alerts.outbox_old` is off: as its default has it.
+const OUTBOX_PATIENCE: Duration = Duration::from_secs(900);
 
 /// A session that connects, or is restored, gets so long.
 const CONNECT_PATIENCE_SECONDS: i64 = 60;
@@ -171,7 +171,8 @@ pub async fn show(
     let statuses: BTreeMap<String, Status> =
         app.fleet.reports().into_iter().map(|report| (report.tenant.to_string(), report.status)).collect();
     let seen = alerting::observe(&app).unwrap_or_default();
-    let mut attention = attention(&seen, &statuses, language, at);
+    let outbox_patience = app.alerts.delay(AlertCondition::OutboxOld).unwrap_or(OUTBOX_PATIENCE);
+    let mut attention = attention(&seen, &statuses, language, outbox_patience, at);
     let attention_total = attention.len();
     attention.truncate(MOST_SHOWN);
     let mut webhooks = failing(&app.webhooks.standings());
@@ -246,8 +247,10 @@ fn attention(
     seen: &AlertObservation,
     statuses: &BTreeMap<String, Status>,
     language: AlertLanguage,
+    outbox_patience: Duration,
     now: Timestamp,
 ) -> Vec<AttentionNeeded> {
+    let outbox_patience = i64::try_from(outbox_patience.as_secs()).unwrap_or(i64::MAX);
     let is_so = |condition: AlertCondition, subject: &str| seen.wrong.contains_key(&(condition, subject.to_owned()));
     let needed = |((condition, subject), begun): (&(AlertCondition, String), &Option<Timestamp>)| {
         let condition = *condition;
@@ -256,7 +259,7 @@ fn attention(
         let lasts = since.map_or(i64::MAX, |since| now.duration_since(since).as_secs());
         let is_early = match condition {
             AlertCondition::WebhookFailing | AlertCondition::WebhookParked => return None,
-            AlertCondition::OutboxOld => lasts < OUTBOX_PATIENCE_SECONDS,
+            AlertCondition::OutboxOld => lasts < outbox_patience,
             AlertCondition::Offline | AlertCondition::Unowned => lasts < CONNECT_PATIENCE_SECONDS,
             _ => false,
         };
@@ -304,6 +307,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::config::Config;
 
     const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
@@ -318,7 +322,7 @@ mod tests {
         }
         let status = Status::new(State::Starting, "the line broke".to_owned(), ago(90));
         let statuses = BTreeMap::from([("trattoria".to_owned(), status)]);
-        let needed = attention(&seen, &statuses, AlertLanguage::English, NOW);
+        let needed = attention(&seen, &statuses, AlertLanguage::English, OUTBOX_PATIENCE, NOW);
         needed.into_iter().map(|one| (one.condition, one.tenant)).collect()
     }
 
@@ -350,11 +354,24 @@ mod tests {
         seen.wrong.insert((AlertCondition::Offline, "trattoria".to_owned()), None);
         let status = Status::new(State::Starting, "the line broke".to_owned(), ago(90));
         let statuses = BTreeMap::from([("trattoria".to_owned(), status)]);
-        let needed = attention(&seen, &statuses, AlertLanguage::Spanish, NOW);
+        let needed = attention(&seen, &statuses, AlertLanguage::Spanish, OUTBOX_PATIENCE, NOW);
         assert_eq!(needed[0].reason.as_deref(), Some("the line broke"));
         assert_eq!(needed[0].since, Some(ago(90)));
         assert_eq!(needed[0].title, "Sin conexión con WhatsApp");
         assert!(!needed[0].advice.is_empty());
+    }
+
+    #[test]
+    fn a_message_may_wait_as_long_as_the_alert_waits() {
+        let alerts = Config::from_parts(None, &BTreeMap::new()).unwrap().alerts;
+        assert_eq!(alerts.conditions[&AlertCondition::OutboxOld], OUTBOX_PATIENCE);
+        let mut seen = AlertObservation::default();
+        seen.wrong.insert((AlertCondition::OutboxOld, "trattoria".to_owned()), Some(ago(120)));
+        let needed = |seconds| {
+            let patience = Duration::from_secs(seconds);
+            attention(&seen, &BTreeMap::new(), AlertLanguage::English, patience, NOW).len()
+        };
+        assert_eq!((needed(120), needed(121)), (1, 0));
     }
 
     #[test]

@@ -6,9 +6,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::{Fleet, FleetError, slot::Slot};
+use super::{
+    Fleet, FleetError, directory,
+    heartbeat::{CONNECTING, DISCONNECTED},
+    slot::Slot,
+};
 use crate::{
-    session::{Session, Status},
+    session::{Session, Status, is_on_screen},
     tenant::{TenantId, TenantRecord},
     vault::InstanceId,
 };
@@ -90,18 +94,32 @@ impl Fleet {
     }
 
     /// Takes a tenant that nobody has paired from a process that lives, and that cannot be reached at its address: whoever wants to pair it
-    /// here would be refused as long as that one lives, and there is no login of which WhatsApp could see two. False: it stays where it is.
+    /// here would be refused as long as that one lives, and there is no login of which WhatsApp could see two. Not one with a code on
+    /// somebody's screen there, nor one that has been paired there meanwhile. False: it stays where it is.
     pub async fn take_unreachable(self: &Arc<Self>, tenant: &TenantId, owner: &InstanceId) -> bool {
         if self.is_draining() || self.is_leaving() {
             return false;
         }
-        let is_unpaired = |record: &TenantRecord| !record.whatsapp_connected && record.deleted_at.is_none();
-        if !matches!(&self.env.vault.tenant(tenant).await, Ok(Some(record)) if is_unpaired(record))
+        if !matches!(&self.env.vault.tenant(tenant).await, Ok(Some(record)) if is_nobodys_yet(record))
             || !matches!(self.living_owner(tenant).await, Ok(Some(found)) if found == *owner)
         {
             return false;
         }
-        warn!(%tenant, owner = %owner.0, "the process that has an unpaired tenant cannot be reached: it is taken over");
+        // The directory may not know of a scan yet; what cannot be read stays where it can.
+        match directory::is_paired(self, tenant).await {
+            Ok(false) => {}
+            Ok(true) => return false,
+            Err(error) => {
+                debug!(%tenant, %error, "whether it is paired cannot be read: it stays where it is");
+                return false;
+            }
+        }
+        warn!(
+            event = "unpaired_tenant_taken",
+            %tenant,
+            owner = %owner.0,
+            "the process that has an unpaired tenant cannot be reached: it is taken over"
+        );
         let slot = self.slot_of(tenant);
         // It is as if that one had let go of it.
         slot.set_giver(owner.clone());
@@ -132,5 +150,48 @@ impl Fleet {
             Ok::<_, FleetError>(session)
         });
         taking.await.unwrap_or(Err(FleetError::Restoring))
+    }
+}
+
+/// Neither paired nor about to be.
+fn is_nobodys_yet(record: &TenantRecord) -> bool {
+    !record.whatsapp_connected && record.deleted_at.is_none() && !is_being_paired(record)
+}
+
+/// Of a tenant that is not paired: a code of it may be on a screen, as far as the directory says, which is some seconds late.
+pub(super) fn is_being_paired(record: &TenantRecord) -> bool {
+    match record.status.as_deref() {
+        Some(CONNECTING) => true,
+        // Of another status it is the error before that.
+        Some(DISCONNECTED) => record.last_error.as_deref().is_some_and(is_on_screen),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_with_a_code_on_a_screen_is_somebodys() {
+        let record = |status: Option<&str>, error: Option<&str>| TenantRecord {
+            id: "trattoria".parse().unwrap(),
+            name: None,
+            whatsapp_connected: false,
+            phone_number: None,
+            connected_at: None,
+            status: status.map(str::to_owned),
+            last_error: error.map(str::to_owned),
+            last_error_at: None,
+            deleted_at: None,
+            config: serde_json::Value::Null,
+        };
+        assert!(is_nobodys_yet(&record(None, None)));
+        assert!(is_nobodys_yet(&record(Some("disconnected"), Some("the QR code was not scanned"))));
+        assert!(!is_nobodys_yet(&record(Some("disconnected"), Some("waiting for a scan"))));
+        assert!(!is_nobodys_yet(&record(Some("disconnected"), Some("WhatsApp asks for a passkey"))));
+        assert!(!is_nobodys_yet(&record(Some("connecting"), None)));
+        assert!(!is_nobodys_yet(&TenantRecord { whatsapp_connected: true, ..record(None, None) }));
+        assert!(!is_nobodys_yet(&TenantRecord { deleted_at: Some(jiff::Timestamp::UNIX_EPOCH), ..record(None, None) }));
     }
 }

@@ -190,6 +190,6 @@ impl RetryPause {
 }
 
 /// Asks the tenant's journal. Does not take the tenant over.
-async fn is_paired(fleet: &Fleet, tenant: &TenantId) -> anyhow::Result<bool> {
+pub(super) async fn is_paired(fleet: &Fleet, tenant: &TenantId) -> anyhow::Result<bool> {
     Ok(store::is_paired(&journal::look(&fleet.env.journal_context(tenant, false)).await?)?)
 }

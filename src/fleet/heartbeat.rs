@@ -28,6 +28,7 @@ const STATUS_DELAY: Duration = Duration::from_secs(5);
 /// What the directory says of a session's connection.
 pub const CONNECTED: &str = "connected";
 pub const CONNECTING: &str = "connecting";
+pub const DISCONNECTED: &str = "disconnected";
 
 /// First after `heartbeat.first`, then every `heartbeat.interval`; other figures count from when they come.
 pub async fn run(fleet: Arc<Fleet>) {
@@ -145,7 +146,7 @@ fn record(fleet: &Fleet, connection: &ConnectionState) -> TenantInfo {
         ConnectionState::Connected { .. } => record.status = Some(CONNECTED.into()),
         ConnectionState::Connecting => record.status = Some(CONNECTING.into()),
         ConnectionState::Disconnected { reason, .. } => {
-            record.status = Some("disconnected".into());
+            record.status = Some(DISCONNECTED.into());
             record.last_error = Some(Some(reason.clone()));
             record.last_error_at = Some(Some(fleet.env.clock.now()));
         }

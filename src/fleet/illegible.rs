@@ -2,25 +2,27 @@
 //! in hand, and serves it: so it is neither asked for such a tenant nor is the tenant taken, and the operator is told.
 //!
 //! A tenant is read before its owner is asked for it. A few of each owner are read at the start as well: processes whose lists of master
-//! keys differ show that then, and not in the next deploy.
+//! keys differ show that then, and not in the next deploy. Only a missing key makes this process useless: damaged tenants are few, and are
+//! as damaged in every other process.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use jiff::Timestamp;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
 use super::Fleet;
 use crate::{
     journal::OpenError,
     session::{self, Prepared},
+    sync::lock,
     tenant::TenantId,
     vault::{InstanceId, VaultError},
 };
@@ -31,19 +33,56 @@ const SAMPLES: usize = 2;
 /// They are read within this time, or later.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
+/// While none of them opens they are read again so often: keys, or the vault, may have been mended.
+const NEXT_LOOK: Duration = Duration::from_secs(5);
+
 /// A tenant that another process serves, and that this one could not.
 #[derive(Debug, Clone)]
 pub struct IllegibleTenant {
     pub tenant: TenantId,
     pub reason: String,
     pub since: Timestamp,
+    /// It is well, and this process has not got its key.
+    pub lacks_key: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct IllegibleTenants {
     known: Mutex<BTreeMap<TenantId, IllegibleTenant>>,
-    /// A tenant of another process could be read once: so the keys are the right ones.
+    /// A tenant that was sealed before, of another process or of this one, could be read once: so the keys are the right ones.
     has_read: AtomicBool,
+}
+
+impl IllegibleTenants {
+    /// This process could open the tenant, of which there was something to open.
+    pub fn note_opened(&self, tenant: &TenantId) {
+        self.has_read.store(true, Ordering::Relaxed);
+        self.book().remove(tenant);
+    }
+
+    /// False: it was known.
+    fn add(&self, found: IllegibleTenant) -> bool {
+        let mut book = self.book();
+        let since = book.get(&found.tenant).map_or(found.since, |known| known.since);
+        book.insert(found.tenant.clone(), IllegibleTenant { since, ..found }).is_none()
+    }
+
+    /// Those that another process serves now; by id.
+    fn of_others(&self, is_elsewhere: impl Fn(&TenantId) -> bool) -> Vec<IllegibleTenant> {
+        // Copied first: the other question has locks of its own.
+        let mut known: Vec<_> = self.book().values().cloned().collect();
+        known.retain(|known| is_elsewhere(&known.tenant));
+        known
+    }
+
+    /// Nothing was read yet, and of what was tried the key was missing.
+    fn has_no_key(&self, is_elsewhere: impl Fn(&TenantId) -> bool) -> bool {
+        !self.has_read.load(Ordering::Relaxed) && self.of_others(is_elsewhere).iter().any(|found| found.lacks_key)
+    }
+
+    fn book(&self) -> MutexGuard<'_, BTreeMap<TenantId, IllegibleTenant>> {
+        lock(&self.known)
+    }
 }
 
 /// What reading a tenant of another process came to.
@@ -56,14 +95,19 @@ pub(super) enum Legibility {
     Illegible,
 }
 
-/// Reads some tenants of each living owner, once. The port waits for it so long: a platform stops the old process when this one is healthy.
+/// Reads some tenants of each living owner. The port waits for it so long: a platform stops the old process when this one is healthy.
 pub(super) async fn look(fleet: &Fleet, deadline: Instant) {
-    let looking = async {
-        for tenant in fleet.samples() {
-            fleet.read_anothers(&tenant).await;
+    let _ = timeout_at(deadline.min(Instant::now() + FIRST_LOOK), fleet.read_samples()).await;
+}
+
+/// Reads them again for as long as this process would serve nobody of theirs.
+pub(super) async fn look_again(fleet: Arc<Fleet>) {
+    loop {
+        sleep(NEXT_LOOK).await;
+        if fleet.opens_nobodys() {
+            fleet.read_samples().await;
         }
-    };
-    let _ = timeout_at(deadline.min(Instant::now() + FIRST_LOOK), looking).await;
+    }
 }
 
 impl Fleet {
@@ -71,8 +115,7 @@ impl Fleet {
     pub(super) async fn read_anothers(&self, tenant: &TenantId) -> Legibility {
         match session::prepare(&self.env, tenant, true).await {
             Ok(prepared) => {
-                self.illegible.has_read.store(true, Ordering::Relaxed);
-                self.illegible_book().remove(tenant);
+                self.illegible.note_opened(tenant);
                 Legibility::Read(Box::new(prepared))
             }
             Err(OpenError::Vault(error @ VaultError::Unavailable(_))) => {
@@ -81,32 +124,42 @@ impl Fleet {
             }
             Err(error) => {
                 let reason = format!("this process cannot open it, and leaves it to its owner: {error}");
-                let since = self.env.clock.now();
-                let told = IllegibleTenant { tenant: tenant.clone(), reason: reason.clone(), since };
-                let mut book = self.illegible_book();
-                let since = book.get(tenant).map_or(since, |known| known.since);
-                if book.insert(tenant.clone(), IllegibleTenant { since, ..told }).is_none() {
-                    warn!(%tenant, reason, "a tenant of another process does not open here");
+                let (since, lacks_key) = (self.env.clock.now(), error.lacks_key());
+                if self.illegible.add(IllegibleTenant {
+                    tenant: tenant.clone(),
+                    reason: reason.clone(),
+                    since,
+                    lacks_key,
+                }) {
+                    warn!(
+                        event = "tenant_illegible",
+                        %tenant,
+                        reason,
+                        "a tenant of another process does not open here"
+                    );
                 }
                 Legibility::Illegible
             }
         }
     }
 
-    /// Others serve tenants, and none of those that were looked at opens here: this process would serve nobody of theirs.
+    /// Others serve tenants, and this process has the key of none that it has looked at: it would serve nobody of theirs.
     pub fn opens_nobodys(&self) -> bool {
-        !self.illegible.has_read.load(Ordering::Relaxed) && !self.illegible_tenants().is_empty()
+        self.illegible.has_no_key(|tenant| self.served_elsewhere(tenant).is_some())
     }
 
     /// Those that another process serves now; by id.
     pub fn illegible_tenants(&self) -> Vec<IllegibleTenant> {
-        let mut known: Vec<_> = self.illegible_book().values().cloned().collect();
-        known.retain(|known| self.served_elsewhere(&known.tenant).is_some());
-        known
+        self.illegible.of_others(|tenant| self.served_elsewhere(tenant).is_some())
     }
 
-    fn illegible_book(&self) -> std::sync::MutexGuard<'_, BTreeMap<TenantId, IllegibleTenant>> {
-        self.illegible.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Also of those of which the key was missing: they may not be among the samples.
+    async fn read_samples(&self) {
+        let keyless = self.illegible_tenants().into_iter().filter(|found| found.lacks_key).take(SAMPLES);
+        let tenants: BTreeSet<_> = self.samples().into_iter().chain(keyless.map(|found| found.tenant)).collect();
+        for tenant in &tenants {
+            self.read_anothers(tenant).await;
+        }
     }
 
     fn samples(&self) -> Vec<TenantId> {
@@ -120,5 +173,55 @@ impl Fleet {
         let elsewhere = slots.iter().filter(|slot| self.is_served_elsewhere(slot));
         let samples = elsewhere.filter(|slot| slot.was_paired() && slot.owner().is_some_and(&mut is_sample));
         samples.map(|slot| slot.tenant.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        journal::{Damage, Document},
+        seal::MasterKey,
+        vault::Seq,
+    };
+
+    fn found(tenant: &str, error: &OpenError) -> IllegibleTenant {
+        IllegibleTenant {
+            tenant: tenant.parse().unwrap(),
+            reason: error.to_string(),
+            since: Timestamp::UNIX_EPOCH,
+            lacks_key: error.lacks_key(),
+        }
+    }
+
+    /// Damaged, and sealed with a key that is not there.
+    fn errors() -> (OpenError, OpenError) {
+        let key = "5e".repeat(32).parse::<MasterKey>().unwrap().id();
+        let keyless = Damage::UnknownKey { document: Document::Entry(Seq(1)), key };
+        (OpenError::Damaged(Damage::MissingEntry(Seq(1))), OpenError::Damaged(keyless))
+    }
+
+    #[test]
+    fn only_a_missing_key_is_this_process_own_fault() {
+        let (damaged, keyless) = errors();
+        let known = IllegibleTenants::default();
+        assert!(known.add(found("trattoria", &damaged)) && known.add(found("pizzeria", &damaged)));
+        assert!(!known.has_no_key(|_| true), "they are damaged for everybody");
+        assert_eq!(known.of_others(|_| true).len(), 2, "and told");
+        assert!(known.add(found("arepas", &keyless)) && !known.add(found("arepas", &keyless)));
+        assert!(known.has_no_key(|_| true));
+        assert!(!known.has_no_key(|tenant| tenant.as_str() != "arepas"), "nobody serves it any more");
+    }
+
+    #[test]
+    fn whatever_opens_shows_that_the_keys_are_right() {
+        let (_, keyless) = errors();
+        let known = IllegibleTenants::default();
+        known.add(found("arepas", &keyless));
+        known.note_opened(&"trattoria".parse().unwrap());
+        assert!(!known.has_no_key(|_| true), "one's own counts");
+        assert_eq!(known.of_others(|_| true).len(), 1);
+        known.note_opened(&"arepas".parse().unwrap());
+        assert!(known.of_others(|_| true).is_empty(), "it was mended");
     }
 }

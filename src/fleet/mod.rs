@@ -611,6 +611,7 @@ impl Fleet {
             };
             tokio::join!(directory::restore_unread(&fleet, unread), unlinked);
         }));
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(illegible::look_again(self.clone())));
         self.tasks.spawn(directory::watch(self.clone()));
         self.tasks.spawn(revival::run(self.clone()));
         self.tasks.spawn(takeback::run(self.clone()));
@@ -766,6 +767,9 @@ impl Fleet {
                     metrics::tenant_opened(reason, began.elapsed());
                     traces::opening(tenant, began.elapsed());
                     self.incidents.count_opened(session.store().journal());
+                    if known {
+                        self.illegible.note_opened(tenant);
+                    }
                     slot.opened(session.clone());
                     self.observers.get().into_iter().flatten().for_each(|observer| observer.opened(&session));
                     return Ok(session);

@@ -17,10 +17,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Fleet,
-    directory::RetryPause,
-    heartbeat::{CONNECTED, CONNECTING},
-    illegible, letters, takeback, whatsapp_reach,
+    Fleet, arrival, directory::RetryPause, heartbeat::CONNECTED, illegible, letters, takeback, whatsapp_reach,
 };
 use crate::{
     crash,
@@ -105,9 +102,10 @@ pub async fn open_unlinked(fleet: &Arc<Fleet>) {
     }
 }
 
-/// Shown as connected, and not paired: the process that lost the pairing died before it wrote more than that decision.
+/// Shown as connected, and not paired: the process that lost the pairing died before it wrote more than that decision. Or as being paired:
+/// it died with that.
 fn is_untold(record: &TenantRecord) -> bool {
-    record.status.as_deref().is_some_and(|status| matches!(status, CONNECTED | CONNECTING))
+    record.status.as_deref() == Some(CONNECTED) || arrival::is_being_paired(record)
 }
 
 /// False: nobody knows who has it, since the vault does not say. It may be another's, with a code on a screen.

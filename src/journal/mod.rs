@@ -164,6 +164,13 @@ pub enum OpenError {
     Damaged(Damage),
 }
 
+impl OpenError {
+    /// Nothing is wrong with the tenant's state: this process has not got its key.
+    pub fn lacks_key(&self) -> bool {
+        matches!(self, Self::Damaged(Damage::UnknownKey { .. }))
+    }
+}
+
 /// A tenant that is ours.
 #[derive(Debug)]
 pub struct Opened {

@@ -56,6 +56,7 @@ pub use self::{
         code::CodeRequestError,
         own_account::AccountChange,
         passkey::{Assertion, Challenge, PasskeyStepError},
+        screen::is_on_screen,
     },
     requests::{
         RequestError,

@@ -112,7 +112,7 @@ metered! {
         JournalRead: fn headings(tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError>;
         JournalRead: fn entries_below(tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError>;
         JournalRead: fn count_documents(tenant: &TenantId, first: Seq, last: Seq) -> Result<u64, VaultError>;
-        JournalDelete: fn empty_document(tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError>;
+        JournalWrite: fn empty_document(tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError>;
         JournalDelete: fn remove_documents(tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError>;
         SnapshotRead: fn manifests(tenant: &TenantId) -> Result<Vec<Manifest>, VaultError>;
         SnapshotWrite: fn put_chunk(tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError>;

@@ -1,10 +1,11 @@
 //! Keeps apart what the vault was asked for today, and says what Google takes for it. Pure, but for its lock.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use jiff::Timestamp;
 
 use super::Usage;
+use crate::sync::lock;
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -55,7 +56,7 @@ impl UsageToday {
 
     /// Gives what is today's of all that was counted, and since when.
     pub fn see(&self, counted: Usage, now: Timestamp) -> (Usage, Timestamp) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         let day = day_of(now);
         // A clock that was set back begins no day.
         if day > known.day {

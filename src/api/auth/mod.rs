@@ -280,5 +280,5 @@ pub async fn pass(
         Access::Open | Access::Keyed | Access::Old => {}
     }
     request.extensions_mut().insert(caller);
-    Ok(forward::run(&app, request, next).await)
+    Ok(forward::run(&app, request, next, action == Some(Action::Pairing)).await)
 }

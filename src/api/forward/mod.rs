@@ -5,8 +5,8 @@
 //! body is read here only as far as its tenant's name. What was read is kept ([`tape`]), for the peer and for another try.
 //!
 //! Waits through a handover: while nobody takes the request, it is tried again, here and at the owner, for [`HANDOVER_TIME`]. What a peer
-//! has begun is not repeated. A tenant that nobody has paired is taken, where its owner lives and cannot be reached at its address
-//! ([`Fleet::take_unreachable`]). [`crate::cluster::Introductions`] says how the two know each other.
+//! has begun is not repeated. A tenant that nobody has paired is taken for whoever wants to pair it, where its owner lives and cannot be
+//! reached at its address ([`Fleet::take_unreachable`]). [`crate::cluster::Introductions`] says how the two know each other.
 
 mod entrance;
 mod peer_line;
@@ -214,8 +214,8 @@ impl Passage {
     }
 }
 
-/// The rest of the way of a request that has passed the gate.
-pub async fn run(app: &App, request: Request, next: Next) -> Response {
+/// The rest of the way of a request that has passed the gate. `pairs`: it wants to link a phone.
+pub async fn run(app: &App, request: Request, next: Next, pairs: bool) -> Response {
     let is_forwarded = request.extensions().get::<Forwarded>().is_some();
     let Some(forwarder) = app.forwarder.as_ref().filter(|_| !is_forwarded && app.fleet.has_peer_listeners()) else {
         return next.run(request).await;
@@ -276,8 +276,8 @@ pub async fn run(app: &App, request: Request, next: Next) -> Response {
         let until = *waits_until.get_or_insert_with(|| Instant::now() + HANDOVER_TIME);
         if matches!(unreached, Some((_, true))) || Instant::now() >= until {
             // Whoever wants to pair it would be refused as long as that process lives.
-            let changes = !is_taken && !head.method.is_safe();
-            if let Some((owner, _)) = unreached.filter(|_| changes)
+            let may_take = pairs && !is_taken;
+            if let Some((owner, _)) = unreached.filter(|_| may_take)
                 && app.fleet.take_unreachable(tenant, &owner).await
             {
                 is_taken = true;

@@ -22,7 +22,7 @@ use crate::{
     message::FeedItem,
     session::{
         Inner,
-        pairing::code,
+        pairing::{code, screen},
         state::{Qr, State},
     },
     telemetry::metrics,
@@ -145,8 +145,8 @@ impl Connection<'_> {
                 session.set_status(|status| {
                     status.state = State::ScanQrCode;
                     status.reason = match &self.supervisor.last_pairing_error {
-                        Some(setback) => format!("{setback}; scan again"),
-                        None => "waiting for a scan".into(),
+                        Some(setback) => screen::scan_again(setback),
+                        None => screen::SCAN.into(),
                     };
                     status.qr = Some(Qr { code: code.clone(), expires_at });
                     status.trouble = None;
@@ -159,7 +159,7 @@ impl Connection<'_> {
                 self.supervisor.last_pairing_error = None;
                 session.set_status(|status| {
                     if status.state == State::ScanQrCode {
-                        status.reason = "waiting for a scan".into();
+                        status.reason = screen::SCAN.into();
                     }
                 });
                 None
@@ -171,7 +171,7 @@ impl Connection<'_> {
                     warn!(event = "pairing_failed", words, "pairing failed");
                     session.set_status(|status| {
                         if status.state == State::ScanQrCode {
-                            status.reason = format!("{words}; ask for another code, or scan");
+                            status.reason = screen::another_code(&words);
                         }
                     });
                     self.supervisor.last_pairing_error = Some(words);

@@ -5,3 +5,4 @@ pub(super) mod mark;
 pub(super) mod own_account;
 pub(super) mod passkey;
 pub(super) mod qr_rotation;
+pub(super) mod screen;

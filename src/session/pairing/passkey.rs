@@ -24,6 +24,7 @@ use whatsapp_rust::{
     types::events::PairPasskeyConfirmation,
 };
 
+use super::screen;
 use crate::{
     config::Secret,
     session::{Inner, Session, SessionCommand, Status, requests::WHATSAPP_ANSWER_TIMEOUT, state::State},
@@ -132,10 +133,10 @@ impl CeremonyStep {
 
     fn reason(&self) -> &'static str {
         match self {
-            Self::Challenged(_) => "WhatsApp asks for a passkey",
-            Self::Signed => "the passkey was sent, waiting for the phone",
-            Self::Coded(_) => "the phone shows a code: it must be the same here",
-            Self::Confirmed(_) => "the code was confirmed, waiting for the phone",
+            Self::Challenged(_) => screen::PASSKEY_ASKED,
+            Self::Signed => screen::PASSKEY_SENT,
+            Self::Coded(_) => screen::CODES_SHOWN,
+            Self::Confirmed(_) => screen::CODE_CONFIRMED,
         }
     }
 }

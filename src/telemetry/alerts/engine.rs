@@ -4,9 +4,9 @@
 //! due, others are waited for as long as `alerts.gather`, and those for whom it is so for a third of the delay are told with it: so a cut
 //! that is noticed session by session is one message. Of the same condition nobody is told anew within `alerts.repeat`, and what is
 //! resolved is told when it is so for all, or after that time. What something worse has replaced is not told as resolved: when that is told
-//! too, its end stands for both. What the process that has the file has told is not told here. All that is due at one moment is one
-//! message, and there are at most `alerts.per_hour`:
-//! what would be one more is told later, if it is still so then.
+//! too, its end stands for both. What the process that has the file has told is not told here, but for the end of a tenant's that is served
+//! here now. All that is due at one moment is one message, and there are at most `alerts.per_hour`: what would be one more is told later,
+//! if it is still so then.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -57,8 +57,10 @@ pub struct AlertEngine {
     /// When messages were sent, in the last hour.
     sent: VecDeque<Timestamp>,
     rises: HashMap<Alarm, Rise>,
-    /// What another process has told and not resolved.
-    told_elsewhere: BTreeSet<Alarm>,
+    /// What another process has told and not resolved; since when it is so.
+    told_elsewhere: BTreeMap<Alarm, Timestamp>,
+    /// Those of these whose tenant was served here since: their end is ours to tell.
+    inherited: BTreeSet<Alarm>,
     /// What is counted from now on has happened since.
     has_looked: bool,
 }
@@ -112,6 +114,7 @@ impl AlertEngine {
     /// What is to be told now, if anything is.
     pub fn on(&mut self, settings: &config::Alerts, seen: &AlertObservation, now: Timestamp) -> Option<AlertMessage> {
         self.groups.retain(|condition, _| settings.conditions.contains_key(condition));
+        self.inherit(settings, seen);
         let wrong = self.wrong(settings, seen, now);
         for (condition, delay) in &settings.conditions {
             self.groups.entry(*condition).or_default().note(*condition, *delay, settings.repeat, &wrong, seen, now);
@@ -129,7 +132,9 @@ impl AlertEngine {
         let mut sections = Vec::new();
         for (condition, delay) in &settings.conditions {
             if let Some(group) = self.groups.get_mut(condition) {
-                sections.extend(group.due(*condition, *delay, settings, &self.told_elsewhere, now));
+                let is_anothers =
+                    |alarm: &Alarm| self.told_elsewhere.contains_key(alarm) && !self.inherited.contains(alarm);
+                sections.extend(group.due(*condition, *delay, settings, &is_anothers, now));
             }
         }
         if sections.is_empty() {
@@ -158,7 +163,12 @@ impl AlertEngine {
     /// Another process has told this, and does not live any more: nobody is told of it again, but when it is resolved.
     pub fn adopt(&mut self, told: Vec<ToldAlert>, sent: Vec<Timestamp>) {
         self.told_elsewhere.clear();
+        let inherited = std::mem::take(&mut self.inherited);
         for ToldAlert { condition, subject, since } in told {
+            // It is told here already, or its end was.
+            if inherited.contains(&(condition, subject.clone())) {
+                continue;
+            }
             let members = &mut self.groups.entry(condition).or_default().members;
             members.entry(subject).or_insert(AlertMember::new(since)).told = true;
         }
@@ -168,15 +178,24 @@ impl AlertEngine {
 
     /// Another process, which lives, has told this, and tells when it is resolved.
     pub fn leave_to_others(&mut self, told: Vec<ToldAlert>) {
-        let told: BTreeSet<_> = told.into_iter().map(|told| (told.condition, told.subject)).collect();
-        for (condition, subject) in self.told_elsewhere.difference(&told) {
-            // It has lost sight of the tenant, who is served here now, and for whom it is still so: its end is ours to tell.
-            let member = self.groups.get_mut(condition).and_then(|it| it.members.get_mut(subject));
-            if let Some(member) = member.filter(|_| !subject.is_empty()) {
-                member.told = true;
+        let told = told.into_iter().map(|told| ((told.condition, told.subject), told.since));
+        self.told_elsewhere = told.collect();
+        let told_elsewhere = &self.told_elsewhere;
+        self.inherited.retain(|alarm| told_elsewhere.contains_key(alarm));
+    }
+
+    /// What another process has told of tenants that are served here counts as told here, once: that one sees them no more.
+    fn inherit(&mut self, settings: &config::Alerts, seen: &AlertObservation) {
+        for (alarm, since) in &self.told_elsewhere {
+            let (condition, subject) = alarm;
+            if !settings.conditions.contains_key(condition) || !seen.tenants.contains(subject) {
+                continue;
+            }
+            if self.inherited.insert(alarm.clone()) {
+                let members = &mut self.groups.entry(*condition).or_default().members;
+                members.entry(subject.clone()).or_insert(AlertMember::new(*since)).told = true;
             }
         }
-        self.told_elsewhere = told;
     }
 
     /// Nobody looks for a while: what is counted meanwhile is no news at the next look.
@@ -275,8 +294,10 @@ impl AlertGroup {
         }
         self.members.retain(|subject, member| {
             let alarm = (condition, subject.clone());
-            // Deleted, or another process has it: that is not a word about it. After a start it may get its place yet.
+            // Deleted, or another process has it, which tells the end: that is not a word about it. After a start it may get its place
+            // yet.
             if !subject.is_empty() && !seen.tenants.contains(subject) {
+                member.gone = None;
                 return member.told && age(now, *member.absent.get_or_insert(now)) < patience;
             }
             member.absent = None;
@@ -314,13 +335,12 @@ impl AlertGroup {
         condition: AlertCondition,
         delay: Duration,
         settings: &config::Alerts,
-        told_elsewhere: &BTreeSet<Alarm>,
+        is_anothers: &impl Fn(&Alarm) -> bool,
         now: Timestamp,
     ) -> Vec<AlertSection> {
         let may_tell_more = self.last.is_none_or(|last| last > now || age(now, last) >= settings.repeat);
         let resolved = self.resolved(condition, settings, now);
-        let begun =
-            if may_tell_more { self.begun(condition, delay, settings.gather, told_elsewhere, now) } else { None };
+        let begun = if may_tell_more { self.begun(condition, delay, settings.gather, is_anothers, now) } else { None };
         let sections: Vec<_> = [resolved, begun].into_iter().flatten().collect();
         if !sections.is_empty() {
             self.last = Some(now);
@@ -333,12 +353,12 @@ impl AlertGroup {
         condition: AlertCondition,
         delay: Duration,
         gather: Duration,
-        told_elsewhere: &BTreeSet<Alarm>,
+        is_anothers: &impl Fn(&Alarm) -> bool,
         now: Timestamp,
     ) -> Option<AlertSection> {
         let left = self.members.values().filter(|member| member.told).count();
         let untold = self.members.iter_mut().filter(|(subject, member)| {
-            !member.told && member.is_ripe(delay, now) && !told_elsewhere.contains(&(condition, (*subject).clone()))
+            !member.told && member.is_ripe(delay, now) && !is_anothers(&(condition, (*subject).clone()))
         });
         let untold: Vec<_> = untold.collect();
         if !untold.iter().any(|(_, member)| age(now, member.since) >= delay + gather) {

@@ -23,6 +23,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -129,6 +130,11 @@ impl Alerts {
     /// How the channels are.
     pub fn channels(&self) -> Vec<AlertChannelHealth> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// So long something lasts before it is told; `None`: that is off.
+    pub fn delay(&self, condition: AlertCondition) -> Option<Duration> {
+        self.settings.borrow().conditions.get(&condition).copied()
     }
 
     /// What this process has told lately, the newest first.
@@ -257,7 +263,7 @@ impl Alerts {
             let Some(file) = AlertFile::acquire(&folder)? else {
                 let told = AlertFile::told_elsewhere(&folder);
                 let told = told.inspect_err(|error| debug!(%error, "what another process told cannot be read"));
-                return Ok(Err(told.unwrap_or_default()));
+                return Ok(Err(told.ok()));
             };
             // What cannot be read is written anew: an alert is told once too often.
             let record = file.read().inspect_err(
@@ -272,7 +278,9 @@ impl Alerts {
                 desk.outbox.adopt(record.pending);
                 desk.file = Some(file);
             }
-            Ok(Err(told)) => desk.engine.leave_to_others(told),
+            Ok(Err(Some(told))) => desk.engine.leave_to_others(told),
+            // What was read before is still so, as far as is known.
+            Ok(Err(None)) => {}
             Err(error) => desk.file_failed(&error),
         }
     }

@@ -1,13 +1,11 @@
 //! What was told lately, for who looks. Bounded; in memory only.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::VecDeque, sync::Mutex};
 
 use jiff::Timestamp;
 
 use super::{condition::AlertCondition, message::AlertMessage};
+use crate::sync::lock;
 
 /// So many sections of messages are kept.
 const MOST_KEPT: usize = 50;
@@ -33,7 +31,7 @@ pub(super) struct RecentAlerts(Mutex<VecDeque<RecentAlert>>);
 
 impl RecentAlerts {
     pub fn add(&self, message: &AlertMessage) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         for section in &message.sections {
             kept.push_front(RecentAlert {
                 at: message.at,
@@ -48,7 +46,7 @@ impl RecentAlerts {
 
     /// The newest first.
     pub fn all(&self) -> Vec<RecentAlert> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        lock(&self.0).iter().cloned().collect()
     }
 }
 

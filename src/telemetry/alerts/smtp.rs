@@ -12,7 +12,8 @@ use lettre::{
         Error as SmtpError,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
-        extension::ClientId,
+        commands::{Data, Mail, Rcpt},
+        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
     },
 };
 use tokio::time::timeout;
@@ -31,8 +32,22 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// With these a server that has let us in says that it does not want this message: it is too large, or its content is not taken.
-const REFUSALS: [&str; 2] = ["552", "554"];
+/// With this a server says that the message is too large.
+const TOO_LARGE: &str = "552";
+
+/// With this it does not take the content of what it has heard whole. Before that it means us: it does not relay for us, or it has blocked
+/// our address.
+const NOT_TAKEN: &str = "554";
+
+/// How far the server has heard a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MailProgress {
+    /// It is still about who we are.
+    Greeting,
+    /// From whom to whom it goes.
+    Envelope,
+    Content,
+}
 
 /// Sends it once.
 pub async fn deliver(
@@ -66,18 +81,49 @@ async fn send(
         None,
     )
     .await
-    .map_err(|error| explain(&error, false))?;
+    .map_err(|error| explain(&error, MailProgress::Greeting))?;
     if server.starts_plain {
-        connection.starttls(tls, &hello).await.map_err(|error| explain(&error, false))?;
+        connection.starttls(tls, &hello).await.map_err(|error| explain(&error, MailProgress::Greeting))?;
     }
     if let Some((user, password)) = &server.login {
         let credentials = Credentials::new(user.clone(), password.expose().to_owned());
-        connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| explain(&error, false))?;
+        connection
+            .auth(DEFAULT_MECHANISMS, &credentials)
+            .await
+            .map_err(|error| explain(&error, MailProgress::Greeting))?;
     }
-    let sent = connection.send(message.envelope(), &message.formatted()).await;
-    sent.map_err(|error| explain(&error, true))?;
+    hand_over(&mut connection, &message).await?;
     // It has the message, whatever it says to this.
     let _ = connection.quit().await;
+    Ok(())
+}
+
+/// As the library does it, which does not say how far it came.
+async fn hand_over(connection: &mut AsyncSmtpConnection, message: &Message) -> Result<(), AlertDeliveryError> {
+    let (envelope, content) = (message.envelope(), message.formatted());
+    let supports = |extension| connection.server_info().supports_feature(extension);
+    let mut parameters = Vec::new();
+    let mut addresses = envelope.from().into_iter().chain(envelope.to());
+    if !addresses.all(|address| address.user().is_ascii() && address.domain().is_ascii()) {
+        if !supports(Extension::SmtpUtfEight) {
+            return Err(failed("it takes no such addresses (SMTPUTF8)"));
+        }
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    if !content.is_ascii() {
+        if !supports(Extension::EightBitMime) {
+            return Err(failed("it takes no such text (8BITMIME)"));
+        }
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    let of_envelope = |error: SmtpError| explain(&error, MailProgress::Envelope);
+    connection.command(Mail::new(envelope.from().cloned(), parameters)).await.map_err(of_envelope)?;
+    for to in envelope.to() {
+        connection.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(of_envelope)?;
+    }
+    connection.command(Data).await.map_err(of_envelope)?;
+    let taken = connection.message(&content).await;
+    taken.map_err(|error| explain(&error, MailProgress::Content))?;
     Ok(())
 }
 
@@ -112,8 +158,7 @@ fn failed(why: impl Into<String>) -> AlertDeliveryError {
     AlertDeliveryError::new(why, None)
 }
 
-/// `has_said_it`: the server has heard the message, and may mean it.
-fn explain(error: &SmtpError, has_said_it: bool) -> AlertDeliveryError {
+fn explain(error: &SmtpError, progress: MailProgress) -> AlertDeliveryError {
     let Some(code) = error.status() else {
         return match error.is_response() {
             true => failed("what it answers is not SMTP"),
@@ -121,8 +166,17 @@ fn explain(error: &SmtpError, has_said_it: bool) -> AlertDeliveryError {
         };
     };
     let code = code.to_string();
-    let is_refusal = has_said_it && REFUSALS.contains(&code.as_str());
+    let is_refusal = blames_message(&code, progress);
     failed(format!("answered {code}")).blaming_message(is_refusal)
+}
+
+/// Whether the server says that it will never take this message; else the channel is in trouble, and is tried again.
+fn blames_message(code: &str, progress: MailProgress) -> bool {
+    match progress {
+        MailProgress::Greeting => false,
+        MailProgress::Envelope => code == TOO_LARGE,
+        MailProgress::Content => code == TOO_LARGE || code == NOT_TAKEN,
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +187,18 @@ mod tests {
         message::{AlertMessage, AlertSection, AlertState},
         words::AlertLanguage,
     };
+
+    #[test]
+    fn only_what_is_said_of_the_message_gives_it_up() {
+        use MailProgress::{Content, Envelope, Greeting};
+        let given_up = [("552", Envelope), ("552", Content), ("554", Content)];
+        for code in ["421", "450", "535", "550", "552", "554"] {
+            for progress in [Greeting, Envelope, Content] {
+                let is_given_up = given_up.contains(&(code, progress));
+                assert_eq!(blames_message(code, progress), is_given_up, "{code} {progress:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_repeat_is_the_same_mail_to_everybody() {

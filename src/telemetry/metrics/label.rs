@@ -125,6 +125,7 @@ labels! {
         Append = "append",
         StartOver = "start_over",
         JournalRead = "journal_read",
+        JournalWrite = "journal_write",
         JournalDelete = "journal_delete",
         SnapshotRead = "snapshot_read",
         SnapshotWrite = "snapshot_write",

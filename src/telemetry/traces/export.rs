@@ -22,7 +22,7 @@ use opentelemetry_sdk::{
 };
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::SpanName;
 use crate::{config::Traces, tenant::TenantId};
@@ -42,13 +42,22 @@ struct Export {
 }
 
 /// Exports from now on, if there is somewhere to. A second call does nothing. `instance`: by which processes name this one.
-pub fn install(settings: &Traces, instance: &str) -> anyhow::Result<()> {
-    let Some(endpoint) = &settings.endpoint else { return Ok(()) };
+/// What goes wrong is logged: the daemon serves without traces too.
+pub fn install(settings: &Traces, instance: &str) {
+    if let Some(endpoint) = &settings.endpoint
+        && let Err(error) = begin(endpoint, settings.sample, instance)
+    {
+        // The address was read with the configuration: it is not what is wrong, and not told here.
+        error!(event = "traces_off", %error, "traces are not exported");
+    }
+}
+
+fn begin(endpoint: &str, sample: f64, instance: &str) -> anyhow::Result<()> {
     let client = CollectorClient { http: client()?, runtime: Handle::current(), is_failing: AtomicBool::new(false) };
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(endpoint.as_str())
+        .with_endpoint(endpoint)
         .with_timeout(BATCH_TIMEOUT)
         .with_http_client(client)
         .build()?;
@@ -61,9 +70,9 @@ pub fn install(settings: &Traces, instance: &str) -> anyhow::Result<()> {
         .build();
     processor.set_resource(&resource);
     let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(version).build();
-    let _ = EXPORT.set(Export { processor: Arc::new(processor), scope, sample: settings.sample });
+    let _ = EXPORT.set(Export { processor: Arc::new(processor), scope, sample });
     // Not where to: the address may have a key.
-    info!(event = "traces_on", sample = settings.sample, "traces are exported");
+    info!(event = "traces_on", sample, "traces are exported");
     Ok(())
 }
 
@@ -207,6 +216,8 @@ impl HttpClient for CollectorClient {
         let (parts, body) = request.into_parts();
         let request = self.http.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body);
         let answer = self.runtime.spawn(async move { request.send().await }).await?;
+        // The address may have a key, and the exporter logs its errors.
+        let answer = answer.map_err(reqwest::Error::without_url);
         let status = answer.as_ref().map(reqwest::Response::status);
         let has_failed = !status.as_ref().is_ok_and(|status| status.is_success());
         if has_failed && !self.is_failing.swap(has_failed, Relaxed) {
@@ -235,12 +246,21 @@ fn client() -> anyhow::Result<reqwest::Client> {
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let redirects = reqwest::redirect::Policy::none();
-    Ok(reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(BATCH_TIMEOUT).redirect(redirects).build()?)
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(BATCH_TIMEOUT);
+    // A proxy of the environment would learn the address, and what is sent where that is `http`.
+    Ok(builder.no_proxy().redirect(redirects).build()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn without_an_exporter_the_daemon_goes_on() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        install(&Traces { endpoint: Some("no address".to_owned()), sample: 1.0 }, "instance");
+        assert!(!is_on());
+    }
 
     #[test]
     fn all_processes_make_the_same_trace_of_a_message_and_decide_alike() {

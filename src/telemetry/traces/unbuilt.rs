@@ -5,9 +5,7 @@ use std::time::Duration;
 use super::SpanName;
 use crate::{config::Traces, tenant::TenantId};
 
-pub fn install(_: &Traces, _: &str) -> anyhow::Result<()> {
-    Ok(())
-}
+pub fn install(_: &Traces, _: &str) {}
 
 pub fn is_on() -> bool {
     false

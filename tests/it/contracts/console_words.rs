@@ -68,8 +68,8 @@ fn every_reason_of_a_session_is_said_in_spanish() {
         let source = read(file);
         said.extend(stretches(&source, "impl fmt::Display for", &["\n}"]).flat_map(literals));
     }
-    let passkey = read("session/pairing/passkey.rs");
-    said.extend(stretches(&passkey, "fn reason(&self)", &["\n    }"]).flat_map(literals));
+    let screen = read("session/pairing/screen.rs");
+    said.extend(stretches(&screen, "//!", &["#[cfg(test)]"]).flat_map(literals));
     let code = read("session/pairing/code.rs");
     said.extend(stretches(&code, "pub fn pairing_error(", &["\n}"]).flat_map(literals));
     for file in [

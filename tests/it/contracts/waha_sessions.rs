@@ -12,6 +12,7 @@ use crate::{
     support::{
         python,
         receiver::Receiver,
+        scrape::scrape,
         stage::{LIMIT, Stage},
     },
 };
@@ -302,6 +303,15 @@ async fn one_that_is_not_there_is_not_found() {
         let answer = stage.dashboard.post(&format!("/api/nobody/{path}"), json!({ "name": 5 })).await.unwrap();
         assert_eq!((answer.status, &answer.body["code"]), (404, &json!("unknown_tenant")), "{path}: {}", answer.body);
     }
+    // Whoever asks in vain again and again costs the vault no read each.
+    let reads =
+        async || scrape(&stage).await.value("sessiond_vault_operations_total{op=\"directory_read\",outcome=\"ok\"}");
+    let before = reads().await;
+    for _ in 0..5 {
+        assert_eq!(stage.dashboard.put("/api/reaction", wrong.clone()).await.unwrap().status, 404);
+    }
+    let after = reads().await;
+    assert!(after - before < 5.0, "{before} {after}");
     // Where a session is made, the input counts.
     for path in ["/api/nobody/webhooks", "/api/nobody/bot/menu"] {
         let answer = stage.dashboard.put(path, json!({ "webhooks": 5, "categories": 5 })).await.unwrap();

@@ -189,6 +189,10 @@ async fn an_unpaired_tenant_of_an_owner_that_cannot_be_reached_is_paired_here() 
     assert!(stopped.status < 300, "{}", stopped.body);
     let new = other.start().await;
     let logins = stage.network.stats().await.counts.logins;
+    // Whoever wants something else of it waits for its owner.
+    let settings = json!({ "config": { "webhooks": [] } });
+    let changed = other.dashboard.put("/api/sessions/new", settings).await.unwrap();
+    assert_eq!((changed.status, &changed.body["code"]), (503, &json!("peer_silent")), "{}", changed.body);
     let connect = |tenant: &str| other.dashboard.post("/api/baileys/connect", json!({ "tenantId": tenant }));
     let (paired, unpaired) = (connect(TENANT).await.unwrap(), connect("new").await.unwrap());
     assert_eq!((paired.status, &paired.body["code"]), (503, &json!("peer_silent")), "{}", paired.body);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Play, alarm, short};
+use super::{Play, alarm, at, short};
 use crate::{
     clock::SystemClock,
     config::Config,
@@ -14,6 +14,7 @@ use crate::{
     telemetry::alerts::{
         AlertCondition::{self, *},
         AlertDesk, AlertObservation, Alerts,
+        engine::ToldAlert,
     },
 };
 
@@ -28,7 +29,7 @@ fn what_a_process_that_lives_has_told_is_told_once() {
     new.now = 120;
     new.engine.leave_to_others(old.engine.told());
     new.wrong(ScanNeeded, "a").wrong(DiskLow, "").wrong(ScanNeeded, "b");
-    assert_eq!(new.until(600), ["210 firing scan_needed b"]);
+    assert_eq!(new.until(600), ["210 firing scan_needed b +1"]);
     new.engine.adopt(old.engine.told(), Vec::new());
     assert_eq!(new.until(1200), [""; 0]);
     new.right(ScanNeeded, "a").right(DiskLow, "");
@@ -44,6 +45,45 @@ fn what_a_process_that_lives_has_told_is_told_once() {
     assert_eq!(new.until(1200), ["600 firing disk_low "]);
     new.right(ScanNeeded, "a");
     assert_eq!(new.until(2400), ["1260 resolved scan_needed a"]);
+}
+
+/// The tenant moves on, and both live.
+#[test]
+fn the_end_of_what_another_process_told_is_told_once_by_whoever_serves_the_tenant() {
+    let mut old = Play::of(&["a"]);
+    old.wrong(ScanNeeded, "a");
+    assert_eq!(old.until(120), ["90 firing scan_needed a"]);
+    let mut new = Play::of(&[]);
+    new.now = 120;
+    new.engine.leave_to_others(old.engine.told());
+    assert_eq!(new.until(180), [""; 0]);
+    // It is right for a moment before it moves, and well where it is then.
+    old.right(ScanNeeded, "a");
+    assert_eq!(old.until(135), [""; 0]);
+    old.seen.tenants.clear();
+    new.seen.tenants.insert("a".to_owned());
+    let mut told = Vec::new();
+    while new.now < 600 {
+        let second = new.now + 15;
+        assert_eq!(old.until(second), [""; 0], "it has lost sight of the tenant");
+        new.engine.leave_to_others(old.engine.told());
+        told.extend(new.until(second));
+    }
+    assert_eq!(told, ["240 resolved scan_needed a"]);
+
+    // While the other remembers the last time it is news here when it is so again.
+    let mut new = Play::of(&["a"]);
+    new.now = 120;
+    let remembered = ToldAlert { condition: ScanNeeded, subject: "a".to_owned(), since: at(0) };
+    new.engine.leave_to_others(vec![remembered.clone()]);
+    assert_eq!(new.until(600), ["180 resolved scan_needed a"]);
+    new.wrong(ScanNeeded, "a");
+    assert_eq!(new.until(900), ["690 firing scan_needed a"]);
+    new.right(ScanNeeded, "a");
+    assert_eq!(new.until(1200), ["960 resolved scan_needed a"]);
+    // It ends, and this one has the file.
+    new.engine.adopt(vec![remembered], Vec::new());
+    assert_eq!(new.until(1800), [""; 0]);
 }
 
 #[tokio::test]
@@ -73,6 +113,10 @@ async fn a_process_that_waits_for_the_file_reads_it_before_it_has_it_and_when_it
     let (new, mut new_desk) = process();
     new.look(&settings, &channels, &mut new_desk, &observe(&[DiskLow])).await;
     assert_eq!((told(&new_desk).len(), new_desk.file.is_some()), (0, false), "the old process tells it");
+    // The file cannot be read for once.
+    std::fs::write(folder.path().join("alerts.json"), "{").unwrap();
+    new.look(&settings, &channels, &mut new_desk, &observe(&[DiskLow])).await;
+    assert_eq!(told(&new_desk).len(), 0, "what was read before is still so");
     // What the old one tells, and does not send any more.
     old.look(&settings, &channels, &mut old_desk, &observe(&[DiskLow, VaultDown])).await;
     drop(old_desk);
