@@ -74,8 +74,8 @@ impl Archive {
 }
 
 impl SnapshotWriter {
-    /// Afterwards nothing that is left below `previous`, a snapshot that was read as good, needs another key than the first: what is kept is
-    /// sealed anew, and the rest is emptied.
+    /// Afterwards nothing that is left below `previous`, a snapshot that was read as good, needs another key than the first: what is kept
+    /// is sealed anew, and the rest is emptied.
     pub async fn clear_older_seals(&mut self, previous: Option<Seq>) -> Result<(), SnapshotError> {
         self.reseal_kept().await?;
         if let Some(previous) = previous {
