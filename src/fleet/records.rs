@@ -1,16 +1,25 @@
-//! Caches the directory's records of all tenants for a moment: each look costs the vault one read a tenant.
+//! Caches the directory's records of all tenants for a moment: each look costs the vault one read a tenant. Remembers as long which
+//! tenants were looked for alone and are not there.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::{tenant::TenantRecord, vault::VaultError};
+use super::{Fleet, FleetError};
+use crate::{
+    tenant::{TenantId, TenantRecord},
+    vault::VaultError,
+};
 
 /// How old the cached records may be.
 const DIRECTORY_AGE: Duration = Duration::from_secs(30);
+
+/// Of so many tenants it is remembered that they are not there.
+const MOST_ABSENT: usize = 256;
 
 /// The last look, and the turn for the next.
 #[derive(Default)]
@@ -26,6 +35,23 @@ struct Known {
     /// Counts the changes: a look that began before one is not kept.
     generation: u64,
     failed: Option<(Instant, VaultError)>,
+    /// Who was looked for alone, and was not there.
+    absent: HashMap<TenantId, Instant>,
+}
+
+impl Fleet {
+    /// Whether there is no such tenant. That there is none may be half a minute old: whoever asks in vain again and again costs the vault
+    /// one read in that time.
+    pub async fn is_absent(&self, tenant: &TenantId) -> Result<bool, FleetError> {
+        if self.records.knows_absent(tenant) {
+            return Ok(true);
+        }
+        let is_absent = self.record(tenant).await?.is_none();
+        if is_absent {
+            self.records.note_absent(tenant);
+        }
+        Ok(is_absent)
+    }
 }
 
 impl RecordCache {
@@ -34,6 +60,22 @@ impl RecordCache {
         let mut known = self.known();
         known.generation += 1;
         known.records = None;
+        known.absent.clear();
+    }
+
+    /// By a look for it alone that is at most [`DIRECTORY_AGE`] old. The records of all say nothing: one that does not parse is not among
+    /// them.
+    fn knows_absent(&self, tenant: &TenantId) -> bool {
+        self.known().absent.get(tenant).is_some_and(|at| at.elapsed() < DIRECTORY_AGE)
+    }
+
+    /// One more than are remembered is looked for again.
+    fn note_absent(&self, tenant: &TenantId) {
+        let mut known = self.known();
+        known.absent.retain(|_, at| at.elapsed() < DIRECTORY_AGE);
+        if known.absent.len() < MOST_ABSENT {
+            known.absent.insert(tenant.clone(), Instant::now());
+        }
     }
 
     /// At most [`DIRECTORY_AGE`] old.
@@ -107,6 +149,21 @@ mod tests {
             next.await.unwrap();
         }
         assert_eq!(looks.load(Ordering::SeqCst), 2, "the first is not kept, the second is");
+    }
+
+    #[test]
+    fn who_is_not_there_is_known_for_a_moment() {
+        let tenant = |name: &str| name.parse::<TenantId>().unwrap();
+        let cache = RecordCache::default();
+        assert!(!cache.knows_absent(&tenant("nobody")), "nobody has looked");
+        cache.note_absent(&tenant("nobody"));
+        assert!(cache.knows_absent(&tenant("nobody")) && !cache.knows_absent(&tenant("another")));
+        cache.invalidate();
+        assert!(!cache.knows_absent(&tenant("nobody")), "it may have been made");
+        for n in 0..=MOST_ABSENT {
+            cache.note_absent(&tenant(&format!("nobody-{n}")));
+        }
+        assert_eq!(cache.known().absent.len(), MOST_ABSENT);
     }
 
     #[tokio::test]

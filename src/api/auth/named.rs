@@ -47,11 +47,8 @@ impl NamedTenant {
         if fleet.status(tenant).is_some() {
             return answer;
         }
-        // Half a minute old at the most: whoever asks in vain again and again costs the vault one look in that time.
-        match fleet.records().await {
-            Ok(records) if !records.iter().any(|record| record.id == *tenant) => {
-                Problem::unknown_tenant().into_response()
-            }
+        match fleet.is_absent(tenant).await {
+            Ok(true) => Problem::unknown_tenant().into_response(),
             _ => answer,
         }
     }

@@ -78,6 +78,12 @@ fn is_new(asked: &mut Vec<String>, text: &str) -> bool {
     is_new
 }
 
+/// Counts an edit that is asked about anew as the turn that it is. False: no person needs as many.
+pub fn may_ask_anew(exchange: &mut Exchange<'_>) -> bool {
+    exchange.talk.answered = exchange.talk.answered.saturating_add(1);
+    exchange.talk.answered < MAX_TURNS_AN_HOUR
+}
+
 /// Counts turns that lead nowhere. True: a human was called in the place of an answer.
 pub fn guard(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_understood: bool) -> bool {
     let text = heard.last_text.as_str();

@@ -11,7 +11,7 @@ use super::{
     hearing::{self, HeardTurn},
     phrases::Command,
     state::{Phase, is_small},
-    talking, words,
+    takeover, talking, words,
 };
 use crate::bot::{
     OrderState,
@@ -133,7 +133,8 @@ fn ask(exchange: &mut Exchange<'_>, mut unread: UnreadTurn) {
 }
 
 /// A message was edited, or deleted (no text), and the order is as it was. What the model was asked with it is asked anew, with the words
-/// that there are now. With none of them left nothing is; and where the new words are no model's business, what was held back is said.
+/// that there are now. With none of them left nothing is; and where the new words are no model's business, or come too often, what was
+/// held back is said.
 pub fn correct(exchange: &mut Exchange<'_>, id: &str, text: Option<&str>) {
     let is_part = |unread: &mut UnreadTurn| unread.ids.iter().any(|known| known == id);
     let Some(unread) = exchange.talk.unread.take_if(is_part) else { return };
@@ -154,13 +155,13 @@ pub fn correct(exchange: &mut Exchange<'_>, id: &str, text: Option<&str>) {
         None => Some(unread.held.clone()),
     };
     match held.filter(|_| exchange.restaurant.settings.language_model) {
-        Some(mut held) => {
+        Some(mut held) if takeover::may_ask_anew(exchange) => {
             if unread.held.is_empty() {
                 held.clear();
             }
             ask(exchange, UnreadTurn { text: said, held, ids, ..unread });
         }
-        None => say_held(exchange, unread.held),
+        _ => say_held(exchange, unread.held),
     }
 }
 

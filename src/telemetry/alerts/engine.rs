@@ -186,6 +186,12 @@ impl AlertEngine {
 
     /// What another process has told of tenants that are served here counts as told here, once: that one sees them no more.
     fn inherit(&mut self, settings: &config::Alerts, seen: &AlertObservation) {
+        // One that went back, and of which nothing is remembered here, is the other's again until it comes again.
+        let groups = &self.groups;
+        self.inherited.retain(|(condition, subject)| {
+            seen.tenants.contains(subject)
+                || groups.get(condition).is_some_and(|group| group.members.contains_key(subject))
+        });
         for (alarm, since) in &self.told_elsewhere {
             let (condition, subject) = alarm;
             if !settings.conditions.contains_key(condition) || !seen.tenants.contains(subject) {

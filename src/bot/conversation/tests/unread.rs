@@ -257,6 +257,23 @@ fn what_is_edited_is_asked_anew_and_what_is_deleted_of_nobody() {
 }
 
 #[test]
+fn edits_without_end_are_not_asked_about() {
+    let mut chat = Chat::with(helped());
+    chat.say("frobozz");
+    let id = chat.talk.heard.last().unwrap().id.clone();
+    let (mut asks, mut said) = (0, Vec::new());
+    for n in 0..60 {
+        let text = if n % 2 == 0 { "xyzzy plugh" } else { "quux garply" };
+        said.push(chat.input(Input::Edited { id: id.clone(), text: text.to_owned() }));
+        asks += usize::from(asked(&chat).is_some());
+    }
+    assert!((2..40).contains(&asks), "{asks}");
+    said.retain(|said| !said.is_empty());
+    assert_eq!(said.len(), 1, "the bot answers alone, once: {said:?}");
+    assert!(chat.talk.unread().is_none());
+}
+
+#[test]
 fn a_question_is_bounded() {
     let mut chat = Chat::with(helped());
     for n in 0..2 {

@@ -86,6 +86,21 @@ fn the_end_of_what_another_process_told_is_told_once_by_whoever_serves_the_tenan
     assert_eq!(new.until(1800), [""; 0]);
 }
 
+/// It is with the other one for so long that nothing is remembered of it here.
+#[test]
+fn the_end_of_what_another_process_told_is_told_when_the_tenant_comes_again() {
+    let mut new = Play::of(&["a"]);
+    new.engine.leave_to_others(vec![ToldAlert { condition: ScanNeeded, subject: "a".to_owned(), since: at(0) }]);
+    new.wrong(ScanNeeded, "a");
+    assert_eq!(new.until(600), [""; 0]);
+    new.right(ScanNeeded, "a").seen.tenants.clear();
+    let forgotten = 600 + 2 * i64::try_from(new.settings.repeat.as_secs()).unwrap();
+    assert_eq!(new.until(forgotten), [""; 0]);
+    new.seen.tenants.insert("a".to_owned());
+    let told = new.until(forgotten + 600);
+    assert!(matches!(&told[..], [only] if only.ends_with(" resolved scan_needed a")), "{told:?}");
+}
+
 #[tokio::test]
 async fn a_process_that_waits_for_the_file_reads_it_before_it_has_it_and_when_it_gets_it() {
     let folder = tempfile::tempdir().unwrap();
