@@ -17,7 +17,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{LazyLock, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -25,6 +25,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock::Instant,
+    sync::lock,
     vault::{Instance, InstanceId},
 };
 
@@ -365,7 +366,7 @@ impl Peers {
     }
 
     fn seen(&self) -> MutexGuard<'_, PeerTable> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
 }
 

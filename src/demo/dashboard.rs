@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -12,6 +12,8 @@ use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Notify, task::JoinHandle};
 use tokio_websockets::{ClientBuilder, Message};
+
+use crate::sync::lock;
 
 /// Speaks to one daemon with one key.
 #[derive(Clone)]
@@ -149,7 +151,7 @@ impl Ear {
     }
 
     pub fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.heard).clone()
     }
 
     /// Waits until something comes, but no longer than `limit`.
@@ -164,7 +166,7 @@ impl Ear {
                 let news = self.news.notified();
                 tokio::pin!(news);
                 news.as_mut().enable();
-                if enough(&self.heard.lock().unwrap_or_else(PoisonError::into_inner)) {
+                if enough(&lock(&self.heard)) {
                     return;
                 }
                 news.await;
@@ -198,7 +200,7 @@ async fn listen(
             }
         } else if let Some(event) = text.strip_prefix("42") {
             let parsed: (String, Value) = serde_json::from_str(event)?;
-            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut heard = lock(heard);
             #[expect(clippy::disallowed_methods, reason = "the demo is a client with a clock of its own")]
             heard.push(Heard { event: parsed.0, payload: parsed.1, at: SystemTime::now() });
             news.notify_waiters();
@@ -209,7 +211,7 @@ async fn listen(
 
 /// The last event of a tenant that was heard; before that, the beginning of time: everything.
 fn cursor(heard: &Mutex<Vec<Heard>>, tenant: &str) -> Value {
-    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let heard = lock(heard);
     let mut events = heard.iter().rev().filter(|heard| heard.payload["tenantId"] == tenant);
     events.find_map(|heard| heard.payload.get("eventId").cloned()).unwrap_or_else(|| json!(ulid::Ulid::nil()))
 }

@@ -11,7 +11,7 @@ use std::{
     collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -38,6 +38,7 @@ use crate::{
     cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
     crash,
     session::{HandOverError, Prepared, Session, State},
+    sync::lock,
     telemetry::{
         metrics::{
             self,
@@ -100,7 +101,7 @@ pub(super) struct HandoverBook {
 
 impl Handovers {
     pub fn book(&self) -> MutexGuard<'_, HandoverBook> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.book)
     }
 }
 

@@ -28,7 +28,7 @@ mod work_folder;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -76,6 +76,7 @@ use crate::{
         Status,
     },
     store::StoreError,
+    sync::lock,
     telemetry::{metrics, traces},
     tenant::{TenantId, TenantRecord},
     vault::{Instance, TenantInfo, VaultError},
@@ -578,7 +579,7 @@ impl Fleet {
     /// The vault takes nothing, as far as its last answers say.
     pub fn is_vault_down(&self) -> bool {
         let open = self.open_journals();
-        let since = *self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *lock(&self.unannounced_since);
         let is_unannounced = since.is_some_and(|since| open.iter().all(|journal| journal.confirmed_at() <= since));
         is_unannounced || !open.is_empty() && open.iter().all(Journal::outage)
     }
@@ -864,7 +865,7 @@ impl Fleet {
     }
 
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Slot>>> {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tenants)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Caches the directory's records of all tenants for a moment: each look costs the vault one read a tenant.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::{tenant::TenantRecord, vault::VaultError};
+use crate::{sync::lock, tenant::TenantRecord, vault::VaultError};
 
 /// How old the cached records may be.
 const DIRECTORY_AGE: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ impl RecordCache {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

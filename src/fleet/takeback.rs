@@ -6,7 +6,7 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use crate::{
     cluster::{Look, should_own},
     journal,
     session::End,
+    sync::lock,
     tenant::{TenantId, TenantRecord},
     vault::{Instance, InstanceId, VaultError},
 };
@@ -284,7 +285,7 @@ impl Fleet {
 
     /// Others can know of this process.
     pub(super) fn is_announced(&self) -> bool {
-        self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        lock(&self.unannounced_since).is_none()
     }
 
     /// Tells the others that this process lives.
@@ -293,7 +294,7 @@ impl Fleet {
     }
 
     fn note_announced(&self, is_announced: bool, asked: clock::Instant) {
-        let mut since = self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = lock(&self.unannounced_since);
         *since = if is_announced { None } else { Some(since.unwrap_or(asked)) };
     }
 

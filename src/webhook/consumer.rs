@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -32,6 +32,7 @@ use crate::{
     message::{EventBody, EventId, FeedItem},
     session::Session,
     store::{Batch, StoreError},
+    sync::lock,
     telemetry::{
         metrics::{self, label},
         traces::{self, SpanName},
@@ -149,7 +150,7 @@ impl Consumer {
                 "webhook consumer failed: restarting from its stored place"
             );
             {
-                let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut health = lock(&self.health);
                 health.failures = health.failures.max(1);
                 health.last_error = error.to_string();
             }
@@ -497,7 +498,7 @@ impl DeliveryLoop<'_> {
     }
 
     fn health(&self) -> std::sync::MutexGuard<'_, ConsumerHealth> {
-        self.cx.health.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cx.health)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     allowance::Allowance,
     clock::{Clock, Instant},
     listener::network_of,
+    sync::lock,
 };
 
 /// How late an answer is where many wrong keys come from.
@@ -88,6 +89,6 @@ impl Brake {
     }
 
     fn state(&self) -> MutexGuard<'_, BrakeState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

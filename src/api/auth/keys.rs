@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, hash_map},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use crate::{
     allowance::Allowance,
     clock::{Clock, Instant},
     config::Secret,
+    sync::lock,
     tenant::TenantId,
     vault::{
         VaultError,
@@ -277,7 +278,7 @@ impl Keys {
     }
 
     fn known(&self) -> MutexGuard<'_, KeyTable> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     clock::{Clock, Instant},
     config,
     listener::network_of,
+    sync::lock,
 };
 
 /// What is counted.
@@ -59,7 +60,7 @@ impl RateLimiter {
         };
         let rate = if matches!(subject, Subject::Address(_)) { rates.per_address } else { rates.per_key };
         let Some(rate) = rate else { return Ok(()) };
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = lock(&self.buckets);
         buckets.take((action, subject), rate.get(), self.clock.instant())
     }
 }

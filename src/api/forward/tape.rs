@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -17,7 +17,7 @@ use futures::stream;
 use http_body::{Body as HttpBody, Frame};
 
 use super::super::BODY_LIMIT;
-use crate::message::media::Spooled;
+use crate::{message::media::Spooled, sync::lock};
 
 /// Of one body: more than any that is no file has.
 const MOST_KEPT: usize = BODY_LIMIT + 64 * 1024;
@@ -53,7 +53,7 @@ impl Tape {
 
     /// From its beginning. One reader at a time; `None`: it is not there any more.
     pub fn replay(&self) -> Option<Body> {
-        let recording = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recording = lock(&self.0);
         if recording.is_cut {
             return None;
         }
@@ -102,7 +102,7 @@ impl HttpBody for TapeReader {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        let mut recording = this.tape.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recording = lock(&this.tape);
         if let Some(kept) = recording.kept.get(this.at) {
             this.at += 1;
             return Poll::Ready(Some(Ok(Frame::data(kept.clone()))));
