@@ -25,7 +25,7 @@ pub struct Dashboard {
 
 /// An answer of the HTTP API.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiAnswer {
     pub status: u16,
     pub body: Value,
 }
@@ -39,30 +39,30 @@ impl Dashboard {
         self.address
     }
 
-    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+    pub async fn get(&self, path: &str) -> anyhow::Result<ApiAnswer> {
         let request = self.http.get(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
         Self::answer(request).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
+    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<ApiAnswer> {
         let request = self.http.post(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
         Self::answer(request.json(&body)).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
+    pub async fn put(&self, path: &str, body: Value) -> anyhow::Result<ApiAnswer> {
         let request = self.http.put(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
         Self::answer(request.json(&body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+    pub async fn delete(&self, path: &str) -> anyhow::Result<ApiAnswer> {
         let request = self.http.delete(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
         Self::answer(request).await
     }
 
-    async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+    async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<ApiAnswer> {
         let response = request.timeout(Duration::from_secs(100)).send().await?;
         let status = response.status().as_u16();
-        Ok(Answer { status, body: response.json().await.unwrap_or(Value::Null) })
+        Ok(ApiAnswer { status, body: response.json().await.unwrap_or(Value::Null) })
     }
 
     /// The QR code of a tenant that is not paired: asks for a connection and takes the code.

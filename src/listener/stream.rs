@@ -35,7 +35,7 @@ const BITE: usize = 512;
 
 pub struct GuardedStream {
     slot: Arc<Slot>,
-    allowance: Option<Allowance>,
+    allowance: Option<ReadAllowance>,
     frames: Frames,
     connects: u32,
     sleeping: Option<Pin<Box<Sleep>>>,
@@ -43,7 +43,7 @@ pub struct GuardedStream {
     rests: bool,
 }
 
-struct Allowance {
+struct ReadAllowance {
     bytes: f64,
     frames: f64,
     at: Instant,
@@ -66,7 +66,7 @@ impl GuardedStream {
                 return Poll::Pending;
             }
             let now = Instant::now();
-            let full = Allowance { bytes: BURST, frames: BURST_FRAMES, at: now };
+            let full = ReadAllowance { bytes: BURST, frames: BURST_FRAMES, at: now };
             let allowance = self.allowance.get_or_insert(full);
             let passed = now.duration_since(allowance.at).as_secs_f64();
             allowance.bytes = (allowance.bytes + passed * BYTES_PER_SECOND).min(BURST);

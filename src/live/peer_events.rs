@@ -25,7 +25,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    LiveContext, MAX_UNREAD, Outlet,
+    EventOutlet, LiveContext, MAX_UNREAD,
     following::{Place, follow, send_on},
 };
 use crate::{
@@ -97,7 +97,7 @@ async fn serve(
     tasks.spawn(async move {
         let _turn = turn;
         let mut place = Place { cursor: asked.after, is_begun: asked.begun };
-        let outlet = Outlet::Peer(lines);
+        let outlet = EventOutlet::Peer(lines);
         tokio::select! {
             () = context.stop.cancelled() => {}
             () = gone.closed() => {}
@@ -117,7 +117,7 @@ async fn serve(
 /// Everything of a tenant to one client, whichever process has it.
 pub(super) async fn follow_everywhere(
     context: &LiveContext,
-    outlet: &Outlet,
+    outlet: &EventOutlet,
     tenant: &TenantId,
     cursor: Option<EventId>,
     exists: bool,
@@ -208,7 +208,7 @@ fn crowded(tenant: &TenantId) -> Value {
 async fn follow_peer(
     forwarder: &Forwarder,
     peer: &PeerListener,
-    outlet: &Outlet,
+    outlet: &EventOutlet,
     tenant: &TenantId,
     place: &mut Place,
     may_pair: bool,
@@ -253,7 +253,7 @@ async fn follow_peer(
     Ok(is_heard)
 }
 
-async fn hand_on(outlet: &Outlet, place: &mut Place, event: &str, mut payload: Value) {
+async fn hand_on(outlet: &EventOutlet, place: &mut Place, event: &str, mut payload: Value) {
     let id = |field: &str| payload.get(field).and_then(|id| serde_json::from_value::<EventId>(id.clone()).ok());
     let cursor = match event {
         "registered" => id("cursor"),
@@ -282,7 +282,7 @@ mod tests {
     async fn who_registered_while_nobody_had_the_tenant_begins_where_its_next_owner_is() {
         let tenant: TenantId = "trattoria".parse().unwrap();
         let (lines, mut heard) = mpsc::channel(MAX_UNREAD);
-        let outlet = Outlet::Peer(lines);
+        let outlet = EventOutlet::Peer(lines);
         let mut place = Place { cursor: None, is_begun: true };
         let begins = target(&tenant, &place, false);
         assert_eq!(

@@ -22,7 +22,7 @@ use super::stream::{EventCutter, StreamEnd, StreamEvent};
 use crate::{
     config::{self, Credentials},
     import::{GoogleTokens, LiveError},
-    outbound::{Answer, Outbound, OutboundError, Request, SystemLookup},
+    outbound::{Outbound, OutboundAnswer, OutboundError, Request, SystemLookup},
 };
 
 /// For a request with its answer.
@@ -183,7 +183,7 @@ impl Database {
         Ok((head, answer.bytes().await?))
     }
 
-    async fn send(&self, through: &Outbound, request: Request, limit: usize) -> Result<Answer, DatabaseError> {
+    async fn send(&self, through: &Outbound, request: Request, limit: usize) -> Result<OutboundAnswer, DatabaseError> {
         let mut is_first = true;
         loop {
             let authorization = self.authorization().await?;
@@ -234,7 +234,7 @@ fn judge(status: StatusCode) -> Result<(), DatabaseError> {
 
 /// What changes at a place, from the first word on, which is everything that is there.
 pub struct DatabaseStream {
-    answer: Answer,
+    answer: OutboundAnswer,
     cutter: EventCutter,
     /// It has said nothing for too long by then.
     silent_at: Instant,

@@ -61,7 +61,7 @@ enum Moved {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "GroupV2ParticipantsJoinRequestEvent")]
 pub struct JoinRequest {
-    action: Asked,
+    action: JoinRequestAction,
     requester_id: String,
     requester_pn: Option<String>,
     /// In WhatsApp's words, like `invite_link`.
@@ -76,7 +76,7 @@ pub struct JoinRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "GroupV2JoinRequestAction")]
-enum Asked {
+enum JoinRequestAction {
     Created,
     /// By who asked, or refused by an admin: WhatsApp does not say which.
     Revoked,
@@ -167,7 +167,7 @@ pub fn payload(id: &str, timestamp: i64, change: &GroupChange, name: EventName) 
             Payload::GroupParticipants(Participants { r#type, timestamp, group, participants, data })
         }
         GroupChange::Asks { who, number, by, withdrawn } => Payload::GroupJoinRequest(JoinRequest {
-            action: if *withdrawn { Asked::Revoked } else { Asked::Created },
+            action: if *withdrawn { JoinRequestAction::Revoked } else { JoinRequestAction::Created },
             requester_id: chat_id(who),
             requester_pn: number.as_deref().map(chat_id),
             request_method: by.clone(),

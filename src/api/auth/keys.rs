@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::{AuthError, Caller, Valid};
 use crate::{
-    allowance::Allowance,
+    allowance::RateAllowance,
     clock::{Clock, Instant},
     config::Secret,
     sync::lock,
@@ -63,7 +63,7 @@ struct KeyTable {
     read_at: Instant,
     read_anew_at: Instant,
     unknown: HashMap<KeyHash, Instant>,
-    lookups: Allowance,
+    lookups: RateAllowance,
 }
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Keys {
             read_at: now,
             read_anew_at: now,
             unknown: HashMap::new(),
-            lookups: Allowance::new(now),
+            lookups: RateAllowance::new(now),
         };
         Self { vault, clock, known: Mutex::new(known) }
     }

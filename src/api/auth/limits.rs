@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    allowance::Allowance,
+    allowance::RateAllowance,
     clock::{Clock, Instant},
     config,
     listener::network_of,
@@ -69,9 +69,9 @@ impl RateLimiter {
 #[derive(Debug)]
 pub struct Buckets<K> {
     most: usize,
-    of: HashMap<K, Allowance>,
+    of: HashMap<K, RateAllowance>,
     /// For those who find no place.
-    shared: Option<Allowance>,
+    shared: Option<RateAllowance>,
     swept: Option<Instant>,
 }
 
@@ -90,14 +90,14 @@ impl<K: Hash + Eq> Buckets<K> {
         self.of.get(key).is_none_or(|allowance| allowance.has_room(per_minute, per_minute, now).is_ok())
     }
 
-    fn allowance(&mut self, key: K, now: Instant) -> &mut Allowance {
+    fn allowance(&mut self, key: K, now: Instant) -> &mut RateAllowance {
         if !self.of.contains_key(&key) && self.of.len() >= self.most {
             self.sweep(now);
             if self.of.len() >= self.most {
-                return self.shared.get_or_insert(Allowance::new(now));
+                return self.shared.get_or_insert(RateAllowance::new(now));
             }
         }
-        self.of.entry(key).or_insert(Allowance::new(now))
+        self.of.entry(key).or_insert(RateAllowance::new(now))
     }
 
     /// An empty bucket is as good as none. Once a second at the most, as it looks at each.

@@ -11,7 +11,7 @@ pub(super) struct UploadTurns {
 }
 
 /// Given back when it is dropped.
-pub(super) struct Turn<'a> {
+pub(super) struct UploadTurn<'a> {
     turns: &'a UploadTurns,
     who: String,
 }
@@ -22,7 +22,7 @@ impl UploadTurns {
     }
 
     /// `None`: there are too many already.
-    pub fn take(&self, caller: &Caller) -> Option<Turn<'_>> {
+    pub fn take(&self, caller: &Caller) -> Option<UploadTurn<'_>> {
         let who = match caller {
             Caller::Admin | Caller::Anyone => String::new(),
             Caller::Key(key) => format!("key {}", key.id),
@@ -36,11 +36,11 @@ impl UploadTurns {
             return None;
         }
         *taken.entry(who.clone()).or_insert(0) += 1;
-        Some(Turn { turns: self, who })
+        Some(UploadTurn { turns: self, who })
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for UploadTurn<'_> {
     fn drop(&mut self) {
         let mut taken = lock(&self.turns.taken);
         if let Some(count) = taken.get_mut(&self.who) {

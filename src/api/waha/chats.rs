@@ -10,7 +10,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Asked, Controlling, For, Reading, Sending},
+        auth::{Controlling, For, Reading, Sending, TenantRequest},
         input::{Body, IdempotencyKey, Path, Query, object},
         problem::Problem,
         stream::{self, Frame, Streamed},
@@ -169,7 +169,7 @@ pub async fn messages(
 /// `GET /api/messages`
 pub async fn messages_of(
     State(app): State<App>,
-    Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<MessagesOfChat>>,
+    TenantRequest { tenant, asked: Query(asked), .. }: TenantRequest<Reading, Query<MessagesOfChat>>,
     Query(wanted): Query<MessageList>,
 ) -> Result<Streamed<Vec<waha::Message>>, Problem> {
     read(&app, &tenant, asked.chat_id.as_deref().unwrap_or_default(), &wanted).await

@@ -9,7 +9,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Asked, Controlling, For, Names, Reading},
+        auth::{Controlling, For, Names, Reading, TenantRequest},
         input::{Body, Path, Query},
         problem::Problem,
     },
@@ -69,7 +69,7 @@ impl ContactListQuery {
 /// `GET /api/contacts/all`: whom the tenant saved or talks with.
 pub async fn all(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<List>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<List>>,
 ) -> Result<Json<Vec<person::Contact>>, Problem> {
     let mut people = app.fleet.open_known(&tenant).await?.people().await?;
     let name = |person: &Person| person.saved.as_ref().map_or(String::new(), |saved| saved.name.to_lowercase());
@@ -83,7 +83,7 @@ pub async fn all(
 /// `GET /api/contacts`
 pub async fn one(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<person::Contact>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json((&app.fleet.open_known(&tenant).await?.person(&id).await?).into()))
@@ -134,7 +134,7 @@ pub async fn save(
 /// `GET /api/contacts/check-exists`, `GET /api/checkNumberStatus`
 pub async fn exists(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Number>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<Number>>,
 ) -> Result<Json<person::Existence>, Problem> {
     let phone = chat(&app, &tenant, "phone", wanted.phone.as_deref().unwrap_or_default()).await?;
     Ok(Json(app.fleet.open_known(&tenant).await?.account(&phone).await?.into()))
@@ -150,7 +150,7 @@ pub struct About {
 /// `GET /api/contacts/about`
 pub async fn about(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<About>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json(About { about: app.fleet.open_known(&tenant).await?.about(&id).await? }))
@@ -167,7 +167,7 @@ pub struct Picture {
 /// `GET /api/contacts/profile-picture`
 pub async fn picture(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<Picture>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json(Picture { url: app.fleet.open_known(&tenant).await?.picture(&id).await? }))
@@ -186,7 +186,7 @@ pub struct Blocked {
 /// `POST /api/contacts/block`
 pub async fn block(
     State(app): State<App>,
-    Asked { tenant, asked: Body(body), .. }: Asked<Controlling, Body<Blocked>>,
+    TenantRequest { tenant, asked: Body(body), .. }: TenantRequest<Controlling, Body<Blocked>>,
 ) -> Result<Created<Success>, Problem> {
     set_blocked(&app, &tenant, &body, true).await
 }
@@ -194,7 +194,7 @@ pub async fn block(
 /// `POST /api/contacts/unblock`
 pub async fn unblock(
     State(app): State<App>,
-    Asked { tenant, asked: Body(body), .. }: Asked<Controlling, Body<Blocked>>,
+    TenantRequest { tenant, asked: Body(body), .. }: TenantRequest<Controlling, Body<Blocked>>,
 ) -> Result<Created<Success>, Problem> {
     set_blocked(&app, &tenant, &body, false).await
 }

@@ -22,7 +22,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Asked, Caller, Controlling, For, Names, Reading, Scope},
+        auth::{Caller, Controlling, For, Names, Reading, Scope, TenantRequest},
         baileys::still_looks,
         input::{Body, Query},
         openapi::{Gives, Operation},
@@ -197,7 +197,7 @@ fn misnamed(error: Option<InvalidTenantId>) -> Problem {
 /// `POST /api/sessions`: an existing one is not changed.
 pub async fn create(
     State(app): State<App>,
-    Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<NewSession>>,
+    TenantRequest { tenant, asked: Body(new), .. }: TenantRequest<Controlling, Body<NewSession>>,
 ) -> Result<Created<SessionBrief>, Problem> {
     // Until it is there, however that ends: the next one is told that it exists, and does not take it for its own.
     let turn = app.making.begin(&tenant).ok_or_else(|| Problem::session_exists(&tenant))?;
@@ -286,7 +286,7 @@ impl Names for SessionToStart {
 /// `POST /api/sessions/start`: makes the session if there is none, else changes it.
 pub async fn start_named(
     State(app): State<App>,
-    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<SessionToStart>>,
+    TenantRequest { tenant, asked: Body(named), .. }: TenantRequest<Controlling, Body<SessionToStart>>,
 ) -> Result<Created<SessionBrief>, Problem> {
     if !is_known(&app, &tenant).await? {
         check_new(&app, named.config.as_ref())?;
@@ -483,7 +483,7 @@ impl Names for NamedSession {
 /// `POST /api/sessions/stop`
 pub async fn stop_named(
     State(app): State<App>,
-    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<NamedSession>>,
+    TenantRequest { tenant, asked: Body(named), .. }: TenantRequest<Controlling, Body<NamedSession>>,
 ) -> Result<Created<SessionBrief>, Problem> {
     if named.logout == Some(true) { end(&app, &tenant).await } else { leave(&app, &tenant).await }
 }
@@ -491,7 +491,7 @@ pub async fn stop_named(
 /// `POST /api/sessions/logout`
 pub async fn logout_named(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Body<NamedSession>>,
+    TenantRequest { tenant, .. }: TenantRequest<Controlling, Body<NamedSession>>,
 ) -> Result<Created<SessionBrief>, Problem> {
     end(&app, &tenant).await
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     /// A dish, with or without a quantity.
     pub(super) fn take_item(&mut self, phrase: Phrase) -> usize {
         let Some(mention) = phrase.mention.clone() else { return phrase.end };

@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     /// `todas sin cebolla`, `las dos sin salsa`, `ambos con hielo`.
     pub(super) fn about_all(&mut self, at: usize) -> Option<usize> {
         let mut next = at;

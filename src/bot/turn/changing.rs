@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     pub(super) fn command(&mut self, command: Command, at: usize, next: usize) -> Option<usize> {
         let has_order = !self.slots.all.is_empty();
         match command {

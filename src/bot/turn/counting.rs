@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     /// A quantity or an article without a dish.
     pub(super) fn take_bare(&mut self, phrase: Phrase) -> usize {
         let next = phrase.end;

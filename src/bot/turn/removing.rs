@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     pub(super) fn remove(&mut self, at: usize, next: usize) -> Option<usize> {
         let verb = self.word(at);
         if self.slots.all.is_empty() {

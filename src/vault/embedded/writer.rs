@@ -48,10 +48,10 @@ struct Done {
     /// Its changes are to stay.
     keep: bool,
     /// Answers the caller, who learns of the commit's failure instead of the job's result.
-    answer: Answer,
+    answer: WriterReply,
 }
 
-type Answer = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
+type WriterReply = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -151,7 +151,7 @@ fn commit_group(
     connection: &mut Connection,
     writes: bool,
     waiting: &mut std::vec::IntoIter<Job>,
-    answers: &mut Vec<Answer>,
+    answers: &mut Vec<WriterReply>,
 ) -> Result<(), VaultError> {
     // Immediate: a deferred one that turns into a writer fails at once when another process has written meanwhile.
     let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
