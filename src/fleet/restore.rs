@@ -20,6 +20,7 @@ use super::{
     Fleet, arrival, directory::RetryPause, heartbeat::CONNECTED, illegible, letters, takeback, whatsapp_reach,
 };
 use crate::{
+    backoff::Backoff,
     crash,
     session::{self, State},
     tenant::{TenantId, TenantRecord},
@@ -57,6 +58,9 @@ const STRAGGLERS: Duration = Duration::from_secs(5);
 
 /// Tenants whose owner is asked for at the same time.
 const OWNER_READS_AT_START: usize = 32;
+
+/// Pauses until the vault lists the tenants.
+const LISTING_RETRIES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// The port does not wait longer for knowing who has what: the rest is asked for afterwards.
 const OWNER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -280,7 +284,7 @@ impl Fleet {
     where
         A: Future<Output = Result<T, VaultError>>,
     {
-        let mut wait = Duration::from_millis(200);
+        let mut failures = 0_u32;
         let limit = self.settings.restore.deadline;
         let silent = || VaultError::Unavailable("no answer".into());
         loop {
@@ -289,12 +293,13 @@ impl Fleet {
                 Ok(Err(error)) => error,
                 Err(_) => return Err(RestoreError::Vault(limit, silent())),
             };
+            let wait = LISTING_RETRIES.whole(failures);
             if Instant::now() + wait >= deadline {
                 return Err(RestoreError::Vault(limit, error));
             }
             warn!(event = "tenants_unlisted", %error, "the vault does not list the tenants yet");
             sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(5));
+            failures = failures.saturating_add(1);
         }
     }
 

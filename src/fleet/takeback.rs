@@ -19,6 +19,7 @@ use super::{
     slot::{OpenFailure, OpenFailureKind, Slot},
 };
 use crate::{
+    backoff::Backoff,
     clock,
     cluster::{Look, should_own},
     journal,
@@ -34,9 +35,8 @@ const CONCURRENT_OWNER_READS: usize = 8;
 /// The port waits so long for this process's first record.
 const FIRST_ANNOUNCEMENT: Duration = Duration::from_secs(20);
 
-/// Between two tries of it, at first and at the most.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Between two tries of it.
+const ANNOUNCEMENT_RETRIES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// Glances, between two looks, at the processes that have taken our tenants.
 const GLANCES: u32 = 30;
@@ -263,7 +263,7 @@ impl Fleet {
     /// one that is not listed. Until the record is written, nobody is believed dead for not answering.
     pub(super) async fn announce_first(&self, deadline: Instant) {
         let deadline = deadline.min(Instant::now() + FIRST_ANNOUNCEMENT);
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0_u32;
         loop {
             let asked = self.env.clock.instant();
             let announced = timeout_at(deadline, self.announce()).await;
@@ -275,11 +275,12 @@ impl Fleet {
                 }
                 Err(_) => warn!(event = "instance_record_unwritten", "this instance's record was not written in time"),
             }
+            let pause = ANNOUNCEMENT_RETRIES.whole(failures);
             if Instant::now() + pause >= deadline {
                 return;
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_FIRST_PAUSE);
+            failures = failures.saturating_add(1);
         }
     }
 

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::settings::{Policy, Retries};
 use crate::{
+    backoff::Backoff,
     message::EventId,
     waha::{EventName, Payload},
 };
@@ -468,11 +469,10 @@ fn wait(retries: Retries, attempts: u32) -> Duration {
     let by_policy = match retries.policy {
         Policy::Constant => base,
         Policy::Linear => base.saturating_mul(within),
-        Policy::Exponential => base.saturating_mul(1u32.checked_shl(within - 1).unwrap_or(u32::MAX)),
+        Policy::Exponential => Backoff::new(base, Duration::MAX).whole(within - 1),
     };
     let beyond = attempts.saturating_sub(retries.attempts);
-    let doubled = by_policy.saturating_mul(1u32.checked_shl(beyond).unwrap_or(u32::MAX));
-    doubled.min(MAX_WAIT.max(base))
+    Backoff::new(by_policy, MAX_WAIT.max(base)).whole(beyond)
 }
 
 #[cfg(test)]
