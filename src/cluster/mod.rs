@@ -14,6 +14,7 @@ mod joiner;
 mod letter;
 mod peers;
 mod post;
+mod process_identity;
 mod rendezvous;
 #[cfg(test)]
 mod schedules;
@@ -26,7 +27,8 @@ pub use self::{
     },
     joiner::{Joiner, Move},
     letter::{HandoverAnswer, HandoverAsk, HandoverVerdict, Letter},
-    peers::{BOX_PAUSE, LETTER_BOX, Look, Peers, this_process},
+    peers::{BOX_PAUSE, LETTER_BOX, Look, Peers},
     post::{LetterReading, Post},
+    process_identity::this_process,
     rendezvous::should_own,
 };
