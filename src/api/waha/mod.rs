@@ -12,6 +12,7 @@ macro_rules! in_session {
     };
 }
 
+pub mod account_limits;
 pub mod calls;
 pub mod cannot;
 pub mod channels;
@@ -30,6 +31,8 @@ pub mod presence;
 pub mod profile;
 pub mod sending;
 pub mod server;
+mod session_info;
+pub mod session_qr;
 pub mod sessions;
 pub mod statuses;
 
