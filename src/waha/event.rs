@@ -105,7 +105,7 @@ pub enum Payload {
     GroupJoin(Box<group_event::Join>),
     GroupLeave(group_event::Leave),
     GroupParticipants(group_event::Participants),
-    GroupJoinRequest(group_event::JoinRequest),
+    GroupJoinRequest(group_event::JoinRequestEvent),
     GroupUpdate(group_event::Update),
     Label(Label),
     LabelOfChat(LabelOfChat),

@@ -96,7 +96,7 @@ pub struct Conversation {
     name: Option<String>,
     /// With a plus; of a chat without a number, or without one that is known, its jid.
     phone: String,
-    last_message: old_form::Entry,
+    last_message: old_form::BaileysEntry,
     /// Its messages disappear after so many seconds; null: they stay.
     ephemeral_expiration: Option<u32>,
     /// Milliseconds since 1970.
@@ -130,7 +130,7 @@ pub async fn conversations(
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the form is for the document")]
 pub struct Messages {
-    messages: Vec<old_form::Entry>,
+    messages: Vec<old_form::BaileysEntry>,
     count: usize,
     /// As it was asked for.
     chat_id: String,

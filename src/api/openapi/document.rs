@@ -155,7 +155,7 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
                 ("Members of a group came, went or changed", schemas.answer::<group_event::Participants>())
             }
             EventName::GroupJoinRequest => {
-                ("Somebody wants to join a group", schemas.answer::<group_event::JoinRequest>())
+                ("Somebody wants to join a group", schemas.answer::<group_event::JoinRequestEvent>())
             }
             EventName::GroupUpdate => ("A group or its rules changed", schemas.answer::<group_event::Update>()),
             EventName::LabelUpsert => ("A label is new or changed", schemas.answer::<Label>()),

@@ -315,8 +315,7 @@ async fn set_pinned(
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ReadChatMessagesResponse")]
-pub struct Read {
+pub struct ReadChatMessagesResponse {
     ids: Vec<String>,
 }
 
@@ -325,12 +324,12 @@ pub async fn read_messages(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<ChatPath>,
-) -> Result<Created<Read>, Problem> {
+) -> Result<Created<ReadChatMessagesResponse>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let session = app.fleet.open_known(&tenant).await?;
     let read = session.mark_read(&chat, &[]).await?;
     let ids: Vec<String> = read.iter().map(|message| waha::message_id(message).to_string()).collect();
-    Ok(Created(Read { ids }))
+    Ok(Created(ReadChatMessagesResponse { ids }))
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -13,7 +13,7 @@ use super::{
         input::{Body, Path, Query},
         problem::Problem,
     },
-    Count, Success, chat, flaw,
+    CountResponse, Success, chat, flaw,
     page::{self, Order},
 };
 use crate::{
@@ -107,8 +107,7 @@ pub async fn in_session(
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "ContactName")]
-pub struct Name {
+pub struct ContactName {
     #[schemars(required, length(min = 1, max = 100))]
     first_name: Option<String>,
     last_name: Option<String>,
@@ -119,7 +118,7 @@ pub async fn save(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ContactPath>,
-    Body(name): Body<Name>,
+    Body(name): Body<ContactName>,
 ) -> Result<Json<Success>, Problem> {
     let id = chat(&app, &tenant, "chatId", &named.id).await?;
     let session = app.fleet.open_known(&tenant).await?;
@@ -141,8 +140,7 @@ pub async fn exists(
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ContactAbout")]
-pub struct About {
+pub struct ContactAbout {
     /// Null: nothing, or not to us.
     about: Option<String>,
 }
@@ -151,14 +149,13 @@ pub struct About {
 pub async fn about(
     State(app): State<App>,
     TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
-) -> Result<Json<About>, Problem> {
+) -> Result<Json<ContactAbout>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
-    Ok(Json(About { about: app.fleet.open_known(&tenant).await?.about(&id).await? }))
+    Ok(Json(ContactAbout { about: app.fleet.open_known(&tenant).await?.about(&id).await? }))
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ContactPicture")]
-pub struct Picture {
+pub struct ContactPicture {
     /// Null: there is none, or none for us. Good for a while.
     #[serde(rename = "profilePictureURL")]
     url: Option<String>,
@@ -168,9 +165,9 @@ pub struct Picture {
 pub async fn picture(
     State(app): State<App>,
     TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
-) -> Result<Json<Picture>, Problem> {
+) -> Result<Json<ContactPicture>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
-    Ok(Json(Picture { url: app.fleet.open_known(&tenant).await?.picture(&id).await? }))
+    Ok(Json(ContactPicture { url: app.fleet.open_known(&tenant).await?.picture(&id).await? }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -216,14 +213,17 @@ pub async fn lids(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(wanted): Query<LidPage>,
-) -> Result<Json<Vec<person::Names>>, Problem> {
+) -> Result<Json<Vec<person::LidToPhoneNumber>>, Problem> {
     let names = app.fleet.open_known(&tenant).await?.all_names().await?;
     Ok(Json(page::cut(names, None, wanted.limit, wanted.offset).iter().map(Into::into).collect()))
 }
 
 /// `GET /api/{session}/lids/count`
-pub async fn count_lids(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Count>, Problem> {
-    Ok(Json(Count::of(&app.fleet.open_known(&tenant).await?.all_names().await?)))
+pub async fn count_lids(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+) -> Result<Json<CountResponse>, Problem> {
+    Ok(Json(CountResponse::of(&app.fleet.open_known(&tenant).await?.all_names().await?)))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -237,14 +237,14 @@ pub async fn number_of_lid(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<LidPath>,
-) -> Result<Json<person::Names>, Problem> {
+) -> Result<Json<person::LidToPhoneNumber>, Problem> {
     let lid = if named.lid.contains('@') { named.lid } else { format!("{}@lid", named.lid) };
     let lid = chat(&app, &tenant, "lid", &lid).await?;
     if !lid.ends_with("@lid") {
         return Err(flaw("lid", "expected a LID like 123456789@lid"));
     }
     let names = app.fleet.open_known(&tenant).await?.names(&lid).await?;
-    Ok(Json(names.as_ref().map_or_else(|| person::Names { lid: Some(lid), pn: None }, Into::into)))
+    Ok(Json(names.as_ref().map_or_else(|| person::LidToPhoneNumber { lid: Some(lid), pn: None }, Into::into)))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -259,11 +259,13 @@ pub async fn lid_of_number(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<NumberPath>,
-) -> Result<Json<person::Names>, Problem> {
+) -> Result<Json<person::LidToPhoneNumber>, Problem> {
     let number = chat(&app, &tenant, "phoneNumber", &named.phone_number).await?;
     if !number.ends_with("@s.whatsapp.net") {
         return Err(flaw("phoneNumber", "expected a phone number"));
     }
     let names = app.fleet.open_known(&tenant).await?.names(&number).await?;
-    Ok(Json(names.as_ref().map_or_else(|| person::Names { lid: None, pn: Some(chat_id(&number)) }, Into::into)))
+    Ok(Json(
+        names.as_ref().map_or_else(|| person::LidToPhoneNumber { lid: None, pn: Some(chat_id(&number)) }, Into::into),
+    ))
 }

@@ -12,7 +12,7 @@ use super::{
         input::{Body, IdempotencyKey, object},
     },
     flaw,
-    picture::File,
+    picture::SmallFile,
     sending::{For, SendAddressed, Sent, send_with},
 };
 use crate::message::{Draft, LinkPreview};
@@ -45,7 +45,7 @@ pub struct LinkPreviewData {
     description: Option<String>,
     /// A JPEG, PNG or WebP: by its URL up to 16 MiB; as base64 within the 832 KiB of the body.
     #[serde(default, deserialize_with = "object")]
-    image: Option<File>,
+    image: Option<SmallFile>,
 }
 
 /// A link with a title.

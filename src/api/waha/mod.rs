@@ -77,12 +77,11 @@ impl From<Acceptance> for Success {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "CountResponse")]
-pub struct Count {
+pub struct CountResponse {
     count: usize,
 }
 
-impl Count {
+impl CountResponse {
     fn of<T>(list: &[T]) -> Self {
         Self { count: list.len() }
     }

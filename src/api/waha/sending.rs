@@ -66,7 +66,7 @@ pub struct SendTextRequest {
 
 in_session!(SendAddressed: session, SendTextRequest: to.session, SendLocation: to.session, SendContacts: to.session, NewPoll: to.session, SendPollVote: to.session);
 in_session!(Chosen: session);
-in_session!(Reaction: session, Sign: session, Forward: to.session, Star: session, QueryText: session);
+in_session!(SetReaction: session, Sign: session, Forward: to.session, Star: session, QueryText: session);
 
 /// `POST /api/sendText`, `/api/reply`
 pub async fn text(
@@ -250,8 +250,7 @@ pub async fn vote(
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "SetReaction")]
-pub struct Reaction {
+pub struct SetReaction {
     #[schemars(with = "TenantId")]
     session: Option<String>,
     #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
@@ -265,7 +264,7 @@ pub struct Reaction {
 pub async fn reaction(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<Reaction>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<SetReaction>,
 ) -> Result<Json<waha::Message>, Problem> {
     let about = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
