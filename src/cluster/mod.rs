@@ -25,7 +25,7 @@ pub use self::{
         HELLO_HEADER, HELLO_PATH, Hello, IntroductionError, IntroductionNonce, Introductions, PROOF_HEADER, ProvenPeer,
         head_digest, is_of_connection,
     },
-    joiner::{Joiner, Move},
+    joiner::{Joiner, JoinerMove},
     letter::{HandoverAnswer, HandoverAsk, HandoverVerdict, Letter},
     peers::{BOX_PAUSE, LETTER_BOX, Look, Peers},
     post::{LetterReading, Post},

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     clock,
-    cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
+    cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, JoinerMove, Letter, Post, should_own},
     crash,
     session::{HandOverError, Prepared, Session, State},
     sync::lock,
@@ -166,8 +166,8 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
         let tenant = step.tenant().clone();
         let work = async move {
             match step {
-                Move::Prepare(tenant) => prepare(&spawned, tenant).await,
-                Move::Take { tenant, from, last } => take(&spawned, tenant, &from, last).await,
+                JoinerMove::Prepare(tenant) => prepare(&spawned, tenant).await,
+                JoinerMove::Take { tenant, from, last } => take(&spawned, tenant, &from, last).await,
             }
             spawned.handovers.news.notify_one();
         };

@@ -47,7 +47,7 @@ pub enum RestoreError {
     Vault(Duration, VaultError),
 }
 
-enum Outcome {
+enum RestoreOutcome {
     Up,
     Late,
     Failed(String),
@@ -206,9 +206,9 @@ impl Fleet {
         }
         for outcome in self.hydrate(tenants, size, batches, deadline).await {
             match outcome {
-                (_, Outcome::Up) => summary.restored += 1,
-                (tenant, Outcome::Late) => summary.late.push(tenant),
-                (tenant, Outcome::Failed(reason)) => {
+                (_, RestoreOutcome::Up) => summary.restored += 1,
+                (tenant, RestoreOutcome::Late) => summary.late.push(tenant),
+                (tenant, RestoreOutcome::Failed(reason)) => {
                     summary.failed.insert(tenant.to_string(), reason);
                 }
             }
@@ -309,7 +309,7 @@ impl Fleet {
         size: usize,
         batches: usize,
         deadline: Instant,
-    ) -> Vec<(TenantId, Outcome)> {
+    ) -> Vec<(TenantId, RestoreOutcome)> {
         let limit = self.settings.restore.tenant_timeout;
         let mut connecting = JoinSet::new();
         let mut waiting = BTreeSet::new();
@@ -353,26 +353,30 @@ impl Fleet {
                                 || (status.state == State::Stopped && (!status.paired || session.is_stopped()))
                         });
                         let outcome = match timeout_at((began + limit).min(deadline), settled).await {
-                            Ok(Ok(status)) if status.state == State::Working || session.is_stopped() => Outcome::Up,
-                            Ok(Ok(status)) => Outcome::Failed(status.reason.clone()),
-                            _ => Outcome::Late,
+                            Ok(Ok(status)) if status.state == State::Working || session.is_stopped() => {
+                                RestoreOutcome::Up
+                            }
+                            Ok(Ok(status)) => RestoreOutcome::Failed(status.reason.clone()),
+                            _ => RestoreOutcome::Late,
                         };
                         (tenant, outcome)
                     });
                 }
                 Ok(Ok(Err(_))) => {
                     let reason = self.status(&tenant).map_or_else(String::new, |status| status.reason);
-                    outcomes.push((tenant, Outcome::Failed(reason)));
+                    outcomes.push((tenant, RestoreOutcome::Failed(reason)));
                 }
-                Ok(Err(crash)) => outcomes.push((tenant, Outcome::Failed(format!("its opening crashed: {crash}")))),
-                Err(_) => outcomes.push((tenant, Outcome::Late)),
+                Ok(Err(crash)) => {
+                    outcomes.push((tenant, RestoreOutcome::Failed(format!("its opening crashed: {crash}"))))
+                }
+                Err(_) => outcomes.push((tenant, RestoreOutcome::Late)),
             }
         }
         let mut is_any_up = false;
         while let Some(joined) = next(&mut connecting, is_any_up.then_some(STRAGGLERS)).await {
             match joined {
                 Ok((tenant, outcome)) => {
-                    is_any_up |= matches!(outcome, Outcome::Up);
+                    is_any_up |= matches!(outcome, RestoreOutcome::Up);
                     waiting.remove(&tenant);
                     outcomes.push((tenant, outcome));
                 }
@@ -381,7 +385,7 @@ impl Fleet {
         }
         // Only the looking on ends.
         connecting.abort_all();
-        outcomes.extend(waiting.into_iter().map(|tenant| (tenant, Outcome::Late)));
+        outcomes.extend(waiting.into_iter().map(|tenant| (tenant, RestoreOutcome::Late)));
         outcomes
     }
 }

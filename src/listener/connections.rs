@@ -128,7 +128,7 @@ impl Connections {
         stream: Arc<TcpStream>,
         peer: IpAddr,
         descriptor: u64,
-    ) -> Result<Slot, RefusedConnectionError> {
+    ) -> Result<ConnectionSlot, RefusedConnectionError> {
         let now = Instant::now();
         let is_of_proxy = is_trusted(peer, &self.proxies);
         let counted = (!is_of_proxy).then(|| network_of(peer));
@@ -163,7 +163,7 @@ impl Connections {
         table.open.insert(connection.id, connection.clone());
         table.add(counted);
         drop(table);
-        Ok(Slot { stream, handle: ConnectionHandle { connections: self.clone(), connection } })
+        Ok(ConnectionSlot { stream, handle: ConnectionHandle { connections: self.clone(), connection } })
     }
 
     /// Waits until most of those that were told to leave are gone.
@@ -310,12 +310,12 @@ impl CallerConnection {
 }
 
 /// A connection's place: free again when this is dropped.
-pub struct Slot {
+pub struct ConnectionSlot {
     stream: Arc<TcpStream>,
     handle: ConnectionHandle,
 }
 
-impl Slot {
+impl ConnectionSlot {
     pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }
@@ -366,7 +366,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let connections = &self.handle.connections;
         let mut table = connections.table();

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    connections::Slot,
+    connections::ConnectionSlot,
     frames::{Counted, Frames},
 };
 
@@ -34,7 +34,7 @@ const MAX_CONNECTS: u32 = 4;
 const BITE: usize = 512;
 
 pub struct GuardedStream {
-    slot: Arc<Slot>,
+    slot: Arc<ConnectionSlot>,
     allowance: Option<ReadAllowance>,
     frames: Frames,
     connects: u32,
@@ -50,7 +50,7 @@ struct ReadAllowance {
 }
 
 impl GuardedStream {
-    pub fn new(slot: Arc<Slot>) -> Self {
+    pub fn new(slot: Arc<ConnectionSlot>) -> Self {
         Self { slot, allowance: None, frames: Frames::new(), connects: 0, sleeping: None, rests: false }
     }
 

@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LOOKS_A_READ: u32 = 10;
 
 /// How far a registration has come.
-pub struct Place {
+pub struct StreamPlace {
     /// The last event that went out, or after which it begins.
     pub cursor: Option<EventId>,
     /// The client knows where it begins.
@@ -48,7 +48,7 @@ pub async fn follow(
     fleet: &Arc<Fleet>,
     outlet: &EventOutlet,
     tenant: &TenantId,
-    place: &mut Place,
+    place: &mut StreamPlace,
     exists: bool,
     may_pair: bool,
     goes_on: bool,

@@ -175,11 +175,11 @@ impl Database {
         url
     }
 
-    async fn ask(&self, request: Request) -> Result<(Head, Bytes), DatabaseError> {
+    async fn ask(&self, request: Request) -> Result<(AnswerHead, Bytes), DatabaseError> {
         // Waiting for a turn is no part of the limit of a request.
         let _turn = self.requests.acquire().await;
         let answer = self.send(&self.outbound, request, ANSWER_BYTES).await?;
-        let head = Head { status: answer.status, headers: answer.headers.clone() };
+        let head = AnswerHead { status: answer.status, headers: answer.headers.clone() };
         Ok((head, answer.bytes().await?))
     }
 
@@ -217,7 +217,7 @@ impl Database {
     }
 }
 
-struct Head {
+struct AnswerHead {
     status: StatusCode,
     headers: HeaderMap,
 }

@@ -53,12 +53,12 @@ struct PoolThreads {
 
 #[derive(Clone)]
 struct Worker {
-    jobs: SyncSender<(Job, OwnedSemaphorePermit)>,
+    jobs: SyncSender<(PoolJob, OwnedSemaphorePermit)>,
     /// As many permits as the channel has slots, so that sending never blocks an async thread.
     room: Arc<Semaphore>,
 }
 
-type Job = Box<dyn FnOnce(&mut Files) + Send>;
+type PoolJob = Box<dyn FnOnce(&mut Files) + Send>;
 
 /// A tenant's way to its thread.
 pub(super) struct Lane {
@@ -122,13 +122,13 @@ impl Drop for Lane {
     fn drop(&mut self) {
         if let Ok(permit) = self.worker.room.clone().try_acquire_owned() {
             let id = self.id;
-            let job: Job = Box::new(move |files| files.close(id));
+            let job: PoolJob = Box::new(move |files| files.close(id));
             drop(self.worker.jobs.send((job, permit)));
         }
     }
 }
 
-fn work(jobs: &Receiver<(Job, OwnedSemaphorePermit)>, mut files: Files) {
+fn work(jobs: &Receiver<(PoolJob, OwnedSemaphorePermit)>, mut files: Files) {
     let mut looked = Instant::now();
     loop {
         match jobs.recv_timeout(files.idle) {

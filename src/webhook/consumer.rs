@@ -25,7 +25,7 @@ use super::{
     delivery::{self, Attempt},
     parked::Parked,
     progress::{self, ParkedDelivery, WebhookPlace, What},
-    queue::{Job, JobSource, Outcome, Queue, Settlement},
+    queue::{AttemptOutcome, Job, JobSource, Queue, Settlement},
     settings::Webhook,
 };
 use crate::{
@@ -300,7 +300,7 @@ impl DeliveryLoop<'_> {
         };
         self.is_slow = now.duration_since(began) > SLOW_RECEIVER;
         metrics::webhook_attempt(attempt.counted_as(), now.duration_since(began));
-        if let (Outcome::Taken, JobSource::Log, [EventName::Message | EventName::MessageAny]) =
+        if let (AttemptOutcome::Taken, JobSource::Log, [EventName::Message | EventName::MessageAny]) =
             (&attempt.outcome, &job.source, &job.names[..])
         {
             metrics::message_delivered(label::Consumer::Webhook, job.id.0.timestamp_ms(), self.cx.shared.clock.now());
@@ -314,7 +314,7 @@ impl DeliveryLoop<'_> {
             self.gone = true;
             self.write(Batch::default()).await?;
         }
-        if let Outcome::Failed(refusal) = &attempt.outcome {
+        if let AttemptOutcome::Failed(refusal) = &attempt.outcome {
             debug!(webhook = self.cx.webhook.id, error = refusal.error, attempts = job.attempts, "not taken");
             self.health().last_error.clone_from(&refusal.error);
         }
@@ -528,7 +528,7 @@ impl DeliveryAttempt {
                 let id = waha::event_id(job.id, job.names[0]);
                 let now = self.shared.clock.now();
                 let attempt = delivery::attempt(&self.shared.outbound, &self.webhook, &id, body, now).await;
-                if let (Outcome::Taken, Some(message)) = (&attempt.outcome, message) {
+                if let (AttemptOutcome::Taken, Some(message)) = (&attempt.outcome, message) {
                     traces::message(self.session.tenant(), &message, SpanName::OnWebhook, began.elapsed());
                 }
                 Landing::Attempted(attempt)

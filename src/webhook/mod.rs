@@ -33,7 +33,7 @@ use tokio::{
 use self::{consumer::ConsumerHealth, desk::WebhookCommand, desk::WebhookDesk, hosts::Hosts};
 pub use self::{
     form::{FailureForm, SessionConfig},
-    settings::{Flaw, Policy, Retries, Webhook, WebhookSettings},
+    settings::{Flaw, Retries, RetryPolicy, Webhook, WebhookSettings},
 };
 use crate::{
     clock::Clock, config, fleet::SessionObserver, message::Feed, outbound::Outbound, session::Session,

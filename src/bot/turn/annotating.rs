@@ -73,7 +73,7 @@ impl BasketTurn<'_> {
             if sum == units {
                 targets = last;
             } else if let Some(item) =
-                self.focus.and_then(|id| self.slots.get(id)).and_then(crate::bot::slots::Slot::item)
+                self.focus.and_then(|id| self.slots.get(id)).and_then(crate::bot::slots::BasketSlot::item)
             {
                 targets = self.slots.of(&[item]);
             }

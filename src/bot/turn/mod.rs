@@ -9,7 +9,7 @@ mod counting;
 mod removing;
 
 use super::{
-    commands::{Command, command_at},
+    commands::{BasketCommand, command_at},
     index::{Index, ItemNo},
     lexicon,
     mention::{Mention, value},
