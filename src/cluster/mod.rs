@@ -27,7 +27,7 @@ pub use self::{
     },
     joiner::{Joiner, JoinerMove},
     letter::{HandoverAnswer, HandoverAsk, HandoverVerdict, Letter},
-    peers::{BOX_PAUSE, LETTER_BOX, Look, Peers},
+    peers::{BOX_PAUSE, LETTER_BOX, PeerLook, Peers},
     post::{LetterReading, Post},
     process_identity::this_process,
     rendezvous::should_own,

@@ -55,7 +55,7 @@ const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a look has found.
 #[derive(Debug, Default)]
-pub struct Look {
+pub struct PeerLook {
     /// One that lived is gone.
     pub has_lost_one: bool,
     /// There is one that was not known before.
@@ -175,11 +175,11 @@ impl Peers {
     }
 
     /// Takes what the vault listed when it was asked at `now`; a process that is not listed has stopped, or is forgotten.
-    pub fn observe(&self, instances: &[Instance], now: Instant) -> Look {
+    pub fn observe(&self, instances: &[Instance], now: Instant) -> PeerLook {
         let mut seen = self.seen();
         let has_newcomer = !self.take(&mut seen, instances, now, true).is_empty();
         let has_lost_one = std::mem::take(&mut seen.has_lost_one);
-        let mut look = Look { has_lost_one, has_newcomer, silent: Vec::new() };
+        let mut look = PeerLook { has_lost_one, has_newcomer, silent: Vec::new() };
         for (id, sighting) in &mut seen.sightings {
             if sighting.reads_letters && sighting.missed >= MISSED && sighting.doubt.is_none() {
                 sighting.doubt = Some(Doubt::new(now));

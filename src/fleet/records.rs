@@ -15,13 +15,13 @@ const DIRECTORY_AGE: Duration = Duration::from_secs(30);
 /// The last look, and the turn for the next.
 #[derive(Default)]
 pub(super) struct RecordCache {
-    known: Mutex<Known>,
+    known: Mutex<KnownRecords>,
     /// Held by the one that looks: who asks meanwhile has the same answer.
     turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownRecords {
     records: Option<(Instant, Arc<Vec<TenantRecord>>)>,
     /// Counts the changes: a look that began before one is not kept.
     generation: u64,
@@ -69,12 +69,12 @@ impl RecordCache {
         Ok(records)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownRecords> {
         lock(&self.known)
     }
 }
 
-impl Known {
+impl KnownRecords {
     fn fresh(&self) -> Option<Arc<Vec<TenantRecord>>> {
         let (at, records) = self.records.as_ref()?;
         (at.elapsed() < DIRECTORY_AGE).then(|| records.clone())

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     clock,
-    cluster::{Look, should_own},
+    cluster::{PeerLook, should_own},
     journal,
     session::End,
     sync::lock,
@@ -119,7 +119,7 @@ async fn look(fleet: &Arc<Fleet>) {
     let looked = async {
         let asked = fleet.env.clock.instant();
         let instances = fleet.env.vault.instances().await?;
-        let Look { has_lost_one, has_newcomer, silent } = fleet.peers.observe(&fleet.others(instances), asked);
+        let PeerLook { has_lost_one, has_newcomer, silent } = fleet.peers.observe(&fleet.others(instances), asked);
         if has_newcomer {
             fleet.welcome();
         }

@@ -46,13 +46,13 @@ impl Default for PoolOptions {
 pub struct Pool(Arc<PoolThreads>);
 
 struct PoolThreads {
-    workers: Vec<Worker>,
+    workers: Vec<PoolWorker>,
     lanes: AtomicU64,
     open_files: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
-struct Worker {
+struct PoolWorker {
     jobs: SyncSender<(PoolJob, OwnedSemaphorePermit)>,
     /// As many permits as the channel has slots, so that sending never blocks an async thread.
     room: Arc<Semaphore>,
@@ -63,7 +63,7 @@ type PoolJob = Box<dyn FnOnce(&mut Files) + Send>;
 /// A tenant's way to its thread.
 pub(super) struct Lane {
     id: LaneId,
-    worker: Worker,
+    worker: PoolWorker,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,7 +86,7 @@ impl Pool {
                     open_files: open_files.clone(),
                 };
                 thread::Builder::new().name(format!("store-{number}")).spawn(move || work(&jobs, files))?;
-                Ok(Worker { jobs: sender, room: Arc::new(Semaphore::new(options.queue)) })
+                Ok(PoolWorker { jobs: sender, room: Arc::new(Semaphore::new(options.queue)) })
             })
             .collect::<io::Result<_>>()?;
         Ok(Self(Arc::new(PoolThreads { workers, lanes: AtomicU64::new(0), open_files })))

@@ -33,7 +33,7 @@ use tokio::{
 use self::{consumer::ConsumerHealth, desk::WebhookCommand, desk::WebhookDesk, hosts::Hosts};
 pub use self::{
     form::{FailureForm, SessionConfig},
-    settings::{Flaw, Retries, RetryPolicy, Webhook, WebhookSettings},
+    settings::{Retries, RetryPolicy, Webhook, WebhookFlaw, WebhookSettings},
 };
 use crate::{
     clock::Clock, config, fleet::SessionObserver, message::Feed, outbound::Outbound, session::Session,
@@ -94,7 +94,7 @@ pub struct WebhookStanding {
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     #[error("the settings are not valid")]
-    Invalid(Vec<Flaw>),
+    Invalid(Vec<WebhookFlaw>),
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The session is not open, or just ends.

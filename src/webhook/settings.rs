@@ -82,7 +82,7 @@ impl Default for Retries {
 
 /// What is wrong with settings: where, and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
+pub struct WebhookFlaw {
     /// Like `webhooks[0].url`.
     pub field: String,
     pub expected: String,
@@ -94,7 +94,7 @@ impl WebhookSettings {
         given: &Value,
         before: &Self,
         check: impl Fn(&str) -> Result<Url, TargetError>,
-    ) -> Result<Self, Vec<Flaw>> {
+    ) -> Result<Self, Vec<WebhookFlaw>> {
         let mut reader = Reader { flaws: Vec::new(), before, taken: Vec::new(), check: &check, is_stored: false };
         let settings = reader.settings(given);
         if reader.flaws.is_empty() { Ok(settings) } else { Err(reader.flaws) }
@@ -168,7 +168,7 @@ impl Webhook {
 }
 
 struct Reader<'a> {
-    flaws: Vec<Flaw>,
+    flaws: Vec<WebhookFlaw>,
     before: &'a WebhookSettings,
     /// Ids that are given out already.
     taken: Vec<String>,
@@ -179,7 +179,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn flaw(&mut self, field: impl Into<String>, expected: impl Into<String>) {
-        self.flaws.push(Flaw { field: field.into(), expected: expected.into() });
+        self.flaws.push(WebhookFlaw { field: field.into(), expected: expected.into() });
     }
 
     /// Of what was stored none.
@@ -403,7 +403,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(given: Value, before: &WebhookSettings) -> Result<WebhookSettings, Vec<Flaw>> {
+    fn parse(given: Value, before: &WebhookSettings) -> Result<WebhookSettings, Vec<WebhookFlaw>> {
         let outbound = crate::outbound::Outbound::new(
             Allow::default(),
             Duration::from_secs(1),

@@ -47,8 +47,8 @@ pub async fn list(
         _ => Some(app.fleet.records().await?),
     };
     let records = records.iter().flat_map(|records| records.iter());
-    let mut tenants: BTreeMap<TenantId, Listed> =
-        records.map(|record| (record.id.clone(), Listed::from(record))).collect();
+    let mut tenants: BTreeMap<TenantId, DirectoryState> =
+        records.map(|record| (record.id.clone(), DirectoryState::from(record))).collect();
     for report in app.fleet.reports() {
         tenants.entry(report.tenant).or_default();
     }
@@ -75,18 +75,18 @@ pub async fn list(
 
 /// What the directory says of a session.
 #[derive(Default)]
-struct Listed {
+struct DirectoryState {
     is_connected: bool,
     last_error: Option<String>,
 }
 
-impl From<&TenantRecord> for Listed {
+impl From<&TenantRecord> for DirectoryState {
     fn from(record: &TenantRecord) -> Self {
         Self { is_connected: record.whatsapp_connected, last_error: record.last_error.clone() }
     }
 }
 
-impl Listed {
+impl DirectoryState {
     /// Why a session is stopped that is not open in this process.
     fn reason(&self) -> String {
         self.last_error.clone().unwrap_or_else(|| NOT_PAIRED.to_owned())
@@ -300,7 +300,7 @@ pub async fn one(
     }
     let mut info = info(&app, &caller, &tenant, status.as_ref()).await;
     if status.is_none() {
-        info.reason = app.fleet.record(&tenant).await?.map(|record| Listed::from(&record).reason());
+        info.reason = app.fleet.record(&tenant).await?.map(|record| DirectoryState::from(&record).reason());
     }
     if let Some(session) = app.fleet.session(&tenant) {
         // A session that ends at this moment tells it next time.

@@ -35,16 +35,16 @@ pub(super) enum AccessMode {
     Write,
 }
 
-struct Job {
+struct WriterJob {
     access: AccessMode,
     /// Given an error instead of a connection, it does nothing but answer so.
-    work: Work,
+    work: JobWork,
 }
 
-type Work = Box<dyn FnOnce(Result<&Connection, VaultError>) -> Done + Send>;
+type JobWork = Box<dyn FnOnce(Result<&Connection, VaultError>) -> JobDone + Send>;
 
 /// The part of a job that is done at the end of its transaction.
-struct Done {
+struct JobDone {
     /// Its changes are to stay.
     keep: bool,
     /// Answers the caller, who learns of the commit's failure instead of the job's result.
@@ -56,7 +56,7 @@ type WriterReply = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
 #[derive(Debug)]
 pub(super) struct Writer {
     /// `None` while it is dropped.
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<mpsc::Sender<WriterJob>>,
     thread: Option<thread::JoinHandle<()>>,
     /// For each job, in the queue and on the thread.
     limit: Duration,
@@ -82,7 +82,7 @@ impl Writer {
         let (answer, result) = oneshot::channel();
         let work = Box::new(move |connection: Result<&Connection, VaultError>| {
             let result = connection.map_err(E::from).and_then(work);
-            Done {
+            JobDone {
                 keep: result.is_ok(),
                 // A caller that went away does not care.
                 answer: Box::new(move |committed| drop(answer.send(committed.map_err(E::from).and(result)))),
@@ -90,7 +90,7 @@ impl Writer {
         });
         let stopped = || E::from(VaultError::Unavailable("its thread has stopped".into()));
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        let queued = timeout(self.limit, jobs.send(Job { access, work })).await;
+        let queued = timeout(self.limit, jobs.send(WriterJob { access, work })).await;
         queued
             .map_err(|_| E::from(VaultError::Unavailable("too much waits for the disk".into())))?
             .map_err(|_| stopped())?;
@@ -110,7 +110,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut file: VaultFile, mut queue: mpsc::Receiver<Job>) {
+fn run(mut file: VaultFile, mut queue: mpsc::Receiver<WriterJob>) {
     while let Some(first) = queue.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -129,7 +129,7 @@ fn run(mut file: VaultFile, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
-fn run_group(file: &mut VaultFile, group: Vec<Job>) {
+fn run_group(file: &mut VaultFile, group: Vec<WriterJob>) {
     let mut answers = Vec::with_capacity(group.len());
     let writes = group.iter().any(|job| job.access == AccessMode::Write);
     let mut waiting = group.into_iter();
@@ -150,7 +150,7 @@ fn run_group(file: &mut VaultFile, group: Vec<Job>) {
 fn commit_group(
     connection: &mut Connection,
     writes: bool,
-    waiting: &mut std::vec::IntoIter<Job>,
+    waiting: &mut std::vec::IntoIter<WriterJob>,
     answers: &mut Vec<WriterReply>,
 ) -> Result<(), VaultError> {
     // Immediate: a deferred one that turns into a writer fails at once when another process has written meanwhile.
