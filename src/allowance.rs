@@ -8,11 +8,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// So many at once, and then so many a minute.
 #[derive(Debug, Clone, Copy)]
-pub struct Allowance {
+pub struct RateAllowance {
     empty_at: Instant,
 }
 
-impl Allowance {
+impl RateAllowance {
     pub const fn new(now: Instant) -> Self {
         Self { empty_at: now }
     }
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn every_rate_lets_its_number_through_at_once() {
         for rate in [1, 7, 60, 999, 100_000] {
-            let mut allowance = Allowance::new(at(0));
+            let mut allowance = RateAllowance::new(at(0));
             let passed = (0..rate + 10).take_while(|_| allowance.take(rate, rate, at(0)).is_ok()).count();
             assert_eq!(passed, rate as usize);
         }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_burst_at_once_and_then_evenly() {
-        let mut allowance = Allowance::new(at(0));
+        let mut allowance = RateAllowance::new(at(0));
         for _ in 0..3 {
             allowance.take(3, 60, at(0)).unwrap();
         }

@@ -27,11 +27,11 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Restore all sessions and serve (the default).
     Serve,
     /// Say what would be used, reach the vault, verify the master key.
@@ -40,7 +40,7 @@ enum Command {
     AlertTest,
     /// The bot's understanding of orders.
     #[command(subcommand)]
-    Bot(BotCommand),
+    Bot(BotSubcommand),
     /// Bring tenants of another gateway, with their WhatsApp session: nobody scans again. Or a restaurant's menu alone.
     Import(Box<import::ImportCommand>),
     /// Let a tenant leave for another gateway, with its WhatsApp session: it does not connect from here any more.
@@ -57,7 +57,7 @@ enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-enum BotCommand {
+enum BotSubcommand {
     /// Read a corpus of utterances and dialogues and write what is understood. Needs no daemon and no vault.
     Eval(bot_eval::Options),
 }
@@ -69,7 +69,7 @@ impl Cli {
         rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
         // Two crates of the tree bring a provider each; rustls wants to be told which one to use.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        if let Some(Command::Bot(BotCommand::Eval(options))) = &self.command {
+        if let Some(CliCommand::Bot(BotSubcommand::Eval(options))) = &self.command {
             return match bot_eval::run(options) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
@@ -79,7 +79,7 @@ impl Cli {
             };
         }
         #[cfg(feature = "loopback")]
-        if let Some(Command::Demo(options)) = self.command {
+        if let Some(CliCommand::Demo(options)) = self.command {
             return match runtime() {
                 Ok(runtime) => block_on(runtime, crate::demo::run(options)),
                 Err(code) => code,
@@ -90,7 +90,7 @@ impl Cli {
             Err(code) => return code,
         };
         // Before anything is read: whoever manages services may tell a daemon to read its settings again as soon as there is one.
-        let hangups = matches!(self.command, None | Some(Command::Serve)).then(|| {
+        let hangups = matches!(self.command, None | Some(CliCommand::Serve)).then(|| {
             let _context = runtime.enter();
             daemon::hear_hangups()
         });
@@ -103,24 +103,24 @@ impl Cli {
         };
         let stream = match self.command {
             Some(
-                Command::Import(_)
-                | Command::Export(_)
-                | Command::Rekey(_)
-                | Command::Backup(_)
-                | Command::Restore(_)
-                | Command::AlertTest,
+                CliCommand::Import(_)
+                | CliCommand::Export(_)
+                | CliCommand::Rekey(_)
+                | CliCommand::Backup(_)
+                | CliCommand::Restore(_)
+                | CliCommand::AlertTest,
             ) => LogStream::Stderr,
             _ => LogStream::Stdout,
         };
         telemetry::init(&config.log, stream);
         match self.command {
-            Some(Command::Check) => block_on(runtime, check(config)),
-            Some(Command::AlertTest) => block_on(runtime, test_alerts(config)),
-            Some(Command::Import(command)) => block_on(runtime, import::run(config, *command)),
-            Some(Command::Export(options)) => block_on(runtime, export::run(config, options)),
-            Some(Command::Backup(options)) => block_on(runtime, backup::back_up(config, options)),
-            Some(Command::Restore(options)) => block_on(runtime, backup::restore(config, options)),
-            Some(Command::Rekey(options)) => block_on(runtime, rekey::run(config, options)),
+            Some(CliCommand::Check) => block_on(runtime, check(config)),
+            Some(CliCommand::AlertTest) => block_on(runtime, test_alerts(config)),
+            Some(CliCommand::Import(command)) => block_on(runtime, import::run(config, *command)),
+            Some(CliCommand::Export(options)) => block_on(runtime, export::run(config, options)),
+            Some(CliCommand::Backup(options)) => block_on(runtime, backup::back_up(config, options)),
+            Some(CliCommand::Restore(options)) => block_on(runtime, backup::restore(config, options)),
+            Some(CliCommand::Rekey(options)) => block_on(runtime, rekey::run(config, options)),
             _ => block_on(runtime, async move {
                 let hangups = hangups.context("SIGHUP is not heard")?.context("SIGHUP cannot be heard")?;
                 daemon::run(&config, self.config.as_deref(), hangups).await

@@ -11,12 +11,14 @@
 use std::{
     fmt::Debug,
     ops::Add,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+
+use crate::sync::lock;
 
 /// A point on the clock that never stops, not even in suspension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,14 +128,14 @@ impl Clock for SystemClock {
     }
 
     fn certain(&self, known: Timestamp) -> Timestamp {
-        let known_time = *KNOWN_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let known_time = *lock(&KNOWN_TIME);
         known_time.certain(self.now(), self.instant(), known)
     }
 
     fn learn_time(&self, time: Timestamp) {
         let time = time.saturating_add(TOLERANCE).unwrap_or(time);
         let learned = KnownTime { time, at: self.instant(), is_whatsapps: true };
-        *KNOWN_TIME.lock().unwrap_or_else(PoisonError::into_inner) = learned;
+        *lock(&KNOWN_TIME) = learned;
     }
 }
 

@@ -30,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
 use self::{
-    outlet::Outlet,
+    outlet::EventOutlet,
     seats::{Seat, Seats},
     visitors::{MAX_PAYLOAD, PATH, Visitor, Visitors},
 };
@@ -308,7 +308,7 @@ async fn on_register(
     let may_pair = registrations.caller.permit(&tenant, Scope::Control).is_ok();
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
-        let outlet = Outlet::Client(socket.clone());
+        let outlet = EventOutlet::Client(socket.clone());
         tokio::select! {
             () = over.cancelled() => {}
             () = lost(&socket) => {}

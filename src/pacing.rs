@@ -176,7 +176,7 @@ impl Bucket {
 
 /// How many messages may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
+pub struct SendingAllowance {
     pub minute: u32,
     pub hour: u32,
     pub day: u32,
@@ -285,8 +285,8 @@ impl Pacing {
     }
 
     /// What may leave in a minute, an hour and a day, and whether that is less than its owner has set, since the number is young.
-    pub fn allowance(&self, now_ms: i64) -> Allowance {
-        Allowance {
+    pub fn allowance(&self, now_ms: i64) -> SendingAllowance {
+        SendingAllowance {
             minute: self.per_minute().count,
             hour: self.per_hour().count,
             day: self.per_day(now_ms).count,

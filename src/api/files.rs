@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     App,
     auth::{For, ReadingFile},
-    forward::Passage,
+    forward::ForwardableRequest,
     input::Path,
     openapi::{Gives, Operation},
     problem::Problem,
@@ -57,7 +57,7 @@ impl Gives for Served {
 /// `GET /api/files/{session}/{file}`: the name of a file with an ending, which is for people.
 pub async fn serve(
     State(app): State<App>,
-    For { tenant, passage, .. }: For<ReadingFile>,
+    For { tenant, forwardable, .. }: For<ReadingFile>,
     Path(FilePath { file }): Path<FilePath>,
     headers: HeaderMap,
 ) -> Result<Served, Problem> {
@@ -70,7 +70,7 @@ pub async fn serve(
         Some(kept) => kept,
         None => {
             // Its owner has it, or fetches it.
-            Passage::enter(passage.as_ref(), &tenant).await?;
+            ForwardableRequest::enter(forwardable.as_ref(), &tenant).await?;
             match app.fleet.open_known(&tenant).await {
                 Ok(session) => session.file(&name).await?,
                 Err(FleetError::Unknown | FleetError::NotOpen) => return Err(unknown()),

@@ -448,7 +448,7 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     #[expect(dead_code, reason = "they are only read")]
-    struct Asked {
+    struct SampleQuery {
         limit: Option<usize>,
         since: Option<i64>,
         open: Option<bool>,
@@ -466,7 +466,7 @@ mod tests {
     #[derive(Debug, serde::Deserialize)]
     #[expect(dead_code, reason = "they are only read")]
     struct Held {
-        asked: Vec<Asked>,
+        asked: Vec<SampleQuery>,
     }
 
     #[derive(Debug, serde::Deserialize, JsonSchema)]
@@ -626,7 +626,7 @@ mod tests {
             ("name=a&name=b", "name", "expected it once"),
         ] {
             let request = Request::get(format!("/?{query}")).body(()).unwrap();
-            let read = Query::<Asked>::from_request_parts(&mut request.into_parts().0, &()).await;
+            let read = Query::<SampleQuery>::from_request_parts(&mut request.into_parts().0, &()).await;
             let problem = serde_json::to_value(read.err().unwrap()).unwrap();
             assert_eq!(problem["errors"][0]["field"], field, "{query}: {problem}");
             assert_eq!(problem["errors"][0]["message"], message, "{query}: {problem}");

@@ -14,8 +14,7 @@ use crate::{
 /// A message.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "BaileysMessage")]
-pub struct Message {
+pub struct BaileysMessage {
     id: String,
     /// A phone number with a plus: the customer's, or the chat's when the message is the tenant's own. Of whoever has none, or none that
     /// is known, a jid: `…@lid`, `…@g.us`.
@@ -30,7 +29,7 @@ pub struct Message {
     media_type: Option<String>,
     /// Where its file can be fetched, with the key.
     media_url: Option<String>,
-    quoted_message: Option<Quoted>,
+    quoted_message: Option<BaileysQuoted>,
     push_name: String,
     /// The advertisement over which the customer came to write.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,8 +53,7 @@ pub struct Message {
 
 /// The message that it answers.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "BaileysQuoted")]
-pub struct Quoted {
+pub struct BaileysQuoted {
     id: String,
     /// A jid.
     participant: String,
@@ -66,10 +64,9 @@ pub struct Quoted {
 
 /// A message with what became of it.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "BaileysEntry")]
-pub struct Entry {
+pub struct BaileysEntry {
     #[serde(flatten)]
-    message: Message,
+    message: BaileysMessage,
     /// How far it came, when it is the tenant's own. What was written on the phone is with WhatsApp at least.
     status: Option<Delivery>,
     /// Why, when it has failed.
@@ -84,7 +81,7 @@ pub struct Entry {
     /// The latest of each who reacted.
     reactions: Vec<Reaction>,
     /// Of a poll: the latest of each who voted.
-    votes: Vec<Vote>,
+    votes: Vec<PollVote>,
     /// For `before`: the next page begins here.
     cursor: EventId,
 }
@@ -101,25 +98,24 @@ pub struct Reaction {
 /// Who chose what.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "PollVote")]
-pub struct Vote {
+pub struct PollVote {
     from: String,
     from_me: bool,
     /// The names of all options chosen now.
     options: Vec<String>,
 }
 
-pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> Message {
+pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> BaileysMessage {
     let who = if message.from_me { &message.chat } else { &message.sender };
     let caption = message.content.media().map(|media| media.caption.clone()).filter(|caption| !caption.is_empty());
     let media_url = links.of(tenant, &message);
-    let quoted = |quoted: message::Quoted| Quoted {
+    let quoted = |quoted: message::Quoted| BaileysQuoted {
         text: quoted.content.text().to_owned(),
         id: quoted.target.id,
         participant: quoted.target.sender,
         content: *quoted.content,
     };
-    Message {
+    BaileysMessage {
         id: message.id,
         from: phone(who),
         chat_id: message.chat,
@@ -142,7 +138,7 @@ pub fn message(tenant: &TenantId, message: message::Message, links: &Links) -> M
     }
 }
 
-pub fn entry(session: &Session, tenant: &TenantId, entry: history::HistoryEntry, links: &Links) -> Entry {
+pub fn entry(session: &Session, tenant: &TenantId, entry: history::HistoryEntry, links: &Links) -> BaileysEntry {
     let status = entry.message.from_me.then(|| entry.delivery());
     let waits = entry.status == Some(Delivery::Accepted);
     let waiting = if waits { session.held(&entry.message.id) } else { None };
@@ -159,8 +155,8 @@ pub fn entry(session: &Session, tenant: &TenantId, entry: history::HistoryEntry,
         votes,
     } = entry;
     let reaction = |it: history::Reaction| Reaction { from: phone(&it.sender), from_me: it.from_me, emoji: it.emoji };
-    let vote = |it: history::Vote| Vote { from: phone(&it.sender), from_me: it.from_me, options: it.options };
-    Entry {
+    let vote = |it: history::Vote| PollVote { from: phone(&it.sender), from_me: it.from_me, options: it.options };
+    BaileysEntry {
         message: message(tenant, about, links),
         status,
         failure,

@@ -163,7 +163,7 @@ impl From<WebhookError> for Problem {
             WebhookError::Invalid(flaws) => {
                 let error = flaws.first().map(|flaw| format!("{}: {}", flaw.field, flaw.expected)).unwrap_or_default();
                 let field =
-                    |flaw: crate::webhook::Flaw| FieldError { field: flaw.field.into(), message: flaw.expected };
+                    |flaw: crate::webhook::WebhookFlaw| FieldError { field: flaw.field.into(), message: flaw.expected };
                 Self::invalid(error, flaws.into_iter().map(field).collect())
             }
             WebhookError::NoFailure => Self::missing("no_failure", "There is no such failure"),

@@ -3,7 +3,7 @@
 use super::reading::Reading;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
+pub enum BasketCommand {
     Add,
     Remove,
     /// `cambia A por B`, `la uva cámbiela por`.
@@ -19,54 +19,54 @@ pub enum Command {
 }
 
 /// The command that begins at a token, and where it ends.
-pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Command, usize)> {
+pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(BasketCommand, usize)> {
     let word = |n: usize| if at + n < end { reading.word(at + n) } else { "" };
     let first = word(0);
     let next = word(1);
     let is_mark = |n: usize| at + n >= end || !reading.tokens[at + n].token.is_word();
     let starts = |list: &[&str]| list.iter().any(|stem| first.starts_with(stem));
     let phrase = |list: &[&str]| list.iter().enumerate().all(|(n, expected)| word(n) == *expected);
-    let several: &[(&[&str], Command)] = &[
-        (&["ya", "no", "quiero"], Command::Remove),
-        (&["ya", "no", "queremos"], Command::Remove),
-        (&["ya", "no", "deseo"], Command::Remove),
-        (&["ya", "no", "me", "traiga"], Command::Remove),
-        (&["ya", "no", "me", "mande"], Command::Remove),
-        (&["no", "quiero"], Command::Remove),
-        (&["no", "queremos"], Command::Remove),
-        (&["no", "me", "mande"], Command::Remove),
-        (&["no", "me", "mandes"], Command::Remove),
-        (&["no", "me", "traiga"], Command::Remove),
-        (&["no", "me", "traigas"], Command::Remove),
-        (&["no", "me", "des"], Command::Remove),
-        (&["no", "me", "de"], Command::Remove),
-        (&["ya", "no"], Command::Remove),
-        (&["en", "vez", "de"], Command::Instead),
-        (&["en", "vez", "del"], Command::Instead),
-        (&["en", "lugar", "de"], Command::Instead),
-        (&["en", "lugar", "del"], Command::Instead),
-        (&["en", "cambio", "de"], Command::Instead),
-        (&["en", "cambio", "del"], Command::Instead),
-        (&["mejor", "dicho"], Command::Correct),
-        (&["ay", "no"], Command::Correct),
-        (&["ah", "no"], Command::Correct),
-        (&["uy", "no"], Command::Correct),
-        (&["o", "no"], Command::Correct),
-        (&["me", "equivoque"], Command::Correct),
-        (&["o", "sea"], Command::Correct),
-        (&["en", "total"], Command::Set),
-        (&["que", "sea"], Command::Set),
-        (&["que", "sean"], Command::Set),
-        (&["que", "fuera"], Command::Set),
-        (&["que", "fueran"], Command::Set),
-        (&["que", "queden"], Command::Set),
-        (&["que", "quede"], Command::Set),
-        (&["son", "solo"], Command::Set),
-        (&["serian"], Command::Set),
-        (&["sean"], Command::Set),
-        (&["deje", "solo"], Command::Only),
-        (&["deja", "solo"], Command::Only),
-        (&["deje", "solamente"], Command::Only),
+    let several: &[(&[&str], BasketCommand)] = &[
+        (&["ya", "no", "quiero"], BasketCommand::Remove),
+        (&["ya", "no", "queremos"], BasketCommand::Remove),
+        (&["ya", "no", "deseo"], BasketCommand::Remove),
+        (&["ya", "no", "me", "traiga"], BasketCommand::Remove),
+        (&["ya", "no", "me", "mande"], BasketCommand::Remove),
+        (&["no", "quiero"], BasketCommand::Remove),
+        (&["no", "queremos"], BasketCommand::Remove),
+        (&["no", "me", "mande"], BasketCommand::Remove),
+        (&["no", "me", "mandes"], BasketCommand::Remove),
+        (&["no", "me", "traiga"], BasketCommand::Remove),
+        (&["no", "me", "traigas"], BasketCommand::Remove),
+        (&["no", "me", "des"], BasketCommand::Remove),
+        (&["no", "me", "de"], BasketCommand::Remove),
+        (&["ya", "no"], BasketCommand::Remove),
+        (&["en", "vez", "de"], BasketCommand::Instead),
+        (&["en", "vez", "del"], BasketCommand::Instead),
+        (&["en", "lugar", "de"], BasketCommand::Instead),
+        (&["en", "lugar", "del"], BasketCommand::Instead),
+        (&["en", "cambio", "de"], BasketCommand::Instead),
+        (&["en", "cambio", "del"], BasketCommand::Instead),
+        (&["mejor", "dicho"], BasketCommand::Correct),
+        (&["ay", "no"], BasketCommand::Correct),
+        (&["ah", "no"], BasketCommand::Correct),
+        (&["uy", "no"], BasketCommand::Correct),
+        (&["o", "no"], BasketCommand::Correct),
+        (&["me", "equivoque"], BasketCommand::Correct),
+        (&["o", "sea"], BasketCommand::Correct),
+        (&["en", "total"], BasketCommand::Set),
+        (&["que", "sea"], BasketCommand::Set),
+        (&["que", "sean"], BasketCommand::Set),
+        (&["que", "fuera"], BasketCommand::Set),
+        (&["que", "fueran"], BasketCommand::Set),
+        (&["que", "queden"], BasketCommand::Set),
+        (&["que", "quede"], BasketCommand::Set),
+        (&["son", "solo"], BasketCommand::Set),
+        (&["serian"], BasketCommand::Set),
+        (&["sean"], BasketCommand::Set),
+        (&["deje", "solo"], BasketCommand::Only),
+        (&["deja", "solo"], BasketCommand::Only),
+        (&["deje", "solamente"], BasketCommand::Only),
     ];
     if let Some((words, command)) = several.iter().find(|(words, _)| phrase(words)) {
         return Some((*command, at + words.len()));
@@ -76,7 +76,7 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
     if first == "no"
         && let Some(verb) = verb.filter(|verb| word(*verb).starts_with("olvid"))
     {
-        return Some((Command::Add, at + verb + 1));
+        return Some((BasketCommand::Add, at + verb + 1));
     }
     match first {
         "no" if matches!(
@@ -95,26 +95,26 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
                 | "que"
         ) =>
         {
-            return Some((Command::Correct, at + 1));
+            return Some((BasketCommand::Correct, at + 1));
         }
         "perdon" | "digo" | "mentira" | "mentiras" | "corrijo" | "correccion" | "mejor" | "disculpa" | "disculpe"
         | "espera" | "espere" | "esperate" | "perdona" | "perdone" | "miento" => {
-            return Some((Command::Correct, at + 1));
+            return Some((BasketCommand::Correct, at + 1));
         }
         // `una lasaña, no, de pollo`; `dos buñuelos no, tres`.
         "no" if is_mark(1) && at + 1 < end && matches!(next, "," | "." | ";" | ":") => {
-            return Some((Command::Correct, at + 1));
+            return Some((BasketCommand::Correct, at + 1));
         }
-        "solo" | "solamente" | "unicamente" | "nomas" => return Some((Command::Only, at + 1)),
-        "tambien" | "ademas" | "sumado" => return Some((Command::Add, at + 1)),
-        "ningun" | "ninguna" | "ninguno" | "menos" | "excepto" => return Some((Command::Remove, at + 1)),
+        "solo" | "solamente" | "unicamente" | "nomas" => return Some((BasketCommand::Only, at + 1)),
+        "tambien" | "ademas" | "sumado" => return Some((BasketCommand::Add, at + 1)),
+        "ningun" | "ninguna" | "ninguno" | "menos" | "excepto" => return Some((BasketCommand::Remove, at + 1)),
         "cambio" if next == "de" => return None,
         "adicion" | "adicional" | "adiciones" | "adicionales" => return None,
         "son"
             if super::text::number::word(next).is_some()
                 || reading.tokens.get(at + 1).is_some_and(|token| token.token.number().is_some()) =>
         {
-            return Some((Command::Set, at + 1));
+            return Some((BasketCommand::Set, at + 1));
         }
         _ => {}
     }
@@ -147,10 +147,10 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
                 | "resteme"
         )
     {
-        return Some((Command::Remove, end_of_clitics(1)));
+        return Some((BasketCommand::Remove, end_of_clitics(1)));
     }
     if starts(&["cambi", "reemplaz", "remplaz", "sustitu"]) && first != "cambio" || first == "cambio" && !is_mark(1) {
-        return Some((Command::Replace, at + 1));
+        return Some((BasketCommand::Replace, at + 1));
     }
     if starts(&["agreg", "anad", "adicion"])
         || matches!(
@@ -158,7 +158,7 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
             "suma" | "sume" | "sumale" | "sumele" | "sumar" | "sumame" | "sumeme" | "aumenta" | "aumente"
         )
     {
-        return Some((Command::Add, at + 1));
+        return Some((BasketCommand::Add, at + 1));
     }
     if matches!(
         first,
@@ -183,7 +183,7 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Comma
             | "dejelos"
             | "dejalos"
     ) {
-        return Some((Command::Set, end_of_clitics(1)));
+        return Some((BasketCommand::Set, end_of_clitics(1)));
     }
     None
 }

@@ -70,7 +70,7 @@ impl ExternalBot {
 /// What it is asked.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Question<'a> {
+pub struct ExternalQuestion<'a> {
     pub event: &'static str,
     /// The same at every repeat.
     pub id: &'a str,

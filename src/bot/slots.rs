@@ -6,7 +6,7 @@ use super::{index::ItemNo, notes};
 pub type SlotId = u32;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
+pub struct BasketSlot {
     pub id: SlotId,
     /// Several: the customer is to be asked.
     pub candidates: Vec<ItemNo>,
@@ -18,7 +18,7 @@ pub struct Slot {
     pub asks_number: bool,
 }
 
-impl Slot {
+impl BasketSlot {
     /// The item of a line about which nothing is asked.
     pub fn item(&self) -> Option<ItemNo> {
         match self.candidates[..] {
@@ -30,7 +30,7 @@ impl Slot {
 
 #[derive(Debug, Clone, Default)]
 pub struct Slots {
-    pub all: Vec<Slot>,
+    pub all: Vec<BasketSlot>,
     next: SlotId,
 }
 
@@ -41,7 +41,7 @@ impl Slots {
     pub fn add(&mut self, candidates: Vec<ItemNo>, qty: u32, notes: Vec<String>, is_fresh: bool) -> SlotId {
         self.next += 1;
         if self.all.len() < MAX_LINES && qty > 0 && !candidates.is_empty() {
-            self.all.push(Slot { id: self.next, candidates, qty, notes, is_fresh, asks_number: false });
+            self.all.push(BasketSlot { id: self.next, candidates, qty, notes, is_fresh, asks_number: false });
         }
         self.next
     }
@@ -62,11 +62,11 @@ impl Slots {
         }
     }
 
-    pub fn get(&self, id: SlotId) -> Option<&Slot> {
+    pub fn get(&self, id: SlotId) -> Option<&BasketSlot> {
         self.all.iter().find(|slot| slot.id == id)
     }
 
-    pub fn get_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
+    pub fn get_mut(&mut self, id: SlotId) -> Option<&mut BasketSlot> {
         self.all.iter_mut().find(|slot| slot.id == id)
     }
 

@@ -66,7 +66,7 @@ fn row_flaws(row: &TextRow, text: &str) -> Vec<TextFlaw> {
         }
         return flaws;
     }
-    let named: Vec<&str> = Pieces(text).filter_map(|piece| piece.err()).collect();
+    let named: Vec<&str> = TemplatePieces(text).filter_map(|piece| piece.err()).collect();
     for name in &named {
         if !row.placeholders.iter().any(|known| known.trim_end_matches('!') == *name) {
             flaws.push(TextFlaw::UnknownPlaceholder((*name).to_owned()));
@@ -90,13 +90,13 @@ pub fn template(key: TextKey, language: Language, own: &BTreeMap<String, String>
 
 /// The names of a template's placeholders.
 pub fn placeholders(template: &str) -> impl Iterator<Item = &str> {
-    Pieces(template).filter_map(Result::err)
+    TemplatePieces(template).filter_map(Result::err)
 }
 
 /// A template as pieces: text (`Ok`) and names of placeholders (`Err`).
-struct Pieces<'a>(&'a str);
+struct TemplatePieces<'a>(&'a str);
 
-impl<'a> Iterator for Pieces<'a> {
+impl<'a> Iterator for TemplatePieces<'a> {
     type Item = Result<&'a str, &'a str>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -135,7 +135,7 @@ pub fn render(template: &str, values: &[(&str, &str)]) -> String {
 
 fn render_line(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(template.len() + 64);
-    for piece in Pieces(template) {
+    for piece in TemplatePieces(template) {
         match piece {
             Ok(plain) => text.push_str(plain),
             Err(name) => match values.iter().find(|(known, _)| *known == name) {
@@ -203,7 +203,7 @@ pub fn preview(language: Language, own: &BTreeMap<String, String>, restaurant: &
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::{Language, Pieces, TEXTS, TextFlaw, flaws, preview, render, row_flaws, table::ALL_KEYS};
+    use super::{Language, TEXTS, TemplatePieces, TextFlaw, flaws, preview, render, row_flaws, table::ALL_KEYS};
 
     #[test]
     fn every_key_has_one_row_that_is_valid_in_both_languages() {
@@ -214,7 +214,8 @@ mod tests {
                 let flaws = row_flaws(row, row.text(language));
                 assert!(flaws.is_empty(), "{}: {flaws:?}", row.key.name());
                 // Both languages say the same.
-                let names = |language| Pieces(row.text(language)).filter_map(Result::err).collect::<BTreeSet<_>>();
+                let names =
+                    |language| TemplatePieces(row.text(language)).filter_map(Result::err).collect::<BTreeSet<_>>();
                 assert_eq!(names(Language::Es), names(Language::En), "{}", row.key.name());
             }
         }

@@ -15,7 +15,7 @@ use super::{
     reading::Reading,
     slots::{SlotId, Slots},
     text,
-    turn::Turn,
+    turn::BasketTurn,
 };
 
 /// A menu made ready for reading messages.
@@ -79,7 +79,7 @@ impl Parser {
         let reading = Reading::new(&self.index, text, &skipped);
         let sentences = sentences(&reading);
         let (slots, focus) = self.slots(before);
-        let mut turn = Turn::new(&self.index, &reading, slots, focus);
+        let mut turn = BasketTurn::new(&self.index, &reading, slots, focus);
         let mut topics: Vec<Intent> = Vec::new();
         let mut cancelled = false;
         let mut pays = None;
@@ -178,7 +178,7 @@ impl Parser {
     }
 
     /// Cancels the order, and not one dish of it.
-    fn is_cancelled<'a>(&'a self, turn: &Turn<'a>, sentence: &Sentence, pays: Option<PaymentMethod>) -> bool {
+    fn is_cancelled<'a>(&'a self, turn: &BasketTurn<'a>, sentence: &Sentence, pays: Option<PaymentMethod>) -> bool {
         // In Colombia, `cancelo en efectivo` pays.
         if pays.is_some()
             || intent::complains(&sentence.written)
@@ -189,13 +189,13 @@ impl Parser {
         if turn.slots.all.is_empty() && !sentence.words.contains(" mejor ") {
             return true;
         }
-        let mut trial = Turn::new(&self.index, turn_reading(turn), turn.slots.clone(), turn.focus);
+        let mut trial = BasketTurn::new(&self.index, turn_reading(turn), turn.slots.clone(), turn.focus);
         let named = trial.names_a_line(sentence.start, sentence.end);
         !named
     }
 
     /// `me da dos perros, y cuánto es`: the order counts, though the sentence asks.
-    fn order_before_price<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence) -> bool {
+    fn order_before_price<'a>(&'a self, turn: &mut BasketTurn<'a>, sentence: &Sentence) -> bool {
         let cut = intent::price_question(&sentence.words);
         let before = cut.map_or("", |cut| &sentence.words[..cut]);
         if !intent::is_command(before) || !before.contains([',', '.']) && !before.contains(" y ") {
@@ -205,7 +205,7 @@ impl Parser {
     }
 
     /// Reads the part before a question as an order.
-    fn order_before<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence, cut: Option<usize>) -> bool {
+    fn order_before<'a>(&'a self, turn: &mut BasketTurn<'a>, sentence: &Sentence, cut: Option<usize>) -> bool {
         let Some(before) = cut.map(|cut| &sentence.words[..cut]) else { return false };
         let words = before.split_whitespace().count();
         let end = (sentence.start + words).min(sentence.end);
@@ -218,7 +218,7 @@ impl Parser {
     }
 
     /// `qué rico, mándeme dos tamales`: the order counts, though the sentence praises.
-    fn order_behind_praise<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence) -> bool {
+    fn order_behind_praise<'a>(&'a self, turn: &mut BasketTurn<'a>, sentence: &Sentence) -> bool {
         let Some(cut) = intent::behind_praise(&sentence.words) else { return false };
         let rest = sentence.words[cut..].trim_start_matches(|c: char| !c.is_alphanumeric());
         let start = sentence.start + sentence.words[..cut].split_whitespace().count();
@@ -235,7 +235,7 @@ impl Parser {
     }
 
     /// Yes, no, a greeting: words that a basket must not be searched for.
-    fn pure_talk(&self, turn: &Turn<'_>, sentence: &Sentence) -> Option<Intent> {
+    fn pure_talk(&self, turn: &BasketTurn<'_>, sentence: &Sentence) -> Option<Intent> {
         let reading = turn_reading(turn);
         let names = (sentence.start..sentence.end).any(|at| {
             let token = &reading.tokens[at];
@@ -253,7 +253,7 @@ impl Parser {
     }
 
     /// Reads a sentence as an order. False: it was none, and nothing has changed.
-    fn order<'a>(&'a self, turn: &mut Turn<'a>, sentence: &Sentence, is_certain: bool) -> bool {
+    fn order<'a>(&'a self, turn: &mut BasketTurn<'a>, sentence: &Sentence, is_certain: bool) -> bool {
         let reading = turn_reading(turn);
         let mut trial = turn.next();
         trial.run(sentence.start, sentence.end);
@@ -284,7 +284,7 @@ impl Parser {
         true
     }
 
-    fn repeat(&self, turn: &mut Turn<'_>, history: &[Vec<BasketLine>]) {
+    fn repeat(&self, turn: &mut BasketTurn<'_>, history: &[Vec<BasketLine>]) {
         let Some(last) = history.last() else { return };
         for line in last {
             if let Some(item) = self.item(&line.item) {
@@ -358,7 +358,7 @@ impl Parser {
     }
 }
 
-fn turn_reading<'a>(turn: &Turn<'a>) -> &'a Reading<'a> {
+fn turn_reading<'a>(turn: &BasketTurn<'a>) -> &'a Reading<'a> {
     turn.reading()
 }
 

@@ -306,13 +306,13 @@ mod tests {
     #[test]
     fn a_menu_is_a_command_of_its_own_and_tenants_need_a_gateway() {
         #[derive(Debug, clap::Parser)]
-        struct Asked {
+        struct ImportArguments {
             #[command(flatten)]
             command: ImportCommand,
         }
         let parse = |words: &[&str]| {
             let words = std::iter::once("import").chain(words.iter().copied());
-            <Asked as clap::Parser>::try_parse_from(words).map(|asked| asked.command)
+            <ImportArguments as clap::Parser>::try_parse_from(words).map(|asked| asked.command)
         };
         let menu = parse(&["menu", "export.json", "--tenant", "trattoria"]).unwrap();
         assert!(matches!(menu, ImportCommand { part: Some(ImportPart::Menu(_)), tenants: None }), "{menu:?}");

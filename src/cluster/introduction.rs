@@ -28,14 +28,14 @@
 use std::{
     collections::{HashMap, VecDeque},
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::Duration,
 };
 
 use http::{HeaderName, header, request::Parts};
 use sha2::{Digest as _, Sha256};
 
-use crate::{clock::Instant, seal::PeerKey, vault::InstanceId};
+use crate::{clock::Instant, seal::PeerKey, sync::lock, vault::InstanceId};
 
 /// A nonce is good for so long.
 const INTRODUCTION_TIME: Duration = Duration::from_secs(10);
@@ -214,7 +214,7 @@ impl Introductions {
 
     fn keep(&self, answered: IntroductionNonce, introduction: Introduction) {
         let now = introduction.at;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         let OpenIntroductions { by_nonce, given } = &mut *open;
         while let Some((oldest, at)) = given.front()
             && (given.len() >= MOST_INTRODUCTIONS || now.since(*at) > INTRODUCTION_TIME)
@@ -233,7 +233,7 @@ impl Introductions {
         let address: IpAddr = client.parse().map_err(|_| IntroductionError::Malformed)?;
         let code = hex::decode(code).map_err(|_| IntroductionError::Malformed)?;
         let introduction = {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut open = lock(&self.open);
             open.by_nonce.remove(&answered).filter(|introduction| now.since(introduction.at) <= INTRODUCTION_TIME)
         };
         let Introduction { from, nonce, key, .. } = introduction.ok_or(IntroductionError::NotIntroduced)?;

@@ -51,7 +51,7 @@ const KEPT_MEMORY: Duration = Duration::from_secs(30);
 
 /// What is to be done now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Move {
+pub enum JoinerMove {
     /// Read its state, then say [`Joiner::prepared`].
     Prepare(TenantId),
     /// Take it over from this owner, then say [`Joiner::taken`]. Its owner has let go of it after this document; `None`: it has not
@@ -59,7 +59,7 @@ pub enum Move {
     Take { tenant: TenantId, from: InstanceId, last: Option<Seq> },
 }
 
-impl Move {
+impl JoinerMove {
     pub fn tenant(&self) -> &TenantId {
         let (Self::Prepare(tenant) | Self::Take { tenant, .. }) = self;
         tenant
@@ -275,7 +275,7 @@ impl Joiner {
     }
 
     /// What is to be done now. Each is said once.
-    pub fn moves(&mut self, now: Instant) -> Vec<Move> {
+    pub fn moves(&mut self, now: Instant) -> Vec<JoinerMove> {
         self.forget_kept(now);
         // One that writes to others is only slow with this one.
         let has_spoken = |owner: &InstanceId| self.heard.get(owner).is_some_and(|at| now.since(*at) < ANSWER_TIMEOUT);
@@ -290,7 +290,7 @@ impl Joiner {
         wants.sort_by_key(|(_, want)| want.order);
         for (tenant, want) in wants {
             let is_silent = self.silent.contains(&want.owner);
-            let take = |last| Move::Take { tenant: tenant.clone(), from: want.owner.clone(), last };
+            let take = |last| JoinerMove::Take { tenant: tenant.clone(), from: want.owner.clone(), last };
             // Nobody serves what a dead process had: the sooner the better.
             let room = if is_silent { MOST_ROOM } else { self.room };
             match want.step {
@@ -301,7 +301,7 @@ impl Joiner {
                         moves.push(take(None));
                         want.step = WantStep::Taking;
                     } else {
-                        moves.push(Move::Prepare(tenant.clone()));
+                        moves.push(JoinerMove::Prepare(tenant.clone()));
                         want.step = WantStep::Preparing;
                     }
                 }
@@ -383,7 +383,7 @@ mod tests {
         joiner.heard(&owner(), now);
         joiner.offered(&owner(), tenants.map(tenant), now);
         for step in joiner.moves(now) {
-            let Move::Prepare(tenant) = step else { panic!("{step:?}") };
+            let JoinerMove::Prepare(tenant) = step else { panic!("{step:?}") };
             joiner.prepared(&tenant);
         }
         joiner.asks_of(&owner())
@@ -459,7 +459,7 @@ mod tests {
             joiner.heard(&owner(), at(ms));
             joiner.offered(&owner(), [tenant(0)], at(ms));
             for step in joiner.moves(at(ms)) {
-                assert_eq!(step, Move::Prepare(tenant(0)));
+                assert_eq!(step, JoinerMove::Prepare(tenant(0)));
                 read_at.push(ms);
                 joiner.illegible(&tenant(0), at(ms));
             }
@@ -477,7 +477,7 @@ mod tests {
         let dead = InstanceId("dead".into());
         joiner.gone(&dead);
         joiner.offered(&dead, [tenant(0)], at(0));
-        let take = Move::Take { tenant: tenant(0), from: dead.clone(), last: None };
+        let take = JoinerMove::Take { tenant: tenant(0), from: dead.clone(), last: None };
         assert_eq!(joiner.moves(at(0)), [take]);
         joiner.declined(&tenant(0), &dead, at(0));
         joiner.offered(&dead, [tenant(0)], at(10));

@@ -14,6 +14,7 @@ mod joiner;
 mod letter;
 mod peers;
 mod post;
+mod process_identity;
 mod rendezvous;
 #[cfg(test)]
 mod schedules;
@@ -24,9 +25,10 @@ pub use self::{
         HELLO_HEADER, HELLO_PATH, Hello, IntroductionError, IntroductionNonce, Introductions, PROOF_HEADER, ProvenPeer,
         head_digest, is_of_connection,
     },
-    joiner::{Joiner, Move},
+    joiner::{Joiner, JoinerMove},
     letter::{HandoverAnswer, HandoverAsk, HandoverVerdict, Letter},
-    peers::{BOX_PAUSE, LETTER_BOX, Look, Peers, this_process},
+    peers::{BOX_PAUSE, LETTER_BOX, PeerLook, Peers},
     post::{LetterReading, Post},
+    process_identity::this_process,
     rendezvous::should_own,
 };

@@ -17,14 +17,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use jiff::Timestamp;
 
+use super::process_identity::{process_lives, this_machine};
 use crate::{
     clock::Instant,
+    sync::lock,
     vault::{Instance, InstanceId},
 };
 
@@ -53,7 +55,7 @@ const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a look has found.
 #[derive(Debug, Default)]
-pub struct Look {
+pub struct PeerLook {
     /// One that lived is gone.
     pub has_lost_one: bool,
     /// There is one that was not known before.
@@ -173,11 +175,11 @@ impl Peers {
     }
 
     /// Takes what the vault listed when it was asked at `now`; a process that is not listed has stopped, or is forgotten.
-    pub fn observe(&self, instances: &[Instance], now: Instant) -> Look {
+    pub fn observe(&self, instances: &[Instance], now: Instant) -> PeerLook {
         let mut seen = self.seen();
         let has_newcomer = !self.take(&mut seen, instances, now, true).is_empty();
         let has_lost_one = std::mem::take(&mut seen.has_lost_one);
-        let mut look = Look { has_lost_one, has_newcomer, silent: Vec::new() };
+        let mut look = PeerLook { has_lost_one, has_newcomer, silent: Vec::new() };
         for (id, sighting) in &mut seen.sightings {
             if sighting.reads_letters && sighting.missed >= MISSED && sighting.doubt.is_none() {
                 sighting.doubt = Some(Doubt::new(now));
@@ -365,49 +367,14 @@ impl Peers {
     }
 
     fn seen(&self) -> MutexGuard<'_, PeerTable> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
-}
-
-/// This process, so that another one on the same machine finds it: machine, number, when it began.
-pub fn this_process() -> Option<String> {
-    let pid = std::process::id();
-    Some(format!("{}/{pid}/{}", this_machine()?, began(pid)?))
-}
-
-/// This boot of this machine, and whose processes are counted together: two containers have the same numbers for different processes.
-fn this_machine() -> Option<String> {
-    static MACHINE: LazyLock<Option<String>> = LazyLock::new(read_machine);
-    MACHINE.clone()
-}
-
-fn read_machine() -> Option<String> {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let numbering = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    let digits: String = numbering.to_str()?.chars().filter(char::is_ascii_digit).collect();
-    Some(format!("{}/{digits}", boot.trim()))
-}
-
-/// `None`: it is on another machine.
-fn process_lives(process: &str, machine: &str) -> Option<bool> {
-    let (pid, start) = process.strip_prefix(machine)?.strip_prefix('/')?.split_once('/')?;
-    Some(began(pid.parse().ok()?).is_some_and(|began| began == start))
-}
-
-/// When a process began, in ticks since the boot: numbers are used again. `None`: there is none of this number, or it is dead and only
-/// waits for its parent to notice.
-fn began(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let is_dead = matches!(fields.next()?, "Z" | "X");
-    let began = fields.nth(18)?;
-    (!is_dead).then(|| began.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::this_process;
 
     fn instance(id: &str, beat: i64, process: Option<String>) -> Instance {
         Instance {

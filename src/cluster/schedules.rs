@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{
-    BOX_PAUSE, Giver, HandoverAsk, HandoverVerdict, Joiner, LETTER_BOX, Letter, LetterReading, Move, Peers, Post,
+    BOX_PAUSE, Giver, HandoverAsk, HandoverVerdict, Joiner, JoinerMove, LETTER_BOX, Letter, LetterReading, Peers, Post,
     should_own,
 };
 use crate::{
@@ -519,8 +519,8 @@ impl World {
         }
         for step in joiner.moves(self.now) {
             let work = match step {
-                Move::Prepare(tenant) => Work::Prepare(tenant),
-                Move::Take { tenant, from, last } => Work::Take { tenant, from, last },
+                JoinerMove::Prepare(tenant) => Work::Prepare(tenant),
+                JoinerMove::Take { tenant, from, last } => Work::Take { tenant, from, last },
             };
             self.later(n, work, 400);
         }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::{
+    backoff::Backoff,
     config::{Config, Credentials, VaultHome},
     seal::{KeyId, Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
     vault::{
@@ -261,17 +262,21 @@ async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
     }
 }
 
+/// Pauses until the vault answers.
+const VAULT_RETRIES: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
+
 /// Firestore may be slower to answer than we are to start, and may fall silent in the middle of it. Whoever starts us again gives up
 /// sooner.
 async fn until_answered<T>(limit: Duration, ask: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let deadline = Instant::now() + limit;
-    let mut wait = Duration::from_millis(250);
+    let mut failures = 0_u32;
     loop {
+        let wait = VAULT_RETRIES.whole(failures);
         match ask().await {
             Err(error) if is_unanswered(&error) && Instant::now() + wait < deadline => {
                 warn!(event = "vault_unreachable", error = format!("{error:#}"), "the vault does not answer yet");
                 tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(Duration::from_secs(5));
+                failures = failures.saturating_add(1);
             }
             answer => return answer,
         }

@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -12,6 +12,8 @@ use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Notify, task::JoinHandle};
 use tokio_websockets::{ClientBuilder, Message};
+
+use crate::sync::lock;
 
 /// Speaks to one daemon with one key.
 #[derive(Clone)]
@@ -23,7 +25,7 @@ pub struct Dashboard {
 
 /// An answer of the HTTP API.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiAnswer {
     pub status: u16,
     pub body: Value,
 }
@@ -37,30 +39,30 @@ impl Dashboard {
         self.address
     }
 
-    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+    pub async fn get(&self, path: &str) -> anyhow::Result<ApiAnswer> {
         let request = self.http.get(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
         Self::answer(request).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
+    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<ApiAnswer> {
         let request = self.http.post(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
         Self::answer(request.json(&body)).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
+    pub async fn put(&self, path: &str, body: Value) -> anyhow::Result<ApiAnswer> {
         let request = self.http.put(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
         Self::answer(request.json(&body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+    pub async fn delete(&self, path: &str) -> anyhow::Result<ApiAnswer> {
         let request = self.http.delete(format!("http://{}{path}", self.address)).header("X-Api-Key", &self.key);
         Self::answer(request).await
     }
 
-    async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+    async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<ApiAnswer> {
         let response = request.timeout(Duration::from_secs(100)).send().await?;
         let status = response.status().as_u16();
-        Ok(Answer { status, body: response.json().await.unwrap_or(Value::Null) })
+        Ok(ApiAnswer { status, body: response.json().await.unwrap_or(Value::Null) })
     }
 
     /// The QR code of a tenant that is not paired: asks for a connection and takes the code.
@@ -149,7 +151,7 @@ impl Ear {
     }
 
     pub fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.heard).clone()
     }
 
     /// Waits until something comes, but no longer than `limit`.
@@ -164,7 +166,7 @@ impl Ear {
                 let news = self.news.notified();
                 tokio::pin!(news);
                 news.as_mut().enable();
-                if enough(&self.heard.lock().unwrap_or_else(PoisonError::into_inner)) {
+                if enough(&lock(&self.heard)) {
                     return;
                 }
                 news.await;
@@ -198,7 +200,7 @@ async fn listen(
             }
         } else if let Some(event) = text.strip_prefix("42") {
             let parsed: (String, Value) = serde_json::from_str(event)?;
-            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut heard = lock(heard);
             #[expect(clippy::disallowed_methods, reason = "the demo is a client with a clock of its own")]
             heard.push(Heard { event: parsed.0, payload: parsed.1, at: SystemTime::now() });
             news.notify_waiters();
@@ -209,7 +211,7 @@ async fn listen(
 
 /// The last event of a tenant that was heard; before that, the beginning of time: everything.
 fn cursor(heard: &Mutex<Vec<Heard>>, tenant: &str) -> Value {
-    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let heard = lock(heard);
     let mut events = heard.iter().rev().filter(|heard| heard.payload["tenantId"] == tenant);
     events.find_map(|heard| heard.payload.get("eventId").cloned()).unwrap_or_else(|| json!(ulid::Ulid::nil()))
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use self::{
-    dashboard::{Answer, Dashboard, Ear, Heard},
+    dashboard::{ApiAnswer, Dashboard, Ear, Heard},
     process::{Process, Setup, free_address},
     tally::{Conversation, Count, Sent, Tally, Written, until},
     verdict::Verdict,

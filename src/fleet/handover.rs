@@ -11,7 +11,7 @@ use std::{
     collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -35,9 +35,10 @@ use super::{
 };
 use crate::{
     clock,
-    cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, Letter, Move, Post, should_own},
+    cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, JoinerMove, Letter, Post, should_own},
     crash,
     session::{HandOverError, Prepared, Session, State},
+    sync::lock,
     telemetry::{
         metrics::{
             self,
@@ -100,7 +101,7 @@ pub(super) struct HandoverBook {
 
 impl Handovers {
     pub fn book(&self) -> MutexGuard<'_, HandoverBook> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.book)
     }
 }
 
@@ -165,8 +166,8 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
         let tenant = step.tenant().clone();
         let work = async move {
             match step {
-                Move::Prepare(tenant) => prepare(&spawned, tenant).await,
-                Move::Take { tenant, from, last } => take(&spawned, tenant, &from, last).await,
+                JoinerMove::Prepare(tenant) => prepare(&spawned, tenant).await,
+                JoinerMove::Take { tenant, from, last } => take(&spawned, tenant, &from, last).await,
             }
             spawned.handovers.news.notify_one();
         };

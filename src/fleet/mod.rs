@@ -5,6 +5,7 @@
 //! stays with that tenant. Knows nothing of HTTP.
 
 mod arrival;
+mod deletion;
 mod directory;
 mod elsewhere;
 mod handover;
@@ -13,9 +14,11 @@ mod illegible;
 mod incidents;
 mod letters;
 mod move_in;
+mod opening;
 mod ownership;
 mod records;
 mod rekey;
+mod reports;
 mod restore;
 mod revival;
 mod slot;
@@ -26,9 +29,9 @@ mod whatsapp_reach;
 mod work_folder;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -39,16 +42,17 @@ use jiff::Timestamp;
 use phonenumber::country;
 use tokio::{
     sync::{Notify, Semaphore, watch},
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 pub use self::{
     elsewhere::PeerListener,
     illegible::IllegibleTenant,
     move_in::MoveInError,
     rekey::{RekeyReport, Rekeyer},
+    reports::{Counts, Report},
     restore::{RestoreError, Summary},
     standing::TenantStanding,
     work_folder::WorkFolder,
@@ -64,28 +68,18 @@ use self::{
 use crate::{
     clock,
     cluster::{self, Peers},
-    config, crash,
+    config,
     import::UnsearchableRecords,
-    journal::{Damage, Journal, Loss, OpenError},
     message::{
         Acceptance, Event, EventId, SendRequest,
         media::{FileName, MessageLookup, Sweeper},
     },
-    session::{
-        AcceptError, CodeRequestError, End, Env, FileSource, Prepared, Session, SessionError, SessionHealth, State,
-        Status,
-    },
+    session::{AcceptError, CodeRequestError, Env, FileSource, Session, SessionHealth, Status},
     store::StoreError,
-    telemetry::{metrics, traces},
+    sync::lock,
     tenant::{TenantId, TenantRecord},
     vault::{Instance, TenantInfo, VaultError},
 };
-
-/// How long the vault may take for the last changes of a session that ended, before that is tried anew.
-const FLUSH_LIMIT: Duration = Duration::from_secs(20);
-
-/// How long somebody waits for a deletion: for WhatsApp and the vault. It goes on after that.
-const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All sessions of this process.
 pub struct Fleet {
@@ -168,31 +162,6 @@ pub enum FleetError {
     /// To another gateway; where and when.
     #[error("the tenant was {0}")]
     Exported(String),
-}
-
-/// A tenant as the operator sees it.
-#[derive(Debug, Clone)]
-pub struct Report {
-    pub tenant: TenantId,
-    pub status: Status,
-    /// The loss of its vault, until everything is there again.
-    pub loss: Option<Loss>,
-}
-
-/// How many there are, and how many work.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub working: usize,
-    /// Those that have a session here and should be connected: paired and not stopped, or logged out by WhatsApp.
-    pub expected: usize,
-    /// Without a session anywhere, as far as is known here: being restored, failed, or taken by a process that has died. Another build or
-    /// key may serve them.
-    pub unserved: usize,
-    /// Connected by the directory, without any state in the vault: nobody can serve them.
-    pub without_history: usize,
-    /// Served by another process.
-    pub elsewhere: usize,
-    pub total: usize,
 }
 
 impl Fleet {
@@ -385,57 +354,6 @@ impl Fleet {
         Ok(session.send_file(request, source, key).await)
     }
 
-    /// Unlinks the tenant at WhatsApp and wipes its credentials. A tenant that nobody knows has nothing to unlink; one that could
-    /// not be opened has, so that it is an error.
-    pub async fn disconnect(self: &Arc<Self>, tenant: &TenantId) -> Result<(), FleetError> {
-        if self.slot(tenant).is_none() && !self.find_linked(tenant).await.map_err(|error| self.unreadable(&error))? {
-            return Ok(());
-        }
-        let session = self.await_session(tenant).await?;
-        session.unlink().await.map_err(|error| match (session.end(), error) {
-            (Some(End::Moved), _) => FleetError::Moved,
-            (_, StoreError::Unconfirmed) => FleetError::Unconfirmed,
-            (_, error) => FleetError::Failed(error.to_string()),
-        })
-    }
-
-    /// Makes a slot for a tenant that was paired at another process after this one started. False: nobody ever paired
-    /// it.
-    async fn find_linked(self: &Arc<Self>, tenant: &TenantId) -> Result<bool, VaultError> {
-        let record = self.env.vault.tenant(tenant).await?;
-        if record.as_ref().is_some_and(|record| record.deleted_at.is_some()) {
-            return Ok(false);
-        }
-        let living = self.living_owner(tenant).await?;
-        let is_living = living.is_some();
-        if is_living {
-            self.slot_of(tenant).set_elsewhere(living, self.env.clock.now());
-        } else if record.is_some_and(|record| record.whatsapp_connected)
-            || takeback::owner(self, tenant).await?.is_some()
-        {
-            // Its process has died.
-            drop(self.spawn_open(tenant).await);
-        }
-        Ok(self.slot(tenant).is_some())
-    }
-
-    /// Unlinks the tenant and takes it out of the directory: there is no such session until somebody makes it anew, for whatever
-    /// account. What was said stays until it is too old, closed to all accounts but the former. Goes on when nobody waits any more.
-    pub async fn delete(self: &Arc<Self>, tenant: &TenantId) -> Result<(), FleetError> {
-        let (fleet, tenant) = (self.clone(), tenant.clone());
-        let deleting = self.finish(async move {
-            fleet.disconnect(&tenant).await?;
-            if let Some(session) = fleet.session(&tenant) {
-                session.disown().await.map_err(|error| match error {
-                    StoreError::Unconfirmed => FleetError::Unconfirmed,
-                    error => FleetError::Failed(error.to_string()),
-                })?;
-            }
-            fleet.forget(&tenant).await
-        });
-        timeout(DELETION_TIMEOUT, deleting).await.unwrap_or(Err(FleetError::Unconfirmed))
-    }
-
     /// Does it to its end, also when nobody waits any more; a stop waits for it.
     pub async fn finish<T, E>(&self, work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
     where
@@ -443,36 +361,6 @@ impl Fleet {
         E: From<FleetError> + Send + 'static,
     {
         self.tasks.spawn(work).await.unwrap_or_else(|_| Err(FleetError::Restoring.into()))
-    }
-
-    async fn forget(&self, tenant: &TenantId) -> Result<(), FleetError> {
-        // The next tenant of this id is somebody else.
-        let deleted = TenantInfo {
-            name: Some(String::new()),
-            last_error: Some(None),
-            last_error_at: Some(None),
-            deleted_at: Some(Some(self.env.clock.now())),
-            ..TenantInfo::default()
-        };
-        self.env.vault.notice(tenant, &deleted).await.map_err(|error| self.unreadable(&error))?;
-        self.records.invalidate();
-        let Some(slot) = self.slot(tenant) else { return Ok(()) };
-        let _opening = slot.opening.lock().await;
-        // Closed before its place is free: the next of this name has its working copy in the same folder. However long the vault takes for
-        // the last changes: an end before that would leave a session that nobody knows.
-        let session = slot.delete();
-        crash::pause("deleting").await;
-        if let Some(session) = session {
-            let reason = "the session was deleted";
-            session.close_for(reason).await;
-        }
-        let mut slots = self.slots();
-        if slots.get(tenant).is_some_and(|place| Arc::ptr_eq(place, &slot)) {
-            slots.remove(tenant);
-        }
-        drop(slots);
-        info!(event = "session_deleted", %tenant, "the session is deleted");
-        Ok(())
     }
 
     /// The directory's record of one tenant.
@@ -539,58 +427,6 @@ impl Fleet {
     /// The id of the last event of a tenant that was published.
     pub fn newest_event(&self, tenant: &TenantId) -> Option<EventId> {
         self.slot(tenant)?.newest_event()
-    }
-
-    /// All tenants, by id.
-    pub fn reports(&self) -> Vec<Report> {
-        let mut reports: Vec<_> = self
-            .slots()
-            .iter()
-            .map(|(tenant, slot)| Report {
-                tenant: tenant.clone(),
-                status: slot.status(self.started_at),
-                loss: slot.session().and_then(|session| *session.store().journal().loss().borrow()),
-            })
-            .collect();
-        reports.sort_by(|a, b| a.tenant.cmp(&b.tenant));
-        reports
-    }
-
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        // Before the lock: whether a process lives, the kernel is asked.
-        let living = self.living_ids();
-        for slot in self.slots().values().filter(|slot| !slot.is_deleted()) {
-            counts.total += 1;
-            match slot.session() {
-                Some(session) => {
-                    counts.working += usize::from(session.status().state == State::Working);
-                    counts.expected += usize::from(session.should_be_connected());
-                }
-                None if slot.lacks_history() => counts.without_history += 1,
-                None if slot.is_served_by(|owner| living.contains(owner)) => counts.elsewhere += 1,
-                None => counts.unserved += 1,
-            }
-        }
-        counts
-    }
-
-    /// The vault takes nothing, as far as its last answers say.
-    pub fn is_vault_down(&self) -> bool {
-        let open = self.open_journals();
-        let since = *self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_unannounced = since.is_some_and(|since| open.iter().all(|journal| journal.confirmed_at() <= since));
-        is_unannounced || !open.is_empty() && open.iter().all(Journal::outage)
-    }
-
-    /// Counts the faults since the start, by name; each was put right as far as it could be.
-    pub fn incidents(&self) -> BTreeMap<&'static str, u64> {
-        self.incidents.all(&self.open_journals())
-    }
-
-    fn open_journals(&self) -> Vec<Journal> {
-        let slots = self.slots();
-        slots.values().filter_map(|slot| slot.unclosed()).map(|session| session.store().journal().clone()).collect()
     }
 
     /// Starts what runs beside the sessions once they are restored: the heartbeat, the record of this instance, and the removal of old
@@ -669,165 +505,6 @@ impl Fleet {
         info!(event = "sessions_closed", sessions = slots.len(), "all sessions are closed");
     }
 
-    /// The tenant's session; opens it, makes the tenant if it is new, takes it over if no process that lives has it. Does not connect.
-    pub async fn open_or_create(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        if self.is_draining() {
-            return Err(FleetError::Draining);
-        }
-        match self.await_session(tenant).await {
-            Ok(session) => Ok(session),
-            Err(_) => self.spawn_open(tenant).await,
-        }
-    }
-
-    /// Goes on when nobody waits any more: half an opening would keep the tenant's place, and nobody would look after it.
-    async fn spawn_open(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        if self.is_draining() {
-            return Err(FleetError::Draining);
-        }
-        let (fleet, tenant) = (self.clone(), tenant.clone());
-        self.finish(async move { fleet.open_by_record(&tenant).await }).await
-    }
-
-    async fn open_by_record(&self, tenant: &TenantId) -> Result<Session, FleetError> {
-        if let Some(slot) = self.slot(tenant) {
-            if let Some(session) = slot.session() {
-                return Ok(session);
-            }
-            if self.is_served_elsewhere(&slot) {
-                return Err(FleetError::Moved);
-            }
-            if slot.is_deleted() {
-                // Made anew when that is over.
-                return Err(FleetError::Restoring);
-            }
-        }
-        if self.is_leaving() {
-            return Err(FleetError::Draining);
-        }
-        let record = match self.env.vault.tenant(tenant).await {
-            Ok(record) => record,
-            Err(error) => return Err(self.unreadable(&error)),
-        };
-        if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) {
-            let made = TenantInfo { deleted_at: record.as_ref().map(|_| None), ..TenantInfo::default() };
-            self.env.vault.notice(tenant, &made).await.map_err(|_| FleetError::VaultDown)?;
-            self.records.invalidate();
-        }
-        let slot = self.slot_of(tenant);
-        if let Err(error) = self.check_unowned(&slot).await {
-            if record.as_ref().is_some_and(|record| record.whatsapp_connected) {
-                slot.expect_state();
-            }
-            if !matches!(error, FleetError::Moved) {
-                // It goes on by itself, as if the opening had failed.
-                slot.failed(self.unread_owner(&error));
-                self.env.ended.note(tenant);
-            }
-            return Err(error);
-        }
-        let known = record.as_ref().is_some_and(|record| record.whatsapp_connected);
-        slot.set_known_number(record.and_then(|record| record.phone_number));
-        self.open(&slot, known || slot.was_paired()).await
-    }
-
-    /// Opens the tenant once, however many ask. `known`: there must be a state.
-    async fn open(&self, slot: &Slot, known: bool) -> Result<Session, FleetError> {
-        self.open_prepared(slot, known, None).await
-    }
-
-    /// As [`Self::open`], of a tenant that was read before.
-    async fn open_prepared(&self, slot: &Slot, known: bool, prepared: Option<Prepared>) -> Result<Session, FleetError> {
-        let tenant = &slot.tenant;
-        if known {
-            // Should this try fail: the next must know it as well.
-            slot.expect_state();
-        }
-        let _opening = slot.opening.lock().await;
-        if self.is_draining() {
-            return Err(FleetError::Draining);
-        }
-        if !self.has(slot) {
-            return Err(FleetError::Restoring);
-        }
-        if let Some(session) = slot.session() {
-            return Ok(session);
-        }
-        let failure = if timeout(FLUSH_LIMIT, self.close_ended(slot)).await.is_err() {
-            let reason = "the vault did not take the last changes of the session that ended".to_owned();
-            OpenFailure { reason, at: self.env.clock.now(), kind: OpenFailureKind::VaultDown }
-        } else {
-            let (number, newest) = (slot.known_number(), slot.newest_event());
-            let (began, reason) = (Instant::now(), standing::takeover_reason(slot));
-            crash::pause("opening").await;
-            let env = self.env.clone();
-            let opened = Session::open(env, tenant.clone(), known, newest, number.as_deref(), prepared).await;
-            match opened {
-                Ok(session) => {
-                    metrics::tenant_opened(reason, began.elapsed());
-                    traces::opening(tenant, began.elapsed());
-                    self.incidents.count_opened(session.store().journal());
-                    if known {
-                        self.illegible.note_opened(tenant);
-                    }
-                    slot.opened(session.clone());
-                    self.observers.get().into_iter().flatten().for_each(|observer| observer.opened(&session));
-                    return Ok(session);
-                }
-                Err(error) => self.failure(&error),
-            }
-        };
-        error!(
-            event = "tenant_failed",
-            %tenant,
-            reason = failure.reason,
-            transient = failure.is_transient(),
-            "the tenant cannot be opened"
-        );
-        slot.failed(failure.clone());
-        if failure.is_transient() {
-            self.env.ended.note(tenant);
-        }
-        Err(failure.error())
-    }
-
-    /// Closes the session that ended by itself, if there is one.
-    async fn close_ended(&self, slot: &Slot) {
-        if let Some(session) = slot.unclosed().filter(|session| session.end().is_some()) {
-            let journal = session.store().journal();
-            if let Some(End::CopyFailed(_)) = session.end() {
-                // The next one reads what the vault has now: should that be less than it had, this is the last who notices.
-                let _ = journal.confirm().await;
-            }
-            session.close().await;
-            self.incidents.count_closed(journal);
-            slot.closed();
-        }
-    }
-
-    /// As [`Self::close_ended`], for a tenant that another process has; the slot stays, empty.
-    async fn close_moved(&self, slot: &Slot) {
-        let _opening = slot.opening.lock().await;
-        if timeout(FLUSH_LIMIT, self.close_ended(slot)).await.is_err() {
-            debug!(tenant = %slot.tenant, "what another process has is closed later");
-        }
-    }
-
-    fn failure(&self, error: &SessionError) -> OpenFailure {
-        let kind = match error {
-            SessionError::Journal(OpenError::Vault(_)) => OpenFailureKind::VaultDown,
-            SessionError::Journal(OpenError::Taken) => OpenFailureKind::Taken,
-            SessionError::Journal(OpenError::Damaged(Damage::NoHistory)) => OpenFailureKind::NoHistory,
-            SessionError::Journal(OpenError::Damaged(_)) => OpenFailureKind::Damaged,
-            // It was hydrated as it is in the vault.
-            SessionError::Store(StoreError::Record { .. } | StoreError::Device { .. } | StoreError::Setting { .. }) => {
-                OpenFailureKind::Damaged
-            }
-            SessionError::Store(_) => OpenFailureKind::Disk,
-        };
-        OpenFailure { reason: error.to_string(), at: self.env.clock.now(), kind }
-    }
-
     /// A tenant whose directory record does not parse.
     fn note_malformed(&self, tenant: &TenantId, error: &VaultError) {
         let (reason, at) = (error.to_string(), self.env.clock.now());
@@ -864,7 +541,7 @@ impl Fleet {
     }
 
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Slot>>> {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tenants)
     }
 }
 

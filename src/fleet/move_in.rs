@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::{FLUSH_LIMIT, Fleet, FleetError, slot::Slot};
+use super::{Fleet, FleetError, opening::FLUSH_LIMIT, slot::Slot};
 use crate::{
     import::{ImportWriter, Occupancy, RefusedImport, SettledTenant},
     tenant::TenantId,

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Fleet, FleetError};
 use crate::{
-    tenant::{TenantId, TenantRecord},
+    sync::lock, tenant::{TenantId, TenantRecord},
     vault::VaultError,
 };
 
@@ -24,13 +24,13 @@ const MOST_ABSENT: usize = 256;
 /// The last look, and the turn for the next.
 #[derive(Default)]
 pub(super) struct RecordCache {
-    known: Mutex<Known>,
+    known: Mutex<KnownRecords>,
     /// Held by the one that looks: who asks meanwhile has the same answer.
     turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownRecords {
     records: Option<(Instant, Arc<Vec<TenantRecord>>)>,
     /// Counts the changes: a look that began before one is not kept.
     generation: u64,
@@ -111,12 +111,12 @@ impl RecordCache {
         Ok(records)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, KnownRecords> {
+        lock(&self.known)
     }
 }
 
-impl Known {
+impl KnownRecords {
     fn fresh(&self) -> Option<Arc<Vec<TenantRecord>>> {
         let (at, records) = self.records.as_ref()?;
         (at.elapsed() < DIRECTORY_AGE).then(|| records.clone())

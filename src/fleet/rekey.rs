@@ -5,11 +5,7 @@
 //! new key alone starts only where that key is enough. Promises: what breaks it off loses nothing, and the next run does the rest; a
 //! tenant that another process has is left to it, and counted.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::Timestamp;
@@ -31,6 +27,7 @@ use crate::{
     message::{ResealError, reseal_state},
     seal::Keyring,
     store,
+    sync::lock,
     tenant::TenantId,
     vault::{InstanceId, Vault, VaultError},
 };
@@ -242,7 +239,7 @@ impl Rekeyer {
 impl Fleet {
     /// Begins, unless it goes on already; how far it is. Goes on when nobody waits any more, until the daemon stops.
     pub fn rekey(self: &Arc<Self>, is_check: bool) -> RekeyReport {
-        let mut now = self.rekeying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = lock(&self.rekeying);
         if now.running {
             return now.clone();
         }
@@ -252,7 +249,7 @@ impl Fleet {
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
             let work = fleet.clone().run_rekeying(is_check);
             if AssertUnwindSafe(work).catch_unwind().await.is_err() {
-                let mut report = fleet.rekeying.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut report = lock(&fleet.rekeying);
                 (report.running, report.finished_at) = (false, Some(fleet.env.clock.now()));
                 report.fault = Some("it crashed, which is a bug".to_owned());
             }
@@ -270,7 +267,7 @@ impl Fleet {
         };
         let reseal: Option<Reseal<'_>> = if is_check { None } else { Some(&reseal) };
         let tell = |report: &RekeyReport| {
-            *self.rekeying.lock().unwrap_or_else(PoisonError::into_inner) = report.clone();
+            *lock(&self.rekeying) = report.clone();
         };
         let RekeyReport { left, undone, .. } = self.rekeyer().run(reseal, tell).await;
         info!(
@@ -284,7 +281,7 @@ impl Fleet {
 
     /// Of the last one, since this process began.
     pub fn rekey_report(&self) -> RekeyReport {
-        self.rekeying.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.rekeying).clone()
     }
 
     async fn reseal(&self, tenant: &TenantId) -> Result<(), String> {

@@ -20,6 +20,7 @@ use super::{
     Fleet, arrival, directory::RetryPause, heartbeat::CONNECTED, illegible, letters, takeback, whatsapp_reach,
 };
 use crate::{
+    backoff::Backoff,
     crash,
     session::{self, State},
     tenant::{TenantId, TenantRecord},
@@ -46,7 +47,7 @@ pub enum RestoreError {
     Vault(Duration, VaultError),
 }
 
-enum Outcome {
+enum RestoreOutcome {
     Up,
     Late,
     Failed(String),
@@ -57,6 +58,9 @@ const STRAGGLERS: Duration = Duration::from_secs(5);
 
 /// Tenants whose owner is asked for at the same time.
 const OWNER_READS_AT_START: usize = 32;
+
+/// Pauses until the vault lists the tenants.
+const LISTING_RETRIES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// The port does not wait longer for knowing who has what: the rest is asked for afterwards.
 const OWNER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -202,9 +206,9 @@ impl Fleet {
         }
         for outcome in self.hydrate(tenants, size, batches, deadline).await {
             match outcome {
-                (_, Outcome::Up) => summary.restored += 1,
-                (tenant, Outcome::Late) => summary.late.push(tenant),
-                (tenant, Outcome::Failed(reason)) => {
+                (_, RestoreOutcome::Up) => summary.restored += 1,
+                (tenant, RestoreOutcome::Late) => summary.late.push(tenant),
+                (tenant, RestoreOutcome::Failed(reason)) => {
                     summary.failed.insert(tenant.to_string(), reason);
                 }
             }
@@ -280,7 +284,7 @@ impl Fleet {
     where
         A: Future<Output = Result<T, VaultError>>,
     {
-        let mut wait = Duration::from_millis(200);
+        let mut failures = 0_u32;
         let limit = self.settings.restore.deadline;
         let silent = || VaultError::Unavailable("no answer".into());
         loop {
@@ -289,12 +293,13 @@ impl Fleet {
                 Ok(Err(error)) => error,
                 Err(_) => return Err(RestoreError::Vault(limit, silent())),
             };
+            let wait = LISTING_RETRIES.whole(failures);
             if Instant::now() + wait >= deadline {
                 return Err(RestoreError::Vault(limit, error));
             }
             warn!(event = "tenants_unlisted", %error, "the vault does not list the tenants yet");
             sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(5));
+            failures = failures.saturating_add(1);
         }
     }
 
@@ -304,7 +309,7 @@ impl Fleet {
         size: usize,
         batches: usize,
         deadline: Instant,
-    ) -> Vec<(TenantId, Outcome)> {
+    ) -> Vec<(TenantId, RestoreOutcome)> {
         let limit = self.settings.restore.tenant_timeout;
         let mut connecting = JoinSet::new();
         let mut waiting = BTreeSet::new();
@@ -348,26 +353,30 @@ impl Fleet {
                                 || (status.state == State::Stopped && (!status.paired || session.is_stopped()))
                         });
                         let outcome = match timeout_at((began + limit).min(deadline), settled).await {
-                            Ok(Ok(status)) if status.state == State::Working || session.is_stopped() => Outcome::Up,
-                            Ok(Ok(status)) => Outcome::Failed(status.reason.clone()),
-                            _ => Outcome::Late,
+                            Ok(Ok(status)) if status.state == State::Working || session.is_stopped() => {
+                                RestoreOutcome::Up
+                            }
+                            Ok(Ok(status)) => RestoreOutcome::Failed(status.reason.clone()),
+                            _ => RestoreOutcome::Late,
                         };
                         (tenant, outcome)
                     });
                 }
                 Ok(Ok(Err(_))) => {
                     let reason = self.status(&tenant).map_or_else(String::new, |status| status.reason);
-                    outcomes.push((tenant, Outcome::Failed(reason)));
+                    outcomes.push((tenant, RestoreOutcome::Failed(reason)));
                 }
-                Ok(Err(crash)) => outcomes.push((tenant, Outcome::Failed(format!("its opening crashed: {crash}")))),
-                Err(_) => outcomes.push((tenant, Outcome::Late)),
+                Ok(Err(crash)) => {
+                    outcomes.push((tenant, RestoreOutcome::Failed(format!("its opening crashed: {crash}"))))
+                }
+                Err(_) => outcomes.push((tenant, RestoreOutcome::Late)),
             }
         }
         let mut is_any_up = false;
         while let Some(joined) = next(&mut connecting, is_any_up.then_some(STRAGGLERS)).await {
             match joined {
                 Ok((tenant, outcome)) => {
-                    is_any_up |= matches!(outcome, Outcome::Up);
+                    is_any_up |= matches!(outcome, RestoreOutcome::Up);
                     waiting.remove(&tenant);
                     outcomes.push((tenant, outcome));
                 }
@@ -376,7 +385,7 @@ impl Fleet {
         }
         // Only the looking on ends.
         connecting.abort_all();
-        outcomes.extend(waiting.into_iter().map(|tenant| (tenant, Outcome::Late)));
+        outcomes.extend(waiting.into_iter().map(|tenant| (tenant, RestoreOutcome::Late)));
         outcomes
     }
 }

@@ -12,7 +12,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -25,6 +25,7 @@ use super::{Beat, FleetError};
 use crate::{
     message::{ConnectionState, EventId},
     session::{End, Session, State, Status},
+    sync::lock,
     tenant::TenantId,
     vault::InstanceId,
 };
@@ -393,7 +394,7 @@ impl Slot {
     }
 
     fn inside(&self) -> MutexGuard<'_, SlotFields> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inside)
     }
 }
 

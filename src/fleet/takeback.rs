@@ -6,7 +6,7 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -19,10 +19,12 @@ use super::{
     slot::{OpenFailure, OpenFailureKind, Slot},
 };
 use crate::{
+    backoff::Backoff,
     clock,
-    cluster::{Look, should_own},
+    cluster::{PeerLook, should_own},
     journal,
     session::End,
+    sync::lock,
     tenant::{TenantId, TenantRecord},
     vault::{Instance, InstanceId, VaultError},
 };
@@ -33,9 +35,8 @@ const CONCURRENT_OWNER_READS: usize = 8;
 /// The port waits so long for this process's first record.
 const FIRST_ANNOUNCEMENT: Duration = Duration::from_secs(20);
 
-/// Between two tries of it, at first and at the most.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Between two tries of it.
+const ANNOUNCEMENT_RETRIES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// Glances, between two looks, at the processes that have taken our tenants.
 const GLANCES: u32 = 30;
@@ -118,7 +119,7 @@ async fn look(fleet: &Arc<Fleet>) {
     let looked = async {
         let asked = fleet.env.clock.instant();
         let instances = fleet.env.vault.instances().await?;
-        let Look { has_lost_one, has_newcomer, silent } = fleet.peers.observe(&fleet.others(instances), asked);
+        let PeerLook { has_lost_one, has_newcomer, silent } = fleet.peers.observe(&fleet.others(instances), asked);
         if has_newcomer {
             fleet.welcome();
         }
@@ -262,7 +263,7 @@ impl Fleet {
     /// one that is not listed. Until the record is written, nobody is believed dead for not answering.
     pub(super) async fn announce_first(&self, deadline: Instant) {
         let deadline = deadline.min(Instant::now() + FIRST_ANNOUNCEMENT);
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0_u32;
         loop {
             let asked = self.env.clock.instant();
             let announced = timeout_at(deadline, self.announce()).await;
@@ -274,17 +275,18 @@ impl Fleet {
                 }
                 Err(_) => warn!(event = "instance_record_unwritten", "this instance's record was not written in time"),
             }
+            let pause = ANNOUNCEMENT_RETRIES.whole(failures);
             if Instant::now() + pause >= deadline {
                 return;
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_FIRST_PAUSE);
+            failures = failures.saturating_add(1);
         }
     }
 
     /// Others can know of this process.
     pub(super) fn is_announced(&self) -> bool {
-        self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        lock(&self.unannounced_since).is_none()
     }
 
     /// Tells the others that this process lives.
@@ -293,7 +295,7 @@ impl Fleet {
     }
 
     fn note_announced(&self, is_announced: bool, asked: clock::Instant) {
-        let mut since = self.unannounced_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = lock(&self.unannounced_since);
         *since = if is_announced { None } else { Some(since.unwrap_or(asked)) };
     }
 

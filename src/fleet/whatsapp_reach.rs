@@ -15,14 +15,13 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::Fleet;
-use crate::session::State;
+use crate::{backoff::Backoff, session::State};
 
 /// The port waits so long for the first try.
 const FIRST_TRY: Duration = Duration::from_secs(5);
 
-/// Between two tries, or looks whether somebody else lives, at first and at the most.
-const PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Between two tries; the first also between two looks whether somebody else lives.
+const RETRIES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(15));
 
 /// What was tried so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,10 +37,10 @@ pub(super) struct WhatsAppReach(watch::Sender<Reach>);
 
 /// Tries as long as others live and no way was found.
 pub(super) async fn look(fleet: Arc<Fleet>) {
-    let mut pause = PAUSE;
+    let mut failures = 0_u32;
     while !fleet.has_reached_whatsapp() {
         if fleet.living_peers().is_empty() {
-            sleep(PAUSE).await;
+            sleep(RETRIES.first).await;
             continue;
         }
         let reached = fleet.env.endpoint.reach().await;
@@ -59,8 +58,8 @@ pub(super) async fn look(fleet: Arc<Fleet>) {
                         error, "WhatsApp cannot be reached from here: other processes keep their tenants"
                     );
                 }
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                sleep(RETRIES.whole(failures)).await;
+                failures = failures.saturating_add(1);
             }
         }
     }

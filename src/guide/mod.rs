@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::render::escape;
-pub use self::render::{Heading, Rendered, render};
+pub use self::render::{PageHeading, Rendered, render};
 use crate::{
     api::{CompiledFile, Path, Problem, Redirect, ServedFile},
     config::DEFAULTS,
@@ -87,7 +87,7 @@ fn html(name: &str, markdown: &str) -> String {
         let _ = write!(pages, "<li><a href=\"{other}\"{current}>{title}</a></li>");
     }
     let mut here = String::new();
-    for Heading { level, id, text } in headings.iter().filter(|heading| (2..=3).contains(&heading.level)) {
+    for PageHeading { level, id, text } in headings.iter().filter(|heading| (2..=3).contains(&heading.level)) {
         let _ = write!(here, "<li class=\"level{level}\"><a href=\"#{}\">{}</a></li>", escape(id), escape(text));
     }
     let title = escape(&title);

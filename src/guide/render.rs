@@ -12,12 +12,12 @@ pub struct Rendered {
     /// The first heading.
     pub title: String,
     pub html: String,
-    pub headings: Vec<Heading>,
+    pub headings: Vec<PageHeading>,
 }
 
 /// A heading, and the anchor that leads to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heading {
+pub struct PageHeading {
     pub level: u8,
     pub id: String,
     pub text: String,
@@ -64,7 +64,7 @@ fn as_text(event: Event<'_>) -> Event<'_> {
 }
 
 /// Gives each heading the anchor that the repository's web page gives it.
-fn name_headings(events: &mut [Event<'_>]) -> Vec<Heading> {
+fn name_headings(events: &mut [Event<'_>]) -> Vec<PageHeading> {
     let mut seen: HashMap<String, u32> = HashMap::new();
     let mut headings = Vec::new();
     for start in 0..events.len() {
@@ -77,7 +77,7 @@ fn name_headings(events: &mut [Event<'_>]) -> Vec<Heading> {
         if let Event::Start(Tag::Heading { id: place, .. }) = &mut events[start] {
             *place = Some(CowStr::from(id.clone()));
         }
-        headings.push(Heading { level: number(level), id, text });
+        headings.push(PageHeading { level: number(level), id, text });
     }
     headings
 }

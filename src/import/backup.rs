@@ -21,7 +21,7 @@ use super::{CounterMargin, Finality, ImportError, SettledTenant, TenantCopy, wri
 use crate::{
     journal::{self, Archive, Record},
     message::{SegmentReferences, StoredSegment},
-    seal::{Digest, Keyring, Kind, OpenError, SealPosition, TenantSeal},
+    seal::{Digest, Keyring, Kind, SealPosition, TenantSeal, UnsealError},
     store::{self, ACCOUNT_CHANGE, PAIRING, STOPPED, StoreError, key, space},
     tenant::TenantId,
     vault::{Seq, VaultError},
@@ -82,7 +82,7 @@ pub enum BackupError {
     #[error("this is no backup of a tenant: {0}")]
     NoBackup(&'static str),
     #[error("the backup does not open: {0}")]
-    Sealed(OpenError),
+    Sealed(UnsealError),
     #[error("the device in the backup is not whole: {0}")]
     NotWhole(ImportError),
     #[error(transparent)]
@@ -97,7 +97,7 @@ impl BackupError {
             Self::NotLinked => "not_linked",
             Self::Damaged(_) => "tenant_damaged",
             Self::NoBackup(_) => "no_backup",
-            Self::Sealed(OpenError::UnknownKey { .. }) => "unknown_key",
+            Self::Sealed(UnsealError::UnknownKey { .. }) => "unknown_key",
             Self::Sealed(_) => "backup_damaged",
             Self::NotWhole(_) => "not_whole",
             Self::Vault(_) => "vault_down",

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Context;
 use crate::{
-    seal::{Digest, Kind, OVERHEAD, OpenError, SealPosition, TenantSeal},
+    seal::{Digest, Kind, OVERHEAD, SealPosition, TenantSeal, UnsealError},
     tenant::TenantId,
     vault::{Seq, Vault, VaultError},
 };
@@ -46,7 +46,7 @@ pub enum ArchiveError {
     #[error("piece {piece} of the history is not what was written there")]
     Altered { piece: String },
     #[error("piece {piece} of the history does not open: {error}")]
-    Sealed { piece: String, error: OpenError },
+    Sealed { piece: String, error: UnsealError },
 }
 
 impl ArchiveError {

@@ -3,7 +3,7 @@
 //! The lock is held for moments only and never across an await. The store calls [`JournalBook::record`] under its own lock; nothing here
 //! calls back into the store.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64};
+use std::sync::{Mutex, MutexGuard, Weak, atomic::AtomicU64};
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::Instant,
+    sync::lock,
     vault::{Decision, Seq, SnapshotId},
 };
 
@@ -129,7 +130,7 @@ impl JournalShared {
 
     /// Every change to a book is a single step, so one that a panic has interrupted is still good.
     pub fn book(&self) -> MutexGuard<'_, JournalBook> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.book)
     }
 
     pub fn record(&self, changes: Vec<Change>, decision: Option<Decision>) -> ChangeNo {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    seal::{KeyId, OpenError},
+    seal::{KeyId, UnsealError},
     vault::{Seq, SnapshotId},
 };
 
@@ -43,7 +43,7 @@ pub enum Damage {
     UnknownKey { document: Document, key: KeyId },
     /// Altered, swapped, another tenant's, or following another entry than the one that is there.
     #[error("{document} does not open: {why}")]
-    DoesNotOpen { document: Document, why: OpenError },
+    DoesNotOpen { document: Document, why: UnsealError },
     /// It opens, and means nothing.
     #[error("{document} is malformed: {why}")]
     Malformed { document: Document, why: String },
@@ -79,9 +79,9 @@ impl fmt::Display for Loss {
 }
 
 impl Damage {
-    pub(super) fn unopened(document: Document, why: OpenError) -> Self {
+    pub(super) fn unopened(document: Document, why: UnsealError) -> Self {
         match why {
-            OpenError::UnknownKey { id } => Self::UnknownKey { document, key: id },
+            UnsealError::UnknownKey { id } => Self::UnknownKey { document, key: id },
             why => Self::DoesNotOpen { document, why },
         }
     }

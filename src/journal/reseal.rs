@@ -7,7 +7,7 @@
 //! there was; and an owner of before that wakes finds another document than its own, as if another owner had written it. Pieces of the
 //! history belong to who has their references.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use futures::{FutureExt as _, future::BoxFuture};
 
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     crash,
+    sync::lock,
     vault::{AppendError, Decision, Footing, Seq, VaultError},
 };
 
@@ -145,7 +146,7 @@ impl HeldState {
 
     /// Looks at it, or changes it; records what it has changed meanwhile.
     pub fn with<T>(&self, work: impl FnOnce(&mut Vec<Record>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut lock(&self.0))
     }
 }
 

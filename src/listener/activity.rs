@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use tokio::time::Instant;
 
-use super::transfer::{Patience, Transfer};
+use super::transfer::{Transfer, TransferPatience};
 
 /// An answer on a WebSocket may wait this much longer: a client that reads slowly has the log, and one that is gone answers no ping.
 const UPGRADED_PATIENCE: u32 = 4;
@@ -14,12 +14,12 @@ const UPGRADED_PATIENCE: u32 = 4;
 pub(super) struct ActivityLimits {
     pub head: Duration,
     pub keep_alive: Duration,
-    pub patience: Patience,
+    pub patience: TransferPatience,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Activity {
-    pub phase: Phase,
+    pub phase: ConnectionPhase,
     pub since: Instant,
     /// Whom it counts for. Of a trusted proxy nobody, but for the client whose request it carries.
     pub counted: Option<IpAddr>,
@@ -57,7 +57,7 @@ impl HeadEnd {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum ConnectionPhase {
     /// Open, or between requests; nothing has come.
     Idle,
     /// A part of a head has come, or nothing since it was opened.
@@ -72,26 +72,26 @@ impl Activity {
     /// Nothing of it is being answered, and no request is on its way but for its head.
     pub fn waits(&self) -> bool {
         match self.phase {
-            Phase::Idle | Phase::Head => true,
-            Phase::Upgraded => !self.is_proven,
-            Phase::Request | Phase::Closed => false,
+            ConnectionPhase::Idle | ConnectionPhase::Head => true,
+            ConnectionPhase::Upgraded => !self.is_proven,
+            ConnectionPhase::Request | ConnectionPhase::Closed => false,
         }
     }
 
     pub fn is_overdue(&self, limits: &ActivityLimits, now: Instant) -> bool {
         let lasts = now.saturating_duration_since(self.since);
         match self.phase {
-            Phase::Head => lasts > limits.head,
+            ConnectionPhase::Head => lasts > limits.head,
             // What is left of the last answer may still be on its way.
-            Phase::Idle => lasts > limits.keep_alive || self.answer.is_too_slow(limits.patience, now),
-            Phase::Request => {
+            ConnectionPhase::Idle => lasts > limits.keep_alive || self.answer.is_too_slow(limits.patience, now),
+            ConnectionPhase::Request => {
                 self.body.is_too_slow(limits.patience, now) || self.answer.is_too_slow(limits.patience, now)
             }
-            Phase::Upgraded => {
+            ConnectionPhase::Upgraded => {
                 let stall = limits.patience.stall * UPGRADED_PATIENCE;
-                self.answer.is_too_slow(Patience { stall, ..limits.patience }, now)
+                self.answer.is_too_slow(TransferPatience { stall, ..limits.patience }, now)
             }
-            Phase::Closed => false,
+            ConnectionPhase::Closed => false,
         }
     }
 }

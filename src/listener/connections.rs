@@ -21,9 +21,9 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    activity::{Activity, ActivityLimits, HeadEnd, Phase},
+    activity::{Activity, ActivityLimits, ConnectionPhase, HeadEnd},
     address::{is_trusted, network_of},
-    transfer::{Patience, Transfer},
+    transfer::{Transfer, TransferPatience},
 };
 use crate::{config, sync::lock};
 
@@ -109,7 +109,10 @@ impl Connections {
             activity: ActivityLimits {
                 head: settings.head_timeout,
                 keep_alive: settings.keep_alive,
-                patience: Patience { stall: settings.stall_timeout, bytes_per_second: settings.bytes_per_second },
+                patience: TransferPatience {
+                    stall: settings.stall_timeout,
+                    bytes_per_second: settings.bytes_per_second,
+                },
             },
         };
         if most < settings.most {
@@ -128,7 +131,7 @@ impl Connections {
         stream: Arc<TcpStream>,
         peer: IpAddr,
         descriptor: u64,
-    ) -> Result<Slot, RefusedConnectionError> {
+    ) -> Result<ConnectionSlot, RefusedConnectionError> {
         let now = Instant::now();
         let is_of_proxy = is_trusted(peer, &self.proxies);
         let counted = (!is_of_proxy).then(|| network_of(peer));
@@ -145,7 +148,7 @@ impl Connections {
         }
         table.next += 1;
         let activity = Activity {
-            phase: Phase::Head,
+            phase: ConnectionPhase::Head,
             since: now,
             counted,
             body: Transfer::default(),
@@ -163,7 +166,7 @@ impl Connections {
         table.open.insert(connection.id, connection.clone());
         table.add(counted);
         drop(table);
-        Ok(Slot { stream, handle: ConnectionHandle { connections: self.clone(), connection } })
+        Ok(ConnectionSlot { stream, handle: ConnectionHandle { connections: self.clone(), connection } })
     }
 
     /// Waits until most of those that were told to leave are gone.
@@ -233,7 +236,7 @@ impl ConnectionTable {
         let now = Instant::now();
         self.close_longest(|activity| {
             let waited = match activity.phase {
-                Phase::Request => activity.body.waited(now),
+                ConnectionPhase::Request => activity.body.waited(now),
                 _ => activity.waits().then(|| now.saturating_duration_since(activity.since)),
             };
             waited.filter(|_| of.is_none() || activity.counted == of)
@@ -243,7 +246,7 @@ impl ConnectionTable {
     fn close_an_unproven_web_socket(&mut self) -> bool {
         let now = Instant::now();
         self.close_longest(|activity| {
-            let is_one = activity.phase == Phase::Upgraded && !activity.is_proven;
+            let is_one = activity.phase == ConnectionPhase::Upgraded && !activity.is_proven;
             is_one.then(|| now.saturating_duration_since(activity.since))
         })
     }
@@ -270,8 +273,8 @@ impl ConnectionTable {
         if was_open {
             let counted = {
                 let mut activity = connection.activity();
-                self.web_sockets -= usize::from(activity.phase == Phase::Upgraded);
-                activity.phase = Phase::Closed;
+                self.web_sockets -= usize::from(activity.phase == ConnectionPhase::Upgraded);
+                activity.phase = ConnectionPhase::Closed;
                 activity.counted.take()
             };
             self.take_away(counted);
@@ -310,12 +313,12 @@ impl CallerConnection {
 }
 
 /// A connection's place: free again when this is dropped.
-pub struct Slot {
+pub struct ConnectionSlot {
     stream: Arc<TcpStream>,
     handle: ConnectionHandle,
 }
 
-impl Slot {
+impl ConnectionSlot {
     pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }
@@ -325,17 +328,18 @@ impl Slot {
     }
 
     pub fn is_upgraded(&self) -> bool {
-        self.handle.connection.activity().phase == Phase::Upgraded
+        self.handle.connection.activity().phase == ConnectionPhase::Upgraded
     }
 
     pub fn is_closed(&self) -> bool {
-        self.handle.connection.activity().phase == Phase::Closed
+        self.handle.connection.activity().phase == ConnectionPhase::Closed
     }
 
     /// Something of a request's body may still come that nobody reads.
     pub fn has_unread(&self) -> bool {
         let activity = self.handle.connection.activity();
-        activity.has_unread && matches!(activity.phase, Phase::Request | Phase::Idle | Phase::Head)
+        activity.has_unread
+            && matches!(activity.phase, ConnectionPhase::Request | ConnectionPhase::Idle | ConnectionPhase::Head)
     }
 
     /// Ends the connection.
@@ -349,8 +353,8 @@ impl Slot {
             return;
         }
         let mut activity = self.handle.connection.activity();
-        if activity.phase == Phase::Idle {
-            (activity.phase, activity.since) = (Phase::Head, Instant::now());
+        if activity.phase == ConnectionPhase::Idle {
+            (activity.phase, activity.since) = (ConnectionPhase::Head, Instant::now());
             activity.head = HeadEnd::default();
         }
         activity.head = activity.head.after(bytes);
@@ -366,7 +370,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let connections = &self.handle.connections;
         let mut table = connections.table();
@@ -394,7 +398,7 @@ impl ConnectionHandle {
     /// Ends the connection if it is a WebSocket: others may carry the next request of somebody else.
     pub fn close_web_socket(&self) {
         let mut table = self.connections.table();
-        let is_upgraded = self.connection.activity().phase == Phase::Upgraded;
+        let is_upgraded = self.connection.activity().phase == ConnectionPhase::Upgraded;
         if is_upgraded {
             table.close(&self.connection);
         }
@@ -411,10 +415,10 @@ impl ConnectionHandle {
             return Err(table.refuse(now, "one address has as many requests as it may"));
         }
         let mut activity = self.connection.activity();
-        if activity.phase == Phase::Closed {
+        if activity.phase == ConnectionPhase::Closed {
             return Ok(());
         }
-        (activity.phase, activity.since) = (Phase::Request, now);
+        (activity.phase, activity.since) = (ConnectionPhase::Request, now);
         (activity.body, activity.answer) = (Transfer::default(), Transfer::default());
         activity.has_unread = false;
         if self.connection.is_of_proxy {
@@ -442,8 +446,8 @@ impl ConnectionHandle {
             return Err(table.refuse(now, "WebSockets have as many places as they may"));
         }
         let mut activity = self.connection.activity();
-        if activity.phase == Phase::Request {
-            (activity.phase, activity.since) = (Phase::Upgraded, now);
+        if activity.phase == ConnectionPhase::Request {
+            (activity.phase, activity.since) = (ConnectionPhase::Upgraded, now);
             activity.answer = Transfer::default();
             drop(activity);
             table.web_sockets += 1;
@@ -469,10 +473,10 @@ impl ConnectionHandle {
         let mut table = self.connections.table();
         let counted = {
             let mut activity = self.connection.activity();
-            if !matches!(activity.phase, Phase::Request | Phase::Head) {
+            if !matches!(activity.phase, ConnectionPhase::Request | ConnectionPhase::Head) {
                 return;
             }
-            (activity.phase, activity.since) = (Phase::Idle, Instant::now());
+            (activity.phase, activity.since) = (ConnectionPhase::Idle, Instant::now());
             activity.body = Transfer::default();
             if self.connection.is_of_proxy { activity.counted.take() } else { None }
         };

@@ -46,7 +46,7 @@ pub use self::{
 };
 use self::{
     body::{Answering, Awaited},
-    connections::{Connections, RefusedConnectionError, Slot},
+    connections::{ConnectionSlot, Connections, RefusedConnectionError},
     stream::GuardedStream,
 };
 use crate::{
@@ -158,7 +158,7 @@ impl Server {
         self.tasks.spawn(async move { server.converse(slot, peer).await });
     }
 
-    async fn converse(self: Arc<Self>, slot: Slot, peer: SocketAddr) {
+    async fn converse(self: Arc<Self>, slot: ConnectionSlot, peer: SocketAddr) {
         let slot = Arc::new(slot);
         let handle = slot.handle();
         let server = self.clone();
@@ -227,7 +227,7 @@ impl Server {
 }
 
 /// Reads what still comes, until the peer has hung up.
-async fn linger(slot: &Slot) {
+async fn linger(slot: &ConnectionSlot) {
     let (mut bytes, mut left) = (vec![0; 16 * 1024], MAX_UNREAD);
     while let Ok(Ok(())) = timeout(LINGER_GAP, slot.stream().readable()).await {
         match slot.stream().try_read(&mut bytes) {

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    connections::Slot,
+    connections::ConnectionSlot,
     frames::{Counted, Frames},
 };
 
@@ -34,8 +34,8 @@ const MAX_CONNECTS: u32 = 4;
 const BITE: usize = 512;
 
 pub struct GuardedStream {
-    slot: Arc<Slot>,
-    allowance: Option<Allowance>,
+    slot: Arc<ConnectionSlot>,
+    allowance: Option<ReadAllowance>,
     frames: Frames,
     connects: u32,
     sleeping: Option<Pin<Box<Sleep>>>,
@@ -43,14 +43,14 @@ pub struct GuardedStream {
     rests: bool,
 }
 
-struct Allowance {
+struct ReadAllowance {
     bytes: f64,
     frames: f64,
     at: Instant,
 }
 
 impl GuardedStream {
-    pub fn new(slot: Arc<Slot>) -> Self {
+    pub fn new(slot: Arc<ConnectionSlot>) -> Self {
         Self { slot, allowance: None, frames: Frames::new(), connects: 0, sleeping: None, rests: false }
     }
 
@@ -66,7 +66,7 @@ impl GuardedStream {
                 return Poll::Pending;
             }
             let now = Instant::now();
-            let full = Allowance { bytes: BURST, frames: BURST_FRAMES, at: now };
+            let full = ReadAllowance { bytes: BURST, frames: BURST_FRAMES, at: now };
             let allowance = self.allowance.get_or_insert(full);
             let passed = now.duration_since(allowance.at).as_secs_f64();
             allowance.bytes = (allowance.bytes + passed * BYTES_PER_SECOND).min(BURST);

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// How patient we are.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct TransferPatience {
     /// At once, and on the whole before anything has moved.
     pub stall: Duration,
     pub bytes_per_second: u64,
@@ -40,7 +40,7 @@ impl Transfer {
         self.waiting_since.map(|since| self.waited + now.saturating_duration_since(since))
     }
 
-    pub fn is_too_slow(&self, patience: Patience, now: Instant) -> bool {
+    pub fn is_too_slow(&self, patience: TransferPatience, now: Instant) -> bool {
         let Some(since) = self.waiting_since else { return false };
         let waiting = now.saturating_duration_since(since);
         let earned = Duration::from_secs(self.bytes / patience.bytes_per_second.max(1));
@@ -52,7 +52,7 @@ impl Transfer {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { stall: Duration::from_secs(10), bytes_per_second: 100 };
+    const PATIENCE: TransferPatience = TransferPatience { stall: Duration::from_secs(10), bytes_per_second: 100 };
 
     #[test]
     fn a_peer_that_stalls_or_dribbles_is_too_slow_and_one_that_we_let_wait_is_not() {

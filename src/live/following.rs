@@ -11,7 +11,7 @@ use tracing::debug;
 use ulid::Ulid;
 
 use super::{
-    Outlet, now,
+    EventOutlet, now,
     packets::{emit_connection, emit_event, emit_qr},
     unknown,
     visitors::Visitor,
@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LOOKS_A_READ: u32 = 10;
 
 /// How far a registration has come.
-pub struct Place {
+pub struct StreamPlace {
     /// The last event that went out, or after which it begins.
     pub cursor: Option<EventId>,
     /// The client knows where it begins.
@@ -46,9 +46,9 @@ pub struct Place {
 /// first time. `goes_on`: ends when another process has the tenant, which says the rest (`Continue`).
 pub async fn follow(
     fleet: &Arc<Fleet>,
-    outlet: &Outlet,
+    outlet: &EventOutlet,
     tenant: &TenantId,
-    place: &mut Place,
+    place: &mut StreamPlace,
     exists: bool,
     may_pair: bool,
     goes_on: bool,
@@ -169,7 +169,7 @@ async fn has_gone(fleet: &Fleet, tenant: &TenantId, looks: u32) -> bool {
 
 /// Ends the client's line after its tenant was given away: this process hears nothing more of the tenant. The client
 /// reconnects by itself, to a process that stays, and continues from its cursor.
-pub async fn send_on(outlet: &Outlet) {
+pub async fn send_on(outlet: &EventOutlet) {
     /// What was said last goes out first, and tenants that go in the same moment cost one line.
     const FAREWELL: Duration = Duration::from_secs(1);
     sleep(FAREWELL).await;
@@ -189,7 +189,7 @@ async fn open_unpaired(fleet: &Arc<Fleet>, tenant: &TenantId) {
 }
 
 /// What the log has after `last`. False: it cannot be read to its end now, and the rest is still to come.
-async fn catch_up(fleet: &Fleet, outlet: &Outlet, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
+async fn catch_up(fleet: &Fleet, outlet: &EventOutlet, tenant: &TenantId, last: &mut Option<EventId>) -> bool {
     const PAGE: usize = 100;
     loop {
         // Deleted before it was read here: the client is told, and knows that it must ask for the conversations anew.

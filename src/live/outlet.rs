@@ -13,13 +13,13 @@ use crate::backoff::Backoff;
 /// Pauses until there is room among the packets of a client: one that reads makes some at once.
 const FULL_QUEUE_PAUSES: Backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
 
-pub enum Outlet {
+pub enum EventOutlet {
     Client(SocketRef),
     /// As lines of JSON: an event's name and its payload.
     Peer(mpsc::Sender<Bytes>),
 }
 
-impl Outlet {
+impl EventOutlet {
     /// Sends when there is room, however long that takes: a registration ends by its token, and a peer's with its line.
     pub async fn emit(&self, event: &str, payload: &Value) {
         match self {

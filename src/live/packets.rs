@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Outlet;
+use super::EventOutlet;
 use crate::{
     api::old_form,
     fleet::Fleet,
@@ -20,7 +20,7 @@ async fn first_status(fleet: &Fleet, tenant: &TenantId, message_id: &str) -> Del
     }
 }
 
-pub async fn emit_event(fleet: &Fleet, outlet: &Outlet, event: &Event) {
+pub async fn emit_event(fleet: &Fleet, outlet: &EventOutlet, event: &Event) {
     let (tenant, at, id, links) = (&event.tenant, event.at_ms(), event.id, &fleet.env().media.links);
     // The old service never told of them, and its pages would take one for a conversation.
     if event.body.chat() == STATUS_CHAT {
@@ -81,7 +81,7 @@ pub async fn emit_event(fleet: &Fleet, outlet: &Outlet, event: &Event) {
     }
 }
 
-pub async fn emit_connection(outlet: &Outlet, tenant: &TenantId, connection: &ConnectionState, now_ms: i64) {
+pub async fn emit_connection(outlet: &EventOutlet, tenant: &TenantId, connection: &ConnectionState, now_ms: i64) {
     let (status, details) = match connection {
         ConnectionState::Connected { phone_number } => ("connected", json!({ "phoneNumber": phone_number })),
         ConnectionState::Connecting => ("connecting", json!({})),
@@ -93,6 +93,6 @@ pub async fn emit_connection(outlet: &Outlet, tenant: &TenantId, connection: &Co
     outlet.emit("connection:status", &payload).await;
 }
 
-pub async fn emit_qr(outlet: &Outlet, tenant: &TenantId, qr: &str, now_ms: i64) {
+pub async fn emit_qr(outlet: &EventOutlet, tenant: &TenantId, qr: &str, now_ms: i64) {
     outlet.emit("qr:updated", &json!({ "tenantId": tenant, "qr": qr, "timestamp": now_ms })).await;
 }

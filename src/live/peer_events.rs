@@ -25,8 +25,8 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    LiveContext, MAX_UNREAD, Outlet,
-    following::{Place, follow, send_on},
+    EventOutlet, LiveContext, MAX_UNREAD,
+    following::{StreamPlace, follow, send_on},
 };
 use crate::{
     api::{ForwardError, Forwarded, Forwarder, Path, PeerLine, Problem},
@@ -96,8 +96,8 @@ async fn serve(
     let (tasks, gone) = (context.tasks.clone(), lines.clone());
     tasks.spawn(async move {
         let _turn = turn;
-        let mut place = Place { cursor: asked.after, is_begun: asked.begun };
-        let outlet = Outlet::Peer(lines);
+        let mut place = StreamPlace { cursor: asked.after, is_begun: asked.begun };
+        let outlet = EventOutlet::Peer(lines);
         tokio::select! {
             () = context.stop.cancelled() => {}
             () = gone.closed() => {}
@@ -117,14 +117,14 @@ async fn serve(
 /// Everything of a tenant to one client, whichever process has it.
 pub(super) async fn follow_everywhere(
     context: &LiveContext,
-    outlet: &Outlet,
+    outlet: &EventOutlet,
     tenant: &TenantId,
     cursor: Option<EventId>,
     exists: bool,
     may_pair: bool,
 ) {
     let (fleet, mut failures) = (&context.fleet, 0_u32);
-    let mut place = Place { cursor, is_begun: false };
+    let mut place = StreamPlace { cursor, is_begun: false };
     let Some(forwarder) = &context.forwarder else {
         let _ = follow(fleet, outlet, tenant, &mut place, exists, may_pair, false).await;
         return;
@@ -191,7 +191,7 @@ async fn next_listener(fleet: &Arc<Fleet>, tenant: &TenantId) -> Option<PeerList
 
 /// The question to an owner. A client that registered while nobody had the tenant, and so has no cursor, begins where the owner's log
 /// ends now: with `begun` it would get the whole log as news.
-fn target(tenant: &TenantId, place: &Place, may_pair: bool) -> String {
+fn target(tenant: &TenantId, place: &StreamPlace, may_pair: bool) -> String {
     let after = place.cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
     let begun = place.is_begun && place.cursor.is_some();
     format!("{PATH}/{tenant}?begun={begun}&may_pair={may_pair}{after}")
@@ -208,9 +208,9 @@ fn crowded(tenant: &TenantId) -> Value {
 async fn follow_peer(
     forwarder: &Forwarder,
     peer: &PeerListener,
-    outlet: &Outlet,
+    outlet: &EventOutlet,
     tenant: &TenantId,
-    place: &mut Place,
+    place: &mut StreamPlace,
     may_pair: bool,
 ) -> Result<bool, ForwardError> {
     let target = target(tenant, place, may_pair);
@@ -253,7 +253,7 @@ async fn follow_peer(
     Ok(is_heard)
 }
 
-async fn hand_on(outlet: &Outlet, place: &mut Place, event: &str, mut payload: Value) {
+async fn hand_on(outlet: &EventOutlet, place: &mut StreamPlace, event: &str, mut payload: Value) {
     let id = |field: &str| payload.get(field).and_then(|id| serde_json::from_value::<EventId>(id.clone()).ok());
     let cursor = match event {
         "registered" => id("cursor"),
@@ -282,8 +282,8 @@ mod tests {
     async fn who_registered_while_nobody_had_the_tenant_begins_where_its_next_owner_is() {
         let tenant: TenantId = "trattoria".parse().unwrap();
         let (lines, mut heard) = mpsc::channel(MAX_UNREAD);
-        let outlet = Outlet::Peer(lines);
-        let mut place = Place { cursor: None, is_begun: true };
+        let outlet = EventOutlet::Peer(lines);
+        let mut place = StreamPlace { cursor: None, is_begun: true };
         let begins = target(&tenant, &place, false);
         assert_eq!(
             begins, "/internal/events/trattoria?begun=false&may_pair=false",

@@ -15,7 +15,7 @@ use crate::{
         Archive, ArchiveError, Change, HeldState, Journal, JournalClosedError, Piece, Record, SnapshotError,
         SnapshotSource,
     },
-    seal::OpenError,
+    seal::UnsealError,
     store::{Batch, StoreError, space},
     vault::VaultError,
 };
@@ -116,7 +116,7 @@ pub async fn reseal_state(journal: &Journal, records: Vec<Record>) -> Result<(),
 /// `None`: there is nothing to be done, or nothing that can be.
 async fn resealed(archive: &Archive, label: &str, piece: &Piece) -> Result<Option<Piece>, ArchiveError> {
     match archive.reseal(label, piece).await {
-        Err(error @ ArchiveError::Sealed { error: OpenError::UnknownKey { .. }, .. }) => {
+        Err(error @ ArchiveError::Sealed { error: UnsealError::UnknownKey { .. }, .. }) => {
             warn!(
                 event = "segment_key_missing",
                 %error,

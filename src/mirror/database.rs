@@ -22,7 +22,7 @@ use super::stream::{EventCutter, StreamEnd, StreamEvent};
 use crate::{
     config::{self, Credentials},
     import::{GoogleTokens, LiveError},
-    outbound::{Answer, Outbound, OutboundError, Request, SystemLookup},
+    outbound::{Outbound, OutboundAnswer, OutboundError, Request, SystemLookup},
 };
 
 /// For a request with its answer.
@@ -175,15 +175,15 @@ impl Database {
         url
     }
 
-    async fn ask(&self, request: Request) -> Result<(Head, Bytes), DatabaseError> {
+    async fn ask(&self, request: Request) -> Result<(AnswerHead, Bytes), DatabaseError> {
         // Waiting for a turn is no part of the limit of a request.
         let _turn = self.requests.acquire().await;
         let answer = self.send(&self.outbound, request, ANSWER_BYTES).await?;
-        let head = Head { status: answer.status, headers: answer.headers.clone() };
+        let head = AnswerHead { status: answer.status, headers: answer.headers.clone() };
         Ok((head, answer.bytes().await?))
     }
 
-    async fn send(&self, through: &Outbound, request: Request, limit: usize) -> Result<Answer, DatabaseError> {
+    async fn send(&self, through: &Outbound, request: Request, limit: usize) -> Result<OutboundAnswer, DatabaseError> {
         let mut is_first = true;
         loop {
             let authorization = self.authorization().await?;
@@ -217,7 +217,7 @@ impl Database {
     }
 }
 
-struct Head {
+struct AnswerHead {
     status: StatusCode,
     headers: HeaderMap,
 }
@@ -234,7 +234,7 @@ fn judge(status: StatusCode) -> Result<(), DatabaseError> {
 
 /// What changes at a place, from the first word on, which is everything that is there.
 pub struct DatabaseStream {
-    answer: Answer,
+    answer: OutboundAnswer,
     cutter: EventCutter,
     /// It has said nothing for too long by then.
     silent_at: Instant,

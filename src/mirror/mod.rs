@@ -21,8 +21,8 @@ use std::{sync::Arc, time::Duration};
 
 use self::{database::Database, listening::StreamTurns, tenant_mirror::TenantMirror};
 use crate::{
-    bot::service::Bots, clock::Clock, config, fleet::SessionObserver, import::LiveError, message::Feed,
-    session::Session,
+    backoff::Backoff, bot::service::Bots, clock::Clock, config, fleet::SessionObserver, import::LiveError,
+    message::Feed, session::Session,
 };
 
 /// Streams at the same time, of all tenants, at the most.
@@ -60,6 +60,8 @@ impl SessionObserver for Mirror {
     }
 }
 
+const RETRIES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(300));
+
 /// Between two tries: twice as long each time, and never the same for many at once.
 #[derive(Debug, Default)]
 struct Pause {
@@ -67,25 +69,22 @@ struct Pause {
 }
 
 impl Pause {
-    const FIRST: Duration = Duration::from_millis(500);
-    const LAST: Duration = Duration::from_secs(300);
-
     #[expect(clippy::disallowed_methods, reason = "it spreads what would happen at once")]
     fn next(&mut self) -> Duration {
-        let longest = Self::FIRST.saturating_mul(1 << self.tries.min(16)).min(Self::LAST);
+        let pause = RETRIES.spread(self.tries, rand::random());
         self.tries = self.tries.saturating_add(1);
-        longest.mul_f64(rand::random_range(0.5..=1.0))
+        pause
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Pause;
+    use super::{Pause, RETRIES};
 
     #[test]
     fn pauses_grow_to_an_end() {
         let mut pause = Pause::default();
         let waits: Vec<_> = (0..40).map(|_| pause.next()).collect();
-        assert!(waits[0] <= Pause::FIRST && waits[39] >= Pause::LAST / 2 && waits[39] <= Pause::LAST, "{waits:?}");
+        assert!(waits[0] <= RETRIES.first && (RETRIES.cap / 2..=RETRIES.cap).contains(&waits[39]), "{waits:?}");
     }
 }

@@ -26,7 +26,7 @@ const CLOCK_MARGIN_MS: i64 = 60_000;
 
 /// Why an order is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum ComparisonCause {
     /// It changed here, or may have.
     Changed,
     /// It changed there. Nothing is put back that the kitchen took away.
@@ -51,7 +51,7 @@ pub enum OrderStep {
 }
 
 /// `kept`: what is in `pedidos` under the order's id. `ended`: the same of `historial`, where nothing is in `pedidos` or the order is over.
-pub fn step(tenant: &str, record: &OrderRecord, kept: &Value, ended: &Value, cause: Cause) -> OrderStep {
+pub fn step(tenant: &str, record: &OrderRecord, kept: &Value, ended: &Value, cause: ComparisonCause) -> OrderStep {
     let order = &record.order;
     // After months an order may have the digits of another.
     let is_it = |found: &&Map<String, Value>| found.get("timestamp") == Some(&json!(order.placed_at.as_millisecond()));
@@ -67,7 +67,8 @@ pub fn step(tenant: &str, record: &OrderRecord, kept: &Value, ended: &Value, cau
     let is_there = kept.is_some() || its_end.is_some();
     if order.stage.is_final() {
         let is_done = kept.is_none() && its_end.and_then(stage_of) == Some(order.stage);
-        let is_unknown_there = !is_there && (cause == Cause::Seen || order.payment_status == PaymentStatus::Pending);
+        let is_unknown_there =
+            !is_there && (cause == ComparisonCause::Seen || order.payment_status == PaymentStatus::Pending);
         if is_done || is_unknown_there {
             return OrderStep::Nothing;
         }
@@ -78,13 +79,13 @@ pub fn step(tenant: &str, record: &OrderRecord, kept: &Value, ended: &Value, cau
     }
     match kept {
         // A page's own word stays until the order changes here.
-        Some(kept) if cause == Cause::Seen && stage_of(kept).is_none() => OrderStep::Nothing,
+        Some(kept) if cause == ComparisonCause::Seen && stage_of(kept).is_none() => OrderStep::Nothing,
         Some(kept) => {
             let order = merged(tenant, record, Some(kept));
             if order == *kept { OrderStep::Nothing } else { OrderStep::Put(order.into()) }
         }
         None if its_end.is_some() || !is_for_kitchen(order) => OrderStep::Nothing,
-        None if cause == Cause::Seen => OrderStep::Gone,
+        None if cause == ComparisonCause::Seen => OrderStep::Gone,
         None => OrderStep::Put(merged(tenant, record, None).into()),
     }
 }
@@ -230,7 +231,7 @@ mod tests {
     }
 
     fn put(record: &OrderRecord, kept: &Value) -> Value {
-        match step(TENANT, record, kept, &Value::Null, Cause::Changed) {
+        match step(TENANT, record, kept, &Value::Null, ComparisonCause::Changed) {
             OrderStep::Put(order) => order,
             other => panic!("{other:?}"),
         }
@@ -246,7 +247,7 @@ mod tests {
         let line = json!({ "numero": "aji", "nombre": "Ajiaco", "precio": 24_000, "cantidad": 1 });
         assert_eq!((&order["timestamp"], &order["items"]), (&json!(1_000), &json!([line])));
         assert!(order.get("metodoPago").is_none() && order.get("historial").is_none(), "{order}");
-        for cause in [Cause::Changed, Cause::Seen] {
+        for cause in [ComparisonCause::Changed, ComparisonCause::Seen] {
             assert_eq!(step(TENANT, &cash(OrderStage::Pendiente), &order, &Value::Null, cause), OrderStep::Nothing);
         }
     }
@@ -256,7 +257,7 @@ mod tests {
         let mut kept = put(&cash(OrderStage::Pendiente), &Value::Null);
         kept["estado"] = json!("cocinando");
         kept["inicioCocinado"] = json!("10:30");
-        let seen = |record: &OrderRecord, kept: &Value| step(TENANT, record, kept, &Value::Null, Cause::Seen);
+        let seen = |record: &OrderRecord, kept: &Value| step(TENANT, record, kept, &Value::Null, ComparisonCause::Seen);
         assert_eq!(seen(&cash(OrderStage::Pendiente), &kept), OrderStep::Take(OrderStage::Cocinando));
         let OrderStep::Put(taken) = seen(&cash(OrderStage::Cocinando), &kept) else { panic!("the step is added") };
         assert_eq!((&taken["estado"], &taken["inicioCocinado"]), (&json!("cocinando"), &json!("10:30")));
@@ -273,14 +274,14 @@ mod tests {
         let mut ended = put(&cash(OrderStage::Listo), &Value::Null);
         ended["estado"] = json!("entregado");
         let ready = cash(OrderStage::Listo);
-        for cause in [Cause::Changed, Cause::Seen] {
+        for cause in [ComparisonCause::Changed, ComparisonCause::Seen] {
             let of = |record: &OrderRecord| step(TENANT, record, &Value::Null, &ended, cause);
             assert_eq!(of(&ready), OrderStep::Take(OrderStage::Entregado));
             assert_eq!(of(&cash(OrderStage::Entregado)), OrderStep::Nothing);
         }
-        assert_eq!(step(TENANT, &ready, &Value::Null, &Value::Null, Cause::Seen), OrderStep::Gone);
+        assert_eq!(step(TENANT, &ready, &Value::Null, &Value::Null, ComparisonCause::Seen), OrderStep::Gone);
         let over = cash(OrderStage::Entregado);
-        assert_eq!(step(TENANT, &over, &Value::Null, &Value::Null, Cause::Seen), OrderStep::Nothing);
+        assert_eq!(step(TENANT, &over, &Value::Null, &Value::Null, ComparisonCause::Seen), OrderStep::Nothing);
     }
 
     #[test]
@@ -296,7 +297,7 @@ mod tests {
             ("anulado", OrderStage::Cancelado),
         ] {
             ended["estado"] = json!(word);
-            for cause in [Cause::Changed, Cause::Seen] {
+            for cause in [ComparisonCause::Changed, ComparisonCause::Seen] {
                 for stage in [OrderStage::Pendiente, OrderStage::Listo] {
                     assert_eq!(step_of(stage, &ended, cause), OrderStep::Take(end), "{word} {stage:?} {cause:?}");
                 }
@@ -311,7 +312,7 @@ mod tests {
     #[test]
     fn an_order_that_is_over_here_leaves_the_board() {
         let kept = put(&cash(OrderStage::Listo), &Value::Null);
-        let end = |record: &OrderRecord, ended: &Value| step(TENANT, record, &kept, ended, Cause::Changed);
+        let end = |record: &OrderRecord, ended: &Value| step(TENANT, record, &kept, ended, ComparisonCause::Changed);
         let OrderStep::End { key, order } = end(&cash(OrderStage::Cancelado), &Value::Null) else { panic!() };
         assert_eq!((key.as_str(), &order["estado"]), ("a1b2c3", &json!("cancelado")));
         // Another's, of years ago.
@@ -322,15 +323,15 @@ mod tests {
         let over = cash(OrderStage::Cancelado);
         let mut late = kept.clone();
         late["estado"] = json!("listo");
-        assert!(matches!(step(TENANT, &over, &late, &Value::Null, Cause::Seen), OrderStep::End { .. }));
+        assert!(matches!(step(TENANT, &over, &late, &Value::Null, ComparisonCause::Seen), OrderStep::End { .. }));
     }
 
     #[test]
     fn an_order_that_waits_for_its_payment_is_not_the_kitchens() {
         let waits = record(OrderStage::Pendiente, PaymentStatus::Pending);
-        assert_eq!(step(TENANT, &waits, &Value::Null, &Value::Null, Cause::Changed), OrderStep::Nothing);
+        assert_eq!(step(TENANT, &waits, &Value::Null, &Value::Null, ComparisonCause::Changed), OrderStep::Nothing);
         let never_paid = record(OrderStage::Cancelado, PaymentStatus::Pending);
-        assert_eq!(step(TENANT, &never_paid, &Value::Null, &Value::Null, Cause::Changed), OrderStep::Nothing);
+        assert_eq!(step(TENANT, &never_paid, &Value::Null, &Value::Null, ComparisonCause::Changed), OrderStep::Nothing);
         let paid = record(OrderStage::Pendiente, PaymentStatus::Paid);
         assert_eq!(put(&paid, &Value::Null)["paymentStatus"], "PAID");
     }

@@ -91,7 +91,7 @@ pub enum StreamEnd {
 }
 
 #[derive(Deserialize)]
-struct Change {
+struct StreamChange {
     path: String,
     data: Value,
 }
@@ -106,7 +106,7 @@ pub fn meaning(event: &StreamEvent) -> Result<Vec<HeardOrders>, StreamEnd> {
         // "keep-alive", and what is not known yet.
         _ => return Ok(Vec::new()),
     };
-    let Change { path, data } = serde_json::from_slice(&event.data).map_err(|_| StreamEnd::Unreadable)?;
+    let StreamChange { path, data } = serde_json::from_slice(&event.data).map_err(|_| StreamEnd::Unreadable)?;
     let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if is_put {
         return Ok(put(&path, &data));

@@ -25,7 +25,7 @@ use super::{
     MirrorContext, Pause,
     database::DatabaseError,
     listening,
-    shape::{self, Cause, Flags},
+    shape::{self, ComparisonCause, Flags},
     stream::HeardOrders,
 };
 use crate::{
@@ -327,7 +327,7 @@ impl TenantMirror {
         let again = self.gone.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| id.clone());
         self.seen.extend(again.collect::<Vec<_>>());
         let mut put_off = None;
-        for cause in [Cause::Changed, Cause::Seen] {
+        for cause in [ComparisonCause::Changed, ComparisonCause::Seen] {
             let mut after = None::<String>;
             while let Some(id) = next_id(self.waiting(cause), after.as_deref()) {
                 match self.compare_one(&id, cause).await {
@@ -345,10 +345,10 @@ impl TenantMirror {
         put_off.map_or(Ok(()), Err)
     }
 
-    fn waiting(&mut self, cause: Cause) -> &mut BTreeSet<String> {
+    fn waiting(&mut self, cause: ComparisonCause) -> &mut BTreeSet<String> {
         match cause {
-            Cause::Changed => &mut self.due,
-            Cause::Seen => &mut self.seen,
+            ComparisonCause::Changed => &mut self.due,
+            ComparisonCause::Seen => &mut self.seen,
         }
     }
 

@@ -123,7 +123,7 @@ pub enum OutboundError {
 
 /// An answer whose body has not been read.
 #[derive(Debug)]
-pub struct Answer {
+pub struct OutboundAnswer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     response: Response,
@@ -178,7 +178,7 @@ impl Outbound {
     /// Sends, follows redirects, and returns the head of the answer; of its body at most `limit` bytes can be read.
     ///
     /// A redirect of anything but GET is followed only when it keeps method and body (307, 308); another is the answer.
-    pub async fn send(&self, request: Request, limit: usize) -> Result<Answer, OutboundError> {
+    pub async fn send(&self, request: Request, limit: usize) -> Result<OutboundAnswer, OutboundError> {
         let deadline = tokio::time::Instant::now() + self.timeout;
         let first = request.url.clone();
         let mut url = request.url;
@@ -201,7 +201,7 @@ impl Outbound {
                 {
                     return Err(OutboundError::TooLarge(limit));
                 }
-                return Ok(Answer { status, headers, response, left: limit, limit });
+                return Ok(OutboundAnswer { status, headers, response, left: limit, limit });
             };
             url = next;
         }
@@ -209,7 +209,7 @@ impl Outbound {
     }
 }
 
-impl Answer {
+impl OutboundAnswer {
     /// The next piece of the body; `None` at its end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, OutboundError> {
         let Some(chunk) = self.response.chunk().await.map_err(|error| classify(&error))? else { return Ok(None) };

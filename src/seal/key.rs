@@ -12,7 +12,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Cipher, NONCE, OpenError, PeerKey, TenantSeal, open, sealed_with};
+use super::{Cipher, NONCE, PeerKey, TenantSeal, UnsealError, open, sealed_with};
 use crate::tenant::TenantId;
 
 /// Where nonces come from. Each call must give another one.
@@ -142,7 +142,7 @@ impl Keyring {
     }
 
     /// `UnknownKey`: this vault was sealed with a master key that is not among these.
-    pub fn verify_check_value(&self, value: &[u8]) -> Result<(), OpenError> {
+    pub fn verify_check_value(&self, value: &[u8]) -> Result<(), UnsealError> {
         open(&self.ciphers(CHECK_INFO), CHECK_CONTEXT, value).map(drop)
     }
 

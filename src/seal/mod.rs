@@ -140,7 +140,7 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 
 /// Why sealed bytes do not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
+pub enum UnsealError {
     /// Not of this format, or of a newer one.
     #[error("not sealed by a version that this program knows: {0}")]
     Malformed(&'static str),
@@ -168,7 +168,7 @@ impl TenantSeal {
         self.ciphers[0].seal((self.nonces)(), &self.context(place), plain)
     }
 
-    pub fn open(&self, place: &SealPosition, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+    pub fn open(&self, place: &SealPosition, sealed: &[u8]) -> Result<Vec<u8>, UnsealError> {
         open(&self.ciphers, &self.context(place), sealed)
     }
 
@@ -230,38 +230,38 @@ fn sealed_with(sealed: &[u8]) -> Option<KeyId> {
     is_sealed.then(|| KeyId(array(&sealed[2..10])))
 }
 
-fn open(ciphers: &[Cipher], context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+fn open(ciphers: &[Cipher], context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, UnsealError> {
     if sealed.len() < HEADER + TAG {
-        return Err(OpenError::Malformed("too short"));
+        return Err(UnsealError::Malformed("too short"));
     }
     let (header, ciphertext) = sealed.split_at(HEADER);
     if header[0] != VERSION {
-        return Err(OpenError::Malformed("unknown version"));
+        return Err(UnsealError::Malformed("unknown version"));
     }
     let compressed = match header[1] {
         0 => false,
         COMPRESSED => true,
-        _ => return Err(OpenError::Malformed("unknown flags")),
+        _ => return Err(UnsealError::Malformed("unknown flags")),
     };
     let id = KeyId(array(&header[2..10]));
     let length = u32::from_be_bytes(array(&header[10..BEFORE_NONCE])) as usize;
     if length > MAX_PLAIN || (!compressed && length != ciphertext.len() - TAG) {
-        return Err(OpenError::Malformed("impossible length"));
+        return Err(UnsealError::Malformed("impossible length"));
     }
-    let cipher = ciphers.iter().find(|cipher| cipher.master == id).ok_or(OpenError::UnknownKey { id })?;
+    let cipher = ciphers.iter().find(|cipher| cipher.master == id).ok_or(UnsealError::UnknownKey { id })?;
     let nonce: [u8; NONCE] = array(&header[BEFORE_NONCE..]);
     let aad = associated_data(header, context);
     let body = cipher
         .aead
         .decrypt(&XNonce::from(nonce), Payload { msg: ciphertext, aad: &aad })
-        .map_err(|_| OpenError::Altered)?;
+        .map_err(|_| UnsealError::Altered)?;
     if !compressed {
         return Ok(body);
     }
     // Authentic, so what follows fails only for a sealer with a defect. Never more than `length` is written.
     match compress::decompress(&body, length) {
         Ok(plain) if plain.len() == length => Ok(plain),
-        _ => Err(OpenError::Malformed("does not decompress to its length")),
+        _ => Err(UnsealError::Malformed("does not decompress to its length")),
     }
 }
 

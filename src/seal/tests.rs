@@ -81,9 +81,9 @@ fn another_place_does_not_open() {
         SealPosition { previous: Digest::ZERO, ..place() },
     ];
     for other in others {
-        assert_eq!(seal.open(&other, &sealed), Err(OpenError::Altered), "{other:?}");
+        assert_eq!(seal.open(&other, &sealed), Err(UnsealError::Altered), "{other:?}");
     }
-    assert_eq!(seal_of(&[1], "tenant2").open(&place(), &sealed), Err(OpenError::Altered));
+    assert_eq!(seal_of(&[1], "tenant2").open(&place(), &sealed), Err(UnsealError::Altered));
     assert!(seal.open(&place(), &sealed).is_ok());
 }
 
@@ -94,7 +94,7 @@ fn all_keys_open_and_the_first_seals() {
     assert_eq!(rotated.open(&place(), &old).unwrap(), b"old");
     let new = rotated.seal(&place(), b"new");
     assert_eq!(seal_of(&[2], "t").open(&place(), &new).unwrap(), b"new");
-    assert_eq!(seal_of(&[1], "t").open(&place(), &new), Err(OpenError::UnknownKey { id: key(2).id() }));
+    assert_eq!(seal_of(&[1], "t").open(&place(), &new), Err(UnsealError::UnknownKey { id: key(2).id() }));
 }
 
 #[test]
@@ -104,11 +104,11 @@ fn a_check_value_tells_a_wrong_key_from_damage() {
     assert_eq!(mine.verify_check_value(&value), Ok(()));
     assert_eq!(Keyring::new(vec![key(2), key(1)]).verify_check_value(&value), Ok(()));
     let wrong = Keyring::new(vec![key(2)]).verify_check_value(&value);
-    assert_eq!(wrong, Err(OpenError::UnknownKey { id: key(1).id() }));
-    assert!(matches!(mine.verify_check_value(&value[..20]), Err(OpenError::Malformed(_))));
+    assert_eq!(wrong, Err(UnsealError::UnknownKey { id: key(1).id() }));
+    assert!(matches!(mine.verify_check_value(&value[..20]), Err(UnsealError::Malformed(_))));
     let mut altered = value.to_vec();
     *altered.last_mut().unwrap() ^= 1;
-    assert_eq!(mine.verify_check_value(&altered), Err(OpenError::Altered));
+    assert_eq!(mine.verify_check_value(&altered), Err(UnsealError::Altered));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_length_that_lies_is_refused_before_it_is_believed() {
     let mut sealed = seal.seal(&place(), &[0; 1000]).to_vec();
     assert!(sealed.len() < 200, "zeros compress");
     sealed[10..14].copy_from_slice(&u32::MAX.to_be_bytes());
-    assert_eq!(seal.open(&place(), &sealed), Err(OpenError::Malformed("impossible length")));
+    assert_eq!(seal.open(&place(), &sealed), Err(UnsealError::Malformed("impossible length")));
 }
 
 /// Authentic bytes from a sealer that lies of the length: no more is unpacked than the header says.
@@ -131,7 +131,7 @@ fn a_bomb_does_not_go_off() {
     sealed.extend([0; NONCE]);
     let aad = associated_data(&sealed, &seal.context(&place()));
     sealed.extend(seal.ciphers[0].aead.encrypt(&[0; NONCE].into(), Payload { msg: &bomb, aad: &aad }).unwrap());
-    assert_eq!(seal.open(&place(), &sealed), Err(OpenError::Malformed("does not decompress to its length")));
+    assert_eq!(seal.open(&place(), &sealed), Err(UnsealError::Malformed("does not decompress to its length")));
 }
 
 #[test]
@@ -218,7 +218,7 @@ proptest! {
         if here == there && mine == theirs {
             prop_assert_eq!(opened, Ok(plain));
         } else {
-            prop_assert_eq!(opened, Err(OpenError::Altered));
+            prop_assert_eq!(opened, Err(UnsealError::Altered));
         }
     }
 

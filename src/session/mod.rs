@@ -62,7 +62,7 @@ pub use self::{
         RequestError,
         account_limits::{Capping, Timelock},
         channels::{Channel, ChannelRole},
-        contacts::{Account, Names, Person},
+        contacts::{Account, LidNumberPair, Person},
         groups,
         presence::{MemberPresence, PresenceState},
         profile::Profile,

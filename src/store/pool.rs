@@ -46,24 +46,24 @@ impl Default for PoolOptions {
 pub struct Pool(Arc<PoolThreads>);
 
 struct PoolThreads {
-    workers: Vec<Worker>,
+    workers: Vec<PoolWorker>,
     lanes: AtomicU64,
     open_files: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
-struct Worker {
-    jobs: SyncSender<(Job, OwnedSemaphorePermit)>,
+struct PoolWorker {
+    jobs: SyncSender<(PoolJob, OwnedSemaphorePermit)>,
     /// As many permits as the channel has slots, so that sending never blocks an async thread.
     room: Arc<Semaphore>,
 }
 
-type Job = Box<dyn FnOnce(&mut Files) + Send>;
+type PoolJob = Box<dyn FnOnce(&mut Files) + Send>;
 
 /// A tenant's way to its thread.
 pub(super) struct Lane {
     id: LaneId,
-    worker: Worker,
+    worker: PoolWorker,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,7 +86,7 @@ impl Pool {
                     open_files: open_files.clone(),
                 };
                 thread::Builder::new().name(format!("store-{number}")).spawn(move || work(&jobs, files))?;
-                Ok(Worker { jobs: sender, room: Arc::new(Semaphore::new(options.queue)) })
+                Ok(PoolWorker { jobs: sender, room: Arc::new(Semaphore::new(options.queue)) })
             })
             .collect::<io::Result<_>>()?;
         Ok(Self(Arc::new(PoolThreads { workers, lanes: AtomicU64::new(0), open_files })))
@@ -122,13 +122,13 @@ impl Drop for Lane {
     fn drop(&mut self) {
         if let Ok(permit) = self.worker.room.clone().try_acquire_owned() {
             let id = self.id;
-            let job: Job = Box::new(move |files| files.close(id));
+            let job: PoolJob = Box::new(move |files| files.close(id));
             drop(self.worker.jobs.send((job, permit)));
         }
     }
 }
 
-fn work(jobs: &Receiver<(Job, OwnedSemaphorePermit)>, mut files: Files) {
+fn work(jobs: &Receiver<(PoolJob, OwnedSemaphorePermit)>, mut files: Files) {
     let mut looked = Instant::now();
     loop {
         match jobs.recv_timeout(files.idle) {

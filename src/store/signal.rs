@@ -19,7 +19,7 @@ use whatsapp_rust::{store::error::Result, wacore::store::traits::SignalStore};
 use super::{
     Batch, Store, StoreError, Written, gates,
     key::{self, Key},
-    signal_queue::{Head, Outcome, SignalWrite},
+    signal_queue::{Outcome, QueueHead, SignalWrite},
     space::{self, Space},
     turn::malformed,
 };
@@ -272,7 +272,7 @@ impl Store {
             let (moved, changed) = (pin!(self.copy.arrivals.moved()), pin!(self.copy.signal_queue.changed()));
             let news = futures::future::select(moved, changed);
             match self.copy.signal_queue.head(&self.copy.arrivals) {
-                Head::Ready(write) => {
+                QueueHead::Ready(write) => {
                     if let Err(error) = self.store_head(write).await {
                         warn!(
                             event = "ratchet_write_failed",
@@ -283,10 +283,10 @@ impl Store {
                         return std::future::pending().await;
                     }
                 }
-                Head::None => {
+                QueueHead::None => {
                     news.await;
                 }
-                Head::Waits { head, for_failed_ones } => {
+                QueueHead::Waits { head, for_failed_ones } => {
                     if waited.0 != Some(head) {
                         waited = (Some(head), 0);
                     } else if waited.1 == TICKS || for_failed_ones && waited.1 >= TICKS_FOR_FAILED_ONES {
@@ -307,7 +307,7 @@ impl Store {
     /// # Errors
     /// The store has failed or is closed.
     pub async fn write_signal_rest(&self) -> std::result::Result<(), StoreError> {
-        while let Head::Ready(write) = self.copy.signal_queue.head(&self.copy.arrivals) {
+        while let QueueHead::Ready(write) = self.copy.signal_queue.head(&self.copy.arrivals) {
             self.store_head(write).await?;
         }
         Ok(())

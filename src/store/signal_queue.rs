@@ -66,7 +66,7 @@ struct Queued {
 }
 
 /// The first write, as it is now.
-pub(super) enum Head {
+pub(super) enum QueueHead {
     None,
     /// It waits for messages.
     Waits {
@@ -109,15 +109,15 @@ impl SignalQueue {
         None
     }
 
-    pub(super) fn head(&self, arrivals: &Arrivals) -> Head {
+    pub(super) fn head(&self, arrivals: &Arrivals) -> QueueHead {
         let state = self.state();
-        let Some(head) = state.queue.front() else { return Head::None };
+        let Some(head) = state.queue.front() else { return QueueHead::None };
         let mut unsettled =
             head.travellers.iter().filter(|waits| arrivals.progress(waits) != ArrivalProgress::Over).peekable();
         if state.bytes > MOST_BYTES || unsettled.peek().is_none() {
-            return Head::Ready(head.write.clone());
+            return QueueHead::Ready(head.write.clone());
         }
-        Head::Waits { head: state.done, for_failed_ones: unsettled.all(Traveller::failed_before) }
+        QueueHead::Waits { head: state.done, for_failed_ones: unsettled.all(Traveller::failed_before) }
     }
 
     /// The messages that the first write waits for have had their time; no other write waits for them either.
@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn is_ready(queue: &SignalQueue, arrivals: &Arrivals) -> bool {
-        matches!(queue.head(arrivals), Head::Ready(_))
+        matches!(queue.head(arrivals), QueueHead::Ready(_))
     }
 
     #[test]
@@ -295,9 +295,9 @@ mod tests {
         arrivals.came("chat", "1", 1, Vec::new);
         arrivals.came("other", "2", 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
-        assert!(matches!(queue.head(&arrivals), Head::Waits { for_failed_ones: false, .. }));
+        assert!(matches!(queue.head(&arrivals), QueueHead::Waits { for_failed_ones: false, .. }));
         arrivals.kept([("other", "2")]);
-        assert!(matches!(queue.head(&arrivals), Head::Waits { for_failed_ones: true, .. }));
+        assert!(matches!(queue.head(&arrivals), QueueHead::Waits { for_failed_ones: true, .. }));
         arrivals.kept([("chat", "1")]);
         assert!(is_ready(&queue, &arrivals), "this time it opened");
         // The next connection asks anew.
@@ -306,7 +306,7 @@ mod tests {
         queue.clear();
         arrivals.came("chat", "1", 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"2")).is_none());
-        assert!(matches!(queue.head(&arrivals), Head::Waits { for_failed_ones: false, .. }));
+        assert!(matches!(queue.head(&arrivals), QueueHead::Waits { for_failed_ones: false, .. }));
     }
 
     #[test]

@@ -82,14 +82,14 @@ macro_rules! metered {
     };
 }
 
-type Listed = Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError>;
+type TenantListing = Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError>;
 
 metered! {
     Vault {
         Ping: fn ping() -> Result<(), VaultError>;
-        DirectoryRead: fn tenants() -> Listed;
-        DirectoryRead: fn restorable() -> Listed;
-        DirectoryRead: fn tenants_with(text: RecordText, prefix: &str) -> Listed;
+        DirectoryRead: fn tenants() -> TenantListing;
+        DirectoryRead: fn restorable() -> TenantListing;
+        DirectoryRead: fn tenants_with(text: RecordText, prefix: &str) -> TenantListing;
         DirectoryRead: fn remembered() -> Result<Vec<String>, VaultError>;
         DirectoryRead: fn tenant(tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError>;
         DirectoryWrite: fn notice(tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError>;

@@ -8,8 +8,7 @@ use crate::message::{self, CallStage};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "CallData")]
-pub struct Call {
+pub struct CallData {
     /// With `from` it is what `POST /api/{session}/calls/reject` takes.
     id: String,
     from: String,
@@ -41,7 +40,7 @@ enum CallStatus {
     Timeout,
 }
 
-impl From<&message::Call> for Call {
+impl From<&message::Call> for CallData {
     fn from(call: &message::Call) -> Self {
         let status = match call.stage {
             CallStage::Ringing => CallStatus::Offer,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use ulid::Ulid;
 
 use super::{
-    call::Call,
+    call::CallData,
     event_name::EventName,
     group_event,
     id::chat_id,
@@ -101,11 +101,11 @@ pub enum Payload {
     Edited(EditedPayload),
     Marked(MarkedPayload),
     Vote(VotePayload),
-    Call(Call),
+    Call(CallData),
     GroupJoin(Box<group_event::Join>),
     GroupLeave(group_event::Leave),
     GroupParticipants(group_event::Participants),
-    GroupJoinRequest(group_event::JoinRequest),
+    GroupJoinRequest(group_event::JoinRequestEvent),
     GroupUpdate(group_event::Update),
     Label(Label),
     LabelOfChat(LabelOfChat),

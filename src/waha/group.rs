@@ -18,7 +18,7 @@ pub struct Group {
     pub members_can_add_new_member: bool,
     pub members_can_send_messages: bool,
     pub new_members_approval_required: bool,
-    pub participants: Vec<Participant>,
+    pub participants: Vec<GroupParticipant>,
     pub owner: Option<String>,
     /// Seconds since 1970.
     pub creation: Option<u64>,
@@ -50,7 +50,7 @@ impl From<groups::Group> for Group {
             members_can_add_new_member: settings.members_add,
             members_can_send_messages: !settings.messages_by_admins,
             new_members_approval_required: settings.approval,
-            participants: group.members.iter().map(Participant::from).collect(),
+            participants: group.members.iter().map(GroupParticipant::from).collect(),
             owner: group.owner.as_deref().map(chat_id),
             creation: group.created,
             size: group.size,
@@ -63,21 +63,19 @@ impl From<groups::Group> for Group {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "GroupParticipant")]
-pub struct Participant {
+pub struct GroupParticipant {
     /// As the group names its members.
     pub id: String,
     /// With the phone number, where it is known.
     pub pn: Option<String>,
-    pub role: Role,
+    pub role: GroupRole,
     /// Baileys' name of the role; null: a plain member.
-    pub admin: Option<Role>,
+    pub admin: Option<GroupRole>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(rename = "GroupRole")]
-pub enum Role {
+pub enum GroupRole {
     /// Not in it any more.
     Left,
     Participant,
@@ -85,21 +83,21 @@ pub enum Role {
     SuperAdmin,
 }
 
-impl From<&Member> for Participant {
+impl From<&Member> for GroupParticipant {
     fn from(member: &Member) -> Self {
         let role = match member.rank {
-            Rank::Member => Role::Participant,
-            Rank::Admin => Role::Admin,
-            Rank::SuperAdmin => Role::SuperAdmin,
+            Rank::Member => GroupRole::Participant,
+            Rank::Admin => GroupRole::Admin,
+            Rank::SuperAdmin => GroupRole::SuperAdmin,
         };
         let (id, pn) = (chat_id(&member.id), member.number.as_deref().map(chat_id));
-        Self { id, pn, role: Role::Participant, admin: None }.with(role)
+        Self { id, pn, role: GroupRole::Participant, admin: None }.with(role)
     }
 }
 
-impl Participant {
-    pub fn with(self, role: Role) -> Self {
-        let admin = matches!(role, Role::Admin | Role::SuperAdmin).then_some(role);
+impl GroupParticipant {
+    pub fn with(self, role: GroupRole) -> Self {
+        let admin = matches!(role, GroupRole::Admin | GroupRole::SuperAdmin).then_some(role);
         Self { role, admin, ..self }
     }
 }
@@ -107,8 +105,7 @@ impl Participant {
 /// Somebody who wants to join. WhatsApp does not tell this device who brought them, or how: those texts are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "GroupJoinRequest")]
-pub struct JoinRequest {
+pub struct GroupJoinRequest {
     pub requester_id: String,
     pub requester_pn: Option<String>,
     pub added_by_id: &'static str,
@@ -118,7 +115,7 @@ pub struct JoinRequest {
     pub timestamp: u64,
 }
 
-impl From<&groups::JoinApplicant> for JoinRequest {
+impl From<&groups::JoinApplicant> for GroupJoinRequest {
     fn from(request: &groups::JoinApplicant) -> Self {
         Self {
             requester_id: chat_id(&request.who),
@@ -134,8 +131,7 @@ impl From<&groups::JoinApplicant> for JoinRequest {
 /// What came of it for one of those that were named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "GroupChangeResult")]
-pub struct Changed {
+pub struct GroupChangeResult {
     pub id: String,
     /// The same, as lists of requests name it.
     pub requester_id: String,
@@ -144,7 +140,7 @@ pub struct Changed {
     pub error: Option<u16>,
 }
 
-impl From<&groups::MemberChangeResult> for Changed {
+impl From<&groups::MemberChangeResult> for GroupChangeResult {
     fn from(changed: &groups::MemberChangeResult) -> Self {
         let id = chat_id(&changed.who);
         Self { requester_id: id.clone(), id, success: changed.error.is_none(), error: changed.error }

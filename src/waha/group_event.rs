@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     event::Payload,
     event_name::EventName,
-    group::{Group, Participant, Role},
+    group::{Group, GroupParticipant, GroupRole},
     id::chat_id,
 };
 use crate::message::{GroupChange, GroupSetting, Move};
@@ -41,7 +41,7 @@ pub struct Participants {
     /// Seconds since 1970.
     timestamp: i64,
     group: GroupId,
-    participants: Vec<Participant>,
+    participants: Vec<GroupParticipant>,
     #[serde(rename = "_data")]
     data: NoData,
 }
@@ -60,8 +60,8 @@ enum Moved {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "GroupV2ParticipantsJoinRequestEvent")]
-pub struct JoinRequest {
-    action: Asked,
+pub struct JoinRequestEvent {
+    action: JoinRequestAction,
     requester_id: String,
     requester_pn: Option<String>,
     /// In WhatsApp's words, like `invite_link`.
@@ -76,7 +76,7 @@ pub struct JoinRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "GroupV2JoinRequestAction")]
-enum Asked {
+enum JoinRequestAction {
     Created,
     /// By who asked, or refused by an admin: WhatsApp does not say which.
     Revoked,
@@ -152,12 +152,12 @@ pub fn payload(id: &str, timestamp: i64, change: &GroupChange, name: EventName) 
         GroupChange::Members { what, members, .. } => {
             let (r#type, role) = match what {
                 Move::Join => (Moved::Join, None),
-                Move::Leave => (Moved::Leave, Some(Role::Left)),
-                Move::Promote => (Moved::Promote, Some(Role::Admin)),
-                Move::Demote => (Moved::Demote, Some(Role::Participant)),
+                Move::Leave => (Moved::Leave, Some(GroupRole::Left)),
+                Move::Promote => (Moved::Promote, Some(GroupRole::Admin)),
+                Move::Demote => (Moved::Demote, Some(GroupRole::Participant)),
             };
             let participants = members.iter().map(|member| {
-                let participant = Participant::from(member);
+                let participant = GroupParticipant::from(member);
                 match role {
                     Some(role) => participant.with(role),
                     None => participant,
@@ -166,8 +166,8 @@ pub fn payload(id: &str, timestamp: i64, change: &GroupChange, name: EventName) 
             let participants = participants.collect();
             Payload::GroupParticipants(Participants { r#type, timestamp, group, participants, data })
         }
-        GroupChange::Asks { who, number, by, withdrawn } => Payload::GroupJoinRequest(JoinRequest {
-            action: if *withdrawn { Asked::Revoked } else { Asked::Created },
+        GroupChange::Asks { who, number, by, withdrawn } => Payload::GroupJoinRequest(JoinRequestEvent {
+            action: if *withdrawn { JoinRequestAction::Revoked } else { JoinRequestAction::Created },
             requester_id: chat_id(who),
             requester_pn: number.as_deref().map(chat_id),
             request_method: by.clone(),

@@ -14,7 +14,7 @@ mod order;
 pub mod person;
 
 pub use self::{
-    call::Call,
+    call::CallData,
     event::{
         AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, EditedPayload, Envelope, Environment,
         MarkedPayload, Me, OwnerCalledPayload, PacingHeldPayload, Payload, ReactionPayload, RevokedPayload,

@@ -73,28 +73,26 @@ impl From<Option<session::Account>> for Existence {
 
 /// One person's two names, as far as both are known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "LidToPhoneNumber")]
-pub struct Names {
+pub struct LidToPhoneNumber {
     pub lid: Option<String>,
     pub pn: Option<String>,
 }
 
-impl From<&session::Names> for Names {
-    fn from(names: &session::Names) -> Self {
+impl From<&session::LidNumberPair> for LidToPhoneNumber {
+    fn from(names: &session::LidNumberPair) -> Self {
         Self { lid: Some(names.lid.clone()), pn: Some(chat_id(&names.number)) }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "MyProfile")]
-pub struct Profile {
+pub struct MyProfile {
     pub id: String,
     pub name: String,
     /// Empty: there is none.
     pub picture: String,
 }
 
-impl From<session::Profile> for Profile {
+impl From<session::Profile> for MyProfile {
     fn from(profile: session::Profile) -> Self {
         Self { id: chat_id(&profile.id), name: profile.name, picture: profile.picture.unwrap_or_default() }
     }

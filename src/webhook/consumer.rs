@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -25,13 +25,14 @@ use super::{
     delivery::{self, Attempt},
     parked::Parked,
     progress::{self, ParkedDelivery, WebhookPlace, What},
-    queue::{Job, JobSource, Outcome, Queue, Settlement},
+    queue::{AttemptOutcome, Job, JobSource, Queue, Settlement},
     settings::Webhook,
 };
 use crate::{
     message::{EventBody, EventId, FeedItem},
     session::Session,
     store::{Batch, StoreError},
+    sync::lock,
     telemetry::{
         metrics::{self, label},
         traces::{self, SpanName},
@@ -149,7 +150,7 @@ impl Consumer {
                 "webhook consumer failed: restarting from its stored place"
             );
             {
-                let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut health = lock(&self.health);
                 health.failures = health.failures.max(1);
                 health.last_error = error.to_string();
             }
@@ -299,7 +300,7 @@ impl DeliveryLoop<'_> {
         };
         self.is_slow = now.duration_since(began) > SLOW_RECEIVER;
         metrics::webhook_attempt(attempt.counted_as(), now.duration_since(began));
-        if let (Outcome::Taken, JobSource::Log, [EventName::Message | EventName::MessageAny]) =
+        if let (AttemptOutcome::Taken, JobSource::Log, [EventName::Message | EventName::MessageAny]) =
             (&attempt.outcome, &job.source, &job.names[..])
         {
             metrics::message_delivered(label::Consumer::Webhook, job.id.0.timestamp_ms(), self.cx.shared.clock.now());
@@ -313,7 +314,7 @@ impl DeliveryLoop<'_> {
             self.gone = true;
             self.write(Batch::default()).await?;
         }
-        if let Outcome::Failed(refusal) = &attempt.outcome {
+        if let AttemptOutcome::Failed(refusal) = &attempt.outcome {
             debug!(webhook = self.cx.webhook.id, error = refusal.error, attempts = job.attempts, "not taken");
             self.health().last_error.clone_from(&refusal.error);
         }
@@ -497,7 +498,7 @@ impl DeliveryLoop<'_> {
     }
 
     fn health(&self) -> std::sync::MutexGuard<'_, ConsumerHealth> {
-        self.cx.health.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cx.health)
     }
 }
 
@@ -527,7 +528,7 @@ impl DeliveryAttempt {
                 let id = waha::event_id(job.id, job.names[0]);
                 let now = self.shared.clock.now();
                 let attempt = delivery::attempt(&self.shared.outbound, &self.webhook, &id, body, now).await;
-                if let (Outcome::Taken, Some(message)) = (&attempt.outcome, message) {
+                if let (AttemptOutcome::Taken, Some(message)) = (&attempt.outcome, message) {
                     traces::message(self.session.tenant(), &message, SpanName::OnWebhook, began.elapsed());
                 }
                 Landing::Attempted(attempt)

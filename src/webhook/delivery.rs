@@ -10,7 +10,7 @@ use reqwest::{
 };
 
 use super::{
-    queue::{DeliveryRefusal, Outcome},
+    queue::{AttemptOutcome, DeliveryRefusal},
     settings::Webhook,
 };
 use crate::{
@@ -27,7 +27,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// 410: the receiver wants nothing any more.
     pub gone: bool,
 }
@@ -35,10 +35,10 @@ pub struct Attempt {
 impl Attempt {
     pub fn counted_as(&self) -> DeliveryOutcome {
         match &self.outcome {
-            Outcome::Taken => DeliveryOutcome::Taken,
-            Outcome::Failed(DeliveryRefusal { status: Some(_), .. }) => DeliveryOutcome::Refused,
-            Outcome::Failed(DeliveryRefusal { answered: true, .. }) => DeliveryOutcome::TimedOut,
-            Outcome::Failed(_) => DeliveryOutcome::Unreachable,
+            AttemptOutcome::Taken => DeliveryOutcome::Taken,
+            AttemptOutcome::Failed(DeliveryRefusal { status: Some(_), .. }) => DeliveryOutcome::Refused,
+            AttemptOutcome::Failed(DeliveryRefusal { answered: true, .. }) => DeliveryOutcome::TimedOut,
+            AttemptOutcome::Failed(_) => DeliveryOutcome::Unreachable,
         }
     }
 }
@@ -65,14 +65,14 @@ pub async fn attempt(outbound: &Outbound, webhook: &Webhook, id: &str, body: Byt
             let answered = matches!(error, OutboundError::Timeout);
             let refusal =
                 DeliveryRefusal { answered, not_now: false, after: None, status: None, error: error.to_string() };
-            Attempt { outcome: Outcome::Failed(refusal), gone: false }
+            Attempt { outcome: AttemptOutcome::Failed(refusal), gone: false }
         }
     }
 }
 
 fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Attempt {
     if status.is_success() {
-        return Attempt { outcome: Outcome::Taken, gone: false };
+        return Attempt { outcome: AttemptOutcome::Taken, gone: false };
     }
     // These speak of the receiver, not of this request.
     let is_about_the_receiver = matches!(status.as_u16(), 408 | 410 | 425 | 429 | 502 | 503 | 504);
@@ -83,7 +83,7 @@ fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Attempt {
         status: Some(status.as_u16()),
         error: format!("answered {status}"),
     };
-    Attempt { outcome: Outcome::Failed(refusal), gone: status == StatusCode::GONE }
+    Attempt { outcome: AttemptOutcome::Failed(refusal), gone: status == StatusCode::GONE }
 }
 
 /// Seconds, or a date (RFC 9110, 10.2.3).
@@ -115,16 +115,16 @@ mod tests {
     #[test]
     fn what_an_answer_means() {
         for status in [200, 201, 204] {
-            assert_eq!(answered(status, None).outcome, Outcome::Taken);
+            assert_eq!(answered(status, None).outcome, AttemptOutcome::Taken);
         }
         let there = [(301, true), (400, true), (404, true), (500, true), (429, false), (502, false), (503, false)];
         for (status, is_there) in there {
-            let Outcome::Failed(refusal) = answered(status, None).outcome else { panic!("{status}") };
+            let AttemptOutcome::Failed(refusal) = answered(status, None).outcome else { panic!("{status}") };
             assert_eq!((refusal.answered, refusal.status, refusal.after), (is_there, Some(status), None));
         }
         let not_now = [410, 429, 500, 503].map(|status| match answered(status, None).outcome {
-            Outcome::Failed(refusal) => refusal.not_now,
-            Outcome::Taken => panic!("{status}"),
+            AttemptOutcome::Failed(refusal) => refusal.not_now,
+            AttemptOutcome::Taken => panic!("{status}"),
         });
         assert_eq!(not_now, [true, true, false, true]);
         assert!(answered(410, None).gone && !answered(404, None).gone);
@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date_and_bounded() {
         let after = |status, value| match answered(status, Some(value)).outcome {
-            Outcome::Failed(refusal) => refusal.after.map(|after| after.as_secs()),
-            Outcome::Taken => None,
+            AttemptOutcome::Failed(refusal) => refusal.after.map(|after| after.as_secs()),
+            AttemptOutcome::Taken => None,
         };
         assert_eq!(after(429, "7"), Some(7));
         assert_eq!(after(503, "Wed, 21 Oct 2015 07:28:00 GMT"), Some(60));

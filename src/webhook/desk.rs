@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -28,6 +28,7 @@ use crate::{
     message::EventId,
     session::Session,
     store::{Batch, StoreError},
+    sync::lock,
 };
 
 /// How long the vault may take for new settings.
@@ -150,7 +151,7 @@ impl WebhookDesk {
         let mut form = self.settings.clone().unwrap_or_default().show();
         for shown in &mut form.webhooks {
             let Some(working) = self.consumers.get(&shown.id) else { continue };
-            let health = working.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let health = lock(&working.health).clone();
             let state = if working.task.is_finished() {
                 form::WebhookHealth::Crashed
             } else if health.gone {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Policy;
+use super::RetryPolicy;
 use crate::message::EventId;
 
 /// Settings as they are shown, in WAHA's form: secrets are masked.
@@ -47,7 +47,7 @@ pub struct HmacForm {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "WebhookRetries")]
 pub struct RetriesForm {
-    pub policy: Policy,
+    pub policy: RetryPolicy,
     /// The least between two attempts.
     pub delay_seconds: f64,
     /// The first one counts.

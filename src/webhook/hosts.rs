@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -12,6 +12,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{Instant, sleep_until},
 };
+
+use crate::sync::lock;
 
 /// Between two retries to a host.
 const LEAST_DELAY: Duration = Duration::from_millis(250);
@@ -57,7 +59,7 @@ impl Hosts {
 
     fn reserve(&self, url: &Url, is_retry: bool, now: Instant) -> (Arc<Semaphore>, Instant) {
         let name = name(url);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         if known.len() >= MANY && !known.contains_key(&name) {
             known.retain(|_, host| host.next_retry > now || Arc::strong_count(&host.places) > 1);
         }

@@ -20,7 +20,7 @@ mod settings;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -33,11 +33,11 @@ use tokio::{
 use self::{consumer::ConsumerHealth, desk::WebhookCommand, desk::WebhookDesk, hosts::Hosts};
 pub use self::{
     form::{FailureForm, SessionConfig},
-    settings::{Flaw, Policy, Retries, Webhook, WebhookSettings},
+    settings::{Retries, RetryPolicy, Webhook, WebhookFlaw, WebhookSettings},
 };
 use crate::{
     clock::Clock, config, fleet::SessionObserver, message::Feed, outbound::Outbound, session::Session,
-    store::StoreError, telemetry::metrics::label::WebhookState, tenant::TenantId,
+    store::StoreError, sync::lock, telemetry::metrics::label::WebhookState, tenant::TenantId,
 };
 
 /// All webhooks of this process.
@@ -73,7 +73,7 @@ struct WebhookContext {
 impl WebhookContext {
     /// A webhook begins.
     fn watch(&self, tenant: &TenantId, health: &Arc<Mutex<ConsumerHealth>>) {
-        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut healths = lock(&self.healths);
         healths.retain(|(_, health)| health.strong_count() > 0);
         healths.push((tenant.clone(), Arc::downgrade(health)));
     }
@@ -94,7 +94,7 @@ pub struct WebhookStanding {
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     #[error("the settings are not valid")]
-    Invalid(Vec<Flaw>),
+    Invalid(Vec<WebhookFlaw>),
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The session is not open, or just ends.
@@ -118,10 +118,10 @@ impl Webhooks {
 
     /// How all webhooks stand that run, in no order.
     pub fn standings(&self) -> Vec<WebhookStanding> {
-        let healths = self.shared.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        let healths = lock(&self.shared.healths);
         let standing = |(tenant, health): &(TenantId, Weak<Mutex<ConsumerHealth>>)| {
             let health = health.upgrade()?;
-            let health = health.lock().unwrap_or_else(PoisonError::into_inner);
+            let health = lock(&health);
             let state = match (health.gone, health.failures) {
                 (true, _) => WebhookState::Gone,
                 (false, 0) => WebhookState::Ok,
@@ -199,7 +199,7 @@ impl Webhooks {
     }
 
     fn desks(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, DeskHandle>> {
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.desks)
     }
 }
 

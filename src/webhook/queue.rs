@@ -21,8 +21,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::settings::{Policy, Retries};
+use super::settings::{Retries, RetryPolicy};
 use crate::{
+    backoff::Backoff,
     message::EventId,
     waha::{EventName, Payload},
 };
@@ -105,7 +106,7 @@ impl Waiting {
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     Taken,
     Failed(DeliveryRefusal),
 }
@@ -306,7 +307,7 @@ impl Queue {
         &mut self,
         lane: &Arc<str>,
         id: EventId,
-        outcome: &Outcome,
+        outcome: &AttemptOutcome,
         began: Instant,
         now: Instant,
         chance: f64,
@@ -314,8 +315,8 @@ impl Queue {
         self.flying = self.flying.saturating_sub(1);
         let Some(place) = self.place(lane, id) else { return Settlement::default() };
         match outcome {
-            Outcome::Taken => self.taken(lane, place, began, now),
-            Outcome::Failed(refusal) => {
+            AttemptOutcome::Taken => self.taken(lane, place, began, now),
+            AttemptOutcome::Failed(refusal) => {
                 self.failures = self.failures.saturating_add(1);
                 self.failed(lane, place, refusal, began, now, chance)
             }
@@ -466,13 +467,12 @@ fn wait(retries: Retries, attempts: u32) -> Duration {
     let base = retries.delay.max(Duration::from_millis(100));
     let within = attempts.min(retries.attempts);
     let by_policy = match retries.policy {
-        Policy::Constant => base,
-        Policy::Linear => base.saturating_mul(within),
-        Policy::Exponential => base.saturating_mul(1u32.checked_shl(within - 1).unwrap_or(u32::MAX)),
+        RetryPolicy::Constant => base,
+        RetryPolicy::Linear => base.saturating_mul(within),
+        RetryPolicy::Exponential => Backoff::new(base, Duration::MAX).whole(within - 1),
     };
     let beyond = attempts.saturating_sub(retries.attempts);
-    let doubled = by_policy.saturating_mul(1u32.checked_shl(beyond).unwrap_or(u32::MAX));
-    doubled.min(MAX_WAIT.max(base))
+    Backoff::new(by_policy, MAX_WAIT.max(base)).whole(beyond)
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub struct Webhook {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retries {
-    pub policy: Policy,
+    pub policy: RetryPolicy,
     pub delay: Duration,
     /// The first one counts.
     pub attempts: u32,
@@ -67,7 +67,7 @@ pub struct Retries {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "WebhookPolicy")]
-pub enum Policy {
+pub enum RetryPolicy {
     Constant,
     Linear,
     Exponential,
@@ -76,13 +76,13 @@ pub enum Policy {
 /// WAHA's defaults.
 impl Default for Retries {
     fn default() -> Self {
-        Self { policy: Policy::Linear, delay: Duration::from_secs(2), attempts: 15 }
+        Self { policy: RetryPolicy::Linear, delay: Duration::from_secs(2), attempts: 15 }
     }
 }
 
 /// What is wrong with settings: where, and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
+pub struct WebhookFlaw {
     /// Like `webhooks[0].url`.
     pub field: String,
     pub expected: String,
@@ -94,7 +94,7 @@ impl WebhookSettings {
         given: &Value,
         before: &Self,
         check: impl Fn(&str) -> Result<Url, TargetError>,
-    ) -> Result<Self, Vec<Flaw>> {
+    ) -> Result<Self, Vec<WebhookFlaw>> {
         let mut reader = Reader { flaws: Vec::new(), before, taken: Vec::new(), check: &check, is_stored: false };
         let settings = reader.settings(given);
         if reader.flaws.is_empty() { Ok(settings) } else { Err(reader.flaws) }
@@ -168,7 +168,7 @@ impl Webhook {
 }
 
 struct Reader<'a> {
-    flaws: Vec<Flaw>,
+    flaws: Vec<WebhookFlaw>,
     before: &'a WebhookSettings,
     /// Ids that are given out already.
     taken: Vec<String>,
@@ -179,7 +179,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn flaw(&mut self, field: impl Into<String>, expected: impl Into<String>) {
-        self.flaws.push(Flaw { field: field.into(), expected: expected.into() });
+        self.flaws.push(WebhookFlaw { field: field.into(), expected: expected.into() });
     }
 
     /// Of what was stored none.
@@ -323,9 +323,9 @@ impl Reader<'_> {
         }
         let policy = match &given["policy"] {
             Value::Null => default.policy,
-            Value::String(name) if name == "constant" => Policy::Constant,
-            Value::String(name) if name == "linear" => Policy::Linear,
-            Value::String(name) if name == "exponential" => Policy::Exponential,
+            Value::String(name) if name == "constant" => RetryPolicy::Constant,
+            Value::String(name) if name == "linear" => RetryPolicy::Linear,
+            Value::String(name) if name == "exponential" => RetryPolicy::Exponential,
             _ => {
                 self.bound(format!("{at}.retries.policy"), "expected constant, linear or exponential");
                 default.policy
@@ -403,7 +403,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(given: Value, before: &WebhookSettings) -> Result<WebhookSettings, Vec<Flaw>> {
+    fn parse(given: Value, before: &WebhookSettings) -> Result<WebhookSettings, Vec<WebhookFlaw>> {
         let outbound = crate::outbound::Outbound::new(
             Allow::default(),
             Duration::from_secs(1),
@@ -430,7 +430,7 @@ mod tests {
     fn wahas_form_is_taken_and_kept() {
         let settings = parse(full(), &WebhookSettings::default()).unwrap();
         let webhook = &settings.webhooks[0];
-        assert_eq!(webhook.retries.policy, Policy::Exponential);
+        assert_eq!(webhook.retries.policy, RetryPolicy::Exponential);
         assert_eq!((webhook.retries.delay, webhook.retries.attempts), (Duration::from_millis(500), 3));
         assert!(webhook.wants(EventName::Message) && !webhook.wants(EventName::MessageAny));
         assert_eq!(webhook.custom_headers()["authorization"], "Bearer x");

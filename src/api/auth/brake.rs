@@ -8,15 +8,16 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use super::limits::Buckets;
 use crate::{
-    allowance::Allowance,
+    allowance::RateAllowance,
     clock::{Clock, Instant},
     listener::network_of,
+    sync::lock,
 };
 
 /// How late an answer is where many wrong keys come from.
@@ -39,14 +40,14 @@ pub struct Brake {
 #[derive(Debug)]
 struct BrakeState {
     by_address: Buckets<IpAddr>,
-    all: Allowance,
+    all: RateAllowance,
     /// From where the admin key came lately.
     known: HashMap<IpAddr, Instant>,
 }
 
 impl Brake {
     pub fn new(per_address: Option<NonZeroU32>, clock: Arc<dyn Clock>) -> Self {
-        let all = Allowance::new(clock.instant());
+        let all = RateAllowance::new(clock.instant());
         let state = BrakeState { by_address: Buckets::new(10_000), all, known: HashMap::new() };
         Self { per_address, clock, state: Mutex::new(state) }
     }
@@ -88,6 +89,6 @@ impl Brake {
     }
 
     fn state(&self) -> MutexGuard<'_, BrakeState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, hash_map},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -18,9 +18,10 @@ use tracing::{info, warn};
 
 use super::{AuthError, Caller, Valid};
 use crate::{
-    allowance::Allowance,
+    allowance::RateAllowance,
     clock::{Clock, Instant},
     config::Secret,
+    sync::lock,
     tenant::TenantId,
     vault::{
         VaultError,
@@ -62,7 +63,7 @@ struct KeyTable {
     read_at: Instant,
     read_anew_at: Instant,
     unknown: HashMap<KeyHash, Instant>,
-    lookups: Allowance,
+    lookups: RateAllowance,
 }
 
 #[derive(Debug)]
@@ -83,7 +84,7 @@ impl Keys {
             read_at: now,
             read_anew_at: now,
             unknown: HashMap::new(),
-            lookups: Allowance::new(now),
+            lookups: RateAllowance::new(now),
         };
         Self { vault, clock, known: Mutex::new(known) }
     }
@@ -277,7 +278,7 @@ impl Keys {
     }
 
     fn known(&self) -> MutexGuard<'_, KeyTable> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -6,15 +6,16 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use crate::{
-    allowance::Allowance,
+    allowance::RateAllowance,
     clock::{Clock, Instant},
     config,
     listener::network_of,
+    sync::lock,
 };
 
 /// What is counted.
@@ -59,7 +60,7 @@ impl RateLimiter {
         };
         let rate = if matches!(subject, Subject::Address(_)) { rates.per_address } else { rates.per_key };
         let Some(rate) = rate else { return Ok(()) };
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = lock(&self.buckets);
         buckets.take((action, subject), rate.get(), self.clock.instant())
     }
 }
@@ -68,9 +69,9 @@ impl RateLimiter {
 #[derive(Debug)]
 pub struct Buckets<K> {
     most: usize,
-    of: HashMap<K, Allowance>,
+    of: HashMap<K, RateAllowance>,
     /// For those who find no place.
-    shared: Option<Allowance>,
+    shared: Option<RateAllowance>,
     swept: Option<Instant>,
 }
 
@@ -89,14 +90,14 @@ impl<K: Hash + Eq> Buckets<K> {
         self.of.get(key).is_none_or(|allowance| allowance.has_room(per_minute, per_minute, now).is_ok())
     }
 
-    fn allowance(&mut self, key: K, now: Instant) -> &mut Allowance {
+    fn allowance(&mut self, key: K, now: Instant) -> &mut RateAllowance {
         if !self.of.contains_key(&key) && self.of.len() >= self.most {
             self.sweep(now);
             if self.of.len() >= self.most {
-                return self.shared.get_or_insert(Allowance::new(now));
+                return self.shared.get_or_insert(RateAllowance::new(now));
             }
         }
-        self.of.entry(key).or_insert(Allowance::new(now))
+        self.of.entry(key).or_insert(RateAllowance::new(now))
     }
 
     /// An empty bucket is as good as none. Once a second at the most, as it looks at each.

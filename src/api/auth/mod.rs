@@ -39,7 +39,7 @@ pub use self::{
     keys::Keys,
     limits::Action,
     named::NamedTenant,
-    tenant::{Asked, Controlling, For, Names, Reading, ReadingFile, RequestPlace, Sending},
+    tenant::{Controlling, For, Names, Reading, ReadingFile, RequestPlace, Sending, TenantRequest},
 };
 use super::{App, forward, problem::Problem};
 use crate::{

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{
     super::{
-        forward::Passage,
+        forward::ForwardableRequest,
         input::{Body, Path, Query},
         openapi::{Operation, ParameterIn, Takes},
         problem::{FieldError, Problem},
@@ -25,7 +25,7 @@ use crate::tenant::{InvalidTenantId, TenantId};
 pub trait Purpose {
     const SCOPE: Scope;
 
-    /// It is looked for here, whoever has the tenant; the handler enters the [`Passage`] when it is not here.
+    /// It is looked for here, whoever has the tenant; the handler enters the [`ForwardableRequest`] when it is not here.
     const IS_LOCAL_FIRST: bool = false;
 }
 
@@ -56,7 +56,7 @@ pub struct For<P> {
     pub tenant: TenantId,
     /// For what may be shown to some and not to others.
     pub caller: Caller,
-    pub passage: Option<Passage>,
+    pub forwardable: Option<ForwardableRequest>,
     purpose: PhantomData<P>,
 }
 
@@ -75,13 +75,13 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
         let tenant: TenantId = session.parse().map_err(|error: InvalidTenantId| named(error.to_string()))?;
         caller.permit(&tenant, P::SCOPE)?;
         NamedTenant::note(NamedTenant::of(&parts.extensions).as_ref(), &tenant);
-        let passage = Passage::of(&parts.extensions);
+        let forwardable = ForwardableRequest::of(&parts.extensions);
         if P::IS_LOCAL_FIRST {
-            Passage::note(passage.as_ref(), &tenant);
+            ForwardableRequest::note(forwardable.as_ref(), &tenant);
         } else {
-            Passage::enter(passage.as_ref(), &tenant).await?;
+            ForwardableRequest::enter(forwardable.as_ref(), &tenant).await?;
         }
-        Ok(Self { tenant, caller, passage, purpose: PhantomData })
+        Ok(Self { tenant, caller, forwardable, purpose: PhantomData })
     }
 }
 
@@ -95,18 +95,18 @@ impl<P: Purpose> Takes for For<P> {
 /// Who must know which tenant a request is for, as soon as that is known and permitted.
 pub struct RequestPlace {
     named: Option<NamedTenant>,
-    passage: Option<Passage>,
+    forwardable: Option<ForwardableRequest>,
 }
 
 impl RequestPlace {
     pub fn of(extensions: &Extensions) -> Self {
-        Self { named: NamedTenant::of(extensions), passage: Passage::of(extensions) }
+        Self { named: NamedTenant::of(extensions), forwardable: ForwardableRequest::of(extensions) }
     }
 
     /// An error ends the work here: it is a peer's.
     pub async fn enter(&self, tenant: &TenantId) -> Result<(), Problem> {
         NamedTenant::note(self.named.as_ref(), tenant);
-        Passage::enter(self.passage.as_ref(), tenant).await
+        ForwardableRequest::enter(self.forwardable.as_ref(), tenant).await
     }
 }
 
@@ -121,13 +121,13 @@ pub trait Names {
 }
 
 /// What is asked ([`Body`], [`Query`] or [`Path`]), and the tenant that it names, for whom the caller may do that.
-pub struct Asked<P, A> {
+pub struct TenantRequest<P, A> {
     pub tenant: TenantId,
     pub asked: A,
     purpose: PhantomData<P>,
 }
 
-impl<P: Purpose, A: Names> Asked<P, A> {
+impl<P: Purpose, A: Names> TenantRequest<P, A> {
     async fn permitted(caller: &Caller, place: &RequestPlace, asked: A) -> Result<Self, Problem> {
         let text = asked.tenant().filter(|text| !text.is_empty()).ok_or_else(|| asked.misnamed(None))?;
         let tenant: TenantId = text.parse().map_err(|error| asked.misnamed(Some(error)))?;
@@ -137,7 +137,7 @@ impl<P: Purpose, A: Names> Asked<P, A> {
     }
 }
 
-impl<P, A, S> FromRequest<S> for Asked<P, A>
+impl<P, A, S> FromRequest<S> for TenantRequest<P, A>
 where
     P: Purpose,
     A: Names + FromRequest<S, Rejection = Problem> + Send,
@@ -152,7 +152,7 @@ where
     }
 }
 
-impl<P, A, S> FromRequestParts<S> for Asked<P, A>
+impl<P, A, S> FromRequestParts<S> for TenantRequest<P, A>
 where
     P: Purpose,
     A: Names + FromRequestParts<S, Rejection = Problem> + Send,
@@ -183,7 +183,7 @@ macro_rules! as_what_is_in {
 
 as_what_is_in!(Body, Query, Path);
 
-impl<P: Purpose, A: Takes> Takes for Asked<P, A> {
+impl<P: Purpose, A: Takes> Takes for TenantRequest<P, A> {
     fn takes(operation: &mut Operation<'_>) {
         A::takes(operation);
         operation.needs(P::SCOPE);

@@ -10,7 +10,7 @@ use super::{OfTenant, form::JsonOrForm};
 use crate::{
     api::{
         App,
-        auth::{Asked, Controlling, For, Reading},
+        auth::{Controlling, For, Reading, TenantRequest},
         input::{Body, Query},
         problem::{FieldError, Problem},
     },
@@ -37,7 +37,7 @@ pub struct Connecting {
 
 pub async fn connect(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<Controlling, JsonOrForm<OfTenant>>,
 ) -> Result<Json<Connecting>, Problem> {
     let session = app.fleet.open_for_connect(&tenant).await?;
     if session.is_stopped() {
@@ -117,7 +117,7 @@ pub enum BaileysQr {
 
 pub async fn qr(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Query<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<Controlling, Query<OfTenant>>,
 ) -> Result<Json<BaileysQr>, Problem> {
     let status = still_looks(&app, &tenant).await?;
     let now = app.fleet.env().clock.now();
@@ -182,7 +182,7 @@ pub struct BaileysStatus {
 
 pub async fn status(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Reading, Query<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<Reading, Query<OfTenant>>,
 ) -> Result<Json<BaileysStatus>, Problem> {
     let status = app.fleet.current_status(&tenant).await?;
     let connected = status.as_ref().is_some_and(|status| status.state == session::State::Working);
@@ -207,7 +207,7 @@ pub struct BaileysSuccess {
 
 pub async fn disconnect(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<Controlling, JsonOrForm<OfTenant>>,
 ) -> Result<Json<BaileysSuccess>, Problem> {
     app.fleet.disconnect(&tenant).await?;
     Ok(Json(BaileysSuccess { success: true, message: "Desconectado exitosamente" }))
@@ -219,7 +219,7 @@ const CLEANED: &str = "Sesión limpiada exitosamente";
 /// session does not look connected, during a restore and a blink of the network too.
 pub async fn clean_session(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, JsonOrForm<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<Controlling, JsonOrForm<OfTenant>>,
 ) -> Result<Json<BaileysSuccess>, Problem> {
     // What another process has is that one's to clean.
     app.fleet.current_status(&tenant).await?;

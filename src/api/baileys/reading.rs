@@ -12,7 +12,7 @@ use super::{OfTenant, misnamed};
 use crate::{
     api::{
         App,
-        auth::{Asked, Names, Reading},
+        auth::{Names, Reading, TenantRequest},
         input::Query,
         old_form,
         problem::{FieldError, Problem},
@@ -96,7 +96,7 @@ pub struct Conversation {
     name: Option<String>,
     /// With a plus; of a chat without a number, or without one that is known, its jid.
     phone: String,
-    last_message: old_form::Entry,
+    last_message: old_form::BaileysEntry,
     /// Its messages disappear after so many seconds; null: they stay.
     ephemeral_expiration: Option<u32>,
     /// Milliseconds since 1970.
@@ -105,7 +105,7 @@ pub struct Conversation {
 
 pub async fn conversations(
     State(app): State<App>,
-    Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<ChatsPage>>,
+    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<Reading, Query<ChatsPage>>,
 ) -> Result<Json<Conversations>, Problem> {
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let Some(session) = app.fleet.serving(&tenant).await? else {
@@ -130,7 +130,7 @@ pub async fn conversations(
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the form is for the document")]
 pub struct Messages {
-    messages: Vec<old_form::Entry>,
+    messages: Vec<old_form::BaileysEntry>,
     count: usize,
     /// As it was asked for.
     chat_id: String,
@@ -141,7 +141,7 @@ pub struct Messages {
 /// Newest first. `before` brings the next page.
 pub async fn messages(
     State(app): State<App>,
-    Asked { tenant, asked: Query(page), .. }: Asked<Reading, Query<MessagesPage>>,
+    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<Reading, Query<MessagesPage>>,
 ) -> Result<Streamed<Messages>, Problem> {
     let field = |message: &str| vec![FieldError { field: "chatId".into(), message: message.into() }];
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
@@ -190,7 +190,7 @@ pub enum BaileysProfile {
 
 pub async fn profile(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Reading, Query<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<Reading, Query<OfTenant>>,
 ) -> Result<Json<BaileysProfile>, Problem> {
     let status = app.fleet.current_status(&tenant).await?;
     let working = status.filter(|status| status.state == session::State::Working);
@@ -252,7 +252,7 @@ impl Count {
 
 pub async fn stats(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Reading, Query<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<Reading, Query<OfTenant>>,
 ) -> Result<Json<Stats>, Problem> {
     const MINUTE_MS: i64 = 60_000;
     let Some(session) = app.fleet.serving(&tenant).await? else {

@@ -10,7 +10,7 @@ use super::{OfTenant, form::JsonOrForm, misnamed};
 use crate::{
     api::{
         App,
-        auth::{Asked, Names, Sending},
+        auth::{Names, Sending, TenantRequest},
         input::IdempotencyKey,
         problem::{FieldError, Problem},
         upload::Given,
@@ -142,7 +142,7 @@ impl BaileysSent {
 pub async fn send(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: JsonOrForm(send), .. }: Asked<Sending, JsonOrForm<SendText>>,
+    TenantRequest { tenant, asked: JsonOrForm(send), .. }: TenantRequest<Sending, JsonOrForm<SendText>>,
 ) -> Result<Json<BaileysSent>, Problem> {
     let has_file = send.to.media_url.as_ref().is_some_and(|url| !url.is_empty());
     let sent = if has_file {
@@ -156,7 +156,7 @@ pub async fn send(
 pub async fn send_message(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: JsonOrForm(send), .. }: Asked<Sending, JsonOrForm<SendMessage>>,
+    TenantRequest { tenant, asked: JsonOrForm(send), .. }: TenantRequest<Sending, JsonOrForm<SendMessage>>,
 ) -> Result<Json<BaileysSent>, Problem> {
     let sent = send_words(&app, &tenant, &send, &key).await;
     let sent = sent.map_err(|problem| problem.saying_of_connection("No hay conexión activa de WhatsApp"))?;
@@ -262,7 +262,7 @@ pub struct TestAnswer {
 /// Shows the bot's answer to a text, and touches no customer.
 pub async fn test_message(
     State(app): State<App>,
-    Asked { tenant, asked: JsonOrForm(body), .. }: Asked<Sending, JsonOrForm<TestMessage>>,
+    TenantRequest { tenant, asked: JsonOrForm(body), .. }: TenantRequest<Sending, JsonOrForm<TestMessage>>,
 ) -> Result<Json<TestAnswer>, Problem> {
     let text = body.message.filter(|text| !is_blank(text)).ok_or_else(|| {
         let field = FieldError { field: "message".into(), message: "is required".into() };

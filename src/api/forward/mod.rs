@@ -1,8 +1,9 @@
 //! Requests for tenants that another process has go to that process, one hop, and its answer goes to the client.
 //!
 //! A request is tried here first, as ever: where a tenant is, the fleet alone knows. What it would refuse because a peer that lives has the
-//! tenant, is forwarded instead; the extractors say which tenant it is ([`Passage`]), and end the work here as soon as they know it. So a
-//! body is read here only as far as its tenant's name. What was read is kept ([`tape`]), for the peer and for another try.
+//! tenant, is forwarded instead; the extractors say which tenant it is ([`ForwardableRequest`]), and end the work here as soon as they know
+//! it. So a body is read here only as far as its tenant's name. What was read is kept ([`replayable_body`]), for the peer and for another
+//! try.
 //!
 //! Waits through a handover: while nobody takes the request, it is tried again, here and at the owner, for [`HANDOVER_TIME`]. What a peer
 //! has begun is not repeated. A tenant that nobody has paired is taken for whoever wants to pair it, where its owner lives and cannot be
@@ -10,7 +11,7 @@
 
 mod entrance;
 mod peer_line;
-mod tape;
+mod replayable_body;
 mod turns;
 
 use std::{
@@ -31,7 +32,7 @@ use tracing::warn;
 
 pub use self::turns::ForwardTurn;
 pub use self::{entrance::Entrance, peer_line::PeerLine};
-use self::{tape::Tape, turns::ForwardTurns};
+use self::{replayable_body::ReplayableBody, turns::ForwardTurns};
 use super::{App, problem::Problem};
 use crate::{
     cluster::{HELLO_HEADER, PROOF_HEADER, is_of_connection},
@@ -170,18 +171,18 @@ fn drop_connection_headers(headers: &mut HeaderMap) {
 
 /// A request that may be forwarded, while it is tried here.
 #[derive(Clone)]
-pub struct Passage(Arc<PassageFields>);
+pub struct ForwardableRequest(Arc<ForwardableFields>);
 
-struct PassageFields {
+struct ForwardableFields {
     fleet: Arc<Fleet>,
     tenant: OnceLock<TenantId>,
     /// A body that its reader has written away whole.
     spooled: OnceLock<Spooled>,
 }
 
-impl Passage {
+impl ForwardableRequest {
     fn new(fleet: Arc<Fleet>) -> Self {
-        Self(Arc::new(PassageFields { fleet, tenant: OnceLock::new(), spooled: OnceLock::new() }))
+        Self(Arc::new(ForwardableFields { fleet, tenant: OnceLock::new(), spooled: OnceLock::new() }))
     }
 
     /// `None`: it is not forwarded, whoever has the tenant.
@@ -190,16 +191,16 @@ impl Passage {
     }
 
     /// The request is for this tenant, and may be answered here all the same.
-    pub fn note(passage: Option<&Self>, tenant: &TenantId) {
-        if let Some(Self(fields)) = passage {
+    pub fn note(forwardable: Option<&Self>, tenant: &TenantId) {
+        if let Some(Self(fields)) = forwardable {
             let _ = fields.tenant.set(tenant.clone());
         }
     }
 
     /// The request is for this tenant. An error ends the work here: it is a peer's.
-    pub async fn enter(passage: Option<&Self>, tenant: &TenantId) -> Result<(), Problem> {
-        Self::note(passage, tenant);
-        let Some(Self(fields)) = passage else { return Ok(()) };
+    pub async fn enter(forwardable: Option<&Self>, tenant: &TenantId) -> Result<(), Problem> {
+        Self::note(forwardable, tenant);
+        let Some(Self(fields)) = forwardable else { return Ok(()) };
         match fields.fleet.locate_listener(tenant).await? {
             Some(_) => Err(Problem::owned_elsewhere()),
             None => Ok(()),
@@ -207,8 +208,8 @@ impl Passage {
     }
 
     /// The whole body has come, and is here.
-    pub fn keep_body(passage: Option<&Self>, body: &Spooled) {
-        if let Some(Self(fields)) = passage {
+    pub fn keep_body(forwardable: Option<&Self>, body: &Spooled) {
+        if let Some(Self(fields)) = forwardable {
             let _ = fields.spooled.set(body.clone());
         }
     }
@@ -222,19 +223,19 @@ pub async fn run(app: &App, request: Request, next: Next, pairs: bool) -> Respon
     };
     let (mut head, body) = request.into_parts();
     let client = app.auth.address_of(&head.extensions, &head.headers).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-    let passage = Passage::new(app.fleet.clone());
-    head.extensions.insert(passage.clone());
-    let tape = Tape::new(body, &head);
-    let again = || match passage.0.spooled.get() {
-        Some(spooled) => Some(tape::replay(spooled.clone())),
-        None => tape.replay(),
+    let forwardable = ForwardableRequest::new(app.fleet.clone());
+    head.extensions.insert(forwardable.clone());
+    let replayable = ReplayableBody::new(body, &head);
+    let again = || match forwardable.0.spooled.get() {
+        Some(spooled) => Some(replayable_body::replay(spooled.clone())),
+        None => replayable.replay(),
     };
     let (mut last, mut waits_until, mut is_taken) = (None, None, false);
     loop {
         let Some(body) = again() else { return last.unwrap_or_else(|| Problem::owned_elsewhere().into_response()) };
         let answer = next.clone().run(Request::from_parts(head.clone(), body)).await;
         let is_elsewhere = answer.extensions().get::<ServedElsewhere>().is_some();
-        let Some(tenant) = passage.0.tenant.get().filter(|_| is_elsewhere) else { return answer };
+        let Some(tenant) = forwardable.0.tenant.get().filter(|_| is_elsewhere) else { return answer };
         let known = app.fleet.known_listener(tenant).filter(|_| waits_until.is_none());
         let peer = match known {
             Some(peer) => Some(peer),

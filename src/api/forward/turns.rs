@@ -2,10 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use crate::tenant::TenantId;
+use crate::{sync::lock, tenant::TenantId};
 
 #[derive(Debug)]
 pub struct ForwardTurns {
@@ -37,7 +37,7 @@ impl ForwardTurns {
     }
 
     fn take_of(self: &Arc<Self>, tenant: &TenantId, each: usize) -> Option<ForwardTurn> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.taken);
         let (sum, by_tenant) = &mut *taken;
         if *sum >= self.all || by_tenant.get(tenant).is_some_and(|own| *own >= each) {
             return None;
@@ -50,7 +50,7 @@ impl ForwardTurns {
 
 impl Drop for ForwardTurn {
     fn drop(&mut self) {
-        let mut taken = self.turns.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.turns.taken);
         let (sum, by_tenant) = &mut *taken;
         *sum -= 1;
         if let Some(own) = by_tenant.get_mut(&self.tenant) {

@@ -13,7 +13,7 @@ use crate::{
         route::{Route, Section},
     },
     waha::{
-        AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, Call, EditedPayload, Envelope,
+        AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, CallData, EditedPayload, Envelope,
         EventName, KitchenOrder, MarkedPayload, Message, OwnerCalledPayload, PacingHeldPayload, ReactionPayload,
         RevokedPayload, SessionStatus, VotePayload, group_event,
         label::{Label, LabelOfChat},
@@ -146,16 +146,16 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
             }
             EventName::PollVote => ("Somebody voted", schemas.answer::<VotePayload>()),
             EventName::MessageAckGroup => ("A message in a group came further", schemas.answer::<AckPayload>()),
-            EventName::CallReceived => ("Somebody calls", schemas.answer::<Call>()),
-            EventName::CallAccepted => ("A call was taken on another device", schemas.answer::<Call>()),
-            EventName::CallRejected => ("A call was declined or missed", schemas.answer::<Call>()),
+            EventName::CallReceived => ("Somebody calls", schemas.answer::<CallData>()),
+            EventName::CallAccepted => ("A call was taken on another device", schemas.answer::<CallData>()),
+            EventName::CallRejected => ("A call was declined or missed", schemas.answer::<CallData>()),
             EventName::GroupJoin => ("The tenant is in a group from now on", schemas.answer::<group_event::Join>()),
             EventName::GroupLeave => ("The tenant is not in a group any more", schemas.answer::<group_event::Leave>()),
             EventName::GroupParticipants => {
                 ("Members of a group came, went or changed", schemas.answer::<group_event::Participants>())
             }
             EventName::GroupJoinRequest => {
-                ("Somebody wants to join a group", schemas.answer::<group_event::JoinRequest>())
+                ("Somebody wants to join a group", schemas.answer::<group_event::JoinRequestEvent>())
             }
             EventName::GroupUpdate => ("A group or its rules changed", schemas.answer::<group_event::Update>()),
             EventName::LabelUpsert => ("A label is new or changed", schemas.answer::<Label>()),

@@ -79,9 +79,9 @@ pub(super) struct StatusJson<'a> {
 }
 
 /// A body, and the file in it.
-pub(super) type Parts<'a> = (UploadForm, Option<JsonFile<'a>>);
+pub(super) type UploadParts<'a> = (UploadForm, Option<JsonFile<'a>>);
 
-impl<'a> From<Json<'a>> for Parts<'a> {
+impl<'a> From<Json<'a>> for UploadParts<'a> {
     fn from(json: Json<'a>) -> Self {
         let form = UploadForm {
             session: json.session,
@@ -101,7 +101,7 @@ impl<'a> From<Json<'a>> for Parts<'a> {
     }
 }
 
-impl<'a> From<StatusJson<'a>> for Parts<'a> {
+impl<'a> From<StatusJson<'a>> for UploadParts<'a> {
     fn from(json: StatusJson<'a>) -> Self {
         let form = UploadForm {
             id: json.id,
@@ -135,7 +135,7 @@ struct SessionOnly {
     session: Option<String>,
 }
 
-pub(super) async fn read_json<'a, J: Deserialize<'a> + Into<Parts<'a>>>(
+pub(super) async fn read_json<'a, J: Deserialize<'a> + Into<UploadParts<'a>>>(
     body: &'a [u8],
     spool: &Spool,
     most: u64,

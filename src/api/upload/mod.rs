@@ -32,7 +32,7 @@ use self::{
 use super::{
     App,
     auth::{Caller, For, RequestPlace, Scope, Sending},
-    forward::Passage,
+    forward::ForwardableRequest,
     openapi::{Operation, Takes},
     problem::{FieldError, Problem},
 };
@@ -237,10 +237,10 @@ async fn read(
     if content_length(request.headers()).is_some_and(|length| length > limit) {
         return Err(inline_too_large(most));
     }
-    let passage = Passage::of(request.extensions());
+    let forwardable = ForwardableRequest::of(request.extensions());
     // Onto the disk first: it may come slowly, and memory is for those that are there.
     let body = whole(request.into_body(), spool.pen(limit).map_err(disk)?, most).await?;
-    Passage::keep_body(passage.as_ref(), &body);
+    ForwardableRequest::keep_body(forwardable.as_ref(), &body);
     let _turn = INLINE.acquire().await;
     let body = body.read(0, usize::try_from(body.size).unwrap_or(usize::MAX)).await.map_err(disk)?;
     match shape {

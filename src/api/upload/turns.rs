@@ -1,11 +1,8 @@
 //! Limits concurrent uploads, in all and per caller: a slow sender must not keep the others out.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
-use crate::api::auth::Caller;
+use crate::{api::auth::Caller, sync::lock};
 
 pub(super) struct UploadTurns {
     taken: Mutex<BTreeMap<String, usize>>,
@@ -14,7 +11,7 @@ pub(super) struct UploadTurns {
 }
 
 /// Given back when it is dropped.
-pub(super) struct Turn<'a> {
+pub(super) struct UploadTurn<'a> {
     turns: &'a UploadTurns,
     who: String,
 }
@@ -25,13 +22,13 @@ impl UploadTurns {
     }
 
     /// `None`: there are too many already.
-    pub fn take(&self, caller: &Caller) -> Option<Turn<'_>> {
+    pub fn take(&self, caller: &Caller) -> Option<UploadTurn<'_>> {
         let who = match caller {
             Caller::Admin | Caller::Anyone => String::new(),
             Caller::Key(key) => format!("key {}", key.id),
             Caller::User { uid, .. } => format!("user {uid}"),
         };
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.taken);
         let (sum, own) = (taken.values().sum::<usize>(), taken.get(&who).copied().unwrap_or(0));
         // The operator's key may be a backend's, which sends for all tenants.
         let each = if who.is_empty() { self.all / 2 } else { self.each };
@@ -39,13 +36,13 @@ impl UploadTurns {
             return None;
         }
         *taken.entry(who.clone()).or_insert(0) += 1;
-        Some(Turn { turns: self, who })
+        Some(UploadTurn { turns: self, who })
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for UploadTurn<'_> {
     fn drop(&mut self) {
-        let mut taken = self.turns.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.turns.taken);
         if let Some(count) = taken.get_mut(&self.who) {
             *count -= 1;
             if *count == 0 {

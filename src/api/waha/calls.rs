@@ -17,7 +17,7 @@ use super::{
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "RejectCall")]
-pub struct Call {
+pub struct CallRejection {
     /// Who calls.
     #[schemars(required, example = "573009998877@c.us")]
     from: Option<String>,
@@ -29,7 +29,7 @@ pub struct Call {
 pub async fn reject(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
-    Body(call): Body<Call>,
+    Body(call): Body<CallRejection>,
 ) -> Result<Created<Success>, Problem> {
     let from = chat(&app, &tenant, "from", call.from.as_deref().unwrap_or_default()).await?;
     let id = call.id.ok_or_else(|| flaw("id", "is required"))?;

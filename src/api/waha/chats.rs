@@ -10,7 +10,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Asked, Controlling, For, Reading, Sending},
+        auth::{Controlling, For, Reading, Sending, TenantRequest},
         input::{Body, IdempotencyKey, Path, Query, object},
         problem::Problem,
         stream::{self, Frame, Streamed},
@@ -169,7 +169,7 @@ pub async fn messages(
 /// `GET /api/messages`
 pub async fn messages_of(
     State(app): State<App>,
-    Asked { tenant, asked: Query(asked), .. }: Asked<Reading, Query<MessagesOfChat>>,
+    TenantRequest { tenant, asked: Query(asked), .. }: TenantRequest<Reading, Query<MessagesOfChat>>,
     Query(wanted): Query<MessageList>,
 ) -> Result<Streamed<Vec<waha::Message>>, Problem> {
     read(&app, &tenant, asked.chat_id.as_deref().unwrap_or_default(), &wanted).await
@@ -315,8 +315,7 @@ async fn set_pinned(
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ReadChatMessagesResponse")]
-pub struct Read {
+pub struct ReadChatMessagesResponse {
     ids: Vec<String>,
 }
 
@@ -325,12 +324,12 @@ pub async fn read_messages(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     Path(named): Path<ChatPath>,
-) -> Result<Created<Read>, Problem> {
+) -> Result<Created<ReadChatMessagesResponse>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let session = app.fleet.open_known(&tenant).await?;
     let read = session.mark_read(&chat, &[]).await?;
     let ids: Vec<String> = read.iter().map(|message| waha::message_id(message).to_string()).collect();
-    Ok(Created(Read { ids }))
+    Ok(Created(ReadChatMessagesResponse { ids }))
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -9,11 +9,11 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Asked, Controlling, For, Names, Reading},
+        auth::{Controlling, For, Names, Reading, TenantRequest},
         input::{Body, Path, Query},
         problem::Problem,
     },
-    Count, Success, chat, flaw,
+    CountResponse, Success, chat, flaw,
     page::{self, Order},
 };
 use crate::{
@@ -69,7 +69,7 @@ impl ContactListQuery {
 /// `GET /api/contacts/all`: whom the tenant saved or talks with.
 pub async fn all(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<List>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<List>>,
 ) -> Result<Json<Vec<person::Contact>>, Problem> {
     let mut people = app.fleet.open_known(&tenant).await?.people().await?;
     let name = |person: &Person| person.saved.as_ref().map_or(String::new(), |saved| saved.name.to_lowercase());
@@ -83,7 +83,7 @@ pub async fn all(
 /// `GET /api/contacts`
 pub async fn one(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
 ) -> Result<Json<person::Contact>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json((&app.fleet.open_known(&tenant).await?.person(&id).await?).into()))
@@ -107,8 +107,7 @@ pub async fn in_session(
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "ContactName")]
-pub struct Name {
+pub struct ContactName {
     #[schemars(required, length(min = 1, max = 100))]
     first_name: Option<String>,
     last_name: Option<String>,
@@ -119,7 +118,7 @@ pub async fn save(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<ContactPath>,
-    Body(name): Body<Name>,
+    Body(name): Body<ContactName>,
 ) -> Result<Json<Success>, Problem> {
     let id = chat(&app, &tenant, "chatId", &named.id).await?;
     let session = app.fleet.open_known(&tenant).await?;
@@ -134,15 +133,14 @@ pub async fn save(
 /// `GET /api/contacts/check-exists`, `GET /api/checkNumberStatus`
 pub async fn exists(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<Number>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<Number>>,
 ) -> Result<Json<person::Existence>, Problem> {
     let phone = chat(&app, &tenant, "phone", wanted.phone.as_deref().unwrap_or_default()).await?;
     Ok(Json(app.fleet.open_known(&tenant).await?.account(&phone).await?.into()))
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ContactAbout")]
-pub struct About {
+pub struct ContactAbout {
     /// Null: nothing, or not to us.
     about: Option<String>,
 }
@@ -150,15 +148,14 @@ pub struct About {
 /// `GET /api/contacts/about`
 pub async fn about(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
-) -> Result<Json<About>, Problem> {
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
+) -> Result<Json<ContactAbout>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
-    Ok(Json(About { about: app.fleet.open_known(&tenant).await?.about(&id).await? }))
+    Ok(Json(ContactAbout { about: app.fleet.open_known(&tenant).await?.about(&id).await? }))
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ContactPicture")]
-pub struct Picture {
+pub struct ContactPicture {
     /// Null: there is none, or none for us. Good for a while.
     #[serde(rename = "profilePictureURL")]
     url: Option<String>,
@@ -167,10 +164,10 @@ pub struct Picture {
 /// `GET /api/contacts/profile-picture`
 pub async fn picture(
     State(app): State<App>,
-    Asked { tenant, asked: Query(wanted), .. }: Asked<Reading, Query<ContactListQuery>>,
-) -> Result<Json<Picture>, Problem> {
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
+) -> Result<Json<ContactPicture>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
-    Ok(Json(Picture { url: app.fleet.open_known(&tenant).await?.picture(&id).await? }))
+    Ok(Json(ContactPicture { url: app.fleet.open_known(&tenant).await?.picture(&id).await? }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -186,7 +183,7 @@ pub struct Blocked {
 /// `POST /api/contacts/block`
 pub async fn block(
     State(app): State<App>,
-    Asked { tenant, asked: Body(body), .. }: Asked<Controlling, Body<Blocked>>,
+    TenantRequest { tenant, asked: Body(body), .. }: TenantRequest<Controlling, Body<Blocked>>,
 ) -> Result<Created<Success>, Problem> {
     set_blocked(&app, &tenant, &body, true).await
 }
@@ -194,7 +191,7 @@ pub async fn block(
 /// `POST /api/contacts/unblock`
 pub async fn unblock(
     State(app): State<App>,
-    Asked { tenant, asked: Body(body), .. }: Asked<Controlling, Body<Blocked>>,
+    TenantRequest { tenant, asked: Body(body), .. }: TenantRequest<Controlling, Body<Blocked>>,
 ) -> Result<Created<Success>, Problem> {
     set_blocked(&app, &tenant, &body, false).await
 }
@@ -216,14 +213,17 @@ pub async fn lids(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(wanted): Query<LidPage>,
-) -> Result<Json<Vec<person::Names>>, Problem> {
+) -> Result<Json<Vec<person::LidToPhoneNumber>>, Problem> {
     let names = app.fleet.open_known(&tenant).await?.all_names().await?;
     Ok(Json(page::cut(names, None, wanted.limit, wanted.offset).iter().map(Into::into).collect()))
 }
 
 /// `GET /api/{session}/lids/count`
-pub async fn count_lids(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Count>, Problem> {
-    Ok(Json(Count::of(&app.fleet.open_known(&tenant).await?.all_names().await?)))
+pub async fn count_lids(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+) -> Result<Json<CountResponse>, Problem> {
+    Ok(Json(CountResponse::of(&app.fleet.open_known(&tenant).await?.all_names().await?)))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -237,14 +237,14 @@ pub async fn number_of_lid(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<LidPath>,
-) -> Result<Json<person::Names>, Problem> {
+) -> Result<Json<person::LidToPhoneNumber>, Problem> {
     let lid = if named.lid.contains('@') { named.lid } else { format!("{}@lid", named.lid) };
     let lid = chat(&app, &tenant, "lid", &lid).await?;
     if !lid.ends_with("@lid") {
         return Err(flaw("lid", "expected a LID like 123456789@lid"));
     }
     let names = app.fleet.open_known(&tenant).await?.names(&lid).await?;
-    Ok(Json(names.as_ref().map_or_else(|| person::Names { lid: Some(lid), pn: None }, Into::into)))
+    Ok(Json(names.as_ref().map_or_else(|| person::LidToPhoneNumber { lid: Some(lid), pn: None }, Into::into)))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -259,11 +259,13 @@ pub async fn lid_of_number(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<NumberPath>,
-) -> Result<Json<person::Names>, Problem> {
+) -> Result<Json<person::LidToPhoneNumber>, Problem> {
     let number = chat(&app, &tenant, "phoneNumber", &named.phone_number).await?;
     if !number.ends_with("@s.whatsapp.net") {
         return Err(flaw("phoneNumber", "expected a phone number"));
     }
     let names = app.fleet.open_known(&tenant).await?.names(&number).await?;
-    Ok(Json(names.as_ref().map_or_else(|| person::Names { lid: None, pn: Some(chat_id(&number)) }, Into::into)))
+    Ok(Json(
+        names.as_ref().map_or_else(|| person::LidToPhoneNumber { lid: None, pn: Some(chat_id(&number)) }, Into::into),
+    ))
 }

@@ -12,12 +12,12 @@ use super::{
         input::{Body, Path, Query},
         problem::Problem,
     },
-    Count, Success,
+    CountResponse, Success,
     chats::PictureUrl,
     conversations, flaw,
     page::{self, Order},
     picture,
-    profile::{MAX_PICTURE, Picture},
+    profile::{MAX_PICTURE, NewPicture},
 };
 use crate::{
     message::phone,
@@ -26,7 +26,7 @@ use crate::{
         groups::{GroupSetting, GroupSettings, MemberChange},
     },
     tenant::TenantId,
-    waha::group::{Changed, Group, JoinRequest, Joined, Participant as Member},
+    waha::group::{Group, GroupChangeResult, GroupJoinRequest, GroupParticipant, Joined},
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -80,8 +80,8 @@ pub async fn list(
 }
 
 /// `GET /api/{session}/groups/count`
-pub async fn count(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Count>, Problem> {
-    Ok(Json(Count::of(&app.fleet.open_known(&tenant).await?.groups().await?)))
+pub async fn count(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<CountResponse>, Problem> {
+    Ok(Json(CountResponse::of(&app.fleet.open_known(&tenant).await?.groups().await?)))
 }
 
 /// `POST /api/{session}/groups/refresh`: nothing is kept that could be old.
@@ -95,12 +95,11 @@ pub struct NewGroup {
     #[schemars(required, length(min = 1, max = 100), example = &"Cocina")]
     name: Option<String>,
     #[schemars(required, length(max = 1023))]
-    participants: Option<Vec<Participant>>,
+    participants: Option<Vec<GroupParticipantId>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "GroupParticipantId")]
-pub struct Participant {
+pub struct GroupParticipantId {
     #[schemars(example = "573009998877@c.us")]
     id: String,
 }
@@ -236,7 +235,7 @@ pub async fn set_picture(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
-    Body(body): Body<Picture>,
+    Body(body): Body<NewPicture>,
 ) -> Result<Json<Success>, Problem> {
     let session = app.fleet.open_known(&tenant).await?;
     session.set_group_picture(&named.jid(), picture::small(&app, &session, body.file, MAX_PICTURE).await?).await?;
@@ -342,16 +341,16 @@ pub async fn members(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<GroupPath>,
-) -> Result<Json<Vec<Member>>, Problem> {
+) -> Result<Json<Vec<GroupParticipant>>, Problem> {
     let group = app.fleet.open_known(&tenant).await?.group(&named.jid()).await?;
-    Ok(Json(group.members.iter().map(Member::from).collect()))
+    Ok(Json(group.members.iter().map(GroupParticipant::from).collect()))
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "GroupMembers")]
 pub struct Members {
     #[schemars(required, length(min = 1, max = 1023))]
-    participants: Option<Vec<Participant>>,
+    participants: Option<Vec<GroupParticipantId>>,
 }
 
 macro_rules! change {
@@ -362,7 +361,7 @@ macro_rules! change {
             For { tenant, .. }: For<Controlling>,
             Path(named): Path<GroupPath>,
             Body(members): Body<Members>,
-        ) -> Result<Created<Vec<Changed>>, Problem> {
+        ) -> Result<Created<Vec<GroupChangeResult>>, Problem> {
             let who = people(&app, &tenant, members.participants).await?;
             let session = app.fleet.open_known(&tenant).await?;
             changed(&session, &named, $change, &who).await
@@ -382,9 +381,9 @@ async fn changed(
     named: &GroupPath,
     change: MemberChange,
     who: &[String],
-) -> Result<Created<Vec<Changed>>, Problem> {
+) -> Result<Created<Vec<GroupChangeResult>>, Problem> {
     let changed = session.change_group(&named.jid(), change, who).await?;
-    Ok(Created(changed.iter().map(Changed::from).collect()))
+    Ok(Created(changed.iter().map(GroupChangeResult::from).collect()))
 }
 
 /// `GET /api/{session}/groups/{id}/participants/join-requests`
@@ -392,12 +391,16 @@ pub async fn join_requests(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<GroupPath>,
-) -> Result<Json<Vec<JoinRequest>>, Problem> {
+) -> Result<Json<Vec<GroupJoinRequest>>, Problem> {
     let requests = app.fleet.open_known(&tenant).await?.join_requests(&named.jid()).await?;
-    Ok(Json(requests.iter().map(JoinRequest::from).collect()))
+    Ok(Json(requests.iter().map(GroupJoinRequest::from).collect()))
 }
 
-async fn people(app: &App, tenant: &TenantId, participants: Option<Vec<Participant>>) -> Result<Vec<String>, Problem> {
+async fn people(
+    app: &App,
+    tenant: &TenantId,
+    participants: Option<Vec<GroupParticipantId>>,
+) -> Result<Vec<String>, Problem> {
     let participants = participants.unwrap_or_default().into_iter().map(|participant| participant.id);
     conversations(app, tenant, "participants", &participants.collect::<Vec<_>>()).await
 }

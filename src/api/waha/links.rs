@@ -8,11 +8,11 @@ use serde::Deserialize;
 use super::{
     super::{
         App,
-        auth::{Asked, Names},
+        auth::{Names, TenantRequest},
         input::{Body, IdempotencyKey, object},
     },
     flaw,
-    picture::File,
+    picture::SmallFile,
     sending::{For, SendAddressed, Sent, send_with},
 };
 use crate::message::{Draft, LinkPreview};
@@ -45,7 +45,7 @@ pub struct LinkPreviewData {
     description: Option<String>,
     /// A JPEG, PNG or WebP: by its URL up to 16 MiB; as base64 within the 832 KiB of the body.
     #[serde(default, deserialize_with = "object")]
-    image: Option<File>,
+    image: Option<SmallFile>,
 }
 
 /// A link with a title.
@@ -66,7 +66,7 @@ in_session!(Custom: to.session, Titled: to.session);
 pub async fn custom(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<Custom>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<Custom>,
 ) -> Sent {
     let shown = body.preview.ok_or_else(|| flaw("preview", "is required"))?;
     let image = match shown.image {
@@ -88,7 +88,7 @@ pub async fn custom(
 pub async fn titled(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<Titled>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<Titled>,
 ) -> Sent {
     let (url, title) = (body.url.unwrap_or_default(), body.title.unwrap_or_default());
     let text = format!("{title}\n{url}");

@@ -12,6 +12,7 @@ macro_rules! in_session {
     };
 }
 
+pub mod account_limits;
 pub mod calls;
 pub mod cannot;
 pub mod channels;
@@ -30,6 +31,8 @@ pub mod presence;
 pub mod profile;
 pub mod sending;
 pub mod server;
+mod session_info;
+pub mod session_qr;
 pub mod sessions;
 pub mod statuses;
 
@@ -74,12 +77,11 @@ impl From<Acceptance> for Success {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "CountResponse")]
-pub struct Count {
+pub struct CountResponse {
     count: usize,
 }
 
-impl Count {
+impl CountResponse {
     fn of<T>(list: &[T]) -> Self {
         Self { count: list.len() }
     }

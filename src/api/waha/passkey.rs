@@ -47,16 +47,18 @@ pub async fn answer(
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "PasskeyConfirmation")]
-pub struct Code {
+pub struct PasskeyConfirmation {
     /// As the phone shows it: `XXXX-XXXX`.
     code: String,
 }
 
 /// `GET /api/{session}/auth/passkey/confirmation`
-pub async fn code(State(app): State<App>, For { tenant, .. }: For<Controlling>) -> Result<Fresh<Code>, Problem> {
+pub async fn code(
+    State(app): State<App>,
+    For { tenant, .. }: For<Controlling>,
+) -> Result<Fresh<PasskeyConfirmation>, Problem> {
     let code = session(&app, &tenant).await?.passkey_code()?;
-    Ok(Fresh(Code { code: code.expose().to_owned() }))
+    Ok(Fresh(PasskeyConfirmation { code: code.expose().to_owned() }))
 }
 
 /// `POST /api/{session}/auth/passkey/confirm`

@@ -25,8 +25,7 @@ const PICTURE: &str =
 
 /// By its URL, or whole.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "SmallFile")]
-pub struct File {
+pub struct SmallFile {
     url: Option<String>,
     /// Base64.
     #[schemars(example = PICTURE)]
@@ -35,7 +34,7 @@ pub struct File {
 
 /// The bytes of a small file, such as a picture for a profile. One that is fetched takes one of the places that files by URL have: a host
 /// that only drips costs its own tenant.
-pub async fn small(app: &App, session: &Session, file: Option<File>, limit: usize) -> Result<Vec<u8>, Problem> {
+pub async fn small(app: &App, session: &Session, file: Option<SmallFile>, limit: usize) -> Result<Vec<u8>, Problem> {
     let file = file.ok_or_else(|| flaw("file", "is required"))?;
     match (file.data, file.url) {
         (Some(data), _) => upload::decode_small(&data, "file.data"),
@@ -44,7 +43,7 @@ pub async fn small(app: &App, session: &Session, file: Option<File>, limit: usiz
     }
 }
 
-impl File {
+impl SmallFile {
     /// Where its bytes are, decoded if they are here; `fields`: what `url` and `data` are called. `None`: there is neither.
     pub async fn open(self, app: &App, fields: [&'static str; 2]) -> Result<Option<(Origin, FileSource)>, Problem> {
         let [url_field, data_field] = fields;

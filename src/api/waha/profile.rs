@@ -12,7 +12,7 @@ use super::{
         problem::Problem,
     },
     Success, flaw,
-    picture::{self, File},
+    picture::{self, SmallFile},
 };
 use crate::waha::person;
 
@@ -20,13 +20,15 @@ use crate::waha::person;
 pub const MAX_PICTURE: usize = 1024 * 1024;
 
 /// `GET /api/{session}/profile`
-pub async fn show(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<person::Profile>, Problem> {
+pub async fn show(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+) -> Result<Json<person::MyProfile>, Problem> {
     Ok(Json(app.fleet.open_known(&tenant).await?.profile().await?.into()))
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "ProfileName")]
-pub struct Name {
+pub struct ProfileName {
     #[schemars(required, length(min = 1, max = 25), example = &"Trattoria")]
     name: Option<String>,
 }
@@ -35,7 +37,7 @@ pub struct Name {
 pub async fn set_name(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(body): Body<Name>,
+    Body(body): Body<ProfileName>,
 ) -> Result<Json<Success>, Problem> {
     let name = body.name.ok_or_else(|| flaw("name", "is required"))?;
     app.fleet.open_known(&tenant).await?.set_name(&name).await?;
@@ -43,8 +45,7 @@ pub async fn set_name(
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "ProfileStatus")]
-pub struct About {
+pub struct ProfileStatus {
     /// Empty takes it away.
     #[schemars(required, length(max = 139), example = "Abierto hasta las diez")]
     status: Option<String>,
@@ -54,7 +55,7 @@ pub struct About {
 pub async fn set_about(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(body): Body<About>,
+    Body(body): Body<ProfileStatus>,
 ) -> Result<Json<Success>, Problem> {
     let about = body.status.ok_or_else(|| flaw("status", "is required"))?;
     app.fleet.open_known(&tenant).await?.set_about(&about).await?;
@@ -62,18 +63,17 @@ pub async fn set_about(
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "NewPicture")]
-pub struct Picture {
+pub struct NewPicture {
     /// A JPEG as it is; of a PNG or WebP its middle, as a JPEG of at most 640 pixels a side.
     #[schemars(required)]
-    pub file: Option<File>,
+    pub file: Option<SmallFile>,
 }
 
 /// `PUT /api/{session}/profile/picture`
 pub async fn set_picture(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(body): Body<Picture>,
+    Body(body): Body<NewPicture>,
 ) -> Result<Json<Success>, Problem> {
     let session = app.fleet.open_known(&tenant).await?;
     session.set_picture(picture::small(&app, &session, body.file, MAX_PICTURE).await?).await?;

@@ -13,7 +13,7 @@ use super::{
     super::{
         App,
         answer::{Created, Done},
-        auth::{self, Asked, Names, Sending},
+        auth::{self, Names, Sending, TenantRequest},
         input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
     },
@@ -28,7 +28,7 @@ use crate::{
 
 pub(super) type Sent = Result<Created<waha::Message>, Problem>;
 /// A body, and the tenant in its `session`.
-pub(super) type For<T> = Asked<Sending, Body<T>>;
+pub(super) type For<T> = TenantRequest<Sending, Body<T>>;
 
 /// To whom, and in answer to what.
 #[derive(Deserialize, JsonSchema)]
@@ -66,13 +66,13 @@ pub struct SendTextRequest {
 
 in_session!(SendAddressed: session, SendTextRequest: to.session, SendLocation: to.session, SendContacts: to.session, NewPoll: to.session, SendPollVote: to.session);
 in_session!(Chosen: session);
-in_session!(Reaction: session, Sign: session, Forward: to.session, Star: session, QueryText: session);
+in_session!(SetReaction: session, Sign: session, Forward: to.session, Star: session, QueryText: session);
 
 /// `POST /api/sendText`, `/api/reply`
 pub async fn text(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<SendTextRequest>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<SendTextRequest>,
 ) -> Sent {
     let mentions = mentions(&app, &tenant, body.mentions).await?;
     let draft = Draft::Text { text: body.text.unwrap_or_default(), mentions };
@@ -95,7 +95,7 @@ pub struct SendLocation {
 pub async fn location(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<SendLocation>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<SendLocation>,
 ) -> Sent {
     let place = Location {
         latitude: body.latitude.ok_or_else(|| flaw("latitude", "is required"))?,
@@ -133,7 +133,7 @@ pub struct ContactCard {
 pub async fn contacts(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<SendContacts>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<SendContacts>,
 ) -> Sent {
     let country = app.fleet.country(&tenant);
     let mut contacts = Vec::new();
@@ -196,7 +196,7 @@ pub struct PollForm {
 pub async fn poll(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<NewPoll>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<NewPoll>,
 ) -> Sent {
     let form = body.poll.ok_or_else(|| flaw("poll", "is required"))?;
     let options = form.options.unwrap_or_default();
@@ -237,7 +237,7 @@ pub enum OneOrSeveral {
 pub async fn vote(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<SendPollVote>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<SendPollVote>,
 ) -> Sent {
     let poll = body.poll_message_id.ok_or_else(|| flaw("pollMessageId", "is required"))?;
     let options = body.votes.unwrap_or_default().into_iter().flat_map(|vote| match vote {
@@ -250,8 +250,7 @@ pub async fn vote(
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "SetReaction")]
-pub struct Reaction {
+pub struct SetReaction {
     #[schemars(with = "TenantId")]
     session: Option<String>,
     #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
@@ -265,7 +264,7 @@ pub struct Reaction {
 pub async fn reaction(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<Reaction>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<SetReaction>,
 ) -> Result<Json<waha::Message>, Problem> {
     let about = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
@@ -315,7 +314,7 @@ pub struct Chosen {
 pub async fn choose(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<Chosen>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<Chosen>,
 ) -> Sent {
     let draft =
         Draft::Choice { id: body.button.unwrap_or_default(), text: body.selected_display_text.unwrap_or_default() };
@@ -345,7 +344,10 @@ pub struct Sign {
 }
 
 /// `POST /api/sendSeen`: these messages, or all that came in the chat and were not marked.
-pub async fn seen(State(app): State<App>, Asked { tenant, asked: Body(sign), .. }: For<Sign>) -> Result<Done, Problem> {
+pub async fn seen(
+    State(app): State<App>,
+    TenantRequest { tenant, asked: Body(sign), .. }: For<Sign>,
+) -> Result<Done, Problem> {
     let chat = chat(&app, &tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let ids = sign.message_ids.unwrap_or_default().into_iter().chain(sign.message_id);
     let ids: Vec<String> = ids.map(|id| bare_id(&id)).collect();
@@ -357,7 +359,7 @@ pub async fn seen(State(app): State<App>, Asked { tenant, asked: Body(sign), .. 
 /// `POST /api/startTyping`
 pub async fn typing(
     State(app): State<App>,
-    Asked { tenant, asked: Body(sign), .. }: For<Sign>,
+    TenantRequest { tenant, asked: Body(sign), .. }: For<Sign>,
 ) -> Result<Done, Problem> {
     show_typing(&app, &tenant, &sign, true).await
 }
@@ -365,7 +367,7 @@ pub async fn typing(
 /// `POST /api/stopTyping`
 pub async fn not_typing(
     State(app): State<App>,
-    Asked { tenant, asked: Body(sign), .. }: For<Sign>,
+    TenantRequest { tenant, asked: Body(sign), .. }: For<Sign>,
 ) -> Result<Done, Problem> {
     show_typing(&app, &tenant, &sign, false).await
 }
@@ -422,7 +424,7 @@ pub struct Forward {
 pub async fn forward(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Body(body), .. }: For<Forward>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<Forward>,
 ) -> Sent {
     let original = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let chat = chat(&app, &tenant, "messageId", &original.chat).await?;
@@ -447,7 +449,7 @@ pub struct Star {
 /// `PUT /api/star`: on the tenant's own devices; the other one is not told.
 pub async fn star(
     State(app): State<App>,
-    Asked { tenant, asked: Body(body), .. }: For<Star>,
+    TenantRequest { tenant, asked: Body(body), .. }: For<Star>,
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", body.chat_id.as_deref().unwrap_or_default()).await?;
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
@@ -535,7 +537,7 @@ pub struct QueryText {
 pub async fn text_by_query(
     State(app): State<App>,
     key: IdempotencyKey,
-    Asked { tenant, asked: Query(query), .. }: Asked<Sending, Query<QueryText>>,
+    TenantRequest { tenant, asked: Query(query), .. }: TenantRequest<Sending, Query<QueryText>>,
 ) -> Sent {
     let to = SendAddressed {
         session: None,

@@ -3,17 +3,11 @@
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use axum::{Json, extract::State};
 use futures::future::join_all;
 use phonenumber::country::Id as CountryId;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use ulid::Ulid;
@@ -22,24 +16,23 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Asked, Caller, Controlling, For, Names, Reading, Scope},
-        baileys::still_looks,
+        auth::{Caller, Controlling, For, Names, Reading, Scope, TenantRequest},
         input::{Body, Query},
-        openapi::{Gives, Operation},
         problem::Problem,
         webhooks::Config,
     },
     Success, flaw,
     making::SessionInMaking,
+    session_info::{ImportedFrom, SessionBrief, SessionInfo, brief, info},
 };
 use crate::{
-    fleet::{Beat, FleetError},
-    import::{EntryCounts, EntryKind, Finality, ImportOrigin, ImportReceipt},
-    session::{Capping, End, NOT_PAIRED, Session, State as SessionState, Status, Timelock},
+    fleet::FleetError,
+    import::ImportReceipt,
+    session::{End, NOT_PAIRED, Session, State as SessionState, Status},
     store::StoreError,
     tenant::{InvalidTenantId, TenantId, TenantRecord},
     waha::Me,
-    webhook::{SessionConfig, WebhookError},
+    webhook::WebhookError,
 };
 
 /// `GET /api/sessions`: those that the caller may see.
@@ -47,15 +40,15 @@ pub async fn list(
     State(app): State<App>,
     caller: Caller,
     Query(wanted): Query<SessionListQuery>,
-) -> Result<Json<Vec<Info>>, Problem> {
+) -> Result<Json<Vec<SessionInfo>>, Problem> {
     let all = wanted.all.as_deref() == Some("true");
     let records = match wanted.open.as_deref() {
         Some("true") => None,
         _ => Some(app.fleet.records().await?),
     };
     let records = records.iter().flat_map(|records| records.iter());
-    let mut tenants: BTreeMap<TenantId, Listed> =
-        records.map(|record| (record.id.clone(), Listed::from(record))).collect();
+    let mut tenants: BTreeMap<TenantId, DirectoryState> =
+        records.map(|record| (record.id.clone(), DirectoryState::from(record))).collect();
     for report in app.fleet.reports() {
         tenants.entry(report.tenant).or_default();
     }
@@ -82,18 +75,18 @@ pub async fn list(
 
 /// What the directory says of a session.
 #[derive(Default)]
-struct Listed {
+struct DirectoryState {
     is_connected: bool,
     last_error: Option<String>,
 }
 
-impl From<&TenantRecord> for Listed {
+impl From<&TenantRecord> for DirectoryState {
     fn from(record: &TenantRecord) -> Self {
         Self { is_connected: record.whatsapp_connected, last_error: record.last_error.clone() }
     }
 }
 
-impl Listed {
+impl DirectoryState {
     /// Why a session is stopped that is not open in this process.
     fn reason(&self) -> String {
         self.last_error.clone().unwrap_or_else(|| NOT_PAIRED.to_owned())
@@ -197,7 +190,7 @@ fn misnamed(error: Option<InvalidTenantId>) -> Problem {
 /// `POST /api/sessions`: an existing one is not changed.
 pub async fn create(
     State(app): State<App>,
-    Asked { tenant, asked: Body(new), .. }: Asked<Controlling, Body<NewSession>>,
+    TenantRequest { tenant, asked: Body(new), .. }: TenantRequest<Controlling, Body<NewSession>>,
 ) -> Result<Created<SessionBrief>, Problem> {
     // Until it is there, however that ends: the next one is told that it exists, and does not take it for its own.
     let turn = app.making.begin(&tenant).ok_or_else(|| Problem::session_exists(&tenant))?;
@@ -286,7 +279,7 @@ impl Names for SessionToStart {
 /// `POST /api/sessions/start`: makes the session if there is none, else changes it.
 pub async fn start_named(
     State(app): State<App>,
-    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<SessionToStart>>,
+    TenantRequest { tenant, asked: Body(named), .. }: TenantRequest<Controlling, Body<SessionToStart>>,
 ) -> Result<Created<SessionBrief>, Problem> {
     if !is_known(&app, &tenant).await? {
         check_new(&app, named.config.as_ref())?;
@@ -295,7 +288,10 @@ pub async fn start_named(
 }
 
 /// `GET /api/sessions/{session}`
-pub async fn one(State(app): State<App>, For { tenant, caller, .. }: For<Reading>) -> Result<Json<Info>, Problem> {
+pub async fn one(
+    State(app): State<App>,
+    For { tenant, caller, .. }: For<Reading>,
+) -> Result<Json<SessionInfo>, Problem> {
     let mut status = status(&app, &tenant).await?;
     if status.is_none() {
         // Not opened since the start: its settings, and why it is as it is, are in its state. One that cannot be opened now is shown as the
@@ -304,7 +300,7 @@ pub async fn one(State(app): State<App>, For { tenant, caller, .. }: For<Reading
     }
     let mut info = info(&app, &caller, &tenant, status.as_ref()).await;
     if status.is_none() {
-        info.reason = app.fleet.record(&tenant).await?.map(|record| Listed::from(&record).reason());
+        info.reason = app.fleet.record(&tenant).await?.map(|record| DirectoryState::from(&record).reason());
     }
     if let Some(session) = app.fleet.session(&tenant) {
         // A session that ends at this moment tells it next time.
@@ -483,7 +479,7 @@ impl Names for NamedSession {
 /// `POST /api/sessions/stop`
 pub async fn stop_named(
     State(app): State<App>,
-    Asked { tenant, asked: Body(named), .. }: Asked<Controlling, Body<NamedSession>>,
+    TenantRequest { tenant, asked: Body(named), .. }: TenantRequest<Controlling, Body<NamedSession>>,
 ) -> Result<Created<SessionBrief>, Problem> {
     if named.logout == Some(true) { end(&app, &tenant).await } else { leave(&app, &tenant).await }
 }
@@ -491,289 +487,18 @@ pub async fn stop_named(
 /// `POST /api/sessions/logout`
 pub async fn logout_named(
     State(app): State<App>,
-    Asked { tenant, .. }: Asked<Controlling, Body<NamedSession>>,
+    TenantRequest { tenant, .. }: TenantRequest<Controlling, Body<NamedSession>>,
 ) -> Result<Created<SessionBrief>, Problem> {
     end(&app, &tenant).await
 }
 
-/// Whether the account is kept from writing to people who never wrote to it.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "ReachoutTimelockData")]
-pub struct TimelockForm {
-    enforcement_type: String,
-    is_active: bool,
-    /// Seconds since 1970.
-    time_enforcement_ends: i64,
-}
-
-/// `GET /api/sessions/{session}/timelock`
-pub async fn timelock(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<TimelockForm>, Problem> {
-    let Timelock { kind, active, ends } = app.fleet.open_known(&tenant).await?.timelock().await?;
-    Ok(Json(TimelockForm { enforcement_type: kind, is_active: active, time_enforcement_ends: ends }))
-}
-
-/// How many new chats the account may begin in a cycle.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "MessageCappingData")]
-pub struct CappingForm {
-    capping_status: String,
-    /// -1: as many as it likes.
-    total_quota: i64,
-    used_quota: i64,
-    /// Seconds since 1970.
-    cycle_start: i64,
-    cycle_end: i64,
-    mv_status: String,
-    ote_status: String,
-}
-
-/// `GET /api/sessions/{session}/capping`
-pub async fn capping(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<CappingForm>, Problem> {
-    let Capping { status, total, used, begins, ends, meta_verified, one_time } =
-        app.fleet.open_known(&tenant).await?.capping().await?;
-    Ok(Json(CappingForm {
-        capping_status: status,
-        total_quota: total,
-        used_quota: used,
-        cycle_start: begins,
-        cycle_end: ends,
-        mv_status: meta_verified,
-        ote_status: one_time,
-    }))
-}
-
-#[derive(Deserialize, JsonSchema)]
-pub struct QrFormat {
-    /// `image`, or `raw` for its text.
-    format: Option<String>,
-}
-
-/// What a phone scans.
-pub enum QrPicture {
-    Raw(String),
-    Base64(Vec<u8>),
-    Png(Vec<u8>),
-}
-
-/// As the client accepts it, or asks for it.
-#[derive(Serialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(rename = "SessionQr")]
-enum QrForm {
-    /// With `format=raw`.
-    Raw {
-        value: String,
-    },
-    Base64 {
-        mimetype: &'static str,
-        data: String,
-    },
-}
-
-impl IntoResponse for QrPicture {
-    fn into_response(self) -> Response {
-        let fresh = [(header::CACHE_CONTROL, "no-store")];
-        match self {
-            Self::Raw(value) => (fresh, Json(QrForm::Raw { value })).into_response(),
-            Self::Base64(png) => {
-                (fresh, Json(QrForm::Base64 { mimetype: "image/png", data: BASE64.encode(&png) })).into_response()
-            }
-            Self::Png(png) => (fresh, [(header::CONTENT_TYPE, "image/png")], png).into_response(),
-        }
-    }
-}
-
-impl Gives for QrPicture {
-    fn gives(operation: &mut Operation<'_>) {
-        operation.gives_json::<QrForm>(StatusCode::OK);
-        operation.gives_body(StatusCode::OK, "image/png", json_schema!({ "type": "string", "format": "binary" }));
-    }
-}
-
-/// `GET /api/{session}/auth/qr`: a PNG; JSON with base64 for who accepts JSON; the raw text with `format=raw`.
-pub async fn qr(
-    State(app): State<App>,
-    For { tenant, .. }: For<Controlling>,
-    Query(form): Query<QrFormat>,
-    headers: HeaderMap,
-) -> Result<QrPicture, Problem> {
-    let is_raw = match form.format.as_deref() {
-        None | Some("image") => false,
-        Some("raw") => true,
-        Some(_) => return Err(flaw("format", "expected image or raw")),
-    };
-    still_looks(&app, &tenant).await?;
-    let now = app.fleet.env().clock.now();
-    let status = status(&app, &tenant).await?;
-    let is_paired = status.as_ref().is_some_and(|status| status.paired);
-    let qr = status.and_then(|status| status.qr).filter(|qr| qr.expires_at > now);
-    let no_code = || {
-        if is_paired {
-            return Problem::conflict("paired", "The session is paired already", "there is no QR code to scan");
-        }
-        Problem::conflict("no_qr", "There is no QR code to scan now", "start the session, and ask again")
-    };
-    let qr = qr.ok_or_else(no_code)?;
-    if is_raw {
-        return Ok(QrPicture::Raw(qr.code.expose().to_owned()));
-    }
-    let png = super::super::qr::png(qr.code.expose()).ok_or_else(no_code)?;
-    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    Ok(if accepts.contains("application/json") { QrPicture::Base64(png) } else { QrPicture::Png(png) })
-}
-
 /// `None`: the directory knows the tenant, and it is not open in this process.
-async fn status(app: &App, tenant: &TenantId) -> Result<Option<Status>, Problem> {
+pub(super) async fn status(app: &App, tenant: &TenantId) -> Result<Option<Status>, Problem> {
     if let Some(status) = app.fleet.current_status(tenant).await? {
         return Ok(Some(status));
     }
     match app.fleet.record(tenant).await? {
         Some(_) => Ok(None),
         None => Err(Problem::unknown_tenant()),
-    }
-}
-
-/// A session as its changes are answered.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Session")]
-pub struct SessionBrief {
-    name: TenantId,
-    status: SessionState,
-    config: ShownSettings,
-    me: Option<Me>,
-    engine: Engine,
-}
-
-/// The one of WAHA's engines whose words these are.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SessionEngine")]
-pub struct Engine {
-    engine: &'static str,
-}
-
-const ENGINE: Engine = Engine { engine: "NOWEB" };
-
-/// A session's settings.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SessionSettings")]
-pub struct ShownSettings {
-    #[serde(flatten)]
-    form: SessionConfig,
-    /// Beyond WAHA: where phone numbers without a country code are dialed, by two letters (ISO 3166).
-    country: String,
-}
-
-/// A session as it is looked at.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "SessionInfo")]
-pub struct Info {
-    name: TenantId,
-    status: SessionState,
-    /// As it may be changed and written back; secrets masked. Left out: the caller may not change it, or the session is not open in this
-    /// process (in a list; asked for by name, it is opened).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    config: Option<ShownSettings>,
-    me: Option<Me>,
-    engine: Engine,
-    presence: Nothing,
-    timestamps: Timestamps,
-    assigned_worker: &'static str,
-    /// Beyond WAHA: why it is in this state. In a list `moved` says that another process serves it, which alone knows its state; asked for
-    /// by name, such a one is a 503 (`owned_elsewhere`).
-    reason: Option<String>,
-    /// Whether there are credentials that WhatsApp has not rejected.
-    paired: bool,
-    /// The number that alone may scan, or has; digits. Null: any may. See `/account`.
-    expected_number: Option<String>,
-    /// WhatsApp rejected the credentials, and nobody has scanned since.
-    rejected: bool,
-    /// When the last message came or was sent, milliseconds since 1970, as far as it is among the recent events.
-    last_message_at: Option<u64>,
-    /// What the last heartbeat found; null before the first.
-    heartbeat: Option<Heartbeat>,
-    /// Of one session: where its device came from, if it was not paired here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    imported: Option<ImportedFrom>,
-}
-
-#[derive(Serialize, JsonSchema)]
-pub struct ImportedFrom {
-    origin: ImportOrigin,
-    /// Milliseconds since 1970.
-    at: i64,
-    /// Whether the copy was said to be the old service's last.
-    finality: Finality,
-    /// By kind: how many entries of the source were kept, dropped, ignored.
-    entries: BTreeMap<EntryKind, EntryCounts>,
-}
-
-impl From<ImportReceipt> for ImportedFrom {
-    fn from(receipt: ImportReceipt) -> Self {
-        let ImportReceipt { origin, at, finality, entries, .. } = receipt;
-        Self { origin, at: at.as_millisecond(), finality, entries }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SessionHeartbeat")]
-pub struct Heartbeat {
-    /// Milliseconds since 1970.
-    at: i64,
-    /// `healthy`, `idle`, `reconnecting` or `failed`.
-    health: &'static str,
-}
-
-impl From<Beat> for Heartbeat {
-    fn from(beat: Beat) -> Self {
-        Self { at: beat.at.as_millisecond(), health: beat.health.as_str() }
-    }
-}
-
-/// WAHA's engines say something here.
-#[derive(Serialize, JsonSchema)]
-pub struct Nothing {}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SessionTimestamps")]
-pub struct Timestamps {
-    /// When its state last changed, milliseconds since 1970; 0: it is not open.
-    activity: i64,
-}
-
-async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<SessionBrief, Problem> {
-    let config = shown(app, tenant, app.webhooks.show(tenant).await?);
-    Ok(SessionBrief { name: tenant.clone(), status: status.state, config, me: Me::of(status), engine: ENGINE })
-}
-
-fn shown(app: &App, tenant: &TenantId, form: SessionConfig) -> ShownSettings {
-    ShownSettings { form, country: format!("{:?}", app.fleet.country(tenant)) }
-}
-
-async fn info(app: &App, caller: &Caller, tenant: &TenantId, status: Option<&Status>) -> Info {
-    // A webhook's address may be a secret as well.
-    let config = match caller.permit(tenant, Scope::Control) {
-        Ok(()) => app.webhooks.settings(tenant).await,
-        Err(_) => None,
-    };
-    let last_message = app.fleet.session(tenant).and_then(|session| session.newest_message());
-    Info {
-        name: tenant.clone(),
-        status: status.map_or(SessionState::Stopped, |status| status.state),
-        config: config.map(|form| shown(app, tenant, form)),
-        me: status.and_then(Me::of),
-        engine: ENGINE,
-        presence: Nothing {},
-        timestamps: Timestamps { activity: status.map_or(0, |status| status.since.as_millisecond()) },
-        assigned_worker: "sessiond",
-        reason: status.map(|status| status.reason.clone()),
-        paired: status.is_some_and(|status| status.paired),
-        expected_number: status.and_then(|status| status.expected.clone()),
-        rejected: status.is_some_and(|status| status.rejected),
-        last_message_at: last_message.map(|event| event.0.timestamp_ms()),
-        heartbeat: app.fleet.beat(tenant).map(Heartbeat::from),
-        imported: None,
     }
 }

@@ -82,7 +82,7 @@ pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: Incomi
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "DeleteStatusRequest", description = "A status to take back.")]
-pub struct Gone {
+pub struct DeleteStatusRequest {
     #[schemars(required, length(min = 1), example = "true_status@broadcast_3EB0C767D097B7C7C030")]
     id: Option<String>,
     /// Of a status that the phone posted: whom it was for. Of others that is known.
@@ -95,7 +95,7 @@ pub async fn delete(
     State(app): State<App>,
     For { tenant, .. }: For<Sending>,
     key: IdempotencyKey,
-    Body(body): Body<Gone>,
+    Body(body): Body<DeleteStatusRequest>,
 ) -> Sent {
     let shown = StatusContent::Nothing { id: bare_id(&body.id.unwrap_or_default()) };
     let request = request(&app, &tenant, shown, body.contacts, None).await?;

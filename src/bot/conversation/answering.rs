@@ -17,7 +17,7 @@ use crate::bot::{
 
 /// The answer to a question of the checkout.
 #[derive(Debug, PartialEq)]
-pub enum Answer {
+pub enum CheckoutAnswer {
     Yes,
     No,
     /// It answers nothing: the question is asked again.
@@ -35,14 +35,16 @@ pub enum Answer {
     Order(usize),
 }
 
-pub fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Option<Answer> {
+pub fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Option<CheckoutAnswer> {
     let plain = phrases::plain(said);
     if phrases::takes_the_same(&plain) {
         match talk.phase {
-            Phase::Address { .. } if talk.last_destination.is_some() => return Some(Answer::Yes),
-            Phase::Phone | Phase::Resuming => return Some(Answer::Yes),
+            Phase::Address { .. } if talk.last_destination.is_some() => return Some(CheckoutAnswer::Yes),
+            Phase::Phone | Phase::Resuming => return Some(CheckoutAnswer::Yes),
             // Neither an amount nor an order is `the same`.
-            Phase::Confirming | Phase::Noting { .. } | Phase::CancelOrder { .. } => return Some(Answer::Unclear),
+            Phase::Confirming | Phase::Noting { .. } | Phase::CancelOrder { .. } => {
+                return Some(CheckoutAnswer::Unclear);
+            }
             _ => {}
         }
     }
@@ -53,12 +55,12 @@ pub fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Optio
         Phase::Payment => {
             let methods = &restaurant.settings.payment_methods;
             let chosen = numbers::choice(said, methods.len()).and_then(|at| methods.iter().nth(at));
-            chosen.copied().map(Answer::Payment)
+            chosen.copied().map(CheckoutAnswer::Payment)
         }
         Phase::Resuming => {
-            asides::resumes(&plain).filter(|answer| *answer != Answer::Unclear || !says_more(restaurant, said))
+            asides::resumes(&plain).filter(|answer| *answer != CheckoutAnswer::Unclear || !says_more(restaurant, said))
         }
-        Phase::CancelWhich => numbers::choice(said, talk.orders.len()).map(Answer::Order),
+        Phase::CancelWhich => numbers::choice(said, talk.orders.len()).map(CheckoutAnswer::Order),
         _ => None,
     };
     answer.or_else(|| correction(talk, &plain))
@@ -88,7 +90,7 @@ fn says_more(restaurant: &Restaurant, said: &str) -> bool {
 }
 
 /// A correction of the address, or a number that counts nothing: neither is a quantity of the dish that was named last.
-fn correction(talk: &Conversation, plain: &str) -> Option<Answer> {
+fn correction(talk: &Conversation, plain: &str) -> Option<CheckoutAnswer> {
     let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
     let is_asked = super::checkout::is_under_way(&talk.phase);
     if !talk.order.ambiguous.is_empty() || !is_late && !is_asked {
@@ -97,23 +99,23 @@ fn correction(talk: &Conversation, plain: &str) -> Option<Answer> {
     let parts = asides::address_parts(plain);
     let has_address = matches!(talk.destination, Some(Destination::Delivery { .. }));
     if !parts.is_empty() && (has_address || is_late && talk.order.lines.is_empty()) {
-        return Some(Answer::Parts(parts));
+        return Some(CheckoutAnswer::Parts(parts));
     }
     // Behind the menu, `el 4` is a dish; a bare number answers the question first.
     let is_bare = asides::bare_number(plain).is_some_and(|is_bare| is_bare || !talk.numbers);
-    (is_asked && is_bare).then_some(Answer::Unclear)
+    (is_asked && is_bare).then_some(CheckoutAnswer::Unclear)
 }
 
-fn way(said: &str, plain: &str) -> Option<Answer> {
+fn way(said: &str, plain: &str) -> Option<CheckoutAnswer> {
     if let Some(chosen) = numbers::choice(said, 2) {
-        return Some(Answer::PicksUp(chosen == 1));
+        return Some(CheckoutAnswer::PicksUp(chosen == 1));
     }
     let is_short = plain.split(' ').count() <= 6 && address::find(said).is_none();
     let brings = is_short && !said.contains('?') && (phrases::asks_delivery(plain) || phrases::brings(plain));
-    phrases::way(plain).or(brings.then_some(false)).filter(|_| is_short).map(Answer::PicksUp)
+    phrases::way(plain).or(brings.then_some(false)).filter(|_| is_short).map(CheckoutAnswer::PicksUp)
 }
 
-fn address_of(restaurant: &Restaurant, said: &str, plain: &str, tries: u8) -> Option<Answer> {
+fn address_of(restaurant: &Restaurant, said: &str, plain: &str, tries: u8) -> Option<CheckoutAnswer> {
     let line = words::one_line(said, MAX_ADDRESS_CHARS);
     let is_question = said.contains('?');
     let is_way = phrases::way(plain).is_some() && plain.split(' ').count() <= 6;
@@ -121,11 +123,11 @@ fn address_of(restaurant: &Restaurant, said: &str, plain: &str, tries: u8) -> Op
         return None;
     }
     if !is_question && address::answers(&line) {
-        return Some(Answer::Address(line));
+        return Some(CheckoutAnswer::Address(line));
     }
     let has_number = line.chars().any(|c| c.is_ascii_digit());
     if asides::asks_reach(plain) && !has_number {
-        return Some(Answer::AsksReach);
+        return Some(CheckoutAnswer::AsksReach);
     }
     let understood = restaurant.parser.understand(said, &OrderState::default(), &[]);
     if is_question || understood.intent != Intent::Other || understood.changes_order {
@@ -135,49 +137,49 @@ fn address_of(restaurant: &Restaurant, said: &str, plain: &str, tries: u8) -> Op
         return None;
     }
     if asides::waits(plain) {
-        return Some(Answer::Waits);
+        return Some(CheckoutAnswer::Waits);
     }
     let words = line.split(' ').filter(|word| word.chars().any(char::is_alphanumeric)).count();
     // Somebody who was asked twice, and names a place, has no better address.
     let is_place = has_number || tries > 0 && asides::has_landmark(plain);
     let enough = words >= 2 && line.chars().count() >= 8 && is_place;
-    Some(if enough { Answer::Address(line) } else { Answer::BadAddress })
+    Some(if enough { CheckoutAnswer::Address(line) } else { CheckoutAnswer::BadAddress })
 }
 
-fn phone(said: &str) -> Option<Answer> {
+fn phone(said: &str) -> Option<CheckoutAnswer> {
     match phrases::phone(said) {
-        Some(phone) if address::find(said).is_none() => Some(Answer::Phone(phone)),
+        Some(phone) if address::find(said).is_none() => Some(CheckoutAnswer::Phone(phone)),
         _ => {
             let digits = said.chars().filter(char::is_ascii_digit).count();
             let letters = said.chars().filter(|c| c.is_alphabetic()).count();
-            (digits > 0 && letters == 0).then_some(Answer::BadPhone)
+            (digits > 0 && letters == 0).then_some(CheckoutAnswer::BadPhone)
         }
     }
 }
 
-pub fn take(answer: Answer, turn: &mut HeardTurn) {
+pub fn take(answer: CheckoutAnswer, turn: &mut HeardTurn) {
     match answer {
-        Answer::Yes => {
+        CheckoutAnswer::Yes => {
             turn.answers.push(true);
             turn.intent = Intent::Confirm;
         }
-        Answer::No => {
+        CheckoutAnswer::No => {
             turn.answers.push(false);
             turn.intent = Intent::Deny;
         }
-        Answer::Unclear => turn.nudges = true,
-        Answer::PicksUp(picks_up) => turn.picks_up = Some(picks_up),
-        Answer::Address(address) => {
+        CheckoutAnswer::Unclear => turn.nudges = true,
+        CheckoutAnswer::PicksUp(picks_up) => turn.picks_up = Some(picks_up),
+        CheckoutAnswer::Address(address) => {
             turn.address = Some(address);
             turn.intent = Intent::Address;
         }
-        Answer::Parts(parts) => turn.address_parts = parts,
-        Answer::BadAddress => turn.bad_address = true,
-        Answer::Waits => turn.waits = true,
-        Answer::AsksReach => turn.questions.push(super::hearing::Question::Delivery),
-        Answer::Phone(phone) => turn.phone = Some(phone),
-        Answer::BadPhone => turn.bad_phone = true,
-        Answer::Payment(method) => turn.payment = Some(method),
-        Answer::Order(at) => turn.chosen = Some(at),
+        CheckoutAnswer::Parts(parts) => turn.address_parts = parts,
+        CheckoutAnswer::BadAddress => turn.bad_address = true,
+        CheckoutAnswer::Waits => turn.waits = true,
+        CheckoutAnswer::AsksReach => turn.questions.push(super::hearing::Question::Delivery),
+        CheckoutAnswer::Phone(phone) => turn.phone = Some(phone),
+        CheckoutAnswer::BadPhone => turn.bad_phone = true,
+        CheckoutAnswer::Payment(method) => turn.payment = Some(method),
+        CheckoutAnswer::Order(at) => turn.chosen = Some(at),
     }
 }

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::LazyLock};
 
 use regex::Regex;
 
-use super::{answering::Answer, phrases, words};
+use super::{answering::CheckoutAnswer, phrases, words};
 use crate::bot::{intent, text::number};
 
 macro_rules! pattern {
@@ -214,13 +214,13 @@ pub fn behind_yes(said: &str) -> Option<String> {
 }
 
 /// An answer to `¿seguimos con el pedido anterior?` beyond yes and no.
-pub fn resumes(plain: &str) -> Option<Answer> {
+pub fn resumes(plain: &str) -> Option<CheckoutAnswer> {
     if UNDECIDED.is_match(plain) {
-        Some(Answer::Unclear)
+        Some(CheckoutAnswer::Unclear)
     } else if STARTS_ANEW.is_match(plain) {
-        Some(Answer::No)
+        Some(CheckoutAnswer::No)
     } else {
-        GOES_ON.is_match(plain).then_some(Answer::Yes)
+        GOES_ON.is_match(plain).then_some(CheckoutAnswer::Yes)
     }
 }
 

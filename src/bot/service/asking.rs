@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     bot::{
-        external::{ExternalAnswer, ExternalBot, MAX_ANSWER_BYTES, Question, QuestionMessage},
+        external::{ExternalAnswer, ExternalBot, ExternalQuestion, MAX_ANSWER_BYTES, QuestionMessage},
         language_model::ModelLine,
     },
     config::Secret,
@@ -281,7 +281,7 @@ async fn ask_once(
 ) -> Result<ExternalAnswer, AskError> {
     let url = cx.outbound.check(&bot.url).map_err(OutboundError::from)?;
     let now = cx.clock.now().as_millisecond();
-    let question = Question {
+    let question = ExternalQuestion {
         event: "bot.ask",
         id: &ask.id,
         session: session.tenant().as_str(),

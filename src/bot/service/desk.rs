@@ -28,7 +28,7 @@ use super::{
     gathering::Gathering,
     hearing::HeardEvent,
     records::{self, BotPlace, OrderRecord, Versioned},
-    turn::{self, Cause, ChatTurn, DecideError, DecidedTurn, Reopening, TurnName},
+    turn::{self, ChatTurn, DecideError, DecidedTurn, Reopening, TurnCause, TurnName},
 };
 use crate::{
     bot::{
@@ -273,9 +273,9 @@ impl BotDesk {
                 (Some((at, chat)), _) if at <= now => {
                     let events = self.gathering.take(&chat);
                     let ahead = self.ahead.get(&*chat).cloned();
-                    (chat, Cause::Heard { events, ahead })
+                    (chat, TurnCause::Heard { events, ahead })
                 }
-                (_, Some((_, chat))) => (chat, Cause::Woken),
+                (_, Some((_, chat))) => (chat, TurnCause::Woken),
                 _ => return Ok(None),
             };
             match self.decide(&chat, cause).await {
@@ -291,7 +291,7 @@ impl BotDesk {
     }
 
     /// Takes a turn and writes it.
-    async fn decide(&mut self, chat: &str, cause: Cause) -> Result<(Option<OrderRecord>, ChangeNo), DecideError> {
+    async fn decide(&mut self, chat: &str, cause: TurnCause) -> Result<(Option<OrderRecord>, ChangeNo), DecideError> {
         let restaurant = self.restaurant().await?;
         let (session, clock) = (self.session.clone(), self.shared.clock.clone());
         let place = self.place_now();

@@ -23,7 +23,7 @@ const MAX_EVENTS: usize = 256;
 const MAX_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Default)]
-struct Lane {
+struct CustomerLane {
     events: Vec<HeardEvent>,
     /// Milliseconds since 1970.
     due_ms: i64,
@@ -35,7 +35,7 @@ struct Lane {
 #[derive(Debug)]
 pub struct Gathering {
     window_ms: i64,
-    lanes: HashMap<Arc<str>, Lane>,
+    lanes: HashMap<Arc<str>, CustomerLane>,
     due: BTreeSet<(i64, Arc<str>)>,
     count: usize,
     bytes: usize,

@@ -21,7 +21,7 @@ mod turn;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -53,6 +53,7 @@ use crate::{
     outbound::{Outbound, TargetError},
     session::Session,
     store::StoreError,
+    sync::lock,
     tenant::TenantId,
 };
 
@@ -304,7 +305,7 @@ impl Bots {
     }
 
     fn desks(&self) -> MutexGuard<'_, HashMap<TenantId, mpsc::Sender<BotCommand>>> {
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.desks)
     }
 }
 

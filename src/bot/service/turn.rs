@@ -47,7 +47,7 @@ pub enum AskOutcome {
 
 /// Why a turn is taken.
 #[derive(Clone)]
-pub enum Cause {
+pub enum TurnCause {
     /// What was said since the last one.
     Heard {
         events: Vec<HeardEvent>,
@@ -154,7 +154,7 @@ impl<'a> ChatTurn<'a> {
         clock: &'a dyn Clock,
         restaurant: &'a Arc<Restaurant>,
         chat: &str,
-        cause: Cause,
+        cause: TurnCause,
         name: TurnName,
         reopening: Reopening,
     ) -> Result<DecidedTurn, DecideError> {
@@ -169,10 +169,10 @@ impl<'a> ChatTurn<'a> {
         self.session.store()
     }
 
-    async fn run(mut self, cause: Cause) -> Result<DecidedTurn, DecideError> {
+    async fn run(mut self, cause: TurnCause) -> Result<DecidedTurn, DecideError> {
         let StoredChat { mut record, unreadable, former } = records::conversation(self.store(), &self.names).await?;
         let is_broken = unreadable.is_some() || record.broken.is_some();
-        let mended = is_broken && matches!(cause, Cause::GivenBack);
+        let mended = is_broken && matches!(cause, TurnCause::GivenBack);
         if mended {
             // What was said meanwhile is a human's to answer.
             record = ConversationRecord { seen: self.session.newest_event().max(record.seen), ..Default::default() };
@@ -181,7 +181,7 @@ impl<'a> ChatTurn<'a> {
         let open = record.open_turn.take();
         let (mut reopened, mut answered) = (None::<Box<OpenTurn>>, Vec::new());
         let inputs = match cause {
-            Cause::Heard { mut events, ahead } => {
+            TurnCause::Heard { mut events, ahead } => {
                 events.retain(|event| Some(event.id) > record.seen);
                 let ahead = ahead.filter(|event| Some(event.id) > record.seen);
                 if ahead.is_none() && events.iter().all(HeardEvent::is_silent) {
@@ -204,21 +204,21 @@ impl<'a> ChatTurn<'a> {
                 answered.clone_from(&all);
                 inputs(all)
             }
-            Cause::Woken => vec![Input::Woken],
-            Cause::TakenOver => vec![Input::TakenOver],
-            Cause::GivenBack => vec![Input::GivenBack],
-            Cause::Moved { key, record: order, to } => {
+            TurnCause::Woken => vec![Input::Woken],
+            TurnCause::TakenOver => vec![Input::TakenOver],
+            TurnCause::GivenBack => vec![Input::GivenBack],
+            TurnCause::Moved { key, record: order, to } => {
                 let order = self.move_order(key, *order, to);
                 let input = Input::OrderMoved { order: order.order.id.clone(), stage: to };
                 moved = Some(order);
                 vec![input]
             }
-            Cause::Paid { key, record: order } => {
+            TurnCause::Paid { key, record: order } => {
                 let input = Input::OrderPaid { order: order.order.id.clone() };
                 self.put_order(OrderChange::Updated, key, *order);
                 vec![input]
             }
-            Cause::Answered { key, ask, outcome } => {
+            TurnCause::Answered { key, ask, outcome } => {
                 records::remove_ask(&mut self.decision.batch, key);
                 vec![match outcome {
                     AskOutcome::Replies(answer) => Input::Answered { ask, answer },
@@ -488,8 +488,8 @@ struct Retry {
 }
 
 impl Retry {
-    fn of(cause: &Cause) -> Self {
-        let must_speak = matches!(cause, Cause::Heard { .. } | Cause::Woken | Cause::Answered { .. });
+    fn of(cause: &TurnCause) -> Self {
+        let must_speak = matches!(cause, TurnCause::Heard { .. } | TurnCause::Woken | TurnCause::Answered { .. });
         Self { events: Vec::new(), key: Ulid::generate(), must_speak }
     }
 }

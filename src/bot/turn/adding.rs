@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     /// A dish, with or without a quantity.
     pub(super) fn take_item(&mut self, phrase: Phrase) -> usize {
         let Some(mention) = phrase.mention.clone() else { return phrase.end };
@@ -94,7 +94,7 @@ impl Turn<'_> {
             }
             self.replacing = None;
         }
-        if let Some((Command::Replace, _)) = command_at(self.reading, end, self.limit)
+        if let Some((BasketCommand::Replace, _)) = command_at(self.reading, end, self.limit)
             && !settled.is_empty()
         {
             self.replacing =
@@ -117,7 +117,7 @@ impl Turn<'_> {
             return end + 1;
         }
         // `mejor un café en vez del tamal`: the tamal goes, and nothing else.
-        if let Some((Command::Instead, next)) = command_at(self.reading, end, self.limit)
+        if let Some((BasketCommand::Instead, next)) = command_at(self.reading, end, self.limit)
             && self.phrase(next).and_then(|next| next.mention).is_some_and(|next| !self.in_basket(&next).is_empty())
         {
             self.correcting = false;
@@ -236,7 +236,10 @@ impl Turn<'_> {
             && let Some(line) = hits.last()
             && let Some(units) = units
             && (self.notes_at(end).is_some()
-                || matches!(command_at(self.reading, end, self.limit), Some((Command::Remove | Command::Add, _))))
+                || matches!(
+                    command_at(self.reading, end, self.limit),
+                    Some((BasketCommand::Remove | BasketCommand::Add, _))
+                ))
         {
             let id = self.slots.split(*line, units);
             self.is_touched = true;
@@ -252,7 +255,7 @@ impl Turn<'_> {
         let bare_reference = quantity == Quantity::None
             && !hits.is_empty()
             && (self.notes_at(end).is_some()
-                || matches!(command_at(self.reading, end, self.limit), Some((Command::Set, _))))
+                || matches!(command_at(self.reading, end, self.limit), Some((BasketCommand::Set, _))))
             && !self.slots.get(hits[0]).is_some_and(|slot| slot.is_fresh);
         if refers || bare_reference {
             self.is_touched = true;
@@ -314,7 +317,7 @@ impl Turn<'_> {
             && self
                 .slots
                 .get(parts.parent)
-                .and_then(crate::bot::slots::Slot::item)
+                .and_then(crate::bot::slots::BasketSlot::item)
                 .is_some_and(|item| mention.candidates.contains(&item))
         {
             let id = self.slots.split(parts.parent, units);
@@ -341,7 +344,7 @@ impl Turn<'_> {
 
     pub(super) fn same_lines(&self, hits: &[SlotId]) -> Vec<SlotId> {
         let items: Vec<Option<ItemNo>> =
-            hits.iter().filter_map(|id| self.slots.get(*id)).map(crate::bot::slots::Slot::item).collect();
+            hits.iter().filter_map(|id| self.slots.get(*id)).map(crate::bot::slots::BasketSlot::item).collect();
         match items.first() {
             Some(first) if items.iter().all(|item| item == first) => hits.to_vec(),
             Some(_) => self.focus.filter(|focus| hits.contains(focus)).into_iter().collect(),
@@ -448,8 +451,11 @@ impl Turn<'_> {
         // `otra coca`: like the one that is there.
         if matches!(quantity, Quantity::Another(_))
             && candidates.len() > 1
-            && let Some(item) =
-                self.same_lines(hits).last().and_then(|id| self.slots.get(*id)).and_then(crate::bot::slots::Slot::item)
+            && let Some(item) = self
+                .same_lines(hits)
+                .last()
+                .and_then(|id| self.slots.get(*id))
+                .and_then(crate::bot::slots::BasketSlot::item)
         {
             candidates = vec![item];
         }

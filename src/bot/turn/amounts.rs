@@ -18,7 +18,7 @@ const LARGEST_SIZE: u32 = 1_000_000;
 const SMALLEST_SIZE: u32 = 100_000;
 const MOST_PROPOSED: u32 = 200;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     /// An amount of money, or thousands of things.
     pub(super) fn amount_at(&self, at: usize) -> Option<u32> {
         if at >= self.limit {

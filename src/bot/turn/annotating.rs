@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     /// `todas sin cebolla`, `las dos sin salsa`, `ambos con hielo`.
     pub(super) fn about_all(&mut self, at: usize) -> Option<usize> {
         let mut next = at;
@@ -73,7 +73,7 @@ impl Turn<'_> {
             if sum == units {
                 targets = last;
             } else if let Some(item) =
-                self.focus.and_then(|id| self.slots.get(id)).and_then(crate::bot::slots::Slot::item)
+                self.focus.and_then(|id| self.slots.get(id)).and_then(crate::bot::slots::BasketSlot::item)
             {
                 targets = self.slots.of(&[item]);
             }

@@ -2,11 +2,11 @@
 
 use super::*;
 
-impl Turn<'_> {
-    pub(super) fn command(&mut self, command: Command, at: usize, next: usize) -> Option<usize> {
+impl BasketTurn<'_> {
+    pub(super) fn command(&mut self, command: BasketCommand, at: usize, next: usize) -> Option<usize> {
         let has_order = !self.slots.all.is_empty();
         match command {
-            Command::Add => {
+            BasketCommand::Add => {
                 self.correcting = false;
                 self.setting = false;
                 self.removing = false;
@@ -16,7 +16,7 @@ impl Turn<'_> {
                 }
                 Some(next)
             }
-            Command::Correct => {
+            BasketCommand::Correct => {
                 self.correcting = has_order;
                 self.corrected = false;
                 self.setting = false;
@@ -24,7 +24,7 @@ impl Turn<'_> {
                 self.parts = None;
                 Some(next)
             }
-            Command::Set => {
+            BasketCommand::Set => {
                 if !has_order {
                     // `que sea sprite` is a note, `que sean dos` a quantity.
                     return None;
@@ -41,15 +41,15 @@ impl Turn<'_> {
                 self.setting = true;
                 Some(next)
             }
-            Command::Only => {
+            BasketCommand::Only => {
                 if has_order {
                     self.only = true;
                     self.setting = true;
                 }
                 Some(next)
             }
-            Command::Remove => self.remove(at, next),
-            Command::Replace => {
+            BasketCommand::Remove => self.remove(at, next),
+            BasketCommand::Replace => {
                 let target = self.replacing.and_then(|replacing| replacing.target);
                 if !has_order {
                     return None;
@@ -71,7 +71,7 @@ impl Turn<'_> {
                 self.correcting = false;
                 Some(next)
             }
-            Command::Instead => {
+            BasketCommand::Instead => {
                 if let Some(phrase) = self.phrase(next)
                     && let Some(mention) = phrase.mention.as_ref().filter(|mention| !mention.is_only_option())
                 {

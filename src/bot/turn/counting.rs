@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     /// A quantity or an article without a dish.
     pub(super) fn take_bare(&mut self, phrase: Phrase) -> usize {
         let next = phrase.end;
@@ -52,7 +52,7 @@ impl Turn<'_> {
             replacing.target = self.focus;
             return next;
         }
-        if let Some((Command::Replace, after)) = command_at(self.reading, next, self.limit)
+        if let Some((BasketCommand::Replace, after)) = command_at(self.reading, next, self.limit)
             && self.focus.is_some()
         {
             self.replacing = Some(Replacing { target: self.focus, units, is_ready: false });
@@ -170,7 +170,7 @@ impl Turn<'_> {
             let fresh = self.has_fresh();
             let alone = self.is_break(next) && phrase.start == self.start && self.is_end(next);
             if self.correcting || self.setting {
-                let item = self.slots.get(focus).and_then(crate::bot::slots::Slot::item);
+                let item = self.slots.get(focus).and_then(crate::bot::slots::BasketSlot::item);
                 // `nuggets x 6`, `mejor 10`: the plate of ten.
                 if let Some(plate) = item.and_then(|item| self.plate_beside(item, units)) {
                     if let Some(slot) = self.slots.get_mut(focus) {
@@ -318,7 +318,7 @@ impl Turn<'_> {
     }
 
     /// More of a line, prepared alike.
-    pub(super) fn grow(&mut self, slot: &crate::bot::slots::Slot, units: u32) {
+    pub(super) fn grow(&mut self, slot: &crate::bot::slots::BasketSlot, units: u32) {
         let id = self.slots.add(slot.candidates.clone(), units.min(MAX_QUANTITY), slot.notes.clone(), true);
         self.is_touched = true;
         self.parts = None;

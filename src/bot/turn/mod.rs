@@ -9,7 +9,7 @@ mod counting;
 mod removing;
 
 use super::{
-    commands::{Command, command_at},
+    commands::{BasketCommand, command_at},
     index::{Index, ItemNo},
     lexicon,
     mention::{Mention, value},
@@ -36,7 +36,7 @@ struct Replacing {
     is_ready: bool,
 }
 
-pub struct Turn<'a> {
+pub struct BasketTurn<'a> {
     index: &'a Index,
     reading: &'a Reading<'a>,
     pub slots: Slots,
@@ -77,7 +77,7 @@ pub struct Turn<'a> {
     start: usize,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> BasketTurn<'a> {
     pub fn new(index: &'a Index, reading: &'a Reading<'a>, slots: Slots, focus: Option<SlotId>) -> Self {
         let mut turn = Self {
             index,

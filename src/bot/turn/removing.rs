@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Turn<'_> {
+impl BasketTurn<'_> {
     pub(super) fn remove(&mut self, at: usize, next: usize) -> Option<usize> {
         let verb = self.word(at);
         if self.slots.all.is_empty() {
@@ -185,7 +185,7 @@ impl Turn<'_> {
         }
         // `quite la coca` with two kinds in the basket: the one that was named last.
         let items: Vec<Option<ItemNo>> =
-            hits.iter().filter_map(|id| self.slots.get(*id)).map(crate::bot::slots::Slot::item).collect();
+            hits.iter().filter_map(|id| self.slots.get(*id)).map(crate::bot::slots::BasketSlot::item).collect();
         if items.iter().any(|item| *item != items[0]) {
             let last = hits.last().copied();
             let focused = self.focus.filter(|focus| hits.contains(focus)).or(last);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use super::owner::LivingDaemons;
@@ -11,6 +11,7 @@ use crate::{
         CounterMargin, Finality, ImportFailure, ImportOutcome, ImportReport, ImportWriter, Occupancy, RefusedImport,
         SettledTenant, SourceTenant, TenantCopy,
     },
+    sync::lock,
     tenant::TenantId,
 };
 
@@ -119,7 +120,7 @@ impl Importer {
     }
 
     fn devices(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 32], TenantId>> {
-        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.devices)
     }
 
     pub fn leave_out(&mut self, name: &str, code: &'static str, detail: &str) {

@@ -14,15 +14,15 @@ const PAGE: usize = 300;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page {
+struct FirestorePage {
     #[serde(default)]
-    documents: Vec<Document>,
+    documents: Vec<FirestoreDocument>,
     #[serde(default)]
     next_page_token: String,
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct FirestoreDocument {
     name: String,
 }
 
@@ -38,7 +38,7 @@ impl LiveSource {
                 .append_pair("mask.fieldPaths", "__name__")
                 .append_pair("pageToken", &token);
             let Some(page) = self.get_json(&url, WHAT, NAMES_BYTES).await? else { break };
-            let page: Page =
+            let page: FirestorePage =
                 serde_json::from_value(page).map_err(|_| ImportError::OtherFormat("a list of documents"))?;
             names.extend(
                 page.documents.iter().filter_map(|document| document.name.rsplit('/').next().map(str::to_owned)),

@@ -16,7 +16,7 @@ const COLUMNS: usize = 100;
 /// Reads a dump.
 pub fn load(source: impl Read, limits: &ImportLimits) -> Result<Connection, ImportError> {
     let connection = loaded::empty()?;
-    let mut lines = Lines { source: BufReader::new(source), left: limits.source_bytes, limits: *limits };
+    let mut lines = DumpLines { source: BufReader::new(source), left: limits.source_bytes, limits: *limits };
     let (mut tables, mut inserts) = (0, false);
     connection.execute_batch("BEGIN")?;
     while let Some(line) = lines.next_line()? {
@@ -38,7 +38,7 @@ pub fn load(source: impl Read, limits: &ImportLimits) -> Result<Connection, Impo
     }
 }
 
-fn load_table(mut rows: TableRows<'_>, lines: &mut Lines<impl Read>) -> Result<(), ImportError> {
+fn load_table(mut rows: TableRows<'_>, lines: &mut DumpLines<impl Read>) -> Result<(), ImportError> {
     loop {
         // A dump that was cut has no end.
         let line = lines.next_line()?.ok_or(ImportError::OtherFormat("a dump that is whole"))?;
@@ -81,13 +81,13 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     text
 }
 
-struct Lines<R> {
+struct DumpLines<R> {
     source: BufReader<R>,
     left: u64,
     limits: ImportLimits,
 }
 
-impl<R: Read> Lines<R> {
+impl<R: Read> DumpLines<R> {
     fn next_line(&mut self) -> Result<Option<Vec<u8>>, ImportError> {
         // Bytes are written in hexadecimal.
         let longest = self.limits.entry_bytes.saturating_mul(3);

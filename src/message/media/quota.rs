@@ -12,12 +12,12 @@ use crate::{sync::lock, tenant::TenantId};
 
 #[derive(Debug, Default)]
 pub struct Quota {
-    used: Mutex<HashMap<TenantId, Usage>>,
+    used: Mutex<HashMap<TenantId, MediaUsage>>,
 }
 
 /// Bytes of a tenant.
 #[derive(Debug, Default, Clone, Copy)]
-struct Usage {
+struct MediaUsage {
     kept: u64,
     /// On their way to be kept.
     coming: u64,
@@ -32,14 +32,14 @@ pub struct Excess {
     pub down_to: u64,
 }
 
-impl Usage {
+impl MediaUsage {
     fn sum(self) -> u64 {
         self.kept + self.coming
     }
 }
 
 impl Quota {
-    fn used(&self) -> MutexGuard<'_, HashMap<TenantId, Usage>> {
+    fn used(&self) -> MutexGuard<'_, HashMap<TenantId, MediaUsage>> {
         lock(&self.used)
     }
 

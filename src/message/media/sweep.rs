@@ -138,10 +138,10 @@ mod tests {
     }
 
     /// Knows these; nothing can be said of a tenant of another name.
-    struct Archive(Mutex<HashSet<FileName>>);
+    struct TestArchive(Mutex<HashSet<FileName>>);
 
     #[async_trait]
-    impl MessageLookup for Archive {
+    impl MessageLookup for TestArchive {
         async fn knows(&self, tenant: &TenantId, name: &FileName) -> Option<bool> {
             (tenant.as_str() == "trattoria").then(|| self.0.lock().unwrap().contains(name))
         }
@@ -150,7 +150,7 @@ mod tests {
     struct House {
         _folder: tempfile::TempDir,
         clock: Arc<Hands>,
-        archive: Arc<Archive>,
+        archive: Arc<TestArchive>,
         sweeper: Sweeper,
         /// Of another process, which has larger shares.
         elsewhere: Arc<Keeper>,
@@ -172,7 +172,7 @@ mod tests {
             let elsewhere = keeper(config::Media { keep_bytes: u64::MAX, ..settings.clone() });
             let keeper = keeper(settings);
             let clock = Arc::new(Hands(Mutex::new(Timestamp::now()), Mutex::default()));
-            let archive = Arc::new(Archive(Mutex::default()));
+            let archive = Arc::new(TestArchive(Mutex::default()));
             let sweeper = Sweeper { keeper, witness: archive.clone(), clock: clock.clone() };
             Self { _folder: folder, clock, archive, sweeper, elsewhere }
         }

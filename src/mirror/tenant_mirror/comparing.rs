@@ -11,7 +11,7 @@ use crate::{
     bot::service::{BotError, OrderRecord},
     crash,
     mirror::{
-        shape::{self, Cause, OrderStep},
+        shape::{self, ComparisonCause, OrderStep},
         stream::HeardOrders,
     },
     store::StoreError,
@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 5;
 
 impl TenantMirror {
     /// An order that cannot be read here, or not be written there, is told and passed over.
-    pub(super) async fn compare_one(&mut self, id: &str, cause: Cause) -> Result<(), MirrorError> {
+    pub(super) async fn compare_one(&mut self, id: &str, cause: ComparisonCause) -> Result<(), MirrorError> {
         match self.compare(id, cause).await {
             Err(MirrorError::Database(error)) if error.is_of_one() => {
                 error!(event = "order_unmirrored", order = id, %error, "an order is not in the Realtime Database");
@@ -46,7 +46,7 @@ impl TenantMirror {
         }
     }
 
-    async fn compare(&mut self, id: &str, cause: Cause) -> Result<(), MirrorError> {
+    async fn compare(&mut self, id: &str, cause: ComparisonCause) -> Result<(), MirrorError> {
         let tenant = self.session.tenant().clone();
         let (board, over) =
             (["tenants", tenant.as_str(), "pedidos", id], ["tenants", tenant.as_str(), "historial", id]);

@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::Notify;
 use whatsapp_rust::wacore::runtime::{AbortHandle, Runtime};
 
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+type WatchTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 tokio::task_local! {
     /// Of the task that reads frames.
@@ -66,24 +66,24 @@ pub fn opened() {
 pub struct WatchedRuntime<R>(pub R);
 
 impl<R: Runtime> Runtime for WatchedRuntime<R> {
-    fn spawn(&self, task: Task) -> AbortHandle {
+    fn spawn(&self, task: WatchTask) -> AbortHandle {
         self.0.spawn(task)
     }
 
-    fn spawn_detached(&self, task: Task) {
+    fn spawn_detached(&self, task: WatchTask) {
         opened();
         self.0.spawn_detached(task);
     }
 
-    fn sleep(&self, duration: Duration) -> Task {
+    fn sleep(&self, duration: Duration) -> WatchTask {
         self.0.sleep(duration)
     }
 
-    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> Task {
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> WatchTask {
         self.0.spawn_blocking(work)
     }
 
-    fn yield_now(&self) -> Option<Task> {
+    fn yield_now(&self) -> Option<WatchTask> {
         self.0.yield_now()
     }
 

@@ -20,7 +20,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Cause, FileError,
+    FetchCause, FileError,
     reference::{FileReference, is_path},
 };
 use crate::{
@@ -42,11 +42,11 @@ pub async fn download(
     session: &Inner,
     name: &FileName,
     reference: FileReference,
-    cause: Cause,
+    cause: FetchCause,
 ) -> Result<Spooled, FileError> {
     let FileReference { mut params, from_me } = reference;
     let client = session.ready.borrow().clone().ok_or(FileError::Offline)?;
-    if cause == Cause::Asked {
+    if cause == FetchCause::Asked {
         session.pace.take(RequestKind::Fetch).map_err(|wait| FileError::TooMany { wait })?;
     }
     if let HostAnswer::File(file) = from_hosts(session, &client, &params).await? {

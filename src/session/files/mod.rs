@@ -130,7 +130,7 @@ impl From<MediaStoreError> for FileError {
 
 /// Why a file is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
+enum FetchCause {
     /// Its message came: WhatsApp says how many do.
     Came,
     /// Somebody asks, as often as may be.
@@ -197,7 +197,7 @@ impl Session {
         if let Some(failure) = self.0.files.known_failure(name) {
             return Err(failure);
         }
-        let flight = self.0.fly(name, Cause::Asked)?;
+        let flight = self.0.fly(name, FetchCause::Asked)?;
         timeout(FILE_WAIT_TIMEOUT, flight).await.unwrap_or(Err(FileError::Slow))
     }
 
@@ -225,7 +225,7 @@ impl Session {
 
 impl Inner {
     /// The fetching of a file: one, however many wait for it.
-    fn fly(self: &Arc<Self>, name: &FileName, cause: Cause) -> Result<SharedFetch, FileError> {
+    fn fly(self: &Arc<Self>, name: &FileName, cause: FetchCause) -> Result<SharedFetch, FileError> {
         if self.stop.is_cancelled() {
             return Err(FileError::Offline);
         }
@@ -280,7 +280,7 @@ impl Inner {
     }
 }
 
-async fn fetch(session: &Arc<Inner>, name: &FileName, cause: Cause) -> Result<StoredFile, FileError> {
+async fn fetch(session: &Arc<Inner>, name: &FileName, cause: FetchCause) -> Result<StoredFile, FileError> {
     let env = &session.env;
     // It may have come while this one waited for its turn.
     if let Some(kept) = env.media.find(&session.tenant, name).await? {

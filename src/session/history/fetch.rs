@@ -130,7 +130,7 @@ impl Drop for Listening<'_> {
 }
 
 /// The chat that the phone is asked about, and the oldest message that is known of it.
-struct Question {
+struct HistoryQuestion {
     chat: Jid,
     addressed: Jid,
     oldest: Message,
@@ -152,21 +152,25 @@ impl Session {
         let oldest = known.oldest.ok_or(HistoryError::NothingKnown)?;
         let addressed = oldest.addressed.chat.parse::<Jid>().map_or_else(|_| named.clone(), |jid| jid.to_non_ad());
         inner.pace.take(RequestKind::Past).map_err(|wait| HistoryError::Busy { wait })?;
-        let question = Question { chat: named, addressed, oldest, count };
+        let question = HistoryQuestion { chat: named, addressed, oldest, count };
         let page = inner.ask_phone(&client, &question).await?;
         inner.keep(&client, &question, page).await
     }
 }
 
 impl Inner {
-    async fn ask_phone(&self, client: &Arc<Client>, question: &Question) -> Result<parse::HistoryPage, HistoryError> {
+    async fn ask_phone(
+        &self,
+        client: &Arc<Client>,
+        question: &HistoryQuestion,
+    ) -> Result<parse::HistoryPage, HistoryError> {
         let (_listening, mut answers) = self.questions.listen();
         let deadline = Instant::now() + self.env.messages.history.patience;
         // A request is a message as every other, to the phone.
         if !matches!(timeout_at(deadline, attempt::prepare(self, client)).await, Ok(Ok(()))) {
             return Err(HistoryError::VaultDown);
         }
-        let Question { addressed, oldest, count, .. } = question;
+        let HistoryQuestion { addressed, oldest, count, .. } = question;
         let (from_me, at) = (oldest.from_me, oldest.timestamp.saturating_mul(1000));
         let asked = client.fetch_message_history(addressed, &oldest.id, from_me, at, i32::from(*count)).boxed();
         let request = match timeout_at(deadline, asked).await {
@@ -202,7 +206,7 @@ impl Inner {
     async fn keep(
         &self,
         client: &Client,
-        question: &Question,
+        question: &HistoryQuestion,
         page: parse::HistoryPage,
     ) -> Result<FetchedHistory, HistoryError> {
         let me: Vec<Jid> = [client.pn(), client.lid()].into_iter().flatten().map(|jid| jid.to_non_ad()).collect();

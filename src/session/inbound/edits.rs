@@ -36,7 +36,7 @@ pub struct Editable {
 }
 
 /// What is known of a message.
-enum Fate {
+enum EditFate {
     /// Nothing that is told edits or deletes it. Nobody has looked whether it is there.
     Untouched,
     /// It is not among what is told.
@@ -84,12 +84,12 @@ impl Session {
         target: &MessageTarget,
     ) -> Result<Option<history::HistoryEntry>, AcceptError> {
         Ok(match self.fate(chat, target).await? {
-            Fate::Untouched | Fate::Unheard => None,
-            Fate::Known(entry) => Some(*entry),
+            EditFate::Untouched | EditFate::Unheard => None,
+            EditFate::Known(entry) => Some(*entry),
         })
     }
 
-    async fn fate(&self, chat: &Jid, target: &MessageTarget) -> Result<Fate, AcceptError> {
+    async fn fate(&self, chat: &Jid, target: &MessageTarget) -> Result<EditFate, AcceptError> {
         let unreadable = |error: StoreError| self.lookup_error(&error);
         let came = match target.from_me {
             true => None,
@@ -97,9 +97,9 @@ impl Session {
         };
         let came_ms = came.map(|found| found.timestamp_ms);
         if self.0.log.is_untouched(&target.id, came_ms).await.map_err(unreadable)? {
-            return Ok(Fate::Untouched);
+            return Ok(EditFate::Untouched);
         }
-        Ok(self.told(chat, target).await?.map_or(Fate::Unheard, |entry| Fate::Known(Box::new(entry))))
+        Ok(self.told(chat, target).await?.map_or(EditFate::Unheard, |entry| EditFate::Known(Box::new(entry))))
     }
 
     /// Reads history when it is this one's turn among those who read much, and not for long.
@@ -151,9 +151,9 @@ impl Session {
     /// As [`Self::check_was_there`]. Refused too, when it was deleted for everyone.
     pub(in crate::session) async fn check_there(&self, chat: &Jid, target: &MessageTarget) -> Result<(), AcceptError> {
         match self.fate(chat, target).await? {
-            Fate::Known(_) => Ok(()),
-            Fate::Untouched => self.check_was_there(chat, target).await,
-            Fate::Unheard => match self.is_surely_told(chat, target).await? {
+            EditFate::Known(_) => Ok(()),
+            EditFate::Untouched => self.check_was_there(chat, target).await,
+            EditFate::Unheard => match self.is_surely_told(chat, target).await? {
                 true => Err(AcceptError::UnknownMessage),
                 false => Ok(()),
             },

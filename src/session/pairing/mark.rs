@@ -17,18 +17,18 @@ const STEP: Duration = Duration::from_secs(60);
 
 /// Set while a pairing has begun and is not over.
 pub struct PairingMark {
-    begun: watch::Sender<Option<Offer>>,
+    begun: watch::Sender<Option<PairingOffer>>,
     /// As it was written when the session was opened.
-    stored: Option<Offer>,
+    stored: Option<PairingOffer>,
 }
 
 /// When the offer is over, as far as nobody looks again; in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Offer {
+struct PairingOffer {
     until: i64,
 }
 
-impl Offer {
+impl PairingOffer {
     fn bytes(self) -> Vec<u8> {
         self.until.to_be_bytes().to_vec()
     }
@@ -42,7 +42,7 @@ impl Offer {
 impl PairingMark {
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
         let stored = store.get(space::SETTINGS, &key::text(PAIRING)).await?;
-        let stored = stored.map(|stored| Offer::parse(&stored));
+        let stored = stored.map(|stored| PairingOffer::parse(&stored));
         Ok(Self { begun: watch::Sender::new(stored), stored })
     }
 
@@ -61,7 +61,7 @@ impl PairingMark {
     /// It has begun, or somebody looks at it again.
     pub fn offer(&self, now: Timestamp, length: Duration) {
         let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-        let offer = Offer { until: now.as_millisecond().saturating_add(length) };
+        let offer = PairingOffer { until: now.as_millisecond().saturating_add(length) };
         self.begun.send_replace(Some(offer));
     }
 
@@ -71,7 +71,7 @@ impl PairingMark {
 }
 
 /// Whether what is written says too little of what is.
-fn is_stale(stored: Option<Offer>, now: Option<Offer>) -> bool {
+fn is_stale(stored: Option<PairingOffer>, now: Option<PairingOffer>) -> bool {
     match (stored, now) {
         (Some(stored), Some(now)) => now.until.abs_diff(stored.until) >= STEP.as_millis() as u64,
         (stored, now) => stored != now,
@@ -116,7 +116,7 @@ mod tests {
     fn what_is_left_of_an_offer_is_never_more_than_one_has() {
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let most = Duration::from_secs(300);
-        let mark = PairingMark { begun: watch::Sender::new(Some(Offer::parse(&[]))), stored: None };
+        let mark = PairingMark { begun: watch::Sender::new(Some(PairingOffer::parse(&[]))), stored: None };
         assert_eq!((mark.is_set(), mark.left(at(5), most)), (true, None));
         mark.offer(at(1000), most);
         assert_eq!(mark.left(at(1000), most), Some(most));
@@ -124,14 +124,14 @@ mod tests {
         assert_eq!(mark.left(at(300_000), most), Some(Duration::from_secs(1)));
         assert_eq!(mark.left(at(301_000), most), None);
         let offer = *mark.begun.borrow();
-        assert_eq!(Some(Offer::parse(&offer.unwrap().bytes())), offer);
+        assert_eq!(Some(PairingOffer::parse(&offer.unwrap().bytes())), offer);
         mark.clear();
         assert!(!mark.is_set() && mark.left(at(1000), most).is_none());
     }
 
     #[test]
     fn a_page_that_polls_costs_a_write_a_minute() {
-        let offer = |until| Some(Offer { until });
+        let offer = |until| Some(PairingOffer { until });
         assert!(is_stale(None, offer(300_000)) && is_stale(offer(300_000), None));
         assert!(!is_stale(offer(300_000), offer(302_000)) && is_stale(offer(300_000), offer(360_000)));
         assert!(!is_stale(None, None));

@@ -14,7 +14,7 @@ use whatsapp_rust::{
 
 use crate::sync::lock;
 
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+type RotationTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 tokio::task_local! {
     /// Ends the task that asks.
@@ -24,7 +24,7 @@ tokio::task_local! {
 /// A runtime for clients that pair: each of their tasks can be ended from within.
 pub struct PairingRuntime;
 
-fn endable(task: Task) -> Task {
+fn endable(task: RotationTask) -> RotationTask {
     let end = CancellationToken::new();
     Box::pin(THIS_TASK.scope(end.clone(), async move {
         end.run_until_cancelled(task).await;
@@ -32,23 +32,23 @@ fn endable(task: Task) -> Task {
 }
 
 impl Runtime for PairingRuntime {
-    fn spawn(&self, task: Task) -> AbortHandle {
+    fn spawn(&self, task: RotationTask) -> AbortHandle {
         TokioRuntime.spawn(endable(task))
     }
 
-    fn spawn_detached(&self, task: Task) {
+    fn spawn_detached(&self, task: RotationTask) {
         TokioRuntime.spawn_detached(endable(task));
     }
 
-    fn sleep(&self, duration: Duration) -> Task {
+    fn sleep(&self, duration: Duration) -> RotationTask {
         TokioRuntime.sleep(duration)
     }
 
-    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> Task {
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> RotationTask {
         TokioRuntime.spawn_blocking(work)
     }
 
-    fn yield_now(&self) -> Option<Task> {
+    fn yield_now(&self) -> Option<RotationTask> {
         TokioRuntime.yield_now()
     }
 }
@@ -98,9 +98,9 @@ mod tests {
     #[tokio::test]
     async fn a_rotation_that_is_ended_shows_nothing_more_and_its_task_is_gone() {
         /// Says that its task was dropped, wherever it was.
-        struct Gone(Arc<Notify>);
+        struct ClientGone(Arc<Notify>);
 
-        impl Drop for Gone {
+        impl Drop for ClientGone {
             fn drop(&mut self) {
                 self.0.notify_one();
             }
@@ -109,7 +109,7 @@ mod tests {
         let rotation = Arc::new(QrRotation::default());
         let told = Arc::new(AtomicUsize::new(0));
         let (shown, gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let task = |rotation: Arc<QrRotation>, told: Arc<AtomicUsize>, shown: Arc<Notify>, gone: Gone| async move {
+        let task = |rotation: Arc<QrRotation>, told: Arc<AtomicUsize>, shown: Arc<Notify>, gone: ClientGone| async move {
             let _gone = gone;
             rotation.show(|| {
                 told.fetch_add(1, Ordering::Relaxed);
@@ -118,7 +118,7 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let begin = || {
-            let task = task(rotation.clone(), told.clone(), shown.clone(), Gone(gone.clone()));
+            let task = task(rotation.clone(), told.clone(), shown.clone(), ClientGone(gone.clone()));
             PairingRuntime.spawn_detached(Box::pin(task));
         };
         begin();

@@ -21,7 +21,7 @@ pub struct Account {
 
 /// One person's two names, each a jid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
+pub struct LidNumberPair {
     pub lid: String,
     pub number: String,
 }
@@ -196,7 +196,7 @@ impl Session {
     }
 
     /// The names that are known here, by LID.
-    pub async fn all_names(&self) -> Result<Vec<Names>, RequestError> {
+    pub async fn all_names(&self) -> Result<Vec<LidNumberPair>, RequestError> {
         let known = self.0.store.mappings().await.map_err(RequestError::Store)?;
         let mut names: Vec<_> = known.into_iter().map(|entry| named(&entry.lid, &entry.phone_number)).collect();
         names.sort_by(|a, b| a.lid.cmp(&b.lid));
@@ -204,7 +204,7 @@ impl Session {
     }
 
     /// Both names of a person by one of them. Of a number that is not known here WhatsApp is asked; of a LID it tells nothing.
-    pub async fn names(&self, id: &str) -> Result<Option<Names>, RequestError> {
+    pub async fn names(&self, id: &str) -> Result<Option<LidNumberPair>, RequestError> {
         let jid = requests::person("id", id)?;
         let store = &self.0.store;
         let known = match jid.server {
@@ -219,7 +219,7 @@ impl Session {
             return Ok(None);
         }
         let account = self.account(&jid.to_string()).await?;
-        Ok(account.and_then(|account| Some(Names { lid: account.lid?, number: account.number? })))
+        Ok(account.and_then(|account| Some(LidNumberPair { lid: account.lid?, number: account.number? })))
     }
 
     /// The name with the phone number, where it is known.
@@ -232,6 +232,6 @@ impl Session {
     }
 }
 
-fn named(lid: &str, number: &str) -> Names {
-    Names { lid: Jid::lid(lid).to_string(), number: Jid::pn(number).to_string() }
+fn named(lid: &str, number: &str) -> LidNumberPair {
+    LidNumberPair { lid: Jid::lid(lid).to_string(), number: Jid::pn(number).to_string() }
 }

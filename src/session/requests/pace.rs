@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    allowance::Allowance,
+    allowance::RateAllowance,
     clock::{Clock, Instant},
     sync::lock,
 };
@@ -65,18 +65,18 @@ const TABLE: [(RequestKind, u32, u32, &str); 10] = [
 #[derive(Debug)]
 pub struct RequestPace {
     clock: Arc<dyn Clock>,
-    allowances: Mutex<[Allowance; TABLE.len()]>,
+    allowances: Mutex<[RateAllowance; TABLE.len()]>,
 }
 
 impl RequestPace {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let now = clock.instant();
-        Self { clock, allowances: Mutex::new([Allowance::new(now); TABLE.len()]) }
+        Self { clock, allowances: Mutex::new([RateAllowance::new(now); TABLE.len()]) }
     }
 
     /// Counts it. An error says how long to wait, and counts nothing.
     pub fn take(&self, ask: RequestKind) -> Result<(), Duration> {
-        self.with(ask, Allowance::take)
+        self.with(ask, RateAllowance::take)
     }
 
     /// Says if one more may be asked, and if not, when. Counts nothing.
@@ -87,7 +87,7 @@ impl RequestPace {
     fn with(
         &self,
         ask: RequestKind,
-        work: impl FnOnce(&mut Allowance, u32, u32, Instant) -> Result<(), Duration>,
+        work: impl FnOnce(&mut RateAllowance, u32, u32, Instant) -> Result<(), Duration>,
     ) -> Result<(), Duration> {
         let now = self.clock.instant();
         let mut allowances = lock(&self.allowances);

@@ -12,7 +12,7 @@ use whatsapp_rust::{Jid, Server, traits::SignalStore as _};
 
 use crate::{
     message::{EventBody, Outgoing, WaitingMessage},
-    pacing::{Allowance, DAY_MS, Held, HeldBy, Pacing, PacingSettings, SlowDown},
+    pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings, SendingAllowance, SlowDown},
     session::{AcceptError, Inner, Session},
     store::{StoreError, space},
     sync::lock,
@@ -192,7 +192,7 @@ impl Session {
     }
 
     /// What the owner's limits allow now; `None`: there are none.
-    pub fn allowance(&self) -> Option<Allowance> {
+    pub fn allowance(&self) -> Option<SendingAllowance> {
         let now_ms = self.0.env.clock.now().as_millisecond();
         self.0.pacer.paced().pacing.as_ref().map(|pacing| pacing.allowance(now_ms))
     }

@@ -22,7 +22,7 @@ use std::{
     collections::BTreeSet,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -53,7 +53,7 @@ pub use self::{
     recent::RecentAlert,
     words::AlertLanguage,
 };
-use crate::{clock::Clock, config, outbound::Outbound};
+use crate::{clock::Clock, config, outbound::Outbound, sync::lock};
 
 /// How a channel is, for who looks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -129,7 +129,7 @@ impl Alerts {
 
     /// How the channels are.
     pub fn channels(&self) -> Vec<AlertChannelHealth> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.shown).clone()
     }
 
     /// So long something lasts before it is told; `None`: that is off.
@@ -315,7 +315,7 @@ impl Alerts {
                 since: trouble.map(|trouble| trouble.since),
             }
         };
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = channels.iter().map(health).collect();
+        *lock(&self.shown) = channels.iter().map(health).collect();
     }
 
     fn style(&self, settings: &config::Alerts) -> AlertStyle {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{channel::AlertDeliveryError, message::AlertMessage};
+use crate::backoff::Backoff;
 
 /// The oldest gives way.
 const MOST_PENDING: usize = 200;
@@ -17,9 +18,8 @@ const MOST_PENDING: usize = 200;
 /// Older news helps nobody.
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// Waiting after a failure: doubles from the first to the last.
-const FIRST_WAIT: Duration = Duration::from_secs(5);
-const LAST_WAIT: Duration = Duration::from_secs(600);
+/// Waits after failures.
+const RETRIES: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(600));
 
 /// A message that a channel has called wrong so often in a row is given up there: it would hold up all later ones.
 const REFUSALS: u32 = 3;
@@ -116,8 +116,7 @@ impl AlertOutbox {
                     // The next has its own chance.
                     (failures, refusals) = (0, 0);
                 }
-                let wait = FIRST_WAIT.saturating_mul(1 << failures.min(10)).min(LAST_WAIT);
-                let next = now + error.after.unwrap_or(wait).max(FIRST_WAIT);
+                let next = now + error.after.unwrap_or(RETRIES.whole(failures)).max(RETRIES.first);
                 let error = error.to_string();
                 let trouble = ChannelTrouble { since, error, failures: failures + 1, refusals, next };
                 self.troubles.insert(channel, trouble);
@@ -202,13 +201,13 @@ mod tests {
         outbox.add(pending("right", 1));
         for result in [refused(), refused(), failed(None), refused(), refused()] {
             outbox.landed("slack", "wrong", result, at(2), now);
-            now += LAST_WAIT;
+            now += RETRIES.cap;
             assert_eq!(next(&outbox, "slack", now), Some("wrong"));
         }
         outbox.landed("slack", "wrong", refused(), at(3), now);
-        assert_eq!(outbox.next_try("slack"), Some(now + FIRST_WAIT), "the next does not wait for long");
+        assert_eq!(outbox.next_try("slack"), Some(now + RETRIES.first), "the next does not wait for long");
         assert_eq!(outbox.trouble("slack").unwrap().error, "answered 422");
-        now += FIRST_WAIT;
+        now += RETRIES.first;
         assert_eq!((next(&outbox, "slack", now), next(&outbox, "discord", now)), (Some("right"), Some("wrong")));
     }
 

@@ -90,10 +90,10 @@ pub(super) struct VaultFile {
 
 struct Open {
     connection: Connection,
-    file: Identity,
-    log: Option<Identity>,
+    file: FileIdentity,
+    log: Option<FileIdentity>,
     /// The file as the last checkpoint left it.
-    stamp: Stamp,
+    stamp: FileStamp,
     /// The number of the last checkpoint that is known to be in the file.
     checkpoint: Option<i64>,
     checkpointed_at: Instant,
@@ -103,12 +103,12 @@ struct Open {
 }
 
 /// Device and inode.
-type Identity = (u64, u64);
+type FileIdentity = (u64, u64);
 /// Length and the time of the last change.
-type Stamp = (u64, (i64, i64));
+type FileStamp = (u64, (i64, i64));
 
 /// The state in which the file is found.
-enum Found {
+enum FoundFile {
     AsLeft,
     Deleted,
     LogGone,
@@ -177,8 +177,8 @@ impl VaultFile {
             None => return self.reopen(),
         };
         match found {
-            Found::AsLeft => return Ok(()),
-            Found::Deleted => {
+            FoundFile::AsLeft => return Ok(()),
+            FoundFile::Deleted => {
                 tracing::error!(
                     event = "vault_file_deleted",
                     path = %name,
@@ -186,7 +186,7 @@ impl VaultFile {
                 );
                 self.write_anew()?;
             }
-            Found::LogGone => {
+            FoundFile::LogGone => {
                 tracing::error!(
                     event = "vault_log_replaced",
                     path = %name,
@@ -194,7 +194,7 @@ impl VaultFile {
                 );
                 self.write_anew()?;
             }
-            Found::Replaced => {
+            FoundFile::Replaced => {
                 tracing::error!(
                     event = "vault_file_replaced",
                     path = %name,
@@ -207,7 +207,7 @@ impl VaultFile {
                 self.close();
                 self.doubt();
             }
-            Found::WrittenOver => {
+            FoundFile::WrittenOver => {
                 tracing::error!(
                     event = "vault_file_overwritten",
                     path = %name,
@@ -217,7 +217,7 @@ impl VaultFile {
                 self.doubt();
                 self.remove_logs()?;
             }
-            Found::Damaged => {
+            FoundFile::Damaged => {
                 tracing::error!(
                     event = "vault_file_cut",
                     path = %name,
@@ -226,7 +226,7 @@ impl VaultFile {
                 self.close();
                 self.doubt();
             }
-            Found::Failing => {
+            FoundFile::Failing => {
                 tracing::error!(event = "vault_file_failed", path = %name, "the vault's file fails: opening it anew");
                 self.close();
             }
@@ -397,24 +397,24 @@ impl Open {
         })
     }
 
-    fn look(&mut self, path: &Path, own: Option<&[u8]>) -> io::Result<Found> {
+    fn look(&mut self, path: &Path, own: Option<&[u8]>) -> io::Result<FoundFile> {
         let (file, stamp) = match look_at(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Deleted),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FoundFile::Deleted),
             found => found?,
         };
         if file != self.file {
-            return Ok(Found::Replaced);
+            return Ok(FoundFile::Replaced);
         }
         let log_path = beside(path, "-wal");
         let log = identity(&log_path)?;
         // SQLite makes it when it needs it first, and keeps it for as long as it is open.
         self.log = self.log.or(log);
         if log != self.log {
-            return Ok(Found::LogGone);
+            return Ok(FoundFile::LogGone);
         }
         if stamp != self.stamp {
             match self.written_by_another(path, own)? {
-                Found::AsLeft => {}
+                FoundFile::AsLeft => {}
                 found => return Ok(found),
             }
         }
@@ -422,15 +422,15 @@ impl Open {
         let is_cut = length < self.log_length && self.behind && !matches!(damage(path, Log::Counts), Ok(None));
         self.log_length = length;
         Ok(match SUSPICION.get() {
-            _ if is_cut => Found::Damaged,
-            Suspicion::Damage => Found::Damaged,
-            Suspicion::Failure => Found::Failing,
-            Suspicion::None => Found::AsLeft,
+            _ if is_cut => FoundFile::Damaged,
+            Suspicion::Damage => FoundFile::Damaged,
+            Suspicion::Failure => FoundFile::Failing,
+            Suspicion::None => FoundFile::AsLeft,
         })
     }
 
     /// Another program has moved the log into the file, or has written over it.
-    fn written_by_another(&mut self, path: &Path, own: Option<&[u8]>) -> io::Result<Found> {
+    fn written_by_another(&mut self, path: &Path, own: Option<&[u8]>) -> io::Result<FoundFile> {
         let mut stamp = look_at(path)?.1;
         let mut before = None;
         for _ in 0..LOOKS {
@@ -439,7 +439,7 @@ impl Open {
             let (number, is_ours) = (*number, own.is_none() || value.is_none() || own == value.as_deref());
             if is_ours && number > self.checkpoint {
                 (self.stamp, self.checkpoint) = (stamp, number);
-                return Ok(Found::AsLeft);
+                return Ok(FoundFile::AsLeft);
             }
             // It may be in the middle of it: what was read counts when it is the same a while later.
             let is_settled = before.as_ref() == Some(&marks);
@@ -449,9 +449,9 @@ impl Open {
             if now == stamp && is_settled {
                 let is_sound = |log| matches!(damage(path, log), Ok(None));
                 let found = match is_ours && number == self.checkpoint {
-                    true if is_sound(Log::Counts) => Found::AsLeft,
-                    false if is_sound(Log::IsIgnored) => Found::WrittenOver,
-                    _ => Found::Damaged,
+                    true if is_sound(Log::Counts) => FoundFile::AsLeft,
+                    false if is_sound(Log::IsIgnored) => FoundFile::WrittenOver,
+                    _ => FoundFile::Damaged,
                 };
                 self.stamp = stamp;
                 return Ok(found);
@@ -493,12 +493,12 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn look_at(path: &Path) -> io::Result<(Identity, Stamp)> {
+fn look_at(path: &Path) -> io::Result<(FileIdentity, FileStamp)> {
     let found = fs::metadata(path)?;
     Ok(((found.dev(), found.ino()), (found.len(), (found.mtime(), found.mtime_nsec()))))
 }
 
-fn identity(path: &Path) -> io::Result<Option<Identity>> {
+fn identity(path: &Path) -> io::Result<Option<FileIdentity>> {
     match look_at(path) {
         Ok((identity, _)) => Ok(Some(identity)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

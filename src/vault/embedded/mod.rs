@@ -32,7 +32,7 @@ use self::{
     file::VaultFile,
     journal::{append, create, stand},
     snapshots::put_manifest,
-    writer::{Access, Writer, vault_error},
+    writer::{AccessMode, Writer, vault_error},
 };
 use super::{
     AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
@@ -97,7 +97,7 @@ impl Embedded {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, VaultError> {
-        self.writer.run(Access::Read, |connection| work(connection).map_err(vault_error)).await
+        self.writer.run(AccessMode::Read, |connection| work(connection).map_err(vault_error)).await
     }
 
     /// Reads a list, and counts it.
@@ -115,7 +115,7 @@ impl Embedded {
         documents: usize,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, VaultError> {
-        let result = self.writer.run(Access::Write, |connection| work(connection).map_err(vault_error)).await?;
+        let result = self.writer.run(AccessMode::Write, |connection| work(connection).map_err(vault_error)).await?;
         self.counters.wrote(documents);
         Ok(result)
     }
@@ -221,7 +221,7 @@ impl Vault for Embedded {
         let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.cloned());
         let count = documents.len() + usize::from(decision.is_some());
         let work = move |connection: &Connection| append(connection, &tenant, after, &documents, decision.as_ref());
-        self.writer.run(Access::Write, work).await?;
+        self.writer.run(AccessMode::Write, work).await?;
         self.counters.wrote(count);
         Ok(())
     }
@@ -253,7 +253,7 @@ impl Vault for Embedded {
             };
             rest().map_err(|error| AppendError::Vault(vault_error(error)))
         };
-        self.writer.run(Access::Write, work).await?;
+        self.writer.run(AccessMode::Write, work).await?;
         self.counters.wrote(count);
         Ok(())
     }
@@ -337,7 +337,7 @@ impl Vault for Embedded {
             stand(connection, &tenant, &Footing::Document(manifest.id.seq, entry))?;
             put_manifest(connection, &tenant, &manifest).map_err(|error| AppendError::Vault(vault_error(error)))
         };
-        self.writer.run(Access::Write, work).await?;
+        self.writer.run(AccessMode::Write, work).await?;
         self.counters.wrote(1);
         Ok(())
     }

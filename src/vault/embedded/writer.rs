@@ -30,33 +30,33 @@ const JOB_TIMEOUT: Duration = Duration::from_secs(30);
 const GROUP: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(super) enum AccessMode {
     Read,
     Write,
 }
 
-struct Job {
-    access: Access,
+struct WriterJob {
+    access: AccessMode,
     /// Given an error instead of a connection, it does nothing but answer so.
-    work: Work,
+    work: JobWork,
 }
 
-type Work = Box<dyn FnOnce(Result<&Connection, VaultError>) -> Done + Send>;
+type JobWork = Box<dyn FnOnce(Result<&Connection, VaultError>) -> JobDone + Send>;
 
 /// The part of a job that is done at the end of its transaction.
-struct Done {
+struct JobDone {
     /// Its changes are to stay.
     keep: bool,
     /// Answers the caller, who learns of the commit's failure instead of the job's result.
-    answer: Answer,
+    answer: WriterReply,
 }
 
-type Answer = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
+type WriterReply = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
 
 #[derive(Debug)]
 pub(super) struct Writer {
     /// `None` while it is dropped.
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<mpsc::Sender<WriterJob>>,
     thread: Option<thread::JoinHandle<()>>,
     /// For each job, in the queue and on the thread.
     limit: Duration,
@@ -72,7 +72,7 @@ impl Writer {
     /// Runs `work` on the thread. An error of it undoes what it changed.
     pub(super) async fn run<T, E>(
         &self,
-        access: Access,
+        access: AccessMode,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -82,7 +82,7 @@ impl Writer {
         let (answer, result) = oneshot::channel();
         let work = Box::new(move |connection: Result<&Connection, VaultError>| {
             let result = connection.map_err(E::from).and_then(work);
-            Done {
+            JobDone {
                 keep: result.is_ok(),
                 // A caller that went away does not care.
                 answer: Box::new(move |committed| drop(answer.send(committed.map_err(E::from).and(result)))),
@@ -90,7 +90,7 @@ impl Writer {
         });
         let stopped = || E::from(VaultError::Unavailable("its thread has stopped".into()));
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        let queued = timeout(self.limit, jobs.send(Job { access, work })).await;
+        let queued = timeout(self.limit, jobs.send(WriterJob { access, work })).await;
         queued
             .map_err(|_| E::from(VaultError::Unavailable("too much waits for the disk".into())))?
             .map_err(|_| stopped())?;
@@ -110,7 +110,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut file: VaultFile, mut queue: mpsc::Receiver<Job>) {
+fn run(mut file: VaultFile, mut queue: mpsc::Receiver<WriterJob>) {
     while let Some(first) = queue.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -129,9 +129,9 @@ fn run(mut file: VaultFile, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
-fn run_group(file: &mut VaultFile, group: Vec<Job>) {
+fn run_group(file: &mut VaultFile, group: Vec<WriterJob>) {
     let mut answers = Vec::with_capacity(group.len());
-    let writes = group.iter().any(|job| job.access == Access::Write);
+    let writes = group.iter().any(|job| job.access == AccessMode::Write);
     let mut waiting = group.into_iter();
     let outcome = file.connection().and_then(|connection| commit_group(connection, writes, &mut waiting, &mut answers));
     let wrote = writes && outcome.is_ok();
@@ -150,8 +150,8 @@ fn run_group(file: &mut VaultFile, group: Vec<Job>) {
 fn commit_group(
     connection: &mut Connection,
     writes: bool,
-    waiting: &mut std::vec::IntoIter<Job>,
-    answers: &mut Vec<Answer>,
+    waiting: &mut std::vec::IntoIter<WriterJob>,
+    answers: &mut Vec<WriterReply>,
 ) -> Result<(), VaultError> {
     // Immediate: a deferred one that turns into a writer fails at once when another process has written meanwhile.
     let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
@@ -235,15 +235,15 @@ mod tests {
 
         let (first, first_runs, first_go) = held();
         let (last, last_runs, last_go) = held();
-        tokio::join!(async { writer.run(Access::Read, first).await.unwrap() }, async {
+        tokio::join!(async { writer.run(AccessMode::Read, first).await.unwrap() }, async {
             // While the first is held the other two gather behind it, in this order.
             tokio::task::block_in_place(|| first_runs.recv().unwrap());
             let insert = |connection: &Connection| {
                 connection.execute("INSERT INTO t VALUES (1)", []).map_err(vault_error).map(drop)
             };
-            let mut inserted = std::pin::pin!(writer.run(Access::Write, insert));
+            let mut inserted = std::pin::pin!(writer.run(AccessMode::Write, insert));
             assert!(futures::poll!(&mut inserted).is_pending());
-            let mut held = std::pin::pin!(writer.run(Access::Write, last));
+            let mut held = std::pin::pin!(writer.run(AccessMode::Write, last));
             assert!(futures::poll!(&mut held).is_pending());
             queued(&writer, 2).await;
             first_go.send(()).unwrap();
@@ -265,16 +265,16 @@ mod tests {
         let mut writer = Writer::start(file).unwrap();
         writer.limit = Duration::from_millis(100);
         let (hangs, runs, go) = held();
-        let first = writer.run(Access::Write, hangs).await;
+        let first = writer.run(AccessMode::Write, hangs).await;
         assert!(matches!(first, Err(VaultError::Unavailable(_))), "{first:?}");
         runs.recv().unwrap();
-        let next = writer.run(Access::Read, |_| Ok::<_, VaultError>(())).await;
+        let next = writer.run(AccessMode::Read, |_| Ok::<_, VaultError>(())).await;
         assert!(matches!(next, Err(VaultError::Unavailable(_))), "{next:?}");
         go.send(()).unwrap();
         // Both were carried out, and nobody waits for them.
         let limit = Duration::from_secs(10);
         tokio::time::timeout(limit, async {
-            while writer.run(Access::Read, |_| Ok::<_, VaultError>(())).await.is_err() {}
+            while writer.run(AccessMode::Read, |_| Ok::<_, VaultError>(())).await.is_err() {}
         })
         .await
         .unwrap();
@@ -298,15 +298,15 @@ mod tests {
             panic!("on purpose")
         };
         let (first, runs, go) = held();
-        let held = async { writer.run(Access::Read, first).await.unwrap() };
+        let held = async { writer.run(AccessMode::Read, first).await.unwrap() };
         let group = async {
             // Behind the first, all three in one group.
             tokio::task::block_in_place(|| runs.recv().unwrap());
-            let mut before = std::pin::pin!(writer.run(Access::Write, insert(1)));
+            let mut before = std::pin::pin!(writer.run(AccessMode::Write, insert(1)));
             assert!(futures::poll!(&mut before).is_pending());
-            let mut broken = std::pin::pin!(writer.run(Access::Write, break_down));
+            let mut broken = std::pin::pin!(writer.run(AccessMode::Write, break_down));
             assert!(futures::poll!(&mut broken).is_pending());
-            let mut after = std::pin::pin!(writer.run(Access::Write, insert(3)));
+            let mut after = std::pin::pin!(writer.run(AccessMode::Write, insert(3)));
             assert!(futures::poll!(&mut after).is_pending());
             queued(&writer, 3).await;
             go.send(()).unwrap();
@@ -315,7 +315,7 @@ mod tests {
         let ((), (before, broken, after)) = tokio::join!(held, group);
         assert!(matches!(broken, Err(VaultError::Unavailable(_))), "{broken:?}");
         assert!(before.is_ok() && after.is_ok(), "{before:?} {after:?}");
-        writer.run(Access::Write, insert(4)).await.unwrap();
+        writer.run(AccessMode::Write, insert(4)).await.unwrap();
         let rows = outside.query_row("SELECT group_concat(x) FROM t", [], |row| row.get::<_, String>(0));
         assert_eq!(rows.unwrap(), "1,3,4");
     }
@@ -332,7 +332,7 @@ mod tests {
                 connection.execute("INSERT INTO t VALUES (?1)", [n]).map_err(vault_error).map(drop)
             };
             // Queued at the first poll; its caller then goes away.
-            let mut inserted = Box::pin(writer.run(Access::Write, insert));
+            let mut inserted = Box::pin(writer.run(AccessMode::Write, insert));
             let _ = futures::poll!(&mut inserted);
         }
         drop(writer);

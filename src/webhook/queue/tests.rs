@@ -8,15 +8,15 @@ fn id(n: u64) -> EventId {
 }
 
 const fn retries(attempts: u32) -> Retries {
-    Retries { policy: Policy::Constant, delay: Duration::from_secs(2), attempts }
+    Retries { policy: RetryPolicy::Constant, delay: Duration::from_secs(2), attempts }
 }
 
-const REFUSED: Outcome = failed(true, false, None);
-const UNREACHABLE: Outcome = failed(false, false, None);
-const NOT_NOW: Outcome = failed(false, true, None);
+const REFUSED: AttemptOutcome = failed(true, false, None);
+const UNREACHABLE: AttemptOutcome = failed(false, false, None);
+const NOT_NOW: AttemptOutcome = failed(false, true, None);
 
-const fn failed(answered: bool, not_now: bool, after: Option<Duration>) -> Outcome {
-    Outcome::Failed(DeliveryRefusal { answered, not_now, after, status: None, error: String::new() })
+const fn failed(answered: bool, not_now: bool, after: Option<Duration>) -> AttemptOutcome {
+    AttemptOutcome::Failed(DeliveryRefusal { answered, not_now, after, status: None, error: String::new() })
 }
 
 /// A queue with a clock of its own and a receiver that decides by the event's number.
@@ -39,7 +39,7 @@ impl World {
         self.queue.take(id(n), lane, vec![EventName::MessageAny], self.now);
     }
 
-    fn land(&mut self, lane: &Arc<str>, job: &Job, outcome: &Outcome) {
+    fn land(&mut self, lane: &Arc<str>, job: &Job, outcome: &AttemptOutcome) {
         let number = |job: &Job| job.id.0.0 as u64 & 0xffff;
         self.attempts += 1;
         let Settlement { done, parked } = self.queue.land(lane, job.id, outcome, self.now, self.now, 1.0);
@@ -48,7 +48,7 @@ impl World {
     }
 
     /// Runs until nothing is owed or the time is over.
-    fn run(&mut self, span: Duration, receiver: impl Fn(u64) -> Outcome) {
+    fn run(&mut self, span: Duration, receiver: impl Fn(u64) -> AttemptOutcome) {
         let end = self.now + span;
         loop {
             while let Some((lane, job)) = self.queue.launch(self.now, 8) {
@@ -73,7 +73,7 @@ fn a_refused_message_is_parked_and_the_rest_goes_on() {
     for n in 0..6 {
         world.take(n, if n % 2 == 0 { "a" } else { "b" });
     }
-    world.run(DAY, |n| if n == 2 { REFUSED } else { Outcome::Taken });
+    world.run(DAY, |n| if n == 2 { REFUSED } else { AttemptOutcome::Taken });
     assert_eq!(world.parked, [2]);
     let lane_a: Vec<_> = world.taken.iter().copied().filter(|n| n % 2 == 0).collect();
     assert_eq!(lane_a, [0, 4]);
@@ -90,7 +90,7 @@ fn a_receiver_that_is_down_for_a_day_loses_nothing() {
         world.run(DAY, |_| down.clone());
         assert_eq!((world.parked.len(), world.taken.len(), world.queue.cursor()), (0, 0, None), "{down:?}");
         assert!(world.attempts < 1_500, "{} attempts in a day", world.attempts);
-        world.run(Duration::from_secs(600), |_| Outcome::Taken);
+        world.run(Duration::from_secs(600), |_| AttemptOutcome::Taken);
         assert_eq!((world.parked.len(), world.taken.len(), world.queue.cursor()), (0, 30, Some(id(29))), "{down:?}");
         for lane in 0..3 {
             let order: Vec<_> = world.taken.iter().copied().filter(|n| n % 3 == lane).collect();
@@ -105,7 +105,7 @@ fn the_only_chat_goes_on_past_a_refused_message() {
     for n in 0..4 {
         world.take(n, "a");
     }
-    world.run(DAY, |n| if n == 1 { REFUSED } else { Outcome::Taken });
+    world.run(DAY, |n| if n == 1 { REFUSED } else { AttemptOutcome::Taken });
     assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([1].as_slice(), [0, 2, 3].as_slice()));
     assert_eq!(world.queue.cursor(), Some(id(3)));
 }
@@ -117,7 +117,7 @@ fn a_receiver_that_is_back_gets_the_refused_one_before_the_next() {
     world.take(0, "a");
     world.run(Duration::from_secs(7), |_| REFUSED);
     world.take(1, "a");
-    world.run(Duration::from_secs(600), |_| Outcome::Taken);
+    world.run(Duration::from_secs(600), |_| AttemptOutcome::Taken);
     assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([].as_slice(), [0, 1].as_slice()));
 }
 
@@ -130,7 +130,7 @@ fn what_was_refused_once_too_often_is_tried_again_after_a_later_one_was_taken() 
     let refusals = std::cell::Cell::new(0);
     world.run(Duration::from_secs(600), |n| {
         refusals.set(refusals.get() + u32::from(n == 0));
-        if n == 0 && refusals.get() <= 3 { REFUSED } else { Outcome::Taken }
+        if n == 0 && refusals.get() <= 3 { REFUSED } else { AttemptOutcome::Taken }
     });
     assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([].as_slice(), [1, 0].as_slice()));
 }
@@ -141,7 +141,7 @@ fn several_refused_messages_in_a_row_are_parked_and_the_rest_goes_on() {
     for n in 0..6 {
         world.take(n, "a");
     }
-    world.run(DAY, |n| if (1..4).contains(&n) { REFUSED } else { Outcome::Taken });
+    world.run(DAY, |n| if (1..4).contains(&n) { REFUSED } else { AttemptOutcome::Taken });
     assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([1, 2, 3].as_slice(), [0, 4, 5].as_slice()));
 }
 
@@ -165,7 +165,7 @@ fn a_quiet_refused_message_is_parked_after_the_next_sign_of_life() {
     world.run(DAY, |_| REFUSED);
     assert!(world.parked.is_empty());
     world.take(1, "b");
-    world.run(Duration::from_secs(900), |n| if n == 0 { REFUSED } else { Outcome::Taken });
+    world.run(Duration::from_secs(900), |n| if n == 0 { REFUSED } else { AttemptOutcome::Taken });
     assert_eq!((world.parked.as_slice(), world.taken.as_slice()), ([0].as_slice(), [1].as_slice()));
     assert_eq!(world.queue.cursor(), Some(id(1)));
 }
@@ -178,7 +178,7 @@ fn a_retry_holds_up_its_own_chat_alone() {
     for n in 2..10 {
         world.take(n, "b");
     }
-    world.run(Duration::from_millis(1500), |n| if n == 0 { REFUSED } else { Outcome::Taken });
+    world.run(Duration::from_millis(1500), |n| if n == 0 { REFUSED } else { AttemptOutcome::Taken });
     assert_eq!(world.taken, [2, 3, 4, 5, 6, 7, 8, 9]);
     // All that is done ahead is remembered, so that a restart repeats none of it.
     assert_eq!((world.queue.cursor(), world.queue.done().count(), world.queue.len()), (None, 8, 10));
@@ -213,7 +213,7 @@ fn who_is_only_asked_to_wait_is_not_parked() {
     let turn = std::cell::Cell::new(0);
     world.run(DAY, |_| {
         turn.set(turn.get() + 1);
-        if turn.get() % 3 == 0 { Outcome::Taken } else { NOT_NOW }
+        if turn.get() % 3 == 0 { AttemptOutcome::Taken } else { NOT_NOW }
     });
     assert_eq!((world.taken.len(), world.parked.len()), (20, 0));
 }
@@ -225,7 +225,7 @@ fn nothing_wakes_where_nothing_may_begin() {
     world.take(1, "b");
     let (lane, job) = world.queue.launch(world.now, 1).unwrap();
     assert_eq!((world.queue.launch(world.now, 1), world.queue.wake_at(1)), (None, None));
-    world.land(&lane, &job, &Outcome::Taken);
+    world.land(&lane, &job, &AttemptOutcome::Taken);
     assert_eq!(world.queue.wake_at(1), Some(world.now));
 }
 
@@ -250,11 +250,11 @@ fn two_names_of_one_event_go_out_one_after_the_other() {
     world.queue.take(id(0), "a", vec![EventName::Message, EventName::MessageAny], world.now);
     let (lane, job) = world.queue.launch(world.now, 8).unwrap();
     assert_eq!(world.queue.launch(world.now, 8), None);
-    world.land(&lane, &job, &Outcome::Taken);
+    world.land(&lane, &job, &AttemptOutcome::Taken);
     assert_eq!(world.queue.cursor(), None);
     let (lane, job) = world.queue.launch(world.now, 8).unwrap();
     assert_eq!(job.names, [EventName::MessageAny]);
-    world.land(&lane, &job, &Outcome::Taken);
+    world.land(&lane, &job, &AttemptOutcome::Taken);
     assert_eq!(world.queue.cursor(), Some(id(0)));
 }
 
@@ -263,18 +263,18 @@ fn waits_follow_the_policy_and_then_double_up_to_a_limit() {
     let policy =
         |policy, attempts| wait(Retries { policy, delay: Duration::from_secs(2), attempts: 4 }, attempts).as_secs();
     let waits = |policy_| (1..=6).map(|attempts| policy(policy_, attempts)).collect::<Vec<_>>();
-    assert_eq!(waits(Policy::Constant), [2, 2, 2, 2, 4, 8]);
-    assert_eq!(waits(Policy::Linear), [2, 4, 6, 8, 16, 32]);
-    assert_eq!(waits(Policy::Exponential), [2, 4, 8, 16, 32, 64]);
-    assert_eq!(policy(Policy::Exponential, u32::MAX), 300);
-    let slow = Retries { policy: Policy::Constant, delay: Duration::from_secs(3600), attempts: 2 };
+    assert_eq!(waits(RetryPolicy::Constant), [2, 2, 2, 2, 4, 8]);
+    assert_eq!(waits(RetryPolicy::Linear), [2, 4, 6, 8, 16, 32]);
+    assert_eq!(waits(RetryPolicy::Exponential), [2, 4, 8, 16, 32, 64]);
+    assert_eq!(policy(RetryPolicy::Exponential, u32::MAX), 300);
+    let slow = Retries { policy: RetryPolicy::Constant, delay: Duration::from_secs(3600), attempts: 2 };
     assert_eq!(wait(slow, 9).as_secs(), 3600);
 }
 
 /// Whatever is known of the receiver meanwhile: a later message of the chat comes, and is taken; it was down, and is back.
 #[test]
 fn no_retry_is_sooner_than_the_delay_that_was_set() {
-    for policy in [Policy::Constant, Policy::Linear, Policy::Exponential] {
+    for policy in [RetryPolicy::Constant, RetryPolicy::Linear, RetryPolicy::Exponential] {
         let delay = Duration::from_secs(20);
         let mut queue = Queue::new(Retries { policy, delay, attempts: 3 }, None, []);
         let begin = Instant::now();
@@ -294,7 +294,7 @@ fn no_retry_is_sooner_than_the_delay_that_was_set() {
                 } else if number < 2 {
                     REFUSED
                 } else {
-                    Outcome::Taken
+                    AttemptOutcome::Taken
                 };
                 queue.land(&lane, job.id, &outcome, now, now, 0.5);
             }
@@ -310,11 +310,11 @@ fn no_retry_is_sooner_than_the_delay_that_was_set() {
 #[test]
 fn a_chat_that_keeps_writing_makes_no_retry_sooner_than_its_backoff() {
     for (policy, seconds, attempts) in [
-        (Policy::Constant, 1, 1),
-        (Policy::Constant, 2, 3),
-        (Policy::Linear, 1, 4),
-        (Policy::Exponential, 1, 2),
-        (Policy::Exponential, 5, 15),
+        (RetryPolicy::Constant, 1, 1),
+        (RetryPolicy::Constant, 2, 3),
+        (RetryPolicy::Linear, 1, 4),
+        (RetryPolicy::Exponential, 1, 2),
+        (RetryPolicy::Exponential, 5, 15),
     ] {
         for outcome in [REFUSED, UNREACHABLE, NOT_NOW] {
             let retries = Retries { policy, delay: Duration::from_secs(seconds), attempts };
@@ -345,7 +345,12 @@ fn a_chat_that_keeps_writing_makes_no_retry_sooner_than_its_backoff() {
 }
 
 /// As [`World::run`], where so many are read ahead of the first that is owed, as a consumer does.
-fn run_reading(world: &mut World, events: std::ops::Range<u64>, window: usize, receiver: impl Fn(u64) -> Outcome) {
+fn run_reading(
+    world: &mut World,
+    events: std::ops::Range<u64>,
+    window: usize,
+    receiver: impl Fn(u64) -> AttemptOutcome,
+) {
     let mut next = events.start;
     for _ in 0..2_000 {
         // And one more where only that can be a sign.
@@ -365,7 +370,7 @@ fn a_message_that_alone_is_answered_not_now_is_parked_and_stops_nobody() {
     for refusal in [NOT_NOW, failed(false, true, Some(Duration::from_secs(60)))] {
         let mut world = World::new(3);
         world.take(0, "alone");
-        run_reading(&mut world, 1..600, 256, |n| if n == 0 { refusal.clone() } else { Outcome::Taken });
+        run_reading(&mut world, 1..600, 256, |n| if n == 0 { refusal.clone() } else { AttemptOutcome::Taken });
         assert_eq!((world.parked.as_slice(), world.taken.len()), ([0].as_slice(), 599), "{refusal:?}");
         assert_eq!(world.queue.cursor(), Some(id(599)));
     }
@@ -377,7 +382,7 @@ fn a_window_that_is_full_is_no_reason_to_stand_still() {
     for refusal in [NOT_NOW, REFUSED] {
         let mut world = World::new(15);
         world.take(0, "alone");
-        run_reading(&mut world, 1..600, 256, |n| if n == 0 { refusal.clone() } else { Outcome::Taken });
+        run_reading(&mut world, 1..600, 256, |n| if n == 0 { refusal.clone() } else { AttemptOutcome::Taken });
         assert_eq!((world.parked.as_slice(), world.taken.len()), ([0].as_slice(), 599), "{refusal:?}");
     }
 }
@@ -412,7 +417,7 @@ proptest! {
         let receiver = |n: u64| {
             turn.set(turn.get() + 1);
             let down = (away.0..away.0 + away.1).contains(&turn.get());
-            if down { UNREACHABLE } else if poison.contains(&n) { REFUSED } else { Outcome::Taken }
+            if down { UNREACHABLE } else if poison.contains(&n) { REFUSED } else { AttemptOutcome::Taken }
         };
         for _ in 0..80 {
             world.run(Duration::from_secs(700), receiver);

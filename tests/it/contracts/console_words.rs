@@ -80,7 +80,8 @@ fn every_reason_of_a_session_is_said_in_spanish() {
         "session/mod.rs",
         "session/open.rs",
         "session/end.rs",
-        "fleet/mod.rs",
+        "fleet/opening.rs",
+        "fleet/deletion.rs",
         "fleet/slot.rs",
     ] {
         let source = read(file);

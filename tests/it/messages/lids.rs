@@ -5,7 +5,7 @@ use loopback::{ChatState, Fault, FaultKind, Form, PhoneInfo, Received, Say};
 use phonenumber::country::CO;
 use serde_json::{Value, json};
 use sessiond::{
-    demo::{Answer, Conversation, Ear, Process, until},
+    demo::{ApiAnswer, Conversation, Ear, Process, until},
     session::chat_of,
 };
 
@@ -61,7 +61,7 @@ impl Scene {
         answer.body
     }
 
-    async fn send(&self, to: &str, text: &str) -> Answer {
+    async fn send(&self, to: &str, text: &str) -> ApiAnswer {
         let body = json!({ "session": "trattoria", "chatId": to, "text": text });
         self.stage.dashboard.post("/api/sendText", body).await.unwrap()
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use loopback::{Fault, FaultKind};
 use serde_json::{Value, json};
-use sessiond::demo::{Answer, Conversation, Process, until};
+use sessiond::demo::{ApiAnswer, Conversation, Process, until};
 
 use crate::support::stage::{Home, LIMIT, Stage};
 
@@ -38,7 +38,7 @@ impl Scene {
         customer
     }
 
-    async fn send(&self, to: &str, text: &str) -> Answer {
+    async fn send(&self, to: &str, text: &str) -> ApiAnswer {
         let body = json!({ "session": TENANT, "chatId": to, "text": text });
         self.stage.dashboard.post("/api/sendText", body).await.unwrap()
     }
@@ -63,7 +63,7 @@ impl Scene {
     }
 }
 
-fn id(answer: &Answer) -> &str {
+fn id(answer: &ApiAnswer) -> &str {
     assert!(answer.status < 300, "{} {}", answer.status, answer.body);
     answer.body["id"].as_str().or(answer.body["messageId"].as_str()).unwrap()
 }
@@ -168,7 +168,7 @@ async fn whatsapp_knows_who_is_meant_by_digits_that_two_may_have() {
     const NOBODY: &str = "51911112222";
     let mut scene = Scene::new().await;
     let dashboard = &scene.stage.dashboard;
-    let chat = |answer: &Answer| id(answer).split('_').nth(1).unwrap().to_owned();
+    let chat = |answer: &ApiAnswer| id(answer).split('_').nth(1).unwrap().to_owned();
     let gaucho = scene.somebody(&format!("55{AT_HOME}")).await;
     let first = dashboard.send(TENANT, AT_HOME, "oi", "a-key").await.unwrap();
     scene.arrived(&gaucho, &first).await;

@@ -8,7 +8,7 @@ use loopback::{Card, Fault, FaultKind, Lie, Say};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sessiond::{
-    demo::{Answer, Ear, Process, until},
+    demo::{ApiAnswer, Ear, Process, until},
     message::{
         Addressed, Content, Message,
         past::{self, BackfillLimits, BackfillOutcome, BackfilledMessage},
@@ -70,7 +70,7 @@ impl Scene {
         until(LIMIT, "the message", shown).await.unwrap_or_else(|error| panic!("{error}\n{}", self.stage.log()));
     }
 
-    async fn ask(&self, chat: &str, count: u64) -> Answer {
+    async fn ask(&self, chat: &str, count: u64) -> ApiAnswer {
         let path = format!("/api/sessions/{}/history", self.tenant);
         let body = json!({ "chatId": format!("{chat}@c.us"), "count": count });
         self.stage.dashboard.post(&path, body).await.unwrap()

@@ -233,7 +233,7 @@ async fn requests_meanwhile_are_told_that_it_is_being_restored() {
     let customer = scene.conversations[0].customers[0].clone();
     let dashboard = &scene.stage.dashboard;
     let mut codes = std::collections::BTreeMap::<(&str, u16, String), usize>::new();
-    let mut count = |route, answer: anyhow::Result<sessiond::demo::Answer>| {
+    let mut count = |route, answer: anyhow::Result<sessiond::demo::ApiAnswer>| {
         let answer = answer.unwrap();
         let nothing = answer.status == 200 && (answer.body["count"] == json!(0) || answer.body["error"].is_string());
         let code = if nothing { "nothing" } else { answer.body["code"].as_str().unwrap_or("done") };

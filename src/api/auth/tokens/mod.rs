@@ -10,7 +10,7 @@ mod google;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ use super::{AuthError, Caller, Valid};
 use crate::{
     clock::{Clock, Instant},
     config,
+    sync::lock,
     tenant::TenantId,
     vault::access::AccessVault,
 };
@@ -144,7 +145,7 @@ impl Tokens {
     }
 
     fn members(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Membership>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.members)
     }
 }
 

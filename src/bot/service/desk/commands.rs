@@ -13,7 +13,7 @@ use crate::{
         service::{
             BotError, Changed,
             records::{self, AskRecord, OrderRecord, Versioned},
-            turn::{self, AskOutcome, Cause, DecideError},
+            turn::{self, AskOutcome, DecideError, TurnCause},
         },
     },
     journal::ChangeNo,
@@ -79,11 +79,11 @@ impl BotDesk {
                 is_paced?;
             }
             BotCommand::Take { chat, answer } => {
-                let taken = self.act(&chat, Cause::TakenOver).await;
+                let taken = self.act(&chat, TurnCause::TakenOver).await;
                 let _ = answer.send(taken.map(|(_, change)| ((), change)));
             }
             BotCommand::GiveBack { chat, answer } => {
-                let given = self.act(&chat, Cause::GivenBack).await;
+                let given = self.act(&chat, TurnCause::GivenBack).await;
                 let _ = answer.send(given.map(|(_, change)| ((), change)));
             }
             BotCommand::Answer { key, ask, outcome, answer } => {
@@ -162,7 +162,7 @@ impl BotDesk {
         let (key, record) = records::order(self.session.store(), id).await?.ok_or(BotError::NoOrder)?;
         turn::check_move(&record, to)?;
         let chat = record.order.chat.clone();
-        let (moved, change) = self.act(&chat, Cause::Moved { key, record: Box::new(record.clone()), to }).await?;
+        let (moved, change) = self.act(&chat, TurnCause::Moved { key, record: Box::new(record.clone()), to }).await?;
         Ok((moved.unwrap_or(record), change))
     }
 
@@ -173,7 +173,7 @@ impl BotDesk {
         }
         let paid = turn::paid(record, self.shared.clock.now())?;
         let chat = paid.order.chat.clone();
-        let (_, change) = self.act(&chat, Cause::Paid { key, record: Box::new(paid.clone()) }).await?;
+        let (_, change) = self.act(&chat, TurnCause::Paid { key, record: Box::new(paid.clone()) }).await?;
         Ok((paid, change))
     }
 
@@ -185,7 +185,7 @@ impl BotDesk {
             let events = self.gathering.take(&ask.chat);
             if !events.is_empty() {
                 let ahead = self.ahead.get(&ask.chat).cloned();
-                match self.decide(&ask.chat, Cause::Heard { events, ahead }).await {
+                match self.decide(&ask.chat, TurnCause::Heard { events, ahead }).await {
                     Ok(_) => {}
                     Err(DecideError::NotNow(events)) => {
                         events.into_iter().for_each(|event| self.gathering.push(&ask.chat, event));
@@ -195,12 +195,16 @@ impl BotDesk {
                 }
             }
         }
-        let cause = Cause::Answered { key, ask: ask.id, outcome };
+        let cause = TurnCause::Answered { key, ask: ask.id, outcome };
         self.act(&ask.chat, cause).await.map(|(_, change)| change)
     }
 
     /// A turn that somebody asks for.
-    pub(super) async fn act(&mut self, chat: &str, cause: Cause) -> Result<(Option<OrderRecord>, ChangeNo), BotError> {
+    pub(super) async fn act(
+        &mut self,
+        chat: &str,
+        cause: TurnCause,
+    ) -> Result<(Option<OrderRecord>, ChangeNo), BotError> {
         if self.session.is_vault_down() || self.unconfirmed.len() >= MAX_UNCONFIRMED {
             return Err(BotError::VaultDown);
         }

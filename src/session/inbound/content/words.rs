@@ -7,7 +7,7 @@ use whatsapp_rust::waproto::whatsapp::{self as wa, message as kind};
 
 /// The words of a message, a line each: title, text, footer. Empty when it has none.
 pub(super) fn of(message: &wa::Message) -> String {
-    let mut lines = Lines::default();
+    let mut lines = TextLines::default();
     lines.message(message, 0);
     lines.0.join("\n")
 }
@@ -16,9 +16,9 @@ pub(super) fn of(message: &wa::Message) -> String {
 const MAX_DEPTH: usize = 4;
 
 #[derive(Default)]
-struct Lines<'a>(Vec<Cow<'a, str>>);
+struct TextLines<'a>(Vec<Cow<'a, str>>);
 
-impl<'a> Lines<'a> {
+impl<'a> TextLines<'a> {
     fn add(&mut self, text: &'a Option<String>) {
         self.0.extend(text.as_deref().filter(|text| !text.is_empty()).map(Cow::Borrowed));
     }

@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -17,7 +17,7 @@ use futures::stream;
 use http_body::{Body as HttpBody, Frame};
 
 use super::super::BODY_LIMIT;
-use crate::message::media::Spooled;
+use crate::{message::media::Spooled, sync::lock};
 
 /// Of one body: more than any that is no file has.
 const MOST_KEPT: usize = BODY_LIMIT + 64 * 1024;
@@ -32,7 +32,7 @@ static KEPT: AtomicUsize = AtomicUsize::new(0);
 const PIECE: usize = 64 * 1024;
 
 #[derive(Clone)]
-pub struct Tape(Arc<Mutex<Recording>>);
+pub struct ReplayableBody(Arc<Mutex<Recording>>);
 
 struct Recording {
     kept: Vec<Bytes>,
@@ -43,7 +43,7 @@ struct Recording {
     rest: Option<Body>,
 }
 
-impl Tape {
+impl ReplayableBody {
     pub fn new(body: Body, head: &Parts) -> Self {
         let has_body = head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
             || head.headers.contains_key(header::TRANSFER_ENCODING);
@@ -53,13 +53,13 @@ impl Tape {
 
     /// From its beginning. One reader at a time; `None`: it is not there any more.
     pub fn replay(&self) -> Option<Body> {
-        let recording = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recording = lock(&self.0);
         if recording.is_cut {
             return None;
         }
         // A client may be told to end at once what has no bytes.
         let is_empty = recording.rest.is_none() && recording.kept.is_empty();
-        Some(if is_empty { Body::empty() } else { Body::new(TapeReader { tape: self.0.clone(), at: 0 }) })
+        Some(if is_empty { Body::empty() } else { Body::new(ReplayReader { recording: self.0.clone(), at: 0 }) })
     }
 }
 
@@ -90,19 +90,19 @@ impl Drop for Recording {
     }
 }
 
-struct TapeReader {
-    tape: Arc<Mutex<Recording>>,
+struct ReplayReader {
+    recording: Arc<Mutex<Recording>>,
     /// Pieces that it has read of what is kept.
     at: usize,
 }
 
-impl HttpBody for TapeReader {
+impl HttpBody for ReplayReader {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        let mut recording = this.tape.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recording = lock(&this.recording);
         if let Some(kept) = recording.kept.get(this.at) {
             this.at += 1;
             return Poll::Ready(Some(Ok(Frame::data(kept.clone()))));
@@ -152,9 +152,9 @@ mod tests {
 
     use super::*;
 
-    fn tape(pieces: Vec<Bytes>) -> Tape {
+    fn replayable(pieces: Vec<Bytes>) -> ReplayableBody {
         let (head, ()) = Request::post("/").header("transfer-encoding", "chunked").body(()).unwrap().into_parts();
-        Tape::new(Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>))), &head)
+        ReplayableBody::new(Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>))), &head)
     }
 
     async fn read(body: Body) -> Vec<u8> {
@@ -163,24 +163,24 @@ mod tests {
 
     #[tokio::test]
     async fn what_one_reader_has_read_the_next_gets_too() {
-        let tape = tape(vec!["one ".into(), "two ".into(), "three".into()]);
-        let mut first = tape.replay().unwrap().into_data_stream();
+        let body = replayable(vec!["one ".into(), "two ".into(), "three".into()]);
+        let mut first = body.replay().unwrap().into_data_stream();
         assert_eq!(first.next().await.unwrap().unwrap(), "one ");
         drop(first);
         for _ in 0..2 {
-            assert_eq!(read(tape.replay().unwrap()).await, b"one two three");
+            assert_eq!(read(body.replay().unwrap()).await, b"one two three");
         }
         let (bare, ()) = Request::get("/").body(()).unwrap().into_parts();
-        assert_eq!(read(Tape::new(Body::from("never read"), &bare).replay().unwrap()).await, b"");
+        assert_eq!(read(ReplayableBody::new(Body::from("never read"), &bare).replay().unwrap()).await, b"");
     }
 
     #[tokio::test]
     async fn what_is_too_much_is_read_once() {
         let piece = Bytes::from(vec![7; MOST_KEPT / 2 + 1]);
-        let tape = tape(vec![piece.clone(), piece.clone(), piece.clone()]);
-        let whole = read(tape.replay().unwrap()).await;
+        let body = replayable(vec![piece.clone(), piece.clone(), piece.clone()]);
+        let whole = read(body.replay().unwrap()).await;
         assert_eq!(whole.len(), 3 * piece.len());
-        assert!(tape.replay().is_none());
-        assert_eq!(tape.0.lock().unwrap().bytes, 0, "nothing is kept for nothing");
+        assert!(body.replay().is_none());
+        assert_eq!(body.0.lock().unwrap().bytes, 0, "nothing is kept for nothing");
     }
 }
