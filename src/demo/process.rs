@@ -5,6 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -183,9 +184,22 @@ impl Process {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that no other call of this process gives. It lies below those that a kernel gives to whoever
+/// asks for any (32768 and up on Linux): so a daemon that is killed and started again finds it as it left it.
 pub fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Another process begins elsewhere.
+    let start = std::process::id().wrapping_mul(7_919);
+    for _ in 0..count {
+        let offset = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + u16::try_from(offset).unwrap_or_default();
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return listener.local_addr();
+        }
+    }
+    Err(std::io::ErrorKind::AddrInUse.into())
 }
 
 fn tail(log: &Path) -> String {

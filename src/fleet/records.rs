@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::{Fleet, FleetError};
 use crate::{
-    sync::lock, tenant::{TenantId, TenantRecord},
+    sync::lock,
+    tenant::{TenantId, TenantRecord},
     vault::VaultError,
 };
 

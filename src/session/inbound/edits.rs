@@ -24,8 +24,11 @@ use crate::{
     store::StoreError,
 };
 
-/// A look at a chat's history, with the wait for a turn, takes no longer.
-const HISTORY_LIMIT: Duration = Duration::from_secs(10);
+/// A look at a chat's history waits no longer for its turn,
+const TURN_LIMIT: Duration = Duration::from_secs(10);
+
+/// and takes no longer: the oldest part of a busy chat comes from the vault.
+const HISTORY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A message that the tenant may edit.
 pub struct Editable {
@@ -104,13 +107,12 @@ impl Session {
 
     /// Reads history when it is this one's turn among those who read much, and not for long.
     async fn in_turn<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, AcceptError> {
-        let read = async {
-            let _turn = self.next_reading_turn().await?;
-            Some(read.await)
+        let Ok(Some(_turn)) = timeout(TURN_LIMIT, self.next_reading_turn()).await else {
+            return Err(AcceptError::ReadersBusy);
         };
         match timeout(HISTORY_LIMIT, read).await {
-            Ok(Some(read)) => read.map_err(|error| self.lookup_error(&error)),
-            Ok(None) | Err(_) => Err(AcceptError::ReadersBusy),
+            Ok(read) => read.map_err(|error| self.lookup_error(&error)),
+            Err(_) => Err(AcceptError::ReadersBusy),
         }
     }
 

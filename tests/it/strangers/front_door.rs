@@ -533,7 +533,7 @@ async fn all_attacks_at_once_keep_no_tenant_offline_and_memory_bounded() {
     }
     let path = format!("/api/baileys/messages?tenantId=trattoria&chatId={vandal}&limit=500");
     let all = async || stage.dashboard.get(&path).await.is_ok_and(|page| page.body["count"] == json!(62));
-    until(LIMIT, "the long texts", all).await.unwrap();
+    until(3 * LIMIT, "the long texts", all).await.unwrap();
     let before = resident(&daemon);
     let halves = Attack::begin(stage.setup.address, HALF_HEADS);
     let (refused, begun) = (AtomicUsize::new(0), AtomicUsize::new(0));
