@@ -223,7 +223,7 @@ async fn run(home: Home, seed: u64) {
         let customers = customers.max(SCRIPTS.len());
         opened.extend(join_all(some.iter().map(|name| Restaurant::open(&stage, name, customers))).await);
     }
-    let limit = LIMIT * u32::try_from(1 + restaurants * customers / 50).unwrap();
+    let limit = 3 * LIMIT * u32::try_from(1 + restaurants * customers / 50).unwrap();
 
     // What there is to say, by the first one's customers while nothing happens.
     let calm = Crowd::new(seed, limit);
