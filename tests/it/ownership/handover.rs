@@ -357,9 +357,12 @@ async fn a_code_on_a_screen_is_not_moved() {
     let ear = Ear::open(&pair.other.dashboard, vec!["new".into()]);
     let registered = |heard: &[sessiond::demo::Heard]| heard.iter().any(|heard| heard.event == "registered");
     ear.until(LIMIT, registered).await.unwrap();
-    // It says where the code is, also before it has heard of the tenant.
-    let asked = pair.other.dashboard.get("/api/baileys/status?tenantId=new").await.unwrap();
-    assert_eq!((asked.status, &asked.body["code"]), (503, &json!("owned_elsewhere")), "{}", asked.body);
+    // It says where the code is, as soon as it has looked the tenant up.
+    let is_told = || async {
+        let asked = pair.other.dashboard.get("/api/baileys/status?tenantId=new").await;
+        asked.is_ok_and(|asked| (asked.status, &asked.body["code"]) == (503, &json!("owned_elsewhere")))
+    };
+    until(LIMIT, "the owner to be named", is_told).await.unwrap_or_else(|e| panic!("{e}\n{}", pair.other.log()));
     let refused = pair.other.dashboard.post("/api/baileys/connect", json!({ "tenantId": "new" })).await.unwrap();
     assert_eq!((refused.status, &refused.body["code"]), (503, &json!("owned_elsewhere")), "{}", refused.body);
     // The old one is to stop: everything else goes, and whoever looks at the code still scans that one.
