@@ -22,7 +22,7 @@ use crate::{
     webhook::WebhookStanding,
 };
 
-/// Of a list so many are shown; its total tells how many there are.
+/// A list shows so many at the most; its total tells how many there are.
 const MOST_SHOWN: usize = 100;
 
 const MINUTE_SECONDS: u32 = 60;
@@ -51,20 +51,20 @@ pub enum OverviewLanguage {
     Es,
 }
 
-/// How everything is, for the operator.
+/// The overview for the operator: people in need, traffic, webhooks, the vault, alerts.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FleetOverview {
     at: Timestamp,
     tenants: TenantCounts,
-    /// What is wrong with whom, the worst first; 100 at the most. Empty while this process stops.
+    /// Tenants and parts in need of somebody, the worst first; 100 at the most. Empty while this process stops.
     attention: Vec<AttentionNeeded>,
     attention_total: usize,
     /// The last hour, minute by minute.
     hour: MessageFlow,
     /// The last day, by quarters of an hour.
     day: MessageFlow,
-    /// Of tenants whose webhooks fail or have parked events; 100 at the most.
+    /// Tenants with webhooks that fail or have parked events; 100 at the most.
     webhooks: Vec<FailingWebhooks>,
     webhooks_total: usize,
     vault: VaultToday,
