@@ -3,13 +3,16 @@
 //! The place is written a little later than it is reached, so that it rides along with what goes to the vault anyway; after a
 //! crash the last events are delivered once more, under the same ids. A failure is written in one change with the place behind it.
 
+mod attempt;
+mod failures;
+mod unlogged;
+
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::Value;
 use tokio::{
@@ -17,14 +20,14 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
-use ulid::Ulid;
+use tracing::{debug, info, warn};
 
+use self::{attempt::DeliveryAttempt, failures::give_up};
 use super::{
     WebhookContext,
-    delivery::{self, Attempt},
+    delivery::Attempt,
     parked::Parked,
-    progress::{self, ParkedDelivery, WebhookPlace, What},
+    progress::{self, WebhookPlace},
     queue::{AttemptOutcome, Job, JobSource, Queue, Settlement},
     settings::Webhook,
 };
@@ -33,11 +36,8 @@ use crate::{
     session::Session,
     store::{Batch, StoreError},
     sync::lock,
-    telemetry::{
-        metrics::{self, label},
-        traces::{self, SpanName},
-    },
-    waha::{self, Envelope, EventName, Payload},
+    telemetry::metrics::{self, label},
+    waha::{self, EventName},
 };
 
 /// A receiver that takes longer is asked one thing at a time: the slow ones of many tenants leave the others their places.
@@ -59,16 +59,6 @@ const CONSUMER_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// How long requests in flight may take when the webhook stops.
 const STOP_DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Presences that wait for a receiver; the oldest give way.
-const MAX_PRESENCES: usize = 16;
-
-/// Their lane: no chat has this name.
-const PRESENCES: &str = "presences";
-
-/// The same of receipts that are in no log.
-const MAX_RECEIPTS: usize = 256;
-const RECEIPTS: &str = "receipts";
 
 /// How a webhook is, for those who look.
 #[derive(Debug, Clone, Default)]
@@ -347,84 +337,6 @@ impl DeliveryLoop<'_> {
         }
     }
 
-    /// The receiver refuses this one while it takes others.
-    async fn refused(&mut self, job: Job) -> Result<(), StoreError> {
-        let (status, error) = job.refusal.map_or((None, String::new()), |refusal| (refusal.status, refusal.error));
-        let body = match &job.source {
-            JobSource::News(_) => {
-                debug!(webhook = self.cx.webhook.id, error, "a presence was not delivered");
-                return Ok(());
-            }
-            JobSource::Log => self.cx.session.event(job.id).await?.map(|event| event.body),
-            JobSource::Parked => {
-                self.redriven.remove(&job.id);
-                match progress::failure(self.cx.session.store(), &self.cx.webhook.id, job.id).await?.map(|old| old.what)
-                {
-                    Some(What::Refused { body, .. }) => Some(*body),
-                    _ => return Ok(()),
-                }
-            }
-        };
-        let what = match body {
-            Some(body) => {
-                let names = job.names.iter().map(|name| name.as_str().to_owned()).collect();
-                What::Refused { names, body: Box::new(body) }
-            }
-            None => What::Gap { after: None },
-        };
-        warn!(
-            event = "webhook_event_parked",
-            webhook = self.cx.webhook.id,
-            event.id = %job.id,
-            error,
-            "the receiver refuses an event: parked"
-        );
-        self.park(job.id, what, job.attempts, status, error).await
-    }
-
-    /// Retention was faster: of the events after `after`, up to `up_to`, some are gone. One record for all that goes on like this.
-    async fn note_gap(&mut self, up_to: EventId, after: Option<EventId>) -> Result<(), StoreError> {
-        let (up_to, after) = match self.gap {
-            Some((known, begin)) => {
-                let mut batch = Batch::default();
-                progress::delete_failure(&mut batch, &self.cx.webhook.id, known);
-                self.parked.remove(known);
-                self.write(batch).await?;
-                (up_to.max(known), begin)
-            }
-            None => {
-                warn!(
-                    event = "webhook_events_lost",
-                    webhook = self.cx.webhook.id,
-                    ?after,
-                    %up_to,
-                    "retention was faster than a webhook's receiver"
-                );
-                (up_to, after)
-            }
-        };
-        self.gap = Some((up_to, after));
-        self.park(up_to, What::Gap { after }, 0, None, "no longer in the log".into()).await
-    }
-
-    /// Writes a failure down, with the place behind it.
-    async fn park(
-        &mut self,
-        id: EventId,
-        what: What,
-        attempts: u32,
-        status: Option<u16>,
-        error: String,
-    ) -> Result<(), StoreError> {
-        metrics::webhook_parked();
-        let parked_at = self.cx.shared.clock.now();
-        let failure = ParkedDelivery { id, what, attempts, status, error, parked_at };
-        let mut batch = Batch::default();
-        let bytes = progress::put_failure(&mut batch, &self.cx.webhook.id, &failure);
-        give_up(&mut batch, &self.cx.webhook.id, self.parked.add(id, bytes));
-        self.write(batch).await
-    }
-
     /// Writes the place, and `batch` in the same change. Nobody waits for it.
     async fn write(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         let place = WebhookPlace { cursor: self.queue.cursor(), done: self.queue.done().collect(), gone: self.gone };
@@ -432,61 +344,6 @@ impl DeliveryLoop<'_> {
         self.dirty = None;
         self.cx.session.store().write(batch).await?;
         Ok(())
-    }
-
-    async fn redrive(&mut self, redrive: Redrive) -> Result<(), StoreError> {
-        let ids = match redrive.id {
-            // Nothing goes out until the settings are put again.
-            _ if self.gone => Vec::new(),
-            Some(id) => vec![id],
-            None => self.parked.ids(),
-        };
-        let mut count = 0;
-        for id in ids {
-            let found = progress::failure(self.cx.session.store(), &self.cx.webhook.id, id).await?;
-            let Some(failure) = found.filter(|_| !self.redriven.contains(&id)) else { continue };
-            let names = failure.names();
-            if let What::Refused { body, .. } = &failure.what
-                && !names.is_empty()
-            {
-                self.redriven.insert(id);
-                let job = Job { id, source: JobSource::Parked, names, attempts: 0, refusal: None };
-                self.queue.push(lane(body), job, Instant::now());
-                count += 1;
-            }
-        }
-        // Whoever asked may be gone.
-        let _ = redrive.answer.send(count);
-        Ok(())
-    }
-
-    fn owe_presence(&mut self, chat: &str) {
-        if !self.cx.webhook.wants(EventName::PresenceUpdate) || self.gone {
-            return;
-        }
-        let Some(shown) = self.cx.session.shown(chat) else { return };
-        let payload = Arc::new(Payload::Presence(waha::person::Presences::new(chat, &shown)));
-        let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
-        let (source, names) = (JobSource::News(payload), vec![EventName::PresenceUpdate]);
-        let job = Job { id, source, names, attempts: 0, refusal: None };
-        self.queue.push_bounded(PRESENCES, job, Instant::now(), MAX_PRESENCES);
-    }
-
-    /// Of a group's members, but for the first, of whom the log tells under both names.
-    fn owe_receipt(&mut self, receipt: &EventBody) {
-        let Some(name) = waha::names(receipt).last().copied().filter(|name| self.cx.webhook.wants(*name)) else {
-            return;
-        };
-        if self.gone {
-            return;
-        }
-        let (me, session) = (self.cx.session.me().unwrap_or_default(), self.cx.session.tenant().as_str());
-        let source = waha::Source::Api;
-        let view = waha::View { me: &me, source, delivery: None, failure: None, media_url: None };
-        let payload = Arc::new(waha::payload(session, receipt, name, view));
-        let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
-        let job = Job { id, source: JobSource::News(payload), names: vec![name], attempts: 0, refusal: None };
-        self.queue.push_bounded(RECEIPTS, job, Instant::now(), MAX_RECEIPTS);
     }
 
     fn report(&self) {
@@ -502,101 +359,9 @@ impl DeliveryLoop<'_> {
     }
 }
 
-/// What an attempt needs, apart from the consumer.
-struct DeliveryAttempt {
-    session: Session,
-    shared: Arc<WebhookContext>,
-    deliveries: Arc<Semaphore>,
-    at_host: Arc<Semaphore>,
-    webhook: Arc<Webhook>,
-    metadata: Arc<Value>,
-}
-
-impl DeliveryAttempt {
-    async fn run(self, lane: Arc<str>, job: Job) -> Landed {
-        // First the tenant's own limit, then the common one: so a tenant has at most its share in the common queue. Outside both, since
-        // a host may let us wait; and the tenant's limit at the host first, so that it has at most its share of the host's places
-        // while it waits for its own.
-        let _host = self.shared.hosts.turn(&self.webhook.url, job.attempts > 0, &self.at_host).await;
-        let _own = self.deliveries.acquire().await;
-        let _common = self.shared.deliveries.acquire().await;
-        let began = Instant::now();
-        let landing = match self.body(&job).await {
-            Err(error) => Landing::Unreadable(error),
-            Ok(None) => Landing::Missing,
-            Ok(Some((body, message))) => {
-                let id = waha::event_id(job.id, job.names[0]);
-                let now = self.shared.clock.now();
-                let attempt = delivery::attempt(&self.shared.outbound, &self.webhook, &id, body, now).await;
-                if let (AttemptOutcome::Taken, Some(message)) = (&attempt.outcome, message) {
-                    traces::message(self.session.tenant(), &message, SpanName::OnWebhook, began.elapsed());
-                }
-                Landing::Attempted(attempt)
-            }
-        };
-        Landed { lane, job, began, landing }
-    }
-
-    /// The body of the request, and for a trace the id of the message that it brings; `None`: what it speaks of is gone.
-    async fn body(&self, job: &Job) -> Result<Option<(Bytes, Option<String>)>, StoreError> {
-        let event = match &job.source {
-            JobSource::News(news) => return Ok(Some((self.envelope(job, (**news).clone()), None))),
-            JobSource::Log => self.session.event(job.id).await?.map(|event| event.body),
-            JobSource::Parked => {
-                let failure = progress::failure(self.session.store(), &self.webhook.id, job.id).await?;
-                failure.and_then(|failure| match failure.what {
-                    What::Refused { body, .. } => Some(*body),
-                    What::Gap { .. } => None,
-                })
-            }
-        };
-        let Some(event) = event else { return Ok(None) };
-        let payload = self.payload(&event, job.names[0]).await?;
-        let message = event.message().filter(|_| traces::is_on()).map(|message| message.id.clone());
-        Ok(Some((self.envelope(job, payload), message)))
-    }
-
-    async fn payload(&self, event: &EventBody, name: EventName) -> Result<Payload, StoreError> {
-        let me = self.session.me().unwrap_or_default();
-        let delivery = match event {
-            EventBody::Sent { message } => self.session.delivery(&message.id).await?,
-            _ => None,
-        };
-        let source = if delivery.is_some() { waha::Source::Api } else { waha::Source::App };
-        let url = event.message().and_then(|message| self.session.file_url(message));
-        let session = self.session.tenant().as_str();
-        Ok(waha::payload(
-            session,
-            event,
-            name,
-            waha::View { me: &me, source, delivery, failure: None, media_url: url.as_deref() },
-        ))
-    }
-
-    fn envelope(&self, job: &Job, payload: Payload) -> Bytes {
-        let me = waha::Me::of(&self.session.status());
-        let tenant = self.session.tenant().as_str();
-        let envelope = Envelope::new(job.id, job.names[0], tenant, &self.metadata, me, payload);
-        serde_json::to_vec(&envelope).expect("an envelope is plain data, which JSON always takes").into()
-    }
-}
-
 /// The chat whose order an event is part of.
 fn lane(body: &EventBody) -> &str {
     body.chat()
-}
-
-/// Failures for which there is no room.
-fn give_up(batch: &mut Batch, webhook: &str, oldest: Vec<EventId>) {
-    for event in oldest {
-        error!(
-            event = "webhook_failures_dropped",
-            webhook,
-            event.id = %event,
-            "too many failures: the oldest is given up"
-        );
-        progress::delete_failure(batch, webhook, event);
-    }
 }
 
 fn far() -> Instant {
