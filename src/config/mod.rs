@@ -1,6 +1,8 @@
 //! Configuration: `config/default.toml` (compiled in, the reference) → a file → the environment. Read and validated once; all
 //! mistakes are listed together. Nothing else in this crate reads the environment.
 
+mod alerts;
+mod callers;
 mod read;
 mod secret;
 mod source;
@@ -11,30 +13,23 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    num::{NonZeroU32, NonZeroUsize},
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
-
-use http::{HeaderName, HeaderValue};
-use ipnet::IpNet;
-use lettre::message::Mailbox;
 
 use self::{
     read::Reader,
     source::{SaidSettings, Table},
 };
 pub use self::{
+    alerts::{AlertMail, AlertSmtp, Alerts, SmtpServer},
+    callers::{Auth, Connections, Firebase, Handshakes, Http, Limits, Origins, Proxies, Rates},
     read::is_safe,
     secret::{Secret, load_or_create_secret},
     source::{DEFAULTS, Mistake, Origin},
 };
-use crate::{
-    outbound::Allow,
-    seal::MasterKey,
-    telemetry::alerts::{AlertCondition, AlertLanguage},
-    tenant::TenantId,
-};
+use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -69,85 +64,6 @@ pub struct Config {
     pub log: Log,
     /// As they were said, to tell what another configuration changes.
     said: SaidSettings,
-}
-
-#[derive(Debug, Clone)]
-pub struct Http {
-    pub listen: SocketAddr,
-    pub origins: Origins,
-    pub proxies: Proxies,
-    pub connections: Connections,
-    pub handshakes: Handshakes,
-    /// Where others reach this daemon; without a slash at its end.
-    pub public_url: String,
-}
-
-/// How many may be connected, and how long they may let us wait.
-#[derive(Debug, Clone)]
-pub struct Connections {
-    pub most: usize,
-    /// `None`: half of all.
-    pub per_address: Option<NonZeroUsize>,
-    pub head_timeout: Duration,
-    pub keep_alive: Duration,
-    pub stall_timeout: Duration,
-    pub bytes_per_second: u64,
-}
-
-/// Clients of Socket.IO that have not shown a key yet.
-#[derive(Debug, Clone)]
-pub struct Handshakes {
-    pub most: usize,
-    pub per_address: usize,
-    pub timeout: Duration,
-}
-
-/// Web pages that may call.
-#[derive(Debug, Clone)]
-pub enum Origins {
-    Any,
-    These(Vec<HeaderValue>),
-}
-
-#[derive(Debug, Clone)]
-pub struct Proxies {
-    pub trusted: Vec<IpNet>,
-    /// Where they say whom a request comes from.
-    pub header: HeaderName,
-}
-
-#[derive(Debug, Clone)]
-pub struct Auth {
-    /// `None`: make one (embedded vault only).
-    pub admin_key: Option<Secret>,
-    /// The old contract needs no key.
-    pub legacy_open: bool,
-    pub refresh: Duration,
-    pub firebase: Option<Firebase>,
-}
-
-/// The Firebase project whose users may come in with their ID tokens.
-#[derive(Debug, Clone)]
-pub struct Firebase {
-    pub project: String,
-    /// A set of JSON web keys.
-    pub keys_url: String,
-}
-
-/// Requests a minute.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    pub pairing: Rates,
-    pub sending: Rates,
-    /// Wrong keys.
-    pub failures_per_address: Option<NonZeroU32>,
-}
-
-/// `None`: no limit.
-#[derive(Debug, Clone)]
-pub struct Rates {
-    pub per_key: Option<NonZeroU32>,
-    pub per_address: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone)]
@@ -383,62 +299,6 @@ pub enum PerTenant {
     Off,
     /// As long as there are not too many of them.
     Auto,
-}
-
-/// Whom the daemon tells that something is wrong, and when. Nobody while no channel is set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alerts {
-    /// URLs: who has one can write there.
-    pub slack: Option<Secret>,
-    pub discord: Option<Secret>,
-    pub webhook: Option<Secret>,
-    /// Signs what goes to `webhook`.
-    pub webhook_key: Option<Secret>,
-    pub mail: Option<AlertMail>,
-    /// Instead of `mail`.
-    pub smtp: Option<AlertSmtp>,
-    pub language: AlertLanguage,
-    /// How often is looked.
-    pub interval: Duration,
-    /// How long others are waited for when something is due.
-    pub gather: Duration,
-    /// Of the same condition nobody is told anew for so long.
-    pub repeat: Duration,
-    /// What is gone for so long is resolved.
-    pub clear: Duration,
-    pub per_hour: usize,
-    /// How long each must last; one that is not here is switched off.
-    pub conditions: BTreeMap<AlertCondition, Duration>,
-}
-
-/// Mail by a provider's HTTPS API, in the form of Resend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlertMail {
-    pub url: Secret,
-    pub key: Secret,
-    pub from: String,
-    pub to: Vec<String>,
-}
-
-/// Mail by an SMTP server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlertSmtp {
-    pub server: SmtpServer,
-    pub from: Mailbox,
-    pub to: Vec<Mailbox>,
-}
-
-/// An SMTP server, always reached over TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SmtpServer {
-    pub host: String,
-    pub port: u16,
-    /// TLS begins by STARTTLS, not with the first byte.
-    pub starts_plain: bool,
-    /// User and password.
-    pub login: Option<(String, Secret)>,
-    /// Certificates that are trusted instead of the roots that are compiled in.
-    pub ca: Option<PathBuf>,
 }
 
 /// Of all bots; a restaurant's own settings are in its tenant's state.
