@@ -6,14 +6,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use jiff::Timestamp;
-use sessiond::{
-    seal::Digest,
-    tenant::{TenantId, TenantRecord},
-    vault::*,
-};
+use sessiond::vault::{Vault, VaultError};
 use tokio::sync::{Notify, Semaphore};
+
+use crate::support::relay_vault::{Relay, RelayVault};
 
 /// What happens to the next request of a kind.
 #[derive(Debug, Clone)]
@@ -62,10 +58,13 @@ impl Hold {
 }
 
 /// Passes everything on to another vault, but for what the script says.
+pub type Wire = RelayVault<Script>;
+
+/// The plan of a wire, and the record of what went over it.
 #[derive(Debug)]
-pub struct Wire {
+pub struct Script {
     inner: Arc<dyn Vault>,
-    script: Mutex<VecDeque<(&'static str, Act)>>,
+    planned: Mutex<VecDeque<(&'static str, Act)>>,
     /// Every write and delete that was sent, by its kind.
     sent: Mutex<Vec<&'static str>>,
     down: Mutex<bool>,
@@ -73,12 +72,15 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(inner: Arc<dyn Vault>) -> Arc<Self> {
-        Arc::new(Self { inner, script: Mutex::default(), sent: Mutex::default(), down: Mutex::new(false) })
+        let (planned, sent, down) = (Mutex::default(), Mutex::default(), Mutex::new(false));
+        Arc::new(RelayVault(Script { inner, planned, sent, down }))
     }
+}
 
+impl Script {
     /// The next request of this kind, after those that are planned already.
     pub fn next(&self, kind: &'static str, act: Act) {
-        self.script.lock().unwrap().push_back((kind, act));
+        self.planned.lock().unwrap().push_back((kind, act));
     }
 
     pub fn hold(&self, kind: &'static str) -> Arc<Hold> {
@@ -96,21 +98,28 @@ impl Wire {
     pub fn sent(&self) -> Vec<&'static str> {
         self.sent.lock().unwrap().clone()
     }
+}
 
-    async fn send<T: Send + 'static>(
-        &self,
-        kind: &'static str,
-        request: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, VaultError> {
+#[async_trait]
+impl Relay for Script {
+    fn vault(&self) -> &Arc<dyn Vault> {
+        &self.inner
+    }
+
+    async fn send<T, F>(&self, kind: &'static str, request: F) -> Result<T, VaultError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         if ["append", "start_over", "remove_documents", "put_chunk", "put_manifest", "remove_snapshot"].contains(&kind)
         {
             self.sent.lock().unwrap().push(kind);
         }
         let lost = || Err(VaultError::Unavailable("lost on the line".into()));
         let act = {
-            let mut script = self.script.lock().unwrap();
-            let at = script.iter().position(|(planned, _)| *planned == kind);
-            at.and_then(|at| script.remove(at)).map(|(_, act)| act)
+            let mut planned = self.planned.lock().unwrap();
+            let at = planned.iter().position(|(other, _)| *other == kind);
+            at.and_then(|at| planned.remove(at)).map(|(_, act)| act)
         };
         match act {
             Some(Act::Lose) => return lost(),
@@ -130,202 +139,5 @@ impl Wire {
             None => {}
         }
         if *self.down.lock().unwrap() { lost() } else { Ok(request.await) }
-    }
-}
-
-/// A request to the inner vault that lives as long as it has to.
-macro_rules! pass_on {
-    ($self:ident, $method:ident, $tenant:ident $(, $argument:ident)*) => {{
-        let (inner, tenant) = ($self.inner.clone(), $tenant.clone());
-        $(let $argument = $argument.to_owned();)*
-        let request = async move { inner.$method(&tenant $(, &$argument)*).await };
-        $self.send(stringify!($method), request).await?
-    }};
-}
-
-#[async_trait]
-impl Vault for Wire {
-    async fn ping(&self) -> Result<(), VaultError> {
-        self.inner.ping().await
-    }
-
-    async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        self.inner.tenants().await
-    }
-
-    async fn tenants_with(
-        &self,
-        text: RecordText,
-        prefix: &str,
-    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        self.inner.tenants_with(text, prefix).await
-    }
-
-    async fn remembered(&self) -> Result<Vec<String>, VaultError> {
-        self.inner.remembered().await
-    }
-
-    async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        self.inner.restorable().await
-    }
-
-    async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
-        pass_on!(self, tenant, tenant)
-    }
-
-    async fn notice(&self, tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError> {
-        pass_on!(self, notice, tenant, notice)
-    }
-
-    async fn append(
-        &self,
-        tenant: &TenantId,
-        after: Option<Digest>,
-        documents: &[JournalDocument],
-        decision: Option<&Decision>,
-    ) -> Result<(), AppendError> {
-        let (inner, tenant) = (self.inner.clone(), tenant.clone());
-        let (documents, decision) = (documents.to_owned(), decision.cloned());
-        let request = async move { inner.append(&tenant, after, &documents, decision.as_ref()).await };
-        self.send("append", request).await?
-    }
-
-    async fn start_over(
-        &self,
-        tenant: &TenantId,
-        footing: &Footing,
-        documents: &[JournalDocument],
-        manifest: Option<&Manifest>,
-        decision: &Decision,
-    ) -> Result<(), AppendError> {
-        let (inner, tenant) = (self.inner.clone(), tenant.clone());
-        let (footing, documents) = (footing.clone(), documents.to_owned());
-        let (manifest, decision) = (manifest.cloned(), decision.clone());
-        let request =
-            async move { inner.start_over(&tenant, &footing, &documents, manifest.as_ref(), &decision).await };
-        self.send("start_over", request).await?
-    }
-
-    async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
-        let (inner, tenant) = (self.inner.clone(), tenant.clone());
-        self.send("headings", async move { inner.headings(&tenant, first, limit).await }).await?
-    }
-
-    async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
-        let (inner, tenant) = (self.inner.clone(), tenant.clone());
-        self.send("document", async move { inner.document(&tenant, seq).await }).await?
-    }
-
-    async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
-        let (inner, tenant) = (self.inner.clone(), tenant.clone());
-        self.send("documents", async move { inner.documents(&tenant, first).await }).await?
-    }
-
-    async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
-        pass_on!(self, takeovers, tenant)
-    }
-
-    async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
-        let (inner, tenant) = (self.inner.clone(), tenant.clone());
-        self.send("entries_below", async move { inner.entries_below(&tenant, end).await }).await?
-    }
-
-    async fn empty_document(&self, tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError> {
-        let (inner, tenant, document) = (self.inner.clone(), tenant.clone(), document.clone());
-        self.send("empty_document", async move { inner.empty_document(&tenant, &document).await }).await?
-    }
-
-    async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
-        pass_on!(self, remove_documents, tenant, seqs)
-    }
-
-    async fn manifests(&self, tenant: &TenantId) -> Result<Vec<Manifest>, VaultError> {
-        pass_on!(self, manifests, tenant)
-    }
-
-    async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
-        let (inner, tenant, id) = (self.inner.clone(), tenant.clone(), id.clone());
-        self.send("put_chunk", async move { inner.put_chunk(&tenant, &id, n, payload).await }).await?
-    }
-
-    async fn put_manifest(
-        &self,
-        tenant: &TenantId,
-        manifest: &Manifest,
-        entry: Option<Digest>,
-    ) -> Result<(), AppendError> {
-        let (inner, tenant, manifest) = (self.inner.clone(), tenant.clone(), manifest.clone());
-        self.send("put_manifest", async move { inner.put_manifest(&tenant, &manifest, entry).await }).await?
-    }
-
-    async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
-        pass_on!(self, chunks, tenant, id)
-    }
-
-    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {
-        pass_on!(self, snapshots, tenant)
-    }
-
-    async fn remove_snapshot(&self, tenant: &TenantId, id: &SnapshotId) -> Result<(), VaultError> {
-        pass_on!(self, remove_snapshot, tenant, id)
-    }
-
-    async fn put_segment(&self, tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError> {
-        let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.to_owned());
-        self.send("put_segment", async move { inner.put_segment(&tenant, &name, payload).await }).await?
-    }
-
-    async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError> {
-        let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.to_owned());
-        self.send("segment", async move { inner.segment(&tenant, &name).await }).await?
-    }
-
-    async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError> {
-        pass_on!(self, segments, tenant)
-    }
-
-    async fn remove_segments(&self, tenant: &TenantId, names: &[String]) -> Result<(), VaultError> {
-        let (inner, tenant, names) = (self.inner.clone(), tenant.clone(), names.to_vec());
-        self.send("remove_segments", async move { inner.remove_segments(&tenant, &names).await }).await?
-    }
-
-    async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {
-        self.inner.put_instance(instance).await
-    }
-
-    async fn instances(&self) -> Result<Vec<Instance>, VaultError> {
-        self.inner.instances().await
-    }
-
-    async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
-        self.inner.remove_instance(id).await
-    }
-
-    async fn put_letter(&self, from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError> {
-        self.inner.put_letter(from, to, body).await
-    }
-
-    async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
-        self.inner.letters(to).await
-    }
-
-    async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError> {
-        self.inner.remove_letter(from, to).await
-    }
-
-    async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
-        self.inner.check_value().await
-    }
-
-    async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError> {
-        self.inner.create_check_value(value).await
-    }
-
-    async fn replace_check_value(&self, old: Bytes, new: Bytes) -> Result<bool, VaultError> {
-        self.inner.replace_check_value(old, new).await
-    }
-
-    fn usage(&self) -> Usage {
-        self.inner.usage()
     }
 }

@@ -16,6 +16,7 @@ pub mod old_place;
 pub mod proxy;
 pub mod python;
 pub mod receiver;
+pub mod relay_vault;
 pub mod scrape;
 pub mod stage;
 pub mod store_peer;

@@ -14,24 +14,25 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jiff::Timestamp;
 use rand::{SeedableRng, rngs::SmallRng};
 use sessiond::{
     clock::{Clock, SystemClock},
     journal::{self, Context, Journal, JournalClosedError, JournalPace, Opened, Policy},
     message::{Feed, Log, Retention, SegmentCache},
-    seal::{Digest, Keyring},
+    seal::Keyring,
     store::{
         Batch, Pool, PoolOptions, Store,
         space::{self, Space},
     },
-    tenant::{TenantId, TenantRecord},
+    tenant::TenantId,
     vault::{embedded::Embedded, *},
 };
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use whatsapp_rust::store::traits::Backend;
+
+use crate::support::relay_vault::{Relay, RelayVault};
 
 /// How long something may take that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -219,8 +220,11 @@ pub async fn journal() -> (TempDir, Journal) {
 type Append = (Vec<JournalDocument>, Option<Decision>);
 
 /// The way to a vault. It can fall silent, and remembers what was appended.
+pub type Line = RelayVault<LineState>;
+
+/// What a test has done to a line, and what went over it.
 #[derive(Debug)]
-pub struct Line {
+pub struct LineState {
     pub vault: Arc<dyn Vault>,
     silent: watch::Sender<bool>,
     keeps_segments: AtomicBool,
@@ -230,15 +234,17 @@ pub struct Line {
 
 impl Line {
     fn to(vault: Arc<dyn Vault>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(RelayVault(LineState {
             vault,
             silent: watch::Sender::new(false),
             keeps_segments: AtomicBool::new(false),
             held_reading: Mutex::default(),
             appends: Mutex::default(),
-        })
+        }))
     }
+}
 
+impl LineState {
     /// Nobody waits for a segment: what asks for one is told.
     fn answering(&self) -> Result<(), VaultError> {
         if *self.silent.borrow() { Err(VaultError::Unavailable("silent".into())) } else { Ok(()) }
@@ -273,153 +279,39 @@ impl Line {
 }
 
 #[async_trait]
-impl Vault for Line {
-    async fn append(
-        &self,
-        tenant: &TenantId,
-        after: Option<Digest>,
-        documents: &[JournalDocument],
-        decision: Option<&Decision>,
-    ) -> Result<(), AppendError> {
-        let mut silent = self.silent.subscribe();
-        silent.wait_for(|silent| !silent).await.expect("self holds the sender");
-        self.vault.append(tenant, after, documents, decision).await?;
+impl Relay for LineState {
+    fn vault(&self) -> &Arc<dyn Vault> {
+        &self.vault
+    }
+
+    async fn send<T, F>(&self, kind: &'static str, request: F) -> Result<T, VaultError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        match kind {
+            "append" => {
+                let mut silent = self.silent.subscribe();
+                silent.wait_for(|silent| !silent).await.expect("self holds the sender");
+            }
+            "put_segment" => self.answering()?,
+            "segment" => {
+                self.answering()?;
+                let held = self.held_reading.lock().unwrap().take();
+                if let Some(held) = held {
+                    let _ = held.await;
+                }
+            }
+            "remove_segments" if self.keeps_segments.load(Ordering::SeqCst) => {
+                return Err(VaultError::Unavailable("keeps its segments".into()));
+            }
+            _ => {}
+        }
+        Ok(request.await)
+    }
+
+    fn appended(&self, documents: &[JournalDocument], decision: Option<&Decision>) {
         self.appends.lock().unwrap().push((documents.to_vec(), decision.cloned()));
-        Ok(())
-    }
-
-    async fn start_over(
-        &self,
-        tenant: &TenantId,
-        footing: &Footing,
-        documents: &[JournalDocument],
-        manifest: Option<&Manifest>,
-        decision: &Decision,
-    ) -> Result<(), AppendError> {
-        self.vault.start_over(tenant, footing, documents, manifest, decision).await
-    }
-    async fn headings(&self, tenant: &TenantId, first: Seq, limit: usize) -> Result<Vec<Heading>, VaultError> {
-        self.vault.headings(tenant, first, limit).await
-    }
-    async fn ping(&self) -> Result<(), VaultError> {
-        self.vault.ping().await
-    }
-    async fn tenants(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        self.vault.tenants().await
-    }
-    async fn tenants_with(
-        &self,
-        text: RecordText,
-        prefix: &str,
-    ) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        self.vault.tenants_with(text, prefix).await
-    }
-    async fn remembered(&self) -> Result<Vec<String>, VaultError> {
-        self.vault.remembered().await
-    }
-    async fn restorable(&self) -> Result<Vec<(String, Result<TenantRecord, VaultError>)>, VaultError> {
-        self.vault.restorable().await
-    }
-    async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
-        self.vault.tenant(tenant).await
-    }
-    async fn notice(&self, tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError> {
-        self.vault.notice(tenant, notice).await
-    }
-    async fn document(&self, tenant: &TenantId, seq: Seq) -> Result<Option<JournalDocument>, VaultError> {
-        self.vault.document(tenant, seq).await
-    }
-    async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
-        self.vault.documents(tenant, first).await
-    }
-    async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
-        self.vault.takeovers(tenant).await
-    }
-    async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
-        self.vault.entries_below(tenant, end).await
-    }
-    async fn empty_document(&self, tenant: &TenantId, document: &JournalDocument) -> Result<bool, VaultError> {
-        self.vault.empty_document(tenant, document).await
-    }
-    async fn remove_documents(&self, tenant: &TenantId, seqs: &[Seq]) -> Result<(), VaultError> {
-        self.vault.remove_documents(tenant, seqs).await
-    }
-    async fn manifests(&self, tenant: &TenantId) -> Result<Vec<Manifest>, VaultError> {
-        self.vault.manifests(tenant).await
-    }
-    async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
-        self.vault.put_chunk(tenant, id, n, payload).await
-    }
-    async fn put_manifest(
-        &self,
-        tenant: &TenantId,
-        manifest: &Manifest,
-        entry: Option<Digest>,
-    ) -> Result<(), AppendError> {
-        self.vault.put_manifest(tenant, manifest, entry).await
-    }
-    async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
-        self.vault.chunks(tenant, id).await
-    }
-    async fn snapshots(&self, tenant: &TenantId) -> Result<Vec<SnapshotId>, VaultError> {
-        self.vault.snapshots(tenant).await
-    }
-    async fn remove_snapshot(&self, tenant: &TenantId, id: &SnapshotId) -> Result<(), VaultError> {
-        self.vault.remove_snapshot(tenant, id).await
-    }
-    async fn put_segment(&self, tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError> {
-        self.answering()?;
-        self.vault.put_segment(tenant, name, payload).await
-    }
-    async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError> {
-        self.answering()?;
-        let held = self.held_reading.lock().unwrap().take();
-        if let Some(held) = held {
-            let _ = held.await;
-        }
-        self.vault.segment(tenant, name).await
-    }
-    async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError> {
-        self.vault.segments(tenant).await
-    }
-    async fn remove_segments(&self, tenant: &TenantId, names: &[String]) -> Result<(), VaultError> {
-        if self.keeps_segments.load(Ordering::SeqCst) {
-            return Err(VaultError::Unavailable("keeps its segments".into()));
-        }
-        self.vault.remove_segments(tenant, names).await
-    }
-    async fn put_instance(&self, instance: &Instance) -> Result<(), VaultError> {
-        self.vault.put_instance(instance).await
-    }
-    async fn instances(&self) -> Result<Vec<Instance>, VaultError> {
-        self.vault.instances().await
-    }
-    async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
-        self.vault.remove_instance(id).await
-    }
-
-    async fn put_letter(&self, from: &InstanceId, to: &InstanceId, body: Bytes) -> Result<(), VaultError> {
-        self.vault.put_letter(from, to, body).await
-    }
-
-    async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
-        self.vault.letters(to).await
-    }
-
-    async fn remove_letter(&self, from: &InstanceId, to: &InstanceId) -> Result<(), VaultError> {
-        self.vault.remove_letter(from, to).await
-    }
-    async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
-        self.vault.check_value().await
-    }
-    async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError> {
-        self.vault.create_check_value(value).await
-    }
-    async fn replace_check_value(&self, old: Bytes, new: Bytes) -> Result<bool, VaultError> {
-        self.vault.replace_check_value(old, new).await
-    }
-    fn usage(&self) -> Usage {
-        self.vault.usage()
     }
 }
 
