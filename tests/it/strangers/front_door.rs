@@ -10,7 +10,7 @@ use std::{
 
 use futures::{SinkExt as _, StreamExt as _, future::join_all};
 use serde_json::{Value, json};
-use sessiond::demo::{Ear, Process, until};
+use sessiond::demo::{Conversation, Ear, Process, until};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -98,6 +98,20 @@ pub async fn is_served(stage: &Stage) {
     assert!(began.elapsed() < Duration::from_secs(5), "served after {:?}", began.elapsed());
 }
 
+/// WhatsApp goes away and comes back: each tenant reconnects, and its customers, who write then, are answered.
+async fn assert_reconnect(stage: &Stage, tenants: &mut [Conversation], ear: &Ear, messages: usize) {
+    stage.network.stop().await;
+    let first = tenants[0].tenant.clone();
+    let gone = async || !stage.dashboard.is_connected(&first).await;
+    until(LIMIT, "the loss", gone).await.unwrap();
+    stage.network.resume().await.unwrap();
+    for Conversation { tenant, .. } in tenants.iter() {
+        let back = until(LIMIT, "the reconnect", || stage.dashboard.is_connected(tenant)).await;
+        back.unwrap_or_else(|error| panic!("{tenant}: {error}\n{}", stage.log()));
+    }
+    stage.talk(tenants, ear, messages).await;
+}
+
 /// Holds half requests, and opens those anew that are closed, until it is dropped.
 struct Attack(Vec<tokio::task::JoinHandle<()>>);
 
@@ -175,18 +189,7 @@ async fn half_requests_by_the_hundreds_keep_no_tenant_offline_and_no_client_out(
         is_served(&stage).await;
     }
     // Whoever has to reconnect now can.
-    stage.network.stop().await;
-    let gone = async || !stage.dashboard.is_connected("trattoria").await;
-    until(LIMIT, "the loss", gone).await.unwrap();
-    stage.network.resume().await.unwrap();
-    for tenant in ["trattoria", "pizzeria"] {
-        let back = until(LIMIT, "the reconnect", || stage.dashboard.is_connected(tenant)).await;
-        back.unwrap_or_else(|error| panic!("{tenant}: {error}\n{}", stage.log()));
-    }
-    for tenant in &mut tenants {
-        tenant.customers_write(&stage.network, 1).await.unwrap();
-    }
-    stage.tally.answer_all(&mut tenants, &stage.dashboard, &ear, LIMIT).await.unwrap();
+    assert_reconnect(&stage, &mut tenants, &ear, 1).await;
     // Callers have a quarter: the rest is promised to tenants, who need it when WhatsApp restarts.
     assert!(descriptors(&daemon) <= DESCRIPTORS / 3, "{}", descriptors(&daemon));
     drop(attack);
@@ -556,18 +559,7 @@ async fn all_attacks_at_once_keep_no_tenant_offline_and_memory_bounded() {
     };
     let work = async {
         until(LIMIT, "the attack to be felt", besieged).await.unwrap();
-        stage.network.stop().await;
-        let gone = async || !stage.dashboard.is_connected("trattoria").await;
-        until(LIMIT, "the loss", gone).await.unwrap();
-        stage.network.resume().await.unwrap();
-        for tenant in ["trattoria", "pizzeria"] {
-            let back = until(LIMIT, "the reconnect", || stage.dashboard.is_connected(tenant)).await;
-            back.unwrap_or_else(|error| panic!("{tenant}: {error}\n{}", stage.log()));
-        }
-        for tenant in &mut tenants {
-            tenant.customers_write(&stage.network, 3).await.unwrap();
-        }
-        stage.tally.answer_all(&mut tenants, &stage.dashboard, &ear, LIMIT).await.unwrap();
+        assert_reconnect(&stage, &mut tenants, &ear, 3).await;
         is_served(&stage).await;
     };
     tokio::select! {

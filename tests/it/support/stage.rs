@@ -116,6 +116,25 @@ impl Stage {
         std::fs::read_to_string(&self.setup.log).unwrap_or_default()
     }
 
+    /// Customers write, and all of them are answered over the dashboards that `ear` listens to.
+    pub async fn talk(&self, conversations: &mut [Conversation], ear: &Ear, messages: usize) {
+        for conversation in conversations.iter_mut() {
+            conversation.customers_write(&self.network, messages).await.unwrap();
+        }
+        if let Err(error) = self.tally.answer_all(conversations, &self.dashboard, ear, LIMIT).await {
+            panic!("{error:#}\n{}", self.log());
+        }
+    }
+
+    /// The oldest message of a conversation is read by its dashboard, wherever it lies by now.
+    pub async fn assert_oldest_is_read(&self, conversation: &Conversation) {
+        let customer = &conversation.customers[0];
+        let path = format!("/api/{}/chats/{customer}@c.us/messages?limit=100", conversation.tenant);
+        let read = self.dashboard.get(&path).await.unwrap().body;
+        let oldest = conversation.written.iter().find(|one| one.customer == *customer).unwrap();
+        assert!(read.as_array().unwrap().iter().any(|message| message["body"] == *oldest.text), "{read:#}");
+    }
+
     /// The promises, by what the network saw: no second scan, nothing lost, nothing doubled, no counter used twice.
     pub async fn assert_promises(&self, conversations: &[Conversation]) {
         let stats = self.network.stats().await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use sessiond::demo::{Conversation, Ear, Setup, until};
+use sessiond::demo::{Setup, until};
 
 use crate::support::{
     emulator,
@@ -19,15 +19,6 @@ async fn run(setup: &Setup, arguments: &[&str]) -> (Option<i32>, Value) {
     let (told, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let report = serde_json::from_str(told.trim()).unwrap_or_else(|_| json!({ "log": log }));
     (output.status.code(), report)
-}
-
-async fn talk(stage: &Stage, conversations: &mut [Conversation], ear: &Ear, messages: usize) {
-    for conversation in conversations.iter_mut() {
-        conversation.customers_write(&stage.network, messages).await.unwrap();
-    }
-    if let Err(error) = stage.tally.answer_all(conversations, &stage.dashboard, ear, LIMIT).await {
-        panic!("{error:#}\n{}", stage.log());
-    }
 }
 
 /// Another vault, and a data folder of its own.
@@ -48,7 +39,7 @@ async fn a_tenant_comes_back_from_its_backup(home: Home) {
     let daemon = stage.start().await;
     let mut conversations = vec![stage.pair("trattoria").await];
     let ear = stage.listen(&conversations);
-    talk(&stage, &mut conversations, &ear, 12).await;
+    stage.talk(&mut conversations, &ear, 12).await;
     let vault = Connection::open(stage.path("cloud/vault.db")).unwrap();
     let is_there = |count: u32| count > 0;
     let has_segments =
@@ -63,7 +54,7 @@ async fn a_tenant_comes_back_from_its_backup(home: Home) {
     let (code, report) = run(&stage.setup, &["backup", "osteria", &as_text(&stage.path("no"))]).await;
     assert!(code == Some(1) && report["log"].as_str().unwrap().contains("unknown_tenant"), "{report:#}");
     // What the backup does not know, and its counters least of all.
-    talk(&stage, &mut conversations, &ear, 3).await;
+    stage.talk(&mut conversations, &ear, 3).await;
     daemon.kill().await.unwrap();
     drop(ear);
     // A piece of the history is lost: the rest is kept, and the exit code tells.
@@ -93,14 +84,10 @@ async fn a_tenant_comes_back_from_its_backup(home: Home) {
     let daemon = stage.start().await;
     assert!(stage.dashboard.is_connected("trattoria").await, "{}", stage.log());
     let ear = stage.listen(&conversations);
-    talk(&stage, &mut conversations, &ear, 3).await;
+    stage.talk(&mut conversations, &ear, 3).await;
     stage.assert_promises(&conversations).await;
     // Its oldest messages left the state long before the backup.
-    let customer = conversations[0].customers[0].clone();
-    let path = format!("/api/trattoria/chats/{customer}@c.us/messages?limit=100");
-    let read = stage.dashboard.get(&path).await.unwrap().body;
-    let oldest = conversations[0].written.iter().find(|one| one.customer == customer).unwrap().text.clone();
-    assert!(read.as_array().unwrap().iter().any(|message| message["body"] == *oldest), "{read:#}");
+    stage.assert_oldest_is_read(&conversations[0]).await;
     daemon.kill().await.unwrap();
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sessiond::{
     clock::SystemClock,
-    demo::{Conversation, Ear, Setup, free_address, until},
+    demo::{Setup, free_address, until},
     fleet::Rekeyer,
     journal::{JournalClosedError, Policy},
     store::{Batch, space},
@@ -28,15 +28,6 @@ async fn rekey(setup: &Setup, arguments: &[&str]) -> (Option<i32>, Value) {
     (output.status.code(), report)
 }
 
-async fn talk(stage: &Stage, conversations: &mut [Conversation], ear: &Ear, messages: usize) {
-    for conversation in conversations.iter_mut() {
-        conversation.customers_write(&stage.network, messages).await.unwrap();
-    }
-    if let Err(error) = stage.tally.answer_all(conversations, &stage.dashboard, ear, LIMIT).await {
-        panic!("{error:#}\n{}", stage.log());
-    }
-}
-
 async fn another_key_is_enough(home: Home) {
     let Some(stage) = Stage::new(home).await else { return };
     let [first, second, third] = ["5e", "7a", "9b"].map(|byte| byte.repeat(32));
@@ -45,7 +36,7 @@ async fn another_key_is_enough(home: Home) {
     let daemon = stage.start().await;
     let mut conversations = vec![stage.pair("trattoria").await];
     let ear = stage.listen(&conversations);
-    talk(&stage, &mut conversations, &ear, 12).await;
+    stage.talk(&mut conversations, &ear, 12).await;
     // Counted beside the daemon, which knows nothing of the other key.
     let both = with(&stage.setup, &[&second, &first]);
     let beside = Setup { address: free_address().unwrap(), ..both.clone() };
@@ -77,7 +68,7 @@ async fn another_key_is_enough(home: Home) {
     assert_eq!(old.status.code(), Some(78), "the old key opens nothing any more");
     stage.setup = with(&stage.setup, &[&second]);
     let daemon = stage.start().await;
-    talk(&stage, &mut conversations, &ear, 2).await;
+    stage.talk(&mut conversations, &ear, 2).await;
     daemon.kill().await.unwrap();
 
     // The same once more, by the daemon that serves the tenant.
@@ -93,20 +84,16 @@ async fn another_key_is_enough(home: Home) {
     assert!(report["log"].as_str().is_some_and(|log| log.contains("restart it")), "{report:#}");
     let (code, report) = rekey(&stage.setup, &[]).await;
     assert_eq!((code, &report["left"], &report["tenants"]), (Some(0), &json!(0), &json!(1)), "{report:#}");
-    talk(&stage, &mut conversations, &ear, 2).await;
+    stage.talk(&mut conversations, &ear, 2).await;
     assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
     stage.setup = with(&stage.setup, &[&third]);
     stage.wipe_local_data();
     let daemon = stage.start().await;
     assert!(stage.dashboard.is_connected("trattoria").await, "{}", stage.log());
-    talk(&stage, &mut conversations, &ear, 2).await;
+    stage.talk(&mut conversations, &ear, 2).await;
     stage.assert_promises(&conversations).await;
     // What left the state long ago is there, under its third key.
-    let customer = conversations[0].customers[0].clone();
-    let path = format!("/api/trattoria/chats/{customer}@c.us/messages?limit=100");
-    let read = stage.dashboard.get(&path).await.unwrap().body;
-    let first = conversations[0].written.iter().find(|one| one.customer == customer).unwrap().text.clone();
-    assert!(read.as_array().unwrap().iter().any(|message| message["body"] == *first), "{read:#}");
+    stage.assert_oldest_is_read(&conversations[0]).await;
     daemon.kill().await.unwrap();
 }
 
