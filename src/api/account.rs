@@ -1,4 +1,4 @@
-//! Whose session it is: the account that alone may scan, and the owner's word that another one may. WAHA has no such routes.
+//! The owner of a session: the account that alone may scan, and the owner's word that another one may. WAHA has no such routes.
 
 use axum::{Json, extract::State};
 use jiff::Timestamp;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::openapi::{Gives, Operation};
 
-/// What is good for a moment: nothing on the way may keep it.
+/// An answer that is good for a moment: nothing on the way may keep it.
 pub struct Fresh<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Fresh<T> {

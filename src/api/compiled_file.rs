@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::openapi::{Gives, Operation};
 
-/// What a page may do. `blob:` is for pictures and sounds that were fetched with the key; `connect-src` covers the API and, from the
+/// The policy of a page. `blob:` is for pictures and sounds that were fetched with the key; `connect-src` covers the API and, from the
 /// same origin, its WebSocket. Nothing in the pages writes HTML, so that Trusted Types cost nothing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src blob:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \

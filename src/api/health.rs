@@ -45,7 +45,7 @@ pub struct Health {
     active_sessions: Option<usize>,
     sessions: Sessions,
     problems: Problems,
-    /// What to look into; for the operator.
+    /// Findings that the operator should look into.
     #[serde(skip_serializing_if = "Option::is_none")]
     warnings: Option<Vec<&'static str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,7 +90,7 @@ pub struct Sessions {
     stopped: Option<Vec<String>>,
 }
 
-/// Who is ill and why.
+/// A tenant that is ill, and the reason.
 #[derive(Serialize, JsonSchema)]
 pub struct Ill {
     pub(super) tenant: String,
@@ -99,7 +99,7 @@ pub struct Ill {
     since: jiff::Timestamp,
 }
 
-/// What the vault was asked for since the start; for the operator.
+/// Requests to the vault since the start; for the operator.
 #[derive(Serialize, JsonSchema)]
 pub struct VaultUsage {
     reads: u64,

@@ -43,7 +43,7 @@ pub struct KeyRequest {
     actions: Option<Actions>,
 }
 
-/// What a key may do. `setting`, `app` and `delete` go with `control` here.
+/// The rights of a key. `setting`, `app` and `delete` go with `control` here.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(inline)]
@@ -64,7 +64,7 @@ pub struct Actions {
 #[schemars(rename = "Key")]
 pub struct KeyAnswer {
     id: String,
-    /// Told once, when the key is made.
+    /// Shown once, when the key is made.
     key: String,
     is_active: bool,
     is_admin: bool,
@@ -81,7 +81,7 @@ pub struct KeyPath {
 }
 
 impl KeyRequest {
-    /// What is asked for; `now` is what the key has.
+    /// Returns the rights that the request asks for; `now`: those that the key has.
     fn rights(&self, now: Option<&Rights>) -> Result<Rights, Problem> {
         let invalid = |field: &'static str, message: &str| {
             Problem::invalid(

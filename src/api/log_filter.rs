@@ -18,7 +18,7 @@ use crate::telemetry::log_filter::{self, LogFilterError};
 /// A longer one is a mistake, and every line would be held against all of it.
 const LONGEST_FILTER: usize = 1024;
 
-/// Which lines are logged.
+/// The lines that are logged.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[schemars(example = json!({ "filter": "info,sessiond::session=debug" }))]
 pub struct LogFilterSetting {
@@ -27,7 +27,7 @@ pub struct LogFilterSetting {
     filter: String,
 }
 
-/// Where the operator asks from, for the log: there is one admin key, and several people may have it.
+/// The address that the operator asks from, for the log: there is one admin key, and several people may have it.
 pub struct OperatorAddress(Option<IpAddr>);
 
 impl fmt::Display for OperatorAddress {

@@ -35,11 +35,11 @@ use crate::{
 /// More tenants than this have no series of their own, unless it is asked for.
 const MOST_TENANTS: usize = 1000;
 
-/// What the page goes by.
+/// The settings of the page.
 #[derive(Debug, Clone, Copy)]
 pub struct MetricsSettings {
     pub per_tenant: PerTenant,
-    /// Where the vault is, in a word.
+    /// The home of the vault, in a word.
     pub vault: &'static str,
 }
 

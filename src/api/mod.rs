@@ -77,7 +77,7 @@ pub(crate) fn qr_picture(text: &str) -> Option<Vec<u8>> {
     qr::png(text)
 }
 
-/// What every handler has at hand.
+/// The parts that every handler has at hand.
 #[derive(Clone)]
 pub struct App {
     pub fleet: Arc<Fleet>,
@@ -97,7 +97,7 @@ pub struct App {
 /// brings a file has limits of its own: see [`upload`].
 const BODY_LIMIT: usize = 832 * 1024;
 
-/// How WhatsApp itself may refuse, beside what the types of a handler say.
+/// WhatsApp's own refusals, beside those that the types of a handler say.
 const ASKS: &[u16] = &[403, 404, 409, 422, 429];
 
 /// The path of one of a group's settings.

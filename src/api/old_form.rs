@@ -27,7 +27,7 @@ pub struct BaileysMessage {
     caption: Option<String>,
     /// `null`: a text.
     media_type: Option<String>,
-    /// Where its file can be fetched, with the key.
+    /// The URL of its file, which is fetched with the key.
     media_url: Option<String>,
     quoted_message: Option<BaileysQuoted>,
     push_name: String,
@@ -67,9 +67,9 @@ pub struct BaileysQuoted {
 pub struct BaileysEntry {
     #[serde(flatten)]
     message: BaileysMessage,
-    /// How far it came, when it is the tenant's own. What was written on the phone is with WhatsApp at least.
+    /// Its progress, when it is the tenant's own. What was written on the phone is with WhatsApp at least.
     status: Option<Delivery>,
-    /// Why, when it has failed.
+    /// The reason, when it has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
     /// Why it waits to be sent and until when, where a limit keeps it back.
@@ -86,7 +86,7 @@ pub struct BaileysEntry {
     cursor: EventId,
 }
 
-/// Who reacted with what.
+/// A reaction, and who it is from.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reaction {
@@ -95,7 +95,7 @@ pub struct Reaction {
     emoji: String,
 }
 
-/// Who chose what.
+/// A vote, and who it is from.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PollVote {

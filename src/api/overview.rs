@@ -117,7 +117,7 @@ pub struct FailingWebhooks {
     parked: usize,
 }
 
-/// What this process asked the vault for.
+/// This process' requests to the vault.
 #[derive(Serialize, JsonSchema)]
 pub struct VaultToday {
     /// `firestore` or `embedded`.
@@ -241,7 +241,7 @@ fn summed(counts: &[u32], step: usize) -> Vec<u32> {
     counts.chunks(step).map(|slot| slot.iter().fold(0_u32, |sum, count| sum.saturating_add(*count))).collect()
 }
 
-/// What is wrong and for somebody to mend, in the order of the conditions; without what has just begun, what something else explains, and
+/// Lists what somebody has to mend, in the order of the conditions; without what has just begun, what something else explains, and
 /// webhooks, which have a list of their own.
 fn attention(
     seen: &AlertObservation,

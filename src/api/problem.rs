@@ -1,4 +1,4 @@
-//! What went wrong, as `application/problem+json` (RFC 9457): one type for the whole API. Has a stable `code`, says field by
+//! A problem, as `application/problem+json` (RFC 9457): one type for the whole API. Has a stable `code`, says field by
 //! field what was wrong with the input, and carries the old service's `error` text beside. Internals never leak.
 
 mod code;
@@ -18,7 +18,7 @@ use self::code::Code;
 use super::forward::{ForwardError, ServedElsewhere};
 use crate::{journal::ArchiveError, store::StoreError, tenant::TenantId, vault::InstanceId};
 
-/// What went wrong (RFC 9457).
+/// A problem (RFC 9457): what went wrong with a request.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Problem {
     /// In words, for people.
@@ -144,7 +144,7 @@ impl Problem {
         problem.saying(&format!("Session '{tenant}' already exists. Use PUT to update it."))
     }
 
-    /// What is not built, cannot be done, or would need a program that is not here.
+    /// Refuses what is not built, cannot be done, or would need a program that is not here.
     pub fn not_implemented(detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", "This cannot be done here");
         problem.detail = Some(detail.into());

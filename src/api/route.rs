@@ -32,15 +32,15 @@ pub struct Route {
     pub method: Method,
     pub path: &'static str,
     pub access: Access,
-    /// What it counts as for the limits.
+    /// The action that it counts as for the limits.
     pub action: Option<Action>,
-    /// What it does, in a few words.
+    /// Its purpose, in a few words.
     pub summary: &'static str,
     /// Statuses with which it may refuse, beside those that its types name.
     pub also: &'static [u16],
     /// It makes a tenant that is not there.
     pub makes: bool,
-    /// What its handler takes and gives.
+    /// The input and output of its handler.
     pub describe: fn(&mut Operation<'_>),
     handle: MethodRouter<App>,
 }

@@ -49,7 +49,7 @@ impl<T: JsonSchema> Gives for Streamed<T> {
     }
 }
 
-/// What stands around the list of messages.
+/// The fields around the list of messages.
 pub struct Frame {
     pub head: String,
     /// Of how many.

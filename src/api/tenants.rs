@@ -46,7 +46,7 @@ pub struct Tenants {
     tenants: Vec<Tenant>,
 }
 
-/// What the directory says of a tenant, and the live state.
+/// The directory's record of a tenant, and the live state.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tenant {

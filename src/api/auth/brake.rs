@@ -20,7 +20,7 @@ use crate::{
     sync::lock,
 };
 
-/// How late an answer is where many wrong keys come from.
+/// The delay of an answer where many wrong keys come from.
 pub const DELAY: Duration = Duration::from_secs(2);
 
 /// Wrong keys of all addresses: at once, and in a minute. Beyond, guesses come from many addresses.
@@ -52,7 +52,7 @@ impl Brake {
         Self { per_address, clock, state: Mutex::new(state) }
     }
 
-    /// How long an attempt from there has to wait for its answer, whatever that is.
+    /// The time that an attempt from there has to wait for its answer, whatever that is.
     pub fn delay(&self, address: Option<IpAddr>) -> Option<Duration> {
         let per_address = self.per_address?.get();
         let (address, now) = (address.map(network_of), self.clock.instant());

@@ -1,4 +1,4 @@
-//! Who asks, and what they may do. Knows nothing of keys, tokens or requests.
+//! A caller and its rights. Knows nothing of keys, tokens or requests.
 
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
 
 pub use crate::vault::access::Scope;
 
-/// Who asks.
+/// The one who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// Has the admin key, or one that was made an admin's.
@@ -26,8 +26,8 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Whether the caller may do this for this tenant. Decided before the tenant is looked up: the answer is the same whether or not
-    /// there is such a tenant.
+    /// Refuses what the caller may not do for this tenant. It is decided before the tenant is looked up: the answer is the same whether
+    /// or not there is such a tenant.
     pub fn permit(&self, tenant: &TenantId, scope: Scope) -> Result<(), Problem> {
         if !self.sees(tenant) {
             return Err(Problem::forbidden("This tenant is not yours"));
@@ -42,7 +42,7 @@ impl Caller {
         }
     }
 
-    /// Whether the tenant is the caller's: for lists, which show nothing else.
+    /// The tenant is the caller's: for lists, which show nothing else.
     pub fn sees(&self, tenant: &TenantId) -> bool {
         match self {
             Self::Admin | Self::Anyone => true,
@@ -51,7 +51,7 @@ impl Caller {
         }
     }
 
-    /// What is for the operator alone.
+    /// Refuses everybody but the operator.
     pub fn permit_admin(&self) -> Result<(), Problem> {
         match self {
             Self::Admin => Ok(()),
@@ -69,7 +69,7 @@ impl Caller {
     }
 }
 
-/// Who asks on an open route, where nobody has to say.
+/// The caller of an open route, where nobody has to say who it is.
 pub struct MaybeCaller(pub Option<Caller>);
 
 impl<S: Sync> FromRequestParts<S> for MaybeCaller {

@@ -1,4 +1,4 @@
-//! Which web pages may call from a browser. Keys and tokens go in headers, never in cookies, so a page that is let in can do
+//! The web pages that may call from a browser. Keys and tokens go in headers, never in cookies, so a page that is let in can do
 //! nothing without one.
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub fn layer(origins: &Origins) -> CorsLayer {
         .max_age(Duration::from_secs(3600))
 }
 
-/// Whether a page of this origin is let in. A request without an origin is no page's.
+/// A page of this origin is let in. A request without an origin is no page's.
 pub fn allows(origins: &Origins, origin: Option<&HeaderValue>) -> bool {
     match (origins, origin) {
         (Origins::Any, _) | (_, None) => true,

@@ -41,7 +41,7 @@ const ANEW: Duration = Duration::from_secs(6 * 3600);
 const LOST: Duration = Duration::from_secs(3600);
 /// Revoked keys are remembered this long.
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How long a key that is none stays so, if nobody makes it.
+/// The time for which a key that is none stays so, if nobody makes it.
 const UNKNOWN: Duration = Duration::from_secs(60);
 const MOST_UNKNOWN: usize = 4096;
 /// Unknown keys that are looked up in a minute, whoever brings them.
@@ -89,7 +89,7 @@ impl Keys {
         Self { vault, clock, known: Mutex::new(known) }
     }
 
-    /// Whose key this is.
+    /// Returns the caller whose key this is.
     pub async fn open(&self, key: &str) -> Result<Valid, AuthError> {
         let alphabet = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if key.len() != LENGTH || !key.starts_with(PREFIX) || !key.bytes().all(alphabet) {

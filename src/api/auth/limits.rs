@@ -1,4 +1,4 @@
-//! How often a caller may pair and send: a bucket for each key, user and address.
+//! The limits of pairing and sending: a bucket for each key, user and address.
 //!
 //! Bounded: so many buckets are kept, and whoever comes when all are in use shares one with the others.
 
@@ -18,14 +18,14 @@ use crate::{
     sync::lock,
 };
 
-/// What is counted.
+/// An action that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     Pairing,
     Sending,
 }
 
-/// Who is counted.
+/// A caller, as the limits count it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
     Key(Arc<str>),
@@ -85,7 +85,7 @@ impl<K: Hash + Eq> Buckets<K> {
         self.allowance(key, now).take(per_minute, per_minute, now)
     }
 
-    /// Whether one more would be taken. Counts nothing.
+    /// One more would be taken. Counts nothing.
     pub fn has_room(&self, key: &K, per_minute: u32, now: Instant) -> bool {
         self.of.get(key).is_none_or(|allowance| allowance.has_room(per_minute, per_minute, now).is_ok())
     }

@@ -1,4 +1,4 @@
-//! Who may do what: what a request brings makes its [`Caller`], and a handler asks that one before it does anything for a tenant.
+//! The rights of callers: a request's credentials make its [`Caller`], and a handler asks that one before it does anything for a tenant.
 //!
 //! A route's [`Access`] says who comes in at all ([`pass`]); the tenant and the scope are the handler's to ask about
 //! ([`Caller::permit`]). Socket.IO goes through the same [`Auth::identify`]. Never keeps a key, and logs none.
@@ -49,12 +49,12 @@ use crate::{
     vault::access::{AccessVault, KeyHash},
 };
 
-/// Who comes in at all.
+/// The callers that come in at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Everybody; those who have a key may be told more.
     Open,
-    /// Whoever has a key or a token. The handler asks about the tenant.
+    /// Everybody with a key or a token. The handler asks about the tenant.
     Keyed,
     /// The same, on a route of the old contract: `auth.legacy_open` opens it to everybody.
     Old,
@@ -64,7 +64,7 @@ pub enum Access {
     Metrics,
 }
 
-/// What the gate goes by.
+/// The settings of the gate.
 #[derive(Debug, Clone)]
 pub struct AuthSettings {
     pub admin_key: Secret,
@@ -82,7 +82,7 @@ pub struct Valid {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Why nobody comes in with that.
+/// The reason why nobody comes in with that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     #[error("a key or a token is needed")]
@@ -161,17 +161,17 @@ impl Auth {
         self.tasks.wait().await;
     }
 
-    /// Whether the old contract is open to everybody.
+    /// The old contract is open to everybody.
     pub fn legacy_open(&self) -> bool {
         self.settings.auth.legacy_open
     }
 
-    /// What an operator should know.
+    /// Returns what an operator should know.
     pub fn warnings(&self) -> Vec<&'static str> {
         if self.legacy_open() { vec![LEGACY_OPEN] } else { Vec::new() }
     }
 
-    /// Who has this key or token.
+    /// Finds the caller who has this key or token.
     pub async fn identify(&self, credential: &str) -> Result<Valid, AuthError> {
         // Both sides are hashes of the same length: neither content nor length tells in the time taken.
         if self.admin.0.ct_eq(&KeyHash::of(credential).0).into() {
@@ -207,7 +207,7 @@ impl Auth {
         answer
     }
 
-    /// Who sends this request: by `X-Api-Key`, or else by Bearer.
+    /// Finds the caller of this request: by `X-Api-Key`, or else by Bearer.
     async fn identify_request(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, AuthError> {
         let credential = credential(headers).ok_or(AuthError::Missing)?;
         Ok(self.identify_from(address, credential).await?.caller)
@@ -218,7 +218,7 @@ impl Auth {
         self.limits.take(action, subject).map_err(Problem::too_many)
     }
 
-    /// Where the request comes from: what a trusted proxy says, or else the other end of the connection.
+    /// The address that a request comes from: as a trusted proxy says, or else the other end of the connection.
     pub fn address(&self, request: &Request) -> Option<IpAddr> {
         self.address_of(request.extensions(), request.headers())
     }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::tenant::{InvalidTenantId, TenantId};
 
-/// What a handler is about to do.
+/// The action that a handler is about to take.
 pub trait Purpose {
     const SCOPE: Scope;
 
@@ -92,7 +92,7 @@ impl<P: Purpose> Takes for For<P> {
     }
 }
 
-/// Who must know which tenant a request is for, as soon as that is known and permitted.
+/// The tenant of a request, for all who must know it as soon as it is known and permitted.
 pub struct RequestPlace {
     named: Option<NamedTenant>,
     forwardable: Option<ForwardableRequest>,
@@ -120,7 +120,7 @@ pub trait Names {
     }
 }
 
-/// What is asked ([`Body`], [`Query`] or [`Path`]), and the tenant that it names, for whom the caller may do that.
+/// A request ([`Body`], [`Query`] or [`Path`]), and the tenant that it names, for whom the caller may do that.
 pub struct TenantRequest<P, A> {
     pub tenant: TenantId,
     pub asked: A,

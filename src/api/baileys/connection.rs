@@ -20,7 +20,7 @@ use crate::{
     tenant::TenantId,
 };
 
-/// How long a connect waits for a QR code, as in the old service.
+/// The time that a connect waits for a QR code, as in the old service.
 const QR_WAIT: Duration = Duration::from_secs(90);
 
 #[derive(Serialize, JsonSchema)]
@@ -136,8 +136,8 @@ pub async fn qr(
     }))
 }
 
-/// Whoever polls for the code is there to scan it: the offer goes on, over a restart too. Returns how the tenant stands; `None`: there is
-/// no such tenant.
+/// Keeps the offer going, over a restart too: whoever polls for the code is there to scan it. Returns how the tenant stands; `None`: there
+/// is no such tenant.
 pub async fn still_looks(app: &App, tenant: &TenantId) -> Result<Option<session::Status>, Problem> {
     if app.fleet.current_status(tenant).await?.is_none() {
         match app.fleet.open_known(tenant).await {
@@ -198,7 +198,7 @@ pub async fn status(
     }))
 }
 
-/// What was asked for is done.
+/// The request is done.
 #[derive(Serialize, JsonSchema)]
 pub struct BaileysSuccess {
     success: bool,

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::tenant::{InvalidTenantId, TenantId};
 
-/// What a request needs that is about a tenant and says nothing else.
+/// The input of a request that is about a tenant and says nothing else.
 #[derive(Deserialize, JsonSchema)]
 pub struct OfTenant {
     #[serde(rename = "tenantId")]

@@ -23,7 +23,7 @@ use crate::{
     tenant::{InvalidTenantId, TenantId},
 };
 
-/// What both forms have beside their words.
+/// The fields that both forms have beside their words.
 #[derive(Deserialize, JsonSchema)]
 pub struct BaileysAddressed {
     #[serde(rename = "tenantId")]
@@ -71,7 +71,7 @@ trait Words: Names {
     const MISSING: &str;
     fn parts(&self) -> (&BaileysAddressed, Option<&str>);
 
-    /// What is missing, all together.
+    /// All fields that are missing.
     fn flaws(&self) -> Problem {
         let (to, text) = self.parts();
         let fields = [("tenantId", to.tenant_id.as_deref()), ("to", to.to.as_deref()), (Self::FIELD, text)];

@@ -61,7 +61,7 @@ pub struct Forwarded;
 #[derive(Debug, Clone, Copy)]
 pub struct ServedElsewhere;
 
-/// Why there is no answer of a peer.
+/// The reason why there is no answer of a peer.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
     /// As many are under way as may be.
@@ -83,13 +83,13 @@ pub enum ForwardError {
 pub struct Forwarder {
     pub instance: InstanceId,
     pub keys: Vec<PeerKey>,
-    /// Where proxies say whom a request comes from: for this process, and for no other.
+    /// The header by which proxies say whom a request comes from: for this process, and for no other.
     proxies: HeaderName,
     turns: Arc<ForwardTurns>,
     registrations: Arc<ForwardTurns>,
 }
 
-/// What a peer made of a request.
+/// A peer's answer to a request.
 enum PeerAnswer {
     Given(Response),
     /// It does not have the tenant, or not any more.

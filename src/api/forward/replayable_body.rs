@@ -37,9 +37,9 @@ pub struct ReplayableBody(Arc<Mutex<Recording>>);
 struct Recording {
     kept: Vec<Bytes>,
     bytes: usize,
-    /// What was read is not all here: nobody can begin anew.
+    /// Some of what was read is gone: nobody can begin anew.
     is_cut: bool,
-    /// What nobody has read yet; `None`: it has ended, or there was nothing.
+    /// The part that nobody has read yet; `None`: it has ended, or there was nothing.
     rest: Option<Body>,
 }
 

@@ -1,4 +1,4 @@
-//! How many requests are forwarded at the same time, in all and of one tenant: one whose process is slow takes no other's place.
+//! The places of requests that are forwarded at the same time, in all and of one tenant: a tenant whose process is slow takes no other's.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ pub struct ForwardTurns {
     each: usize,
 }
 
-/// Given back when it is dropped.
+/// A place that is given back when it is dropped.
 #[derive(Debug)]
 pub struct ForwardTurn {
     turns: Arc<ForwardTurns>,

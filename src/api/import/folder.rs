@@ -20,7 +20,7 @@ use crate::{
     message::media::{DiskReserve, SPOOL_STEP as STEP},
 };
 
-/// What a file costs beside its bytes: a block of the disk.
+/// The cost of a file beside its bytes: a block of the disk.
 const FILE_COST: u64 = 4096;
 /// Bytes of a name, and folders within each other.
 const LONGEST: usize = 1024;
@@ -72,7 +72,7 @@ impl UploadFolder {
         Ok(())
     }
 
-    /// What the reader is given: the only file, or the folder that all lie in. `keys`: a folder within, of Evolution's.
+    /// The path for the reader: the only file, or the folder that all lie in. `keys`: a folder within, of Evolution's.
     pub fn source(&self, from: SourceFormat, keys: Option<&str>) -> Result<(PathBuf, Option<PathBuf>), Problem> {
         let keys = keys.map(|keys| relative(keys).map_err(|message| flaw("keys", message))).transpose()?;
         if keys.as_ref().is_some_and(|keys| !self.files.iter().any(|file| file.starts_with(keys))) {

@@ -1,4 +1,4 @@
-//! What is asked for beside the source, whichever way it is written.
+//! The wishes of an import beside its source, whichever way they are written.
 
 use axum::body::Bytes;
 use schemars::JsonSchema;

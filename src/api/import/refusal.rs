@@ -1,4 +1,5 @@
-//! Why an import was refused, as problems: under the codes of the command's `--json`, where the API has no other word for it already.
+//! The reasons why an import was refused, as problems: under the codes of the command's `--json`, where the API has no other word for it
+//! already.
 
 use std::io;
 

@@ -46,7 +46,7 @@ const MAX_JSON: u64 = 16 << 20;
 const MAX_FIELD: usize = 4096;
 /// Parts' headings, and fields.
 const MAX_REST: u64 = 64 << 20;
-/// Where a part is a file and its name says nothing: the name of the file counts.
+/// Names of parts that say nothing: the name of their file counts.
 const UNNAMED: [&str; 2] = ["file", "files"];
 
 pub struct ImportRequest {

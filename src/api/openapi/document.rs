@@ -122,7 +122,7 @@ fn capitals(text: &str) -> String {
     words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
 }
 
-/// What goes to the URLs of a session's webhooks, by the event's name.
+/// The requests to the URLs of a session's webhooks, by the event's name.
 fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
     let envelope = schemas.answer::<Envelope<'_>>();
     let webhook = |name: &EventName| {

@@ -1,4 +1,4 @@
-//! What a route's handler takes and gives, as its own types tell it: each extractor says what it reads of a request and how it
+//! The input and output of a route's handler, as its own types tell it: each extractor says what it reads of a request and how it
 //! may refuse, each answer its statuses and forms. A handler with a type that says nothing does not compile as a route.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ pub trait Takes {
     fn takes(operation: &mut Operation<'_>);
 }
 
-/// What a handler returns: says how it answers.
+/// An answer of a handler: says its statuses and forms.
 pub trait Gives {
     fn gives(operation: &mut Operation<'_>);
 }
@@ -33,7 +33,7 @@ pub trait Described<T> {
     fn describe(operation: &mut Operation<'_>);
 }
 
-/// Where a parameter stands.
+/// The place of a parameter.
 #[derive(Debug, Clone, Copy)]
 pub enum ParameterIn {
     Path,
@@ -125,7 +125,7 @@ impl Takes for State<App> {
     fn takes(_: &mut Operation<'_>) {}
 }
 
-/// What the gate found out; the gate's answers are those of the route's access.
+/// The gate finds it out; the gate's answers are those of the route's access.
 impl Takes for Caller {
     fn takes(_: &mut Operation<'_>) {}
 }

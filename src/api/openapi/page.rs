@@ -11,7 +11,7 @@ use schemars::json_schema;
 
 use super::operation::{Gives, Operation};
 
-/// What the page may do: use its own two files, and read the document beside it.
+/// The policy of the page: it uses its own two files, and reads the document beside it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-/// Which problem it is: a stable word for programs as `code`, and as `type` the place of the guide that explains it.
+/// The name of a problem: a stable word for programs as `code`, and as `type` the place of the guide that explains it.
 #[derive(Debug, Clone, Copy)]
 pub struct Code(pub &'static str);
 

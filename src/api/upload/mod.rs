@@ -75,7 +75,7 @@ pub struct IncomingStatus {
     pub form: UploadForm,
 }
 
-/// What a request says, however it was written.
+/// A request's content, however it was written.
 #[derive(Debug, Default)]
 pub struct UploadForm {
     session: Option<String>,
@@ -109,7 +109,7 @@ pub enum Given {
     Bytes(Spooled),
 }
 
-/// Which of the two bodies it is.
+/// The kind of a body: one of two.
 #[derive(Clone, Copy)]
 enum Shape {
     Message,
@@ -192,7 +192,7 @@ async fn come(
     timeout(BODY_TIMEOUT, reading).await.map_err(|_| unfinished())?
 }
 
-/// Whether it may be sent for a session: asked as soon as that is known, before a file is decoded or written.
+/// The permission to send for a session: asked for as soon as the session is known, before a file is decoded or written.
 enum Permit<'a> {
     /// By the path, and asked before.
     Given,

@@ -10,7 +10,7 @@ pub(super) struct UploadTurns {
     each: usize,
 }
 
-/// Given back when it is dropped.
+/// A place that is given back when it is dropped.
 pub(super) struct UploadTurn<'a> {
     turns: &'a UploadTurns,
     who: String,

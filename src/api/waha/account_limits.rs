@@ -1,4 +1,4 @@
-//! What WhatsApp lets a session's account do: whom it may write to, and how many chats it may begin.
+//! WhatsApp's limits of a session's account: the people it may write to, and the chats it may begin.
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use super::super::{
 };
 use crate::session::{Capping, Timelock};
 
-/// Whether the account is kept from writing to people who never wrote to it.
+/// The lock that keeps an account from writing to people who never wrote to it.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ReachoutTimelockData")]
@@ -28,7 +28,7 @@ pub async fn timelock(State(app): State<App>, For { tenant, .. }: For<Reading>) 
     Ok(Json(TimelockForm { enforcement_type: kind, is_active: active, time_enforcement_ends: ends }))
 }
 
-/// How many new chats the account may begin in a cycle.
+/// The number of new chats that the account may begin in a cycle.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "MessageCappingData")]

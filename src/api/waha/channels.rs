@@ -109,7 +109,7 @@ pub async fn delete(
     Ok(Json(Success::YES))
 }
 
-/// What a follower does, on or off.
+/// An act of a follower, on or off.
 macro_rules! follower {
     ($name:ident, $path:literal, $call:ident, $on:literal) => {
         #[doc = concat!("`POST /api/{session}/channels/{id}/", $path, "`")]

@@ -97,7 +97,7 @@ pub fn source(app: &App, given: Given, field: &'static str) -> Result<(Origin, F
     }
 }
 
-/// What is asked to be converted, and is not yet what WhatsApp plays.
+/// Refuses a file that is to be converted, and is not yet one that WhatsApp plays.
 fn needs_no_ffmpeg(kind: AttachmentKind, form: &UploadForm) -> Result<(), Problem> {
     let wanted: &[&str] = match kind {
         AttachmentKind::Voice => &["audio/ogg"],

@@ -1,4 +1,4 @@
-//! Which chats and messages a list has, and in which order: the parameters of WAHA's lists, and what they mean here.
+//! The chats and messages of a list, and their order: the parameters of WAHA's lists, and their meaning here.
 
 use std::collections::HashSet;
 
@@ -116,7 +116,7 @@ fn delivery(ack: &str) -> Option<Delivery> {
     })
 }
 
-/// Which chat's, where the path does not say it.
+/// The chat, where the path does not say it.
 #[derive(Deserialize, JsonSchema)]
 pub struct MessagesOfChat {
     #[schemars(with = "TenantId")]

@@ -1,4 +1,4 @@
-//! Which sessions are being made: of several requests for one new name, one makes it, and the others are told that it is there.
+//! The sessions that are being made: of several requests for one new name, one makes it, and the others hear that it is there.
 
 use std::{
     collections::HashSet,

@@ -100,7 +100,7 @@ pub(super) fn ttl(seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
     }
 }
 
-/// Whether a message comes as a human would write it. Who sends one so has read what came.
+/// Returns how a message is sent as a human would write it. The sender of one has read what came.
 pub(super) fn humanize(asked: Option<bool>) -> Option<Humanize> {
     asked.unwrap_or(false).then_some(Humanize { reads: true })
 }
@@ -187,7 +187,7 @@ fn bare_id(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_owned(), |id: MessageId| id.id)
 }
 
-/// Why a message was not accepted. Whom it is for is `chatId` here.
+/// Turns the reason why a message was not accepted into a problem. The recipient is `chatId` here.
 fn send_refusal(refused: AcceptError) -> Problem {
     Problem::from(refused).renaming("to", "chatId")
 }

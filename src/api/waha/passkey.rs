@@ -79,7 +79,7 @@ async fn session(app: &App, tenant: &TenantId) -> Result<Session, Problem> {
     }
 }
 
-/// What `navigator.credentials.get` gives, by its `toJSON`. What else there is in it is not WhatsApp's business.
+/// The result of `navigator.credentials.get`, by its `toJSON`. WhatsApp needs nothing else of it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "PasskeyAssertion", example = example())]

@@ -44,7 +44,7 @@ pub async fn small(app: &App, session: &Session, file: Option<SmallFile>, limit:
 }
 
 impl SmallFile {
-    /// Where its bytes are, decoded if they are here; `fields`: what `url` and `data` are called. `None`: there is neither.
+    /// Finds its bytes, decoded if they are here; `fields`: the names of `url` and `data`. `None`: there is neither.
     pub async fn open(self, app: &App, fields: [&'static str; 2]) -> Result<Option<(Origin, FileSource)>, Problem> {
         let [url_field, data_field] = fields;
         let given = match (self.url.filter(|url| !url.is_empty()), self.data.filter(|data| !data.is_empty())) {

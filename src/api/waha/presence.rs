@@ -1,4 +1,4 @@
-//! Who is there and who types.
+//! Presence: people who are there, and people who type.
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;

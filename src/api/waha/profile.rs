@@ -1,4 +1,4 @@
-//! How the tenant shows itself.
+//! The tenant's profile, as others see it.
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! What is sent: texts, places, people, polls, votes, reactions. Each is durable when it is answered; a client that repeats a
+//! Sending: texts, places, people, polls, votes, reactions. Each is durable when it is answered; a client that repeats a
 //! request under its own `id`, or an `Idempotency-Key`, sends it once.
 
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! What the server says of itself.
+//! The server, as it describes itself.
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;

@@ -29,7 +29,7 @@ pub struct QrFormat {
     format: Option<String>,
 }
 
-/// What a phone scans.
+/// The code that a phone scans.
 pub enum QrPicture {
     Raw(String),
     Base64(Vec<u8>),

@@ -73,7 +73,7 @@ pub async fn list(
     Ok(Json(join_all(listed).await))
 }
 
-/// What the directory says of a session.
+/// The directory's record of a session.
 #[derive(Default)]
 struct DirectoryState {
     is_connected: bool,
@@ -87,7 +87,7 @@ impl From<&TenantRecord> for DirectoryState {
 }
 
 impl DirectoryState {
-    /// Why a session is stopped that is not open in this process.
+    /// The reason why a session is stopped that is not open in this process.
     fn reason(&self) -> String {
         self.last_error.clone().unwrap_or_else(|| NOT_PAIRED.to_owned())
     }

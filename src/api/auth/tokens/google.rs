@@ -19,10 +19,10 @@ use crate::clock::{Clock, Instant};
 /// For the whole answer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 const MAX_BODY: usize = 256 * 1024;
-/// What an answer without `Cache-Control` is good for, and the bounds for one that has it.
+/// The lifetime of an answer without `Cache-Control`, and the bounds for one that has it.
 const FRESH: Duration = Duration::from_secs(3600);
 const FRESH_BOUNDS: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
-/// How long keys are good beyond that, when newer ones cannot be had.
+/// The time for which keys are good beyond that, when newer ones cannot be had.
 const GRACE: Duration = Duration::from_secs(3600);
 /// Between two fetches for the sake of an unknown key id.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -127,7 +127,7 @@ impl Published {
         self.fresh_until.is_some_and(|until| until > now)
     }
 
-    /// What can be said without another fetch.
+    /// Answers without another fetch, if that is possible.
     fn fallback(&self, kid: &str, now: Instant) -> Result<Arc<DecodingKey>, AuthError> {
         let usable = self.fresh_until.is_some_and(|until| until + GRACE > now);
         match self.keys.get(kid).filter(|_| usable) {

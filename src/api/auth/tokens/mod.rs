@@ -31,11 +31,11 @@ use crate::{
     vault::access::AccessVault,
 };
 
-/// How far the clocks may be apart.
+/// The difference that clocks may have.
 const LEEWAY: Duration = Duration::from_secs(30);
 /// Firebase's are about 1 KiB; its custom claims take 1,000 bytes at the most.
 const MAX_LENGTH: usize = 8 * 1024;
-/// How long it is remembered of which tenants somebody is a member.
+/// The time for which the memberships of a user are cached.
 const MEMBERS: Duration = Duration::from_secs(60);
 /// The same when the vault does not answer.
 const MEMBERS_AT_MOST: Duration = Duration::from_secs(3600);
@@ -86,7 +86,7 @@ impl Tokens {
         self.google.keep(stop).await;
     }
 
-    /// Whose token this is.
+    /// Finds the caller whose token this is.
     pub async fn open(&self, token: &str) -> Result<Valid, AuthError> {
         if token.len() > MAX_LENGTH {
             return Err(AuthError::Wrong);
@@ -110,7 +110,7 @@ impl Tokens {
         Ok(Valid { caller, gone: CancellationToken::new(), expires_at: Some(expires_at) })
     }
 
-    /// When it ends, if it is valid now.
+    /// Returns its end, if it is valid now.
     fn in_time(&self, claims: &Claims) -> Option<Timestamp> {
         let now = self.clock.now();
         let begun = |second| Timestamp::from_second(second).is_ok_and(|at| at <= now + LEEWAY);
@@ -149,7 +149,7 @@ impl Tokens {
     }
 }
 
-/// What is no tenant's id names none.
+/// Reads the tenants of a claim. A text that is no tenant's id names none.
 fn claimed(claim: &Value) -> BTreeSet<TenantId> {
     let ids = claim.as_array().into_iter().flatten().filter_map(Value::as_str);
     ids.filter_map(|id| id.parse().ok()).collect()
