@@ -22,7 +22,7 @@ use crate::{
 pub struct SessionAccount {
     /// The number that alone may scan, or has; digits. `null`: the session was never paired, and any may.
     number: Option<String>,
-    /// Whether it is linked now.
+    /// It is linked now.
     paired: bool,
     /// Another account may scan, once.
     change: Option<AllowedChange>,
@@ -30,9 +30,9 @@ pub struct SessionAccount {
 
 #[derive(Serialize, JsonSchema)]
 pub struct AllowedChange {
-    /// What becomes of what was said before.
+    /// The fate of the conversations of before.
     conversations: FormerConversations,
-    /// When the permission ends by itself.
+    /// The time at which the permission ends by itself.
     #[schemars(with = "String")]
     until: Timestamp,
 }

@@ -184,10 +184,10 @@ pub struct BotConversation {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     updated_at: jiff::Timestamp,
-    /// When the bot looks at it again by itself.
+    /// The time at which the bot looks at it again by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     wake_at: Option<jiff::Timestamp>,
-    /// Why the bot says nothing there any more, until it is given back: something broke.
+    /// The reason why the bot is silent there until it is given back: something broke.
     #[serde(skip_serializing_if = "Option::is_none")]
     broken: Option<String>,
     /// The bot's own record of the conversation: its form may change with every version.

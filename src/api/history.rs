@@ -18,7 +18,7 @@ use crate::session;
 pub struct HistoryRequest {
     #[schemars(required, example = "573009998877@c.us")]
     chat_id: Option<String>,
-    /// How many messages at the most.
+    /// The most messages to ask for.
     #[schemars(range(min = 1, max = 200))]
     #[serde(default = "usual")]
     count: u16,
@@ -33,11 +33,11 @@ fn usual() -> u16 {
 
 #[derive(Serialize, JsonSchema)]
 pub struct HistoryResponse {
-    /// How many came that were not known; they are among the chat's messages now.
+    /// The number of messages that came and were not known; they are among the chat's messages now.
     messages: usize,
     /// The phone has nothing older. `null`: it does not say.
     complete: Option<bool>,
-    /// What is older is not kept: the chat or the tenant has as much of its past as it may.
+    /// Older messages are not kept: the chat or the tenant has as much of its past as it may.
     full: bool,
 }
 

@@ -72,7 +72,7 @@ pub struct BaileysEntry {
     /// The reason, when it has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
-    /// Why it waits to be sent and until when, where a limit keeps it back.
+    /// The reason why it waits to be sent, and until when, where a limit keeps it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<Held>,
     edited: bool,

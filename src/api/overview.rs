@@ -88,7 +88,7 @@ pub struct AttentionNeeded {
     condition: &'static str,
     title: &'static str,
     advice: &'static str,
-    /// Why the session does not work, in English.
+    /// The reason why the session does not work, in English.
     reason: Option<String>,
     since: Option<Timestamp>,
 }
@@ -96,7 +96,7 @@ pub struct AttentionNeeded {
 /// Messages of this process, slot by slot, the oldest first. The last slot goes on; nothing was counted before the start.
 #[derive(Serialize, JsonSchema)]
 pub struct MessageFlow {
-    /// How long a slot is.
+    /// The length of a slot.
     seconds: u32,
     received: Vec<u32>,
     /// From the API, and from the tenants' own phones.
@@ -117,12 +117,12 @@ pub struct FailingWebhooks {
     parked: usize,
 }
 
-/// This process' requests to the vault.
+/// The vault, and the requests of this process to it.
 #[derive(Serialize, JsonSchema)]
 pub struct VaultToday {
     /// `firestore` or `embedded`.
     home: &'static str,
-    /// Whether it takes anything.
+    /// The vault takes changes.
     up: bool,
     /// Sessions whose changes it does not take.
     stalled: usize,
@@ -133,15 +133,15 @@ pub struct VaultToday {
     reads: u64,
     writes: u64,
     deletes: u64,
-    /// What Firestore takes for that at multi-region prices, less nothing that is free; `null` for another home.
+    /// The price of that at Firestore, in several regions, with nothing taken off that is free; `null` for another home.
     dollars: Option<f64>,
 }
 
 #[derive(Serialize, JsonSchema)]
 pub struct AlertsToday {
-    /// Whom the daemon tells; empty while no channel is set.
+    /// The channels that the daemon tells; empty while no channel is set.
     channels: Vec<AlertChannelHealth>,
-    /// What this process has told, the newest first; 50 at the most.
+    /// The alerts that this process has told, the newest first; 50 at the most.
     sent: Vec<SentAlert>,
 }
 
@@ -154,7 +154,7 @@ pub struct SentAlert {
     state: &'static str,
     /// Twenty of them at the most; none for a condition of the daemon itself.
     tenants: Vec<String>,
-    /// How many there are.
+    /// The number of them.
     total: usize,
 }
 

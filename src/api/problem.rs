@@ -27,12 +27,12 @@ pub struct Problem {
     status: u16,
     #[serde(flatten)]
     code: Code,
-    /// What is the matter this time.
+    /// The particulars of this case.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// The text that the old service's pages show.
     error: Box<str>,
-    /// What is wrong with the input, field by field.
+    /// The mistakes of the input, field by field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     /// Of the message whose outcome is unknown.
@@ -47,7 +47,7 @@ pub struct Problem {
 pub struct FieldError {
     /// Like `poll.options`.
     pub field: Cow<'static, str>,
-    /// What was expected there.
+    /// The value that was expected there.
     pub message: String,
 }
 

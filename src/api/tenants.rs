@@ -54,16 +54,16 @@ pub struct Tenant {
     name: Option<String>,
     /// The last state, in words, as the directory has it.
     status: Option<String>,
-    /// Whether it is restored at a start.
+    /// It is restored at a start.
     whatsapp_connected: bool,
     connected: bool,
     state: session::State,
-    /// Why it is in this state; `moved`: another process serves it, which alone knows its state. Null: this process has never heard of it.
+    /// The reason of its state; `moved`: another process serves it, which alone knows its state. Null: this process has never heard of it.
     reason: Option<String>,
     /// Digits.
     phone_number: Option<String>,
     connected_at: Option<jiff::Timestamp>,
-    /// Why it was last disconnected. Null while it is connected here: that is over.
+    /// The reason why it was last disconnected. Null while it is connected here: that is over.
     last_error: Option<String>,
     last_error_at: Option<jiff::Timestamp>,
 }

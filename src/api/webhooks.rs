@@ -153,7 +153,7 @@ pub struct Failures {
 
 #[derive(Serialize, JsonSchema)]
 pub struct Redriven {
-    /// How many are tried once more.
+    /// The number of failures that are tried once more.
     redriven: usize,
 }
 

@@ -96,7 +96,7 @@ fn stopped() -> Problem {
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum BaileysQr {
     Code {
-        /// What the picture is made of.
+        /// The text of the picture.
         qr: String,
         connected: bool,
         /// Milliseconds.
@@ -174,7 +174,7 @@ pub struct BaileysStatus {
     /// `connected` or `disconnected`.
     reason: &'static str,
     state: session::State,
-    /// Whether there are credentials that WhatsApp has not rejected.
+    /// There are credentials that WhatsApp has not rejected.
     paired: bool,
     /// The reason, in words.
     detail: Option<String>,

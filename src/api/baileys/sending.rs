@@ -32,7 +32,7 @@ pub struct BaileysAddressed {
     /// A phone number as people type it, or a jid.
     #[schemars(required, example = "573009998877")]
     to: Option<String>,
-    /// What a file is sent as: `image`, `video`, `audio`, `voice`, `document` or `sticker`; left out, or `text`: what its bytes are.
+    /// The kind of a file: `image`, `video`, `audio`, `voice`, `document` or `sticker`; left out, or `text`: what its bytes are.
     #[serde(rename = "type")]
     kind: Option<String>,
     /// A file to send. In `/api/baileys/send` only.
@@ -119,7 +119,7 @@ pub struct BaileysSent {
     timestamp: i64,
     /// The state of its delivery: `accepted`, unless the request is a repeat.
     status: Delivery,
-    /// Why it has failed.
+    /// The reason of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
 }

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub struct ImportOrder {
     pub from: SourceFormat,
-    /// Which of the source's tenants.
+    /// The tenant of the source.
     pub name: Option<String>,
     /// Evolution's folder of instances within what came.
     pub keys: Option<String>,
@@ -38,7 +38,7 @@ pub struct ImportJson<'a> {
     #[serde(borrow)]
     #[schemars(required, with = "serde_json::Value", example = serde_json::json!({ "creds": {} }))]
     document: Option<&'a RawValue>,
-    /// Which tenant of the document, if it has several: its name there.
+    /// The tenant of the document, if it has several: its name there.
     name: Option<String>,
     /// The copy was made after the old service was stopped for good. Only then Signal sessions are kept.
     stopped: Option<bool>,

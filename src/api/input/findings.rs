@@ -1,4 +1,4 @@
-//! What a schema says against a body: the fields that are missing, unknown or of another type. Pure.
+//! The mistakes of a body, as its schema finds them: fields that are missing, unknown or of another type. Pure.
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value};

@@ -122,7 +122,7 @@ pub(super) struct JsonFile<'a> {
     /// Of documents; of other kinds the bytes say it.
     mimetype: Option<String>,
     filename: Option<String>,
-    /// Where it is, or else:
+    /// Its URL, or else:
     url: Option<String>,
     /// Base64, of at most 16 MiB. Borrowed from the body where it can be: it is most of it.
     #[serde(borrow)]

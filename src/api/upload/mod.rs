@@ -89,7 +89,7 @@ pub struct UploadForm {
     /// It comes as a human would write it.
     pub humanize: bool,
     pub caption: Option<String>,
-    /// Whom the caption mentions.
+    /// The people whom the caption mentions.
     pub mentions: Option<Vec<String>>,
     /// A round video.
     pub as_note: bool,
@@ -97,7 +97,7 @@ pub struct UploadForm {
     pub mime: Option<String>,
     pub file_name: Option<String>,
     pub file: Option<Given>,
-    /// Whom a status is for.
+    /// The people whom a status is for.
     pub contacts: Option<Vec<String>>,
     pub background_color: Option<String>,
 }

@@ -18,7 +18,7 @@ use super::{
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "RejectCall")]
 pub struct CallRejection {
-    /// Who calls.
+    /// The caller.
     #[schemars(required, example = "573009998877@c.us")]
     from: Option<String>,
     #[schemars(required, length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9]+$"), example = &"C767D097B7C7C030")]

@@ -47,7 +47,7 @@ pub struct MessagePath {
 #[schemars(rename = "WAChat")]
 pub struct WahaChat {
     id: String,
-    /// What the other one calls himself.
+    /// The name that the other one gives himself.
     name: Option<String>,
     /// Of the last message, seconds since 1970.
     conversation_timestamp: i64,

@@ -61,7 +61,7 @@ use crate::{
 #[schemars(rename = "Result")]
 pub struct Success {
     success: bool,
-    /// Why not: the request was accepted before under this key, and has failed.
+    /// The reason of a failure: the request was accepted before under this key, and has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
 }

@@ -102,7 +102,7 @@ pub struct Signed {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "PasskeyAssertionResponse")]
 struct SignedResponse {
-    /// What was signed: challenge and site.
+    /// The text that was signed: challenge and site.
     #[serde(rename = "clientDataJSON")]
     #[schemars(required, length(min = 3, max = 10924))]
     client_data_json: Option<String>,
@@ -111,7 +111,7 @@ struct SignedResponse {
     authenticator_data: Option<String>,
     #[schemars(required, length(min = 11, max = 1368))]
     signature: Option<String>,
-    /// Whose passkey it is, as far as the authenticator says.
+    /// The owner of the passkey, as far as the authenticator says.
     #[schemars(length(min = 2, max = 88))]
     user_handle: Option<String>,
 }

@@ -305,7 +305,7 @@ pub struct Chosen {
     #[serde(rename = "selectedButtonID")]
     #[schemars(required, length(min = 1), example = &"yes")]
     button: Option<String>,
-    /// What stands on it.
+    /// The text on it.
     #[schemars(required, example = &"Sí")]
     selected_display_text: Option<String>,
 }

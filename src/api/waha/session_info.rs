@@ -65,15 +65,15 @@ pub struct SessionInfo {
     /// Beyond WAHA: why it is in this state. In a list `moved` says that another process serves it, which alone knows its state; asked for
     /// by name, such a one is a 503 (`owned_elsewhere`).
     pub(super) reason: Option<String>,
-    /// Whether there are credentials that WhatsApp has not rejected.
+    /// There are credentials that WhatsApp has not rejected.
     pub(super) paired: bool,
     /// The number that alone may scan, or has; digits. Null: any may. See `/account`.
     expected_number: Option<String>,
     /// WhatsApp rejected the credentials, and nobody has scanned since.
     rejected: bool,
-    /// When the last message came or was sent, milliseconds since 1970, as far as it is among the recent events.
+    /// The time at which the last message came or was sent, milliseconds since 1970, as far as it is among the recent events.
     last_message_at: Option<u64>,
-    /// What the last heartbeat found; null before the first.
+    /// The finding of the last heartbeat; null before the first.
     heartbeat: Option<SessionHeartbeat>,
     /// Of one session: where its device came from, if it was not paired here.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +85,7 @@ pub struct ImportedFrom {
     origin: ImportOrigin,
     /// Milliseconds since 1970.
     at: i64,
-    /// Whether the copy was said to be the old service's last.
+    /// The copy was said to be the old service's last.
     finality: Finality,
     /// By kind: how many entries of the source were kept, dropped, ignored.
     entries: BTreeMap<EntryKind, EntryCounts>,
@@ -118,7 +118,7 @@ pub struct Nothing {}
 
 #[derive(Serialize, JsonSchema)]
 pub struct SessionTimestamps {
-    /// When its state last changed, milliseconds since 1970; 0: it is not open.
+    /// The time at which its state last changed, milliseconds since 1970; 0: it is not open.
     activity: i64,
 }
 
