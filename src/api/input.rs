@@ -154,13 +154,13 @@ mod tests {
         limit: Option<usize>,
         since: Option<i64>,
         open: Option<bool>,
-        order: Option<Order>,
+        order: Option<SampleOrder>,
         name: String,
     }
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(rename_all = "lowercase")]
-    enum Order {
+    enum SampleOrder {
         Asc,
         Desc,
     }

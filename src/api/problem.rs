@@ -14,7 +14,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use self::code::Code;
+use self::code::ProblemCode;
 use super::forward::{ForwardError, ServedElsewhere};
 use crate::{journal::ArchiveError, store::StoreError, tenant::TenantId, vault::InstanceId};
 
@@ -26,7 +26,7 @@ pub struct Problem {
     #[schemars(range(min = 400, max = 599))]
     status: u16,
     #[serde(flatten)]
-    code: Code,
+    code: ProblemCode,
     /// The particulars of this case.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -77,7 +77,7 @@ impl Problem {
         Self {
             title,
             status: status.as_u16(),
-            code: Code(code),
+            code: ProblemCode(code),
             detail: None,
             error: title.into(),
             errors: Vec::new(),

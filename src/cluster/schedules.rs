@@ -40,7 +40,7 @@ const PASSES: u32 = 30;
 const MOST: usize = 8;
 
 /// One process.
-struct Process {
+struct SimulatedProcess {
     id: InstanceId,
     /// Killed, or ended.
     is_over: bool,
@@ -90,10 +90,10 @@ enum Work {
     TakeUp(TenantId),
 }
 
-struct World {
+struct ScheduleWorld {
     now: Instant,
     rng: SmallRng,
-    processes: Vec<Process>,
+    processes: Vec<SimulatedProcess>,
     /// Records, with the number of their last announcement, and whether they say that the process is about to stop.
     records: BTreeMap<usize, (i64, bool)>,
     /// The letter of each to each that can be read.
@@ -123,7 +123,7 @@ const fn seconds(n: u64) -> Duration {
 /// New up, then SIGTERM to the old.
 #[test]
 fn in_a_deploy_each_tenant_waits_a_moment() {
-    let mut world = World::quiet(1, 200);
+    let mut world = ScheduleWorld::quiet(1, 200);
     world.start();
     world.until(seconds(6), "the new one to hear of the old one", |world| world.processes[1].is_open);
     assert_eq!(world.served_by(0), 200, "it leaves them where they are");
@@ -142,7 +142,7 @@ fn in_a_deploy_each_tenant_waits_a_moment() {
 /// The whole fleet is one process, and its platform starts it again, elsewhere: the record of the killed one is still there.
 #[test]
 fn a_process_that_is_killed_holds_its_successor_up_for_seconds() {
-    let mut world = World::quiet(1, 50);
+    let mut world = ScheduleWorld::quiet(1, 50);
     world.processes[0].is_over = true;
     world.run(seconds(1));
     world.start();
@@ -154,7 +154,7 @@ fn a_process_that_is_killed_holds_its_successor_up_for_seconds() {
 /// The new one is killed while it takes, and starts again. The old one learns of it, and gives the rest to the second.
 #[test]
 fn a_joiner_that_is_killed_and_restarted_gets_everything() {
-    let mut world = World::quiet(1, 200);
+    let mut world = ScheduleWorld::quiet(1, 200);
     world.start();
     world.until(seconds(6), "the new one to open", |world| world.processes[1].is_open);
     world.tell_to_stop(0);
@@ -170,7 +170,7 @@ fn a_joiner_that_is_killed_and_restarted_gets_everything() {
 /// The new one is killed, and nobody else is there: the old one does not wait for it until its time is over.
 #[test]
 fn an_owner_does_not_wait_for_a_dead_joiner() {
-    let mut world = World::quiet(2, 200);
+    let mut world = ScheduleWorld::quiet(2, 200);
     world.tell_to_stop(0);
     world.until(seconds(10), "some to be given", |world| world.served_by(1) > 20);
     world.processes[1].is_over = true;
@@ -180,7 +180,7 @@ fn an_owner_does_not_wait_for_a_dead_joiner() {
 /// SIGTERM to the joiner as well, while a third one stays: what it was given and has not taken is the third one's.
 #[test]
 fn a_joiner_that_is_told_to_stop_loses_nothing() {
-    let mut world = World::quiet(3, 200);
+    let mut world = ScheduleWorld::quiet(3, 200);
     world.tell_to_stop(0);
     world.until(seconds(10), "some to be given", |world| world.served_by(1) > 20);
     world.tell_to_stop(1);
@@ -192,7 +192,7 @@ fn a_joiner_that_is_told_to_stop_loses_nothing() {
 /// Nobody is silent who could not be heard.
 #[test]
 fn a_vault_that_is_away_in_a_deploy_makes_nobody_take_from_the_living() {
-    let mut world = World::quiet(2, 200);
+    let mut world = ScheduleWorld::quiet(2, 200);
     world.tell_to_stop(0);
     world.until(seconds(10), "some to be given", |world| world.served_by(1) > 20);
     world.cut_until = world.now + seconds(9);
@@ -202,7 +202,7 @@ fn a_vault_that_is_away_in_a_deploy_makes_nobody_take_from_the_living() {
 }
 
 fn schedule(seed: u64) -> Vec<String> {
-    let mut world = World::new(seed);
+    let mut world = ScheduleWorld::new(seed);
     for _ in 0..600 {
         world.trouble();
         world.step();

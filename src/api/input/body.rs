@@ -140,36 +140,36 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     #[expect(dead_code, reason = "they are only read")]
-    struct Held {
-        asked: Vec<NamedThing>,
+    struct SampleList {
+        asked: Vec<SampleItem>,
     }
 
     #[derive(Debug, serde::Deserialize)]
     #[expect(dead_code, reason = "they are only read")]
-    struct NamedThing {
+    struct SampleItem {
         name: String,
     }
 
     #[derive(Debug, serde::Deserialize, JsonSchema)]
     #[expect(dead_code, reason = "they are only read")]
-    struct Parcel {
+    struct SampleParcel {
         to: String,
         weight: Option<u32>,
-        content: Vec<Content>,
-        wrapping: Option<Wrapping>,
+        content: Vec<SampleContent>,
+        wrapping: Option<SampleWrapping>,
         fragile: Option<bool>,
     }
 
     #[derive(Debug, serde::Deserialize, JsonSchema)]
     #[expect(dead_code, reason = "they are only read")]
-    struct Content {
+    struct SampleContent {
         name: String,
         pieces: u32,
     }
 
     #[derive(Debug, serde::Deserialize, JsonSchema)]
     #[serde(rename_all = "lowercase")]
-    enum Wrapping {
+    enum SampleWrapping {
         Paper,
         Foil,
     }
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn each_wrong_field_of_a_body_is_named() {
         let named = |body: Value| {
-            let problem = serde_json::to_value(checked::<Parcel>(body).err().unwrap()).unwrap();
+            let problem = serde_json::to_value(checked::<SampleParcel>(body).err().unwrap()).unwrap();
             let errors = problem["errors"].as_array().unwrap().iter();
             errors.map(|error| error["field"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
@@ -191,23 +191,23 @@ mod tests {
         assert_eq!(found, expected);
         assert_eq!(named(json!({ "to": 5 })), ["to", "content"]);
         let right = json!({ "to": "Ana", "weight": null, "content": [], "wrapping": "foil" });
-        assert!(checked::<Parcel>(right).is_ok());
+        assert!(checked::<SampleParcel>(right).is_ok());
     }
 
     #[derive(Debug, serde::Deserialize, JsonSchema)]
     #[expect(dead_code, reason = "they are only read")]
-    struct Envelope {
+    struct SampleEnvelope {
         #[serde(alias = "recipient")]
         to: String,
         #[serde(deserialize_with = "number_or_text")]
         weight: u64,
-        stamps: Vec<Stamp>,
+        stamps: Vec<SampleStamp>,
         priority: bool,
     }
 
     #[derive(Debug, serde::Deserialize, JsonSchema)]
     #[expect(dead_code, reason = "they are only read")]
-    struct Stamp {
+    struct SampleStamp {
         #[serde(alias = "cents")]
         price: u32,
         picture: String,
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn what_serde_takes_is_not_called_wrong() {
         let named = |body: Value| {
-            let problem = serde_json::to_value(checked::<Envelope>(body).err().unwrap()).unwrap();
+            let problem = serde_json::to_value(checked::<SampleEnvelope>(body).err().unwrap()).unwrap();
             let errors = problem["errors"].as_array().unwrap().iter();
             let mut fields: Vec<_> = errors.map(|error| error["field"].as_str().unwrap().to_owned()).collect();
             fields.sort();
@@ -245,16 +245,16 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     #[expect(dead_code, reason = "they are only read")]
-    struct Addressed {
+    struct SampleAddress {
         to: Option<String>,
         ttl: Option<u64>,
     }
 
     #[derive(Debug, serde::Deserialize)]
     #[expect(dead_code, reason = "they are only read")]
-    struct Letter {
+    struct SampleLetter {
         #[serde(flatten)]
-        addressed: Addressed,
+        addressed: SampleAddress,
         text: Option<String>,
     }
 
@@ -265,17 +265,17 @@ mod tests {
         }
         const NO_TEXT: &str = "invalid type: integer `5`, expected a string";
         for (problem, field, message) in [
-            (said::<Held>(json!({})), "asked", "is required"),
-            (said::<Held>(json!({ "asked": [{}] })), "asked[0].name", "is required"),
-            (said::<Held>(json!({ "asked": [{ "name": 5 }] })), "asked[0].name", NO_TEXT),
-            (said::<Letter>(json!({ "text": "x", "to": 5, "ttl": 1 })), "to", NO_TEXT),
-            (said::<Letter>(json!({ "to": "x", "ttl": "1" })), "ttl", "invalid type: string \"1\", expected u64"),
+            (said::<SampleList>(json!({})), "asked", "is required"),
+            (said::<SampleList>(json!({ "asked": [{}] })), "asked[0].name", "is required"),
+            (said::<SampleList>(json!({ "asked": [{ "name": 5 }] })), "asked[0].name", NO_TEXT),
+            (said::<SampleLetter>(json!({ "text": "x", "to": 5, "ttl": 1 })), "to", NO_TEXT),
+            (said::<SampleLetter>(json!({ "to": "x", "ttl": "1" })), "ttl", "invalid type: string \"1\", expected u64"),
         ] {
             assert_eq!(problem["errors"][0]["field"], field, "{problem}");
             assert_eq!(problem["errors"][0]["message"], message, "{problem}");
             assert_eq!(problem["error"], json!(format!("{field}: {message}")));
         }
-        let problem = said::<Held>(json!(5));
+        let problem = said::<SampleList>(json!(5));
         assert!(problem["errors"].as_array().is_none_or(Vec::is_empty), "{problem}");
     }
 }

@@ -17,13 +17,13 @@ static ANYTHING: Value = Value::Null;
 /// Names the fields of a body that its schema does not allow. `is_refused`: asks serde about a body with one value alone.
 pub(super) fn wrong_fields<T: JsonSchema>(body: &Value, is_refused: &dyn Fn(&Value) -> bool) -> Vec<FieldError> {
     let schema = SchemaGenerator::default().into_root_schema_for::<T>();
-    let mut findings = Findings { root: schema.as_value(), is_refused, looks: 0, wrong: Vec::new() };
+    let mut findings = BodyFindings { root: schema.as_value(), is_refused, looks: 0, wrong: Vec::new() };
     findings.note(body, schema.as_value(), "", &|lone| lone);
     findings.wrong
 }
 
 /// The fields that are missing, or not of the type or among the words of the schema. What a schema says by alternatives is not looked at.
-struct Findings<'s> {
+struct BodyFindings<'s> {
     root: &'s Value,
     /// Asks serde about a body with one value alone: a field may take more than its schema says.
     is_refused: &'s dyn Fn(&Value) -> bool,
@@ -31,7 +31,7 @@ struct Findings<'s> {
     wrong: Vec<FieldError>,
 }
 
-impl<'s> Findings<'s> {
+impl<'s> BodyFindings<'s> {
     /// `lone`: the body that has nothing but this value.
     fn note(&mut self, value: &Value, schema: &'s Value, path: &str, lone: &dyn Fn(Value) -> Value) {
         if self.wrong.len() >= MOST_NAMED || self.looks >= MOST_LOOKS {

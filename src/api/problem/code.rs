@@ -7,14 +7,14 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 /// The name of a problem: a stable word for programs as `code`, and as `type` the place of the guide that explains it.
 #[derive(Debug, Clone, Copy)]
-pub struct Code(pub &'static str);
+pub struct ProblemCode(pub &'static str);
 
-impl Code {
+impl ProblemCode {
     /// The page of the guide that lists all codes.
     const PAGE: &'static str = "/docs/guide/problems";
 }
 
-impl Serialize for Code {
+impl Serialize for ProblemCode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut members = serializer.serialize_struct("Code", 2)?;
         members.serialize_field("type", &format_args!("{}#{}", Self::PAGE, self.0))?;
@@ -23,7 +23,7 @@ impl Serialize for Code {
     }
 }
 
-impl JsonSchema for Code {
+impl JsonSchema for ProblemCode {
     fn schema_name() -> Cow<'static, str> {
         "ProblemCode".into()
     }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::{Process, VAULT_TIMEOUT, Work, World};
+use super::{SimulatedProcess, VAULT_TIMEOUT, Work, ScheduleWorld};
 use crate::{
     cluster::{BOX_PAUSE, HandoverVerdict, JoinerMove, Letter, LetterReading},
     tenant::TenantId,
     vault::InstanceId,
 };
 
-impl World {
+impl ScheduleWorld {
     /// Writings that are over.
     pub(super) fn confirm(&mut self, n: usize) {
         let now = self.now;
@@ -51,7 +51,7 @@ impl World {
         }
         for (from, letter) in &box_ {
             let id = self.processes[*from].id.clone();
-            let Process { post, peers, joiner, .. } = &mut self.processes[n];
+            let SimulatedProcess { post, peers, joiner, .. } = &mut self.processes[n];
             let reading = post.read(&id, letter);
             if reading == LetterReading::New {
                 peers.hear(&id, post.is_heard(letter, &id), now);
@@ -107,7 +107,7 @@ impl World {
     }
 
     fn proceed(&mut self, n: usize) {
-        let Process { joiner, giver, peers, .. } = &mut self.processes[n];
+        let SimulatedProcess { joiner, giver, peers, .. } = &mut self.processes[n];
         for owner in joiner.owners().into_iter().filter(|owner| !peers.is_alive(owner)) {
             joiner.gone(&owner);
         }

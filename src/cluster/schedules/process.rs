@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ANNOUNCE, Process};
+use super::{ANNOUNCE, SimulatedProcess};
 use crate::{
     clock::Instant,
     cluster::{BOX_PAUSE, Giver, Joiner, Letter, Peers, Post, should_own},
@@ -13,7 +13,7 @@ use crate::{
     vault::InstanceId,
 };
 
-impl Process {
+impl SimulatedProcess {
     pub(super) fn new(n: usize, now: Instant) -> Self {
         Self {
             id: InstanceId(format!("process-{n}").into()),

@@ -6,14 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rand::Rng;
 
-use super::{ANNOUNCE, GLANCE, GRACE, PASSES, Work, World};
+use super::{ANNOUNCE, GLANCE, GRACE, PASSES, Work, ScheduleWorld};
 use crate::{
     cluster::{BOX_PAUSE, HandoverVerdict, LETTER_BOX, Letter},
     tenant::TenantId,
     vault::{Instance, InstanceId, Seq},
 };
 
-impl World {
+impl ScheduleWorld {
     /// What the vault lists, without the reader.
     fn listed(&self, n: usize) -> Vec<Instance> {
         let others = self.records.iter().filter(|(other, _)| **other != n);

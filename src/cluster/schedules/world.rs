@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::{MOST, Process, STEP, World, tenant};
+use super::{MOST, SimulatedProcess, STEP, ScheduleWorld, tenant};
 use crate::{clock::Instant, tenant::TenantId, vault::InstanceId};
 
-impl World {
+impl ScheduleWorld {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let count = rng.random_range(1..=4);
@@ -98,7 +98,7 @@ impl World {
 
     pub(super) fn start(&mut self) {
         let n = self.processes.len();
-        self.processes.push(Process::new(n, self.now));
+        self.processes.push(SimulatedProcess::new(n, self.now));
         self.records.insert(n, (0, false));
         self.meet(n);
     }
@@ -142,7 +142,7 @@ impl World {
                 self.problems.push(format!("{tenant:?} is served by {serving:?}, owned by {owner}"));
             }
         }
-        let is_there = |process: &Process| !process.is_over && process.is_open && !process.is_leaving();
+        let is_there = |process: &SimulatedProcess| !process.is_over && process.is_open && !process.is_leaving();
         let is_anybody_there = self.processes.iter().any(is_there);
         for tenant in self.owners.keys() {
             let is_missed = is_anybody_there && !self.lives_and_serves(tenant);
