@@ -18,16 +18,16 @@ use std::{
     time::Duration,
 };
 
-use self::{
-    read::Reader,
-    source::{SaidSettings, Table},
-};
 pub use self::{
     alerts::{AlertMail, AlertSmtp, Alerts, SmtpServer},
     callers::{Auth, Connections, Firebase, Handshakes, Http, Limits, Origins, Proxies, Rates},
     read::is_safe,
     secret::{Secret, load_or_create_secret},
     source::{DEFAULTS, Mistake, Origin},
+};
+use self::{
+    read::Reader,
+    source::{SaidSettings, Table},
 };
 use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 

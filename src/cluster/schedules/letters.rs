@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::{SimulatedProcess, VAULT_TIMEOUT, Work, ScheduleWorld};
+use super::{ScheduleWorld, SimulatedProcess, VAULT_TIMEOUT, Work};
 use crate::{
     cluster::{BOX_PAUSE, HandoverVerdict, JoinerMove, Letter, LetterReading},
     tenant::TenantId,

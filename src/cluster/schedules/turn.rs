@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rand::Rng;
 
-use super::{ANNOUNCE, GLANCE, GRACE, PASSES, Work, ScheduleWorld};
+use super::{ANNOUNCE, GLANCE, GRACE, PASSES, ScheduleWorld, Work};
 use crate::{
     cluster::{BOX_PAUSE, HandoverVerdict, LETTER_BOX, Letter},
     tenant::TenantId,

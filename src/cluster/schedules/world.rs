@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::{MOST, SimulatedProcess, STEP, ScheduleWorld, tenant};
+use super::{MOST, STEP, ScheduleWorld, SimulatedProcess, tenant};
 use crate::{clock::Instant, tenant::TenantId, vault::InstanceId};
 
 impl ScheduleWorld {

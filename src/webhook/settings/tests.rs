@@ -44,7 +44,8 @@ fn wahas_form_is_taken_and_kept() {
 
 #[test]
 fn the_least_that_wahas_clients_send_is_enough() {
-    let webhook = json!({ "url": "https://example.com/", "events": ["*"], "hmac": null, "retries": null, "customHeaders": null });
+    let webhook =
+        json!({ "url": "https://example.com/", "events": ["*"], "hmac": null, "retries": null, "customHeaders": null });
     let settings = parse(json!({ "webhooks": [webhook] }), &WebhookSettings::default()).unwrap();
     assert_eq!(settings.webhooks[0].retries, Retries::default());
     assert_eq!(settings.metadata, json!({}));
@@ -88,10 +89,7 @@ fn secrets_follow_their_webhook_on_its_server_and_to_no_other() {
     let mut shown = json!(settings.show());
     shown["webhooks"][0]["url"] = json!("https://example.com/another");
     let moved = parse(shown.clone(), &settings).unwrap();
-    assert_eq!(
-        (&moved.webhooks[0].id, &moved.webhooks[0].key),
-        (&settings.webhooks[0].id, &settings.webhooks[0].key)
-    );
+    assert_eq!((&moved.webhooks[0].id, &moved.webhooks[0].key), (&settings.webhooks[0].id, &settings.webhooks[0].key));
     assert_eq!(moved.webhooks[0].headers, settings.webhooks[0].headers);
     shown["webhooks"][0]["url"] = json!("https://example.org/hook");
     let flaws = parse(shown, &settings).unwrap_err();

@@ -4,9 +4,16 @@ mod reading;
 mod retention;
 mod trouble;
 
-use std::{sync::{Arc, Mutex}, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use sessiond::{clock::{Clock, Instant, SystemClock}, message::{Addressed, Content, Event, EventId, Feed, Inbox, Incoming, Log, Message, Retention, SegmentCache}, store::StoreError};
+use sessiond::{
+    clock::{Clock, Instant, SystemClock},
+    message::{Addressed, Content, Event, EventId, Feed, Inbox, Incoming, Log, Message, Retention, SegmentCache},
+    store::StoreError,
+};
 
 use crate::support::store_world::{World, soon, tenant};
 

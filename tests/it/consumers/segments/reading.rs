@@ -2,10 +2,19 @@
 
 use std::time::Duration;
 
-use sessiond::{clock::Clock as _, demo::until, message::{Content, EventId, Inbox, Incoming, Message, MessageTarget, Retention, cleared, history}, store::{Batch, space}};
+use sessiond::{
+    clock::Clock as _,
+    demo::until,
+    message::{Content, EventId, Inbox, Incoming, Message, MessageTarget, Retention, cleared, history},
+    store::{Batch, space},
+};
 
 use super::{CHAT, Desk, KEEP, backwards, forwards, ids, message, open};
-use crate::support::{proxy::{self, Mode}, stage::LIMIT, store_world::soon};
+use crate::support::{
+    proxy::{self, Mode},
+    stage::LIMIT,
+    store_world::soon,
+};
 
 #[tokio::test]
 async fn every_reader_sees_what_left_the_state() {

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sessiond::{clock::Clock, message::{Content, Delivery, EventId, Inbox, Incoming, Message, Outbox, Outgoing, Retention}, store::space};
+use sessiond::{
+    clock::Clock,
+    message::{Content, Delivery, EventId, Inbox, Incoming, Message, Outbox, Outgoing, Retention},
+    store::space,
+};
 
 use super::{CHAT, DAY, Desk, KEEP, ids, message};
 

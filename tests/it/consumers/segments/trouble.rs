@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use sessiond::{journal::ArchiveError, message::{EventId, FormerConversations, Outbox}, store::{Batch, OwnAccount, StoreError, space}};
+use sessiond::{
+    journal::ArchiveError,
+    message::{EventId, FormerConversations, Outbox},
+    store::{Batch, OwnAccount, StoreError, space},
+};
 
 use super::{DAY, Desk, KEEP, backwards, ids, open};
 use crate::support::store_world::{soon, tenant};

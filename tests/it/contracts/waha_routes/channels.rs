@@ -3,7 +3,11 @@
 use serde_json::{Value, json};
 use sessiond::demo::until;
 
-use crate::{contracts::waha::{Scene, paired}, messages::media::{base64, file}, support::stage::LIMIT};
+use crate::{
+    contracts::waha::{Scene, paired},
+    messages::media::{base64, file},
+    support::stage::LIMIT,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn channels_are_made_followed_and_deleted() {

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use sessiond::demo::until;
 
 use super::answers;
-use crate::{contracts::waha::{Scene, paired}, support::stage::LIMIT};
+use crate::{
+    contracts::waha::{Scene, paired},
+    support::stage::LIMIT,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_done_with_a_chat_shows_on_the_phone() {

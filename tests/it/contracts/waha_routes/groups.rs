@@ -4,7 +4,10 @@ use loopback::{GroupRules, Rank, Setting};
 use serde_json::{Value, json};
 
 use super::answers;
-use crate::{contracts::waha::paired, messages::media::{base64, picture}};
+use crate::{
+    contracts::waha::paired,
+    messages::media::{base64, picture},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_is_made_ruled_and_left_as_its_members_see_it() {

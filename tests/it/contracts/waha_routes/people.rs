@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use sessiond::demo::until;
 
 use super::answers;
-use crate::{contracts::waha::{Scene, paired}, messages::media::{base64, picture}, support::stage::LIMIT};
+use crate::{
+    contracts::waha::{Scene, paired},
+    messages::media::{base64, picture},
+    support::stage::LIMIT,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_are_known_by_what_they_show_and_as_the_tenant_saved_them() {

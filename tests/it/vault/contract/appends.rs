@@ -7,7 +7,7 @@ use sessiond::{
 };
 use tokio::task::JoinSet;
 
-use super::{Home, at, contract, tenant, document, takeover, snapshot, record, seqs, scatter};
+use super::{Home, at, contract, document, record, scatter, seqs, snapshot, takeover, tenant};
 
 contract! {
     an_append_lands_whole_or_not_at_all

@@ -4,9 +4,14 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan as _};
-use sessiond::vault::{AppendError, DocumentKind, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Manifest, Seq, TenantInfo, VaultError};
+use sessiond::vault::{
+    AppendError, DocumentKind, InstanceId, JournalDocument, MAX_APPEND, MAX_PAYLOAD, Manifest, Seq, TenantInfo,
+    VaultError,
+};
 
-use super::{Home, at, contract, tenant, document, takeover, noise, snapshot, is_refused, record, seqs, scatter, instance};
+use super::{
+    Home, at, contract, document, instance, is_refused, noise, record, scatter, seqs, snapshot, takeover, tenant,
+};
 
 contract! {
     headings_come_in_order_and_no_further_than_asked

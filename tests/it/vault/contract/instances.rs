@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sessiond::vault::{Decision, Instance, InstanceId, MAX_PAYLOAD, Seq, TenantInfo};
 use tokio::task::JoinSet;
 
-use super::{Home, at, contract, tenant, document, is_refused, instance};
+use super::{Home, at, contract, document, instance, is_refused, tenant};
 
 contract! {
     instances_come_and_go

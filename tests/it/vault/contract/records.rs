@@ -7,7 +7,7 @@ use sessiond::{
     vault::{Decision, Manifest, RecordText, Seq, SnapshotId, TenantInfo, VaultError},
 };
 
-use super::{Home, at, contract, tenant, document, is_refused, record};
+use super::{Home, at, contract, document, is_refused, record, tenant};
 
 contract! {
     a_notice_touches_nothing_decisive

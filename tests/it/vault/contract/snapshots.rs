@@ -2,7 +2,7 @@
 
 use sessiond::vault::{MAX_PAYLOAD, Manifest, SnapshotId};
 
-use super::{Home, contract, tenant, document, noise, snapshot, is_refused, scatter};
+use super::{Home, contract, document, is_refused, noise, scatter, snapshot, tenant};
 
 contract! {
     a_snapshot_is_what_its_manifest_says
