@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use self::reader::SettingsReader;
+use self::reader::WebhookSettingsReader;
 use super::form::{HeaderForm, HmacForm, RetriesForm, SessionConfig, WebhookForm};
 use crate::{
     config::Secret,
@@ -89,7 +89,7 @@ impl WebhookSettings {
         before: &Self,
         check: impl Fn(&str) -> Result<Url, TargetError>,
     ) -> Result<Self, Vec<WebhookFlaw>> {
-        let mut reader = SettingsReader::new(before, &check, false);
+        let mut reader = WebhookSettingsReader::new(before, &check, false);
         let settings = reader.settings(given);
         if reader.flaws.is_empty() { Ok(settings) } else { Err(reader.flaws) }
     }
@@ -99,7 +99,7 @@ impl WebhookSettings {
     pub fn restore(stored: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(stored).ok()?;
         let (before, check) = (Self::default(), |url: &str| url.parse().map_err(|_| TargetError::Malformed));
-        let mut reader = SettingsReader::new(&before, &check, true);
+        let mut reader = WebhookSettingsReader::new(&before, &check, true);
         let mut settings = reader.settings(&value);
         if !reader.flaws.is_empty() {
             return None;

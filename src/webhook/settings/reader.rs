@@ -24,7 +24,7 @@ pub(super) const MAX_REST: usize = 16384;
 const OURS: &[&str] = &["webhooks", "metadata", "country"];
 const WEBHOOKS: &[&str] = &["id", "url", "events", "hmac", "retries", "customHeaders", "status"];
 
-pub(super) struct SettingsReader<'a> {
+pub(super) struct WebhookSettingsReader<'a> {
     pub(super) flaws: Vec<WebhookFlaw>,
     before: &'a WebhookSettings,
     /// Ids that are given out already.
@@ -34,7 +34,7 @@ pub(super) struct SettingsReader<'a> {
     is_stored: bool,
 }
 
-impl<'a> SettingsReader<'a> {
+impl<'a> WebhookSettingsReader<'a> {
     pub(super) fn new(
         before: &'a WebhookSettings,
         check: &'a dyn Fn(&str) -> Result<Url, TargetError>,
@@ -44,7 +44,7 @@ impl<'a> SettingsReader<'a> {
     }
 }
 
-impl SettingsReader<'_> {
+impl WebhookSettingsReader<'_> {
     fn flaw(&mut self, field: impl Into<String>, expected: impl Into<String>) {
         self.flaws.push(WebhookFlaw { field: field.into(), expected: expected.into() });
     }
