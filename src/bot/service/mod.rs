@@ -317,7 +317,7 @@ impl SessionObserver for Bots {
         desks.retain(|_, desk| !desk.is_closed());
         desks.insert(session.tenant().clone(), commands.clone());
         drop(desks);
-        let desk = BotDesk::new(session.clone(), self.shared.clone());
+        let desk = Box::new(BotDesk::new(session.clone(), self.shared.clone()));
         session.attend(projection::run(session.clone(), desk.order_changes()));
         session.attend(asking::run(session.clone(), self.shared.clone(), commands, desk.asks()));
         session.attend(desk.run(received));

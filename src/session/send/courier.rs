@@ -147,7 +147,7 @@ impl Courier {
                 () = sleep_until(first_wait.unwrap_or_else(Instant::now)), if first_wait.is_some() => self.wake(),
                 () = session.env.clock.sleep(expires_in.unwrap_or_default().min(EXPIRY_CHECK_INTERVAL)), if expiring.is_some() => {
                     if let Some(waiting) = expiring.filter(|_| expires_in <= Some(EXPIRY_CHECK_INTERVAL)) {
-                        self.expire(&waiting).await;
+                        Box::pin(self.expire(&waiting)).await;
                     }
                 }
                 Ok(slot) = self.slots.clone().acquire_owned(), if may_start => {
