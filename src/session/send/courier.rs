@@ -281,7 +281,7 @@ impl Courier {
                     typing.end(&session, &client, &chat).await;
                     next
                 };
-                let next = in_slot(slot, work).await;
+                let next = in_slot(slot, Box::pin(work)).await;
                 Some((head, next))
             };
             // The log names the tenant.
