@@ -55,7 +55,7 @@ fn whatever_came_from_elsewhere_says_so_also_without_a_name() {
             let name = key::text(mark);
             entry.changes.iter().any(|change| change.space == space::SETTINGS && change.key == name)
         };
-        let marks: Vec<_> = [IMPORTED_NAME, IMPORT_RECEIPT, RESTORED].into_iter().filter(|mark| has(*mark)).collect();
+        let marks: Vec<_> = [IMPORTED_NAME, IMPORT_RECEIPT, RESTORED].into_iter().filter(|mark| has(mark)).collect();
         assert_eq!(marks, expected, "of a backup: {is_backup}, with the name {name:?}");
     }
 }
