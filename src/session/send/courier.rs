@@ -231,6 +231,11 @@ impl Courier {
             }
             let Some(head) = self.session.outbox.head(&chat) else {
                 self.chats.remove(&chat);
+                if self.chats.is_empty() {
+                    // A campaign to thousands is over.
+                    self.chats.shrink_to(RUNNING);
+                    self.ready.shrink_to(RUNNING);
+                }
                 self.manners.forget(&chat);
                 self.session.pacer.forget(&chat);
                 if self.manners.is_typing(&chat) {
