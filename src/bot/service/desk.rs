@@ -213,7 +213,7 @@ impl BotDesk {
         }
     }
 
-    /// All that it does now and then is boxed: the task lies in memory for as long as the session lives, and of most tenants the bot is off.
+    /// Boxed is all that it does now and then: the task lies in memory for as long as the session, and most tenants' bots are off.
     async fn work(&mut self, commands: &mut mpsc::Receiver<BotCommand>) -> Result<(), StoreError> {
         Box::pin(self.load()).await?;
         let stop = self.session.stopping();
