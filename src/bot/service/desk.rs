@@ -133,7 +133,7 @@ impl BotDesk {
         self.asks.subscribe()
     }
 
-    pub async fn run(mut self: Box<Self>, mut commands: mpsc::Receiver<BotCommand>) {
+    pub async fn run(mut self: Box<Self>, mut commands: mpsc::Receiver<Box<BotCommand>>) {
         while let Err(error) = self.work(&mut commands).await {
             self.forget_broken();
             if error.is_final() {
@@ -150,7 +150,7 @@ impl BotDesk {
 
     /// Waits until it is worth another try. Where a record does not parse, whoever asks is told, and may write another in its place. False:
     /// the session ends.
-    async fn rest(&mut self, error: StoreError, commands: &mut mpsc::Receiver<BotCommand>) -> bool {
+    async fn rest(&mut self, error: StoreError, commands: &mut mpsc::Receiver<Box<BotCommand>>) -> bool {
         let stop = self.session.stopping();
         let StoreError::Setting { name, line, column } = error else {
             return stop.run_until_cancelled(sleep(RETRY_DELAY)).await.is_some();
@@ -163,7 +163,7 @@ impl BotDesk {
                 command = commands.recv() => match command {
                     None => return false,
                     Some(command) => {
-                        if self.mend(command, || StoreError::Setting { name, line, column }).await {
+                        if self.mend(*command, || StoreError::Setting { name, line, column }).await {
                             return true;
                         }
                     }
@@ -214,7 +214,7 @@ impl BotDesk {
     }
 
     /// Boxed is all that it does now and then: the task lies in memory for as long as the session, and most tenants' bots are off.
-    async fn work(&mut self, commands: &mut mpsc::Receiver<BotCommand>) -> Result<(), StoreError> {
+    async fn work(&mut self, commands: &mut mpsc::Receiver<Box<BotCommand>>) -> Result<(), StoreError> {
         Box::pin(self.load()).await?;
         let stop = self.session.stopping();
         let clock = self.shared.clock.clone();
@@ -234,7 +234,7 @@ impl BotDesk {
             tokio::select! {
                 () = stop.cancelled() => break,
                 command = commands.recv() => match command {
-                    Some(command) => Box::pin(self.serve(command)).await?,
+                    Some(command) => Box::pin(self.serve(*command)).await?,
                     None => break,
                 },
                 Some(confirmed) = self.unconfirmed.next() => confirmed?,
@@ -461,7 +461,7 @@ mod tests {
     /// Without boxes for what it does now and then it takes 27 KiB of each session, also where the bot is off.
     #[test]
     fn a_desk_that_waits_takes_little_room() {
-        let size = future_size(|(desk, commands): (Box<BotDesk>, mpsc::Receiver<BotCommand>)| desk.run(commands));
+        let size = future_size(|(desk, commands): (Box<BotDesk>, mpsc::Receiver<Box<BotCommand>>)| desk.run(commands));
         assert!(size < 6 * 1024, "{size}");
     }
 }
