@@ -15,6 +15,8 @@ pub mod daemon;
 #[cfg(feature = "loopback")]
 pub mod demo;
 pub mod fleet;
+#[cfg(test)]
+mod future_size;
 #[cfg(feature = "loopback")]
 pub mod fuzz;
 pub mod guide;

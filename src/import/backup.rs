@@ -64,8 +64,8 @@ struct Item {
 /// A tenant's state, and its history in plain.
 pub struct TenantBackup {
     pub tenant: TenantId,
-    records: Vec<Record>,
-    segments: Vec<StoredSegment>,
+    pub(super) records: Vec<Record>,
+    pub(super) segments: Vec<StoredSegment>,
     /// Segments that the vault had lost when the backup was made, or whose references this build does not know.
     pub lost_segments: usize,
 }

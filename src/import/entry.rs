@@ -26,7 +26,7 @@ use crate::{
     bot::owner_records,
     journal::{Change, Record},
     store::{
-        ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, PAIRING, STOPPED, Store, StoreError,
+        ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, PAIRING, RESTORED, STOPPED, Store, StoreError,
         key::{self, Key},
         records::{self, DeviceListRecord, DeviceRecord, LidMappingRecord, SyncKeyRecord, TcTokenRecord},
         space::{self, Space},
@@ -109,8 +109,11 @@ impl TenantEntry {
         if let Some(name) = &copy.device.push_name {
             entry.put(space::SETTINGS, key::text(IMPORTED_NAME), [&receipt.device[..], name.as_bytes()].concat());
         }
-        // A tenant of ours has its own, if it ever came from elsewhere.
-        if settled.backup.is_none() {
+        if settled.backup.is_some() {
+            // Its receipt comes with it, if it ever came from elsewhere. What was said since the backup was made, WhatsApp has, and
+            // nobody here.
+            entry.put(space::SETTINGS, key::text(RESTORED), Vec::<u8>::new());
+        } else {
             let receipt = serde_json::to_vec(&receipt).expect("a receipt is plain data, which JSON always takes");
             entry.put(space::SETTINGS, key::text(IMPORT_RECEIPT), receipt);
         }

@@ -270,7 +270,7 @@ pub async fn open_prepared(
         snapshot: None,
         no_snapshot_before: now,
     };
-    tasks.spawn(writer.run(stop));
+    tasks.spawn(Box::new(writer).run(stop));
     let record = |((space, key), value)| Record { space, key, value };
     Ok(Opened {
         records: follower.state.into_iter().map(record).collect(),

@@ -122,7 +122,7 @@ impl Drop for Writer {
 }
 
 impl Writer {
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(mut self: Box<Self>, stop: CancellationToken) {
         let closed = tokio::select! {
             biased;
             () = stop.cancelled() => JournalClosedError::Stopped,
@@ -149,14 +149,17 @@ impl Writer {
         loop {
             let done = match self.next(self.cx.clock.instant()) {
                 WriterStep::Stop => return JournalClosedError::Stopped,
-                WriterStep::Rebuild(loss) => self.rebuild(loss).await,
-                WriterStep::Confirm => self.confirm(false).await,
-                WriterStep::Append(cut) => self.append(cut).await,
+                // Boxed: a quiet tenant's writer rests, and takes no more room than that needs.
+                WriterStep::Rebuild(loss) => Box::pin(self.rebuild(loss)).await,
+                WriterStep::Confirm => Box::pin(self.confirm(false)).await,
+                WriterStep::Append(cut) => Box::pin(self.append(cut)).await,
                 WriterStep::Audit => {
-                    self.audit().await;
+                    Box::pin(self.audit()).await;
                     Ok(())
                 }
-                WriterStep::Snapshot(source, keepings, asked) => self.begin_snapshot(source, keepings, asked).await,
+                WriterStep::Snapshot(source, keepings, asked) => {
+                    Box::pin(self.begin_snapshot(source, keepings, asked)).await
+                }
                 WriterStep::Rest(until) => {
                     tokio::select! {
                         () = self.rest(until) => {}

@@ -45,6 +45,9 @@ const FEED_EVENT: usize = 32 * 1024;
 /// Bytes of events, as they are written, that a reader has at a time beside the first: whatever their number.
 pub(super) const PAGE_BYTES: usize = 256 * 1024;
 
+/// Events for which there is room when none waits to be published.
+const ROOM: usize = 16;
+
 /// Where [`Log`] keeps up to where retention has deleted.
 pub(super) const TRIMMED: &str = "events/trimmed";
 
@@ -350,6 +353,10 @@ impl Log {
             }
             let notice = if size > FEED_EVENT { FeedItem::InLog } else { FeedItem::Event(event) };
             self.feed.publish(&self.tenant, notice);
+        }
+        if queue.waiting.is_empty() {
+            // What a vault that stalled has gathered leaves more room than is needed again.
+            queue.waiting.shrink_to(ROOM);
         }
     }
 

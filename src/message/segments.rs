@@ -61,8 +61,9 @@ impl Log {
                 let _ = timeout(ROUND, self.full.notified()).await;
                 let is_round = looked.is_none_or(|at| at.elapsed() >= ROUND);
                 while let Err(error) = match is_round {
-                    true => self.tidy(&mut swept).await,
-                    false => self.make_room(&mut swept).await,
+                    // Boxed: the task lies in memory for as long as the session lives, and mostly waits.
+                    true => Box::pin(self.tidy(&mut swept)).await,
+                    false => Box::pin(self.make_room(&mut swept)).await,
                 } {
                     if error.is_final() {
                         debug!(%error, "the event log ends with its session");

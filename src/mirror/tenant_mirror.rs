@@ -152,7 +152,7 @@ impl TenantMirror {
             () = mirror.keep() => {}
             () = listening => {}
         }
-        let last_word = timeout(LAST_WORD, mirror.say_last_word());
+        let last_word = timeout(LAST_WORD, Box::pin(mirror.say_last_word()));
         if last_word.await.is_err() {
             debug!("the Realtime Database was not told of the end of a session");
         }
@@ -172,14 +172,14 @@ impl TenantMirror {
     async fn work(&mut self) -> Result<(), StoreError> {
         let mut feed = self.cx.feed.subscribe(self.session.tenant());
         let mut status = self.session.watch();
-        self.load().await?;
+        Box::pin(self.load()).await?;
         let mut foreign = 0_usize;
         loop {
             status.borrow_and_update();
             self.read().await?;
             if self.try_at.is_none_or(|at| at <= Instant::now()) {
                 self.try_at = None;
-                self.bring_together().await?;
+                Box::pin(self.bring_together()).await?;
             }
             if self.try_at.is_none() {
                 self.write_place().await?;

@@ -348,10 +348,14 @@ impl Session {
 }
 
 /// A panic of one tenant's task is a bug, and that tenant's alone: the session ends, visibly, and the others go on.
-async fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) {
-    if std::panic::AssertUnwindSafe(work).catch_unwind().await.is_err() {
-        session.end(End::Crashed);
-    }
+///
+/// Made of combinators: an `async` function would have room for the work twice, as its argument and as what it waits for.
+fn guarded(session: Arc<Inner>, work: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    std::panic::AssertUnwindSafe(work).catch_unwind().map(move |done| {
+        if done.is_err() {
+            session.end(End::Crashed);
+        }
+    })
 }
 
 impl Inner {

@@ -195,3 +195,37 @@ impl Session {
 pub async fn prepare(env: &Env, tenant: &TenantId, known: bool) -> Result<Prepared, OpenError> {
     journal::prepare(&env.journal_context(tenant, known)).await
 }
+
+#[cfg(test)]
+mod tests {
+    use whatsapp_rust::{Client, types::events::Event};
+
+    use super::*;
+    use crate::{
+        future_size::future_size,
+        session::{SessionCommand, app_state::refetch::SkippedCollections, send::courier::Courier},
+    };
+
+    /// Without boxes for what they do now and then these take 32 KiB of each session, however quiet it is.
+    #[test]
+    fn tasks_that_wait_take_little_room() {
+        type Ready = watch::Receiver<Option<Arc<Client>>>;
+        type Commands = mpsc::Receiver<SessionCommand>;
+        let supervisor =
+            future_size(|(inner, one, commands): (Arc<Inner>, Supervisor, Commands)| guarded(inner, one.run(commands)));
+        let courier =
+            future_size(|(inner, one, stop): (Arc<Inner>, Courier, CancellationToken)| guarded(inner, one.run(stop)));
+        let log = future_size(|(inner, log, stop): (Arc<Inner>, Arc<Log>, CancellationToken)| {
+            guarded(inner, log.tidy_up(stop))
+        });
+        let recorder = future_size(|(inner, client, events): (Arc<Inner>, Arc<Client>, mpsc::Receiver<Arc<Event>>)| {
+            guarded(inner.clone(), inbound::recorder::record(inner, client, events))
+        });
+        let asking = future_size(|(inner, client): (Arc<Inner>, Arc<Client>)| inner.ask_for_lost(client));
+        let fetching = future_size(|(skipped, client, ready): (&'static SkippedCollections, Arc<Client>, Ready)| {
+            skipped.fetch(client, ready)
+        });
+        let sizes = [supervisor, courier, log, recorder, asking, fetching];
+        assert!(sizes.iter().sum::<usize>() < 20 * 1024, "{sizes:?}");
+    }
+}

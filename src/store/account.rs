@@ -28,6 +28,9 @@ pub const IMPORTED_NAME: &str = "session/import/name";
 /// The setting that says whence the tenant was imported. It stays when the device goes.
 pub const IMPORT_RECEIPT: &str = "session/import";
 
+/// The setting that says that the tenant came out of a backup. It stays when the device goes.
+pub const RESTORED: &str = "session/restored";
+
 /// The setting that says that a pairing has begun and is not over (`session::pairing::mark`).
 pub const PAIRING: &str = "session/pairing";
 

@@ -38,7 +38,7 @@ use whatsapp_rust::{
 
 use super::{
     CopyFailure, Store, StoreError,
-    account::{ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, OwnAccount},
+    account::{ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, OwnAccount, RESTORED},
     copy::{WorkingCopy, Written},
     key,
     lookups::Lookups,
@@ -182,7 +182,7 @@ impl Store {
     /// Whether the tenant ever came from another place, be it out of a backup of ours: WhatsApp may have messages of which nothing is known
     /// here.
     pub async fn has_come_from_elsewhere(&self) -> std::result::Result<bool, StoreError> {
-        for mark in [IMPORT_RECEIPT, IMPORTED_NAME] {
+        for mark in [IMPORT_RECEIPT, IMPORTED_NAME, RESTORED] {
             if self.get(space::SETTINGS, &key::text(mark)).await?.is_some() {
                 return Ok(true);
             }

@@ -61,7 +61,9 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_rust::store::error::StoreError as LibraryError;
 
 pub use self::{
-    account::{ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, OwnAccount, PAIRING, STOPPED, account_of, was_disowned},
+    account::{
+        ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, OwnAccount, PAIRING, RESTORED, STOPPED, account_of, was_disowned,
+    },
     arrivals::Arrivals,
     device::{StoreCallbacks, is_paired},
     exported::Exported,

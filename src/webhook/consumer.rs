@@ -195,7 +195,8 @@ impl DeliveryLoop<'_> {
             let wake = [wake, write_at].into_iter().flatten().min();
             tokio::select! {
                 () = self.cx.stop.cancelled() => break,
-                Some(landed) = self.flights.next() => self.landed(landed).await?,
+                // Boxed: the task lies in memory for as long as there is the webhook.
+                Some(landed) = self.flights.next() => Box::pin(self.landed(landed)).await?,
                 notice = feed.recv() => match notice {
                     Ok(FeedItem::Event(_) | FeedItem::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
                     Ok(FeedItem::Presence(chat)) => self.owe_presence(&chat),
@@ -203,7 +204,7 @@ impl DeliveryLoop<'_> {
                     Err(RecvError::Closed) => break,
                 },
                 Ok(receipt) = receipts.recv() => self.owe_receipt(&receipt),
-                Some(redrive) = self.cx.redrives.recv() => self.redrive(redrive).await?,
+                Some(redrive) = self.cx.redrives.recv() => Box::pin(self.redrive(redrive)).await?,
                 () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => {}
             }
             if self.dirty.is_some_and(|since| since + PLACE_WRITE_LAG <= Instant::now()) {
@@ -212,7 +213,7 @@ impl DeliveryLoop<'_> {
         }
         let landing = Instant::now() + STOP_DELIVERY_TIMEOUT;
         while let Ok(Some(landed)) = tokio::time::timeout_at(landing, self.flights.next()).await {
-            self.landed(landed).await?;
+            Box::pin(self.landed(landed)).await?;
         }
         if self.dirty.is_some() {
             self.write(Batch::default()).await?;

@@ -95,7 +95,7 @@ impl WebhookDesk {
             tokio::select! {
                 () = stop.cancelled() => break,
                 order = orders.recv() => match order {
-                    Some(order) => self.serve(order).await,
+                    Some(order) => Box::pin(self.serve(order)).await,
                     None => break,
                 },
                 () = sleep(READ_AGAIN), if self.settings.is_none() => drop(self.read().await),

@@ -75,7 +75,7 @@ enum AskError {
 pub async fn run(
     session: Session,
     cx: Arc<BotContext>,
-    desk: mpsc::Sender<BotCommand>,
+    desk: mpsc::Sender<Box<BotCommand>>,
     mut changes: watch::Receiver<ChangeNo>,
 ) {
     let stop = session.stopping();
@@ -90,7 +90,7 @@ pub async fn run(
 async fn ask_all(
     session: &Session,
     cx: &Arc<BotContext>,
-    desk: &mpsc::Sender<BotCommand>,
+    desk: &mpsc::Sender<Box<BotCommand>>,
     changes: &mut watch::Receiver<ChangeNo>,
 ) -> ControlFlow<()> {
     let stop = session.stopping();
@@ -166,7 +166,7 @@ impl FirstAsks {
 async fn flight(
     session: Session,
     cx: Arc<BotContext>,
-    desk: mpsc::Sender<BotCommand>,
+    desk: mpsc::Sender<Box<BotCommand>>,
     key: Ulid,
     ask: AskRecord,
 ) -> String {
@@ -192,7 +192,7 @@ async fn flight(
         }
         let (done, is_done) = oneshot::channel();
         let command = BotCommand::Answer { key, ask: ask.clone(), outcome: outcome.clone(), answer: done };
-        if desk.send(command).await.is_err() {
+        if desk.send(Box::new(command)).await.is_err() {
             return ask.chat;
         }
         match is_done.await {

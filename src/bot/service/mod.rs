@@ -69,7 +69,8 @@ const MAX_LOOKED_AT: usize = 2_000;
 /// All bots of this process.
 pub struct Bots {
     shared: Arc<BotContext>,
-    desks: Mutex<HashMap<TenantId, mpsc::Sender<BotCommand>>>,
+    /// A channel has room for 32 of its items from the start, in each session: so they are boxed.
+    desks: Mutex<HashMap<TenantId, mpsc::Sender<Box<BotCommand>>>>,
 }
 
 /// What all bots share.
@@ -293,7 +294,8 @@ impl Bots {
     ) -> Result<T, BotError> {
         let desk = self.desks().get(session.tenant()).cloned().ok_or(BotError::Closed)?;
         let (answer, answered) = oneshot::channel();
-        let sent = timeout(DESK_PATIENCE, desk.send(command(answer))).await.map_err(|_| BotError::VaultDown)?;
+        let sent =
+            timeout(DESK_PATIENCE, desk.send(Box::new(command(answer)))).await.map_err(|_| BotError::VaultDown)?;
         sent.map_err(|_| BotError::Closed)?;
         // Whether it is done then shows later.
         let answered = timeout(DESK_PATIENCE, answered).await.map_err(|_| BotError::NotDurable)?;
@@ -304,7 +306,7 @@ impl Bots {
         }
     }
 
-    fn desks(&self) -> MutexGuard<'_, HashMap<TenantId, mpsc::Sender<BotCommand>>> {
+    fn desks(&self) -> MutexGuard<'_, HashMap<TenantId, mpsc::Sender<Box<BotCommand>>>> {
         lock(&self.desks)
     }
 }
@@ -317,7 +319,7 @@ impl SessionObserver for Bots {
         desks.retain(|_, desk| !desk.is_closed());
         desks.insert(session.tenant().clone(), commands.clone());
         drop(desks);
-        let desk = BotDesk::new(session.clone(), self.shared.clone());
+        let desk = Box::new(BotDesk::new(session.clone(), self.shared.clone()));
         session.attend(projection::run(session.clone(), desk.order_changes()));
         session.attend(asking::run(session.clone(), self.shared.clone(), commands, desk.asks()));
         session.attend(desk.run(received));

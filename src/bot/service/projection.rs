@@ -51,7 +51,7 @@ pub async fn run(session: Session, mut changes: watch::Receiver<ChangeNo>) {
         let change = *changes.borrow_and_update();
         let done = tokio::select! {
             () = stop.cancelled() => return,
-            done = project(&session, change) => done,
+            done = Box::pin(project(&session, change)) => done,
         };
         let wait = match done {
             Ok(()) => {

@@ -12,6 +12,9 @@ use ulid::Ulid;
 
 use crate::{humanize::Timing, journal::ChangeNo, pacing::Parcel};
 
+/// Messages for which there is room when nothing waits.
+const ROOM: usize = 16;
+
 /// A message that still has to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingMessage {
@@ -115,6 +118,11 @@ impl Backlog {
         }
         if lane.is_empty() {
             self.chats.remove(&chat);
+        }
+        if self.places.is_empty() {
+            // The room that thousands have left would stay for as long as the session lives.
+            self.chats.shrink_to(ROOM);
+            self.places.shrink_to(ROOM);
         }
     }
 
@@ -301,6 +309,16 @@ mod tests {
         assert_eq!(has_room(&backlog), [false, true, true]);
         backlog.clear();
         assert!(backlog.has_room(100, 1));
+    }
+
+    #[test]
+    fn thousands_leave_no_room_behind() {
+        let mut backlog = Backlog::default();
+        let ids: Vec<_> = (0..5000).map(|n| n.to_string()).collect();
+        ids.iter().zip(1..).for_each(|(id, order)| backlog.add(Ulid(order), waiting(id, id)));
+        assert!(backlog.places.capacity() >= 5000 && backlog.chats.capacity() >= 5000);
+        ids.iter().for_each(|id| backlog.remove(id));
+        assert!(backlog.places.capacity() < 100 && backlog.chats.capacity() < 100);
     }
 
     #[test]

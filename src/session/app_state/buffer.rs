@@ -96,7 +96,12 @@ impl AppStateBuffer {
     }
 
     fn written(&self, count: usize) {
-        self.updates().drain(..count);
+        let mut updates = self.updates();
+        updates.drain(..count);
+        if updates.is_empty() {
+            // The room for a whole address book, which is read anew after each start, would stay for as long as the session lives.
+            updates.shrink_to_fit();
+        }
     }
 }
 
@@ -117,5 +122,6 @@ mod tests {
             written.extend(batch);
         }
         assert_eq!(written, all);
+        assert!(collected.updates().capacity() < BATCH, "the room of all of them stays");
     }
 }

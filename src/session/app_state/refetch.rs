@@ -89,8 +89,8 @@ impl SkippedCollections {
             for (named, times) in names {
                 let Some(name) = collection(named) else { continue };
                 debug!(collection = named, "fetching settings once more");
-                // Waits for whoever is reading it.
-                client.process_sync_task(MajorSyncTask::AppStateSync { name, full_sync: false }).await;
+                // Waits for whoever is reading it. Boxed: this future lives as long as the connection, and hardly ever fetches.
+                Box::pin(client.process_sync_task(MajorSyncTask::AppStateSync { name, full_sync: false })).await;
                 // It says nothing of a line that has ended meanwhile; then nothing was fetched.
                 if client.is_logged_in() {
                     self.fetched(named, times);

@@ -36,9 +36,9 @@ pub struct FrameWatch {
 }
 
 impl FrameWatch {
-    /// Runs the task that reads the frames.
-    pub async fn over<T>(self: Arc<Self>, reading: impl Future<Output = T>) -> T {
-        FRAME_TASK.scope(self, reading).await
+    /// Runs the task that reads the frames. No `async` function, which would have room for it twice.
+    pub fn over<T>(self: Arc<Self>, reading: impl Future<Output = T>) -> impl Future<Output = T> {
+        FRAME_TASK.scope(self, reading)
     }
 
     /// Returns when another frame did not open; how many in a row.

@@ -156,7 +156,8 @@ impl<'a> Connection<'a> {
         let forgets = supervisor.unanswered_hellos >= HELLOS;
         let version = session.env.versions.current().await;
         let over = CancellationToken::new();
-        let client = match client(&session, version, over.clone(), paired, forgets).await {
+        // Boxed, as all that is over soon: the task's room is the connection's for as long as that lasts.
+        let client = match Box::pin(client(&session, version, over.clone(), paired, forgets)).await {
             Ok(client) => client,
             Err(error) => {
                 error!(event = "client_failed", error = format!("{error:#}"), "no client");
@@ -265,7 +266,9 @@ impl<'a> Connection<'a> {
             if let ControlFlow::Break(stop) = flow {
                 break stop;
             }
-            if let ControlFlow::Break(stop) = self.unlink().await {
+            if self.supervisor.is_unlinking()
+                && let ControlFlow::Break(stop) = Box::pin(self.unlink()).await
+            {
                 break stop;
             }
         };
@@ -279,9 +282,9 @@ impl<'a> Connection<'a> {
             session.store.arrivals().drain(if run.is_finished() { LEFT_TIMEOUT } else { DRAINED_TIMEOUT }).await;
         }
         drop(subscription);
-        farewell(&session, &self.client, run, abrupt).await;
+        Box::pin(farewell(&session, &self.client, run, abrupt)).await;
         drop(writer);
-        if !abrupt && let Err(error) = session.store.write_signal_rest().await {
+        if !abrupt && let Err(error) = Box::pin(session.store.write_signal_rest()).await {
             warn!(
                 event = "last_ratchets_unwritten",
                 error = format!("{:#}", anyhow::Error::new(error)),
@@ -362,9 +365,6 @@ impl<'a> Connection<'a> {
     /// Unlinks at WhatsApp once there is a login, when somebody wants that. Not by the library's `logout`, which does not say
     /// whether WhatsApp heard it.
     async fn unlink(&mut self) -> Flow {
-        if !self.supervisor.is_unlinking() {
-            return ControlFlow::Continue(());
-        }
         let paired = self.session.status.borrow().paired;
         self.signal = match self.client.pn() {
             Some(device) if paired && self.client.is_logged_in() => {

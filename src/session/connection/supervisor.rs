@@ -150,7 +150,7 @@ impl Supervisor {
     async fn run_once(&mut self, commands: &mut mpsc::Receiver<SessionCommand>) -> Result<(), Stop> {
         let paired = self.session.status.borrow().paired;
         if self.is_tired_of_unlinking() {
-            return self.unlinked(&DisconnectReason::Unlinked { told: false }, commands).await;
+            return Box::pin(self.unlinked(&DisconnectReason::Unlinked { told: false }, commands)).await;
         }
         if self.session.is_stopped() && !self.is_unlinking() {
             self.give_up_pairing();
@@ -193,7 +193,8 @@ impl Supervisor {
             failures = self.failures,
             "the connection ended"
         );
-        self.carry_out(next, &ended.signal, commands).await
+        // Boxed: while a connection lasts it takes no room in the task.
+        Box::pin(self.carry_out(next, &ended.signal, commands)).await
     }
 
     /// Someone wants to pair: for so long QR codes are shown.
@@ -253,7 +254,7 @@ impl Supervisor {
         let wipes = matches!(command, SessionCommand::Unlink(_)) && !self.session.status.borrow().paired;
         self.note_command(command);
         if wipes {
-            self.unlinked(&DisconnectReason::Unlinked { told: true }, commands).await?;
+            Box::pin(self.unlinked(&DisconnectReason::Unlinked { told: true }, commands)).await?;
         }
         Ok(())
     }

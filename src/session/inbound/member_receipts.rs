@@ -5,7 +5,7 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher as _, RandomState},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use tokio::sync::broadcast;
@@ -18,27 +18,23 @@ const WAITING: usize = 64;
 /// Receipts that are known again. When there are more, all are forgotten.
 const REMEMBERED: usize = 8192;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemberReceipts {
     /// Digests of those that were told.
     told: Mutex<HashSet<u64>>,
     digests: RandomState,
-    listeners: broadcast::Sender<Arc<EventBody>>,
-}
-
-impl Default for MemberReceipts {
-    fn default() -> Self {
-        Self { told: Mutex::default(), digests: RandomState::new(), listeners: broadcast::Sender::new(WAITING) }
-    }
+    /// Made with the first: it has its room whether anybody listens or not, and most tenants have no webhook.
+    listeners: OnceLock<broadcast::Sender<Arc<EventBody>>>,
 }
 
 impl MemberReceipts {
     pub fn listen(&self) -> broadcast::Receiver<Arc<EventBody>> {
-        self.listeners.subscribe()
+        self.listeners.get_or_init(|| broadcast::Sender::new(WAITING)).subscribe()
     }
 
     /// Somebody tells a step, as an [`EventBody::Status`]. `is_logged`: the first one, of whom the log tells.
     pub fn hear(&self, receipt: EventBody, is_logged: bool) {
+        let Some(listeners) = self.listeners.get() else { return };
         let EventBody::Status { message_id, status, by, .. } = &receipt else { return };
         let digest = self.digests.hash_one((message_id, status.as_str(), by));
         let is_new = {
@@ -49,8 +45,8 @@ impl MemberReceipts {
             told.insert(digest)
         };
         if is_new && !is_logged {
-            // Nobody listening is no error.
-            let _ = self.listeners.send(Arc::new(receipt));
+            // Nobody listening any more is no error.
+            let _ = listeners.send(Arc::new(receipt));
         }
     }
 }
@@ -63,7 +59,6 @@ mod tests {
     #[test]
     fn each_member_is_heard_once_beside_the_one_in_the_log() {
         let receipts = MemberReceipts::default();
-        let mut heard = receipts.listen();
         let receipt = |by: &str, status| EventBody::Status {
             message_id: "A".into(),
             chat: "1203630@g.us".into(),
@@ -71,6 +66,9 @@ mod tests {
             by: Some(by.into()),
             failure: None,
         };
+        receipts.hear(receipt("ana", Delivery::Read), false);
+        assert!(lock(&receipts.told).is_empty(), "nobody has listened so far");
+        let mut heard = receipts.listen();
         for (by, status, is_logged) in [
             ("ana", Delivery::Delivered, true),
             ("ana", Delivery::Delivered, false),

@@ -38,7 +38,7 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
         let event = tokio::select! {
             event = events.recv(), if unkept.len() < MOST_UNKEPT => event,
             () = session.collected.more.notified() => {
-                session.collected.write(&session).await;
+                Box::pin(session.collected.write(&session)).await;
                 continue;
             }
             _ = async { keeping.as_mut().expect("there is one").await }, if keeping.is_some() => {
@@ -84,10 +84,10 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                 for message in &outside {
                     timers::hear(&session.store, message).await;
                 }
-                let messages = hook::read(&client, &session.inbox, &session.outbox, outside).await;
+                let messages = Box::pin(hook::read(&client, &session.inbox, &session.outbox, outside)).await;
                 let answers = batch.messages.iter().flat_map(|message| answer_of_phone(&session, message));
                 let answers: Vec<_> = answers.collect();
-                let mended = hook::read(&client, &session.inbox, &session.outbox, &answers).await;
+                let mended = Box::pin(hook::read(&client, &session.inbox, &session.outbox, &answers)).await;
                 let messages: Vec<_> = messages.into_iter().chain(mended).collect();
                 if !messages.is_empty() {
                     unkept.push(QueuedMessages { messages, bare: None });
@@ -99,8 +99,8 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
                     unkept.push(QueuedMessages { messages, bare: Some((event, found)) });
                 }
             }
-            Event::IncomingCall(call) => session.heard_call(call).await,
-            Event::MissedCall(call) => session.missed_call(call).await,
+            Event::IncomingCall(call) => Box::pin(session.heard_call(call)).await,
+            Event::MissedCall(call) => Box::pin(session.missed_call(call)).await,
             Event::GroupUpdate(update) => {
                 timers::hear_of_group(&session.store, update).await;
                 let me: Vec<_> = [client.pn(), client.lid()].into_iter().flatten().collect();
@@ -120,11 +120,12 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
             _ => {}
         }
     }
-    session.collected.write(&session).await;
+    Box::pin(session.collected.write(&session)).await;
     if let Some(keeping) = keeping {
         let _ = keeping.await;
     }
-    keep(session, client, unkept).await;
+    // Boxed, or it would have its room in this task for as long as the connection lasts.
+    Box::pin(keep(session, client, unkept)).await;
 }
 
 /// The messages in an answer of the phone's, as far as the library could not read it.

@@ -177,7 +177,7 @@ impl Inner {
                     // Not while all others log in.
                     let more = timeout(look_pause, recoveries.more.notified()).await;
                     if more.is_err() && client.is_logged_in() {
-                        self.look_for_placeholders().await;
+                        Box::pin(self.look_for_placeholders()).await;
                         look_pause = LONGEST_PAUSE;
                     }
                 }
@@ -193,7 +193,7 @@ impl Inner {
                 continue;
             }
             recoveries.note_asked(&lost.info);
-            let asked = client.send_pdo_placeholder_resend_request(&lost.info).await;
+            let asked = Box::pin(client.send_pdo_placeholder_resend_request(&lost.info)).await;
             // Not before: a connection that ends meanwhile leaves it to the next.
             recoveries.remove(&lost);
             let Err(error) = asked else {

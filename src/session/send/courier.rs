@@ -147,7 +147,7 @@ impl Courier {
                 () = sleep_until(first_wait.unwrap_or_else(Instant::now)), if first_wait.is_some() => self.wake(),
                 () = session.env.clock.sleep(expires_in.unwrap_or_default().min(EXPIRY_CHECK_INTERVAL)), if expiring.is_some() => {
                     if let Some(waiting) = expiring.filter(|_| expires_in <= Some(EXPIRY_CHECK_INTERVAL)) {
-                        self.expire(&waiting).await;
+                        Box::pin(self.expire(&waiting)).await;
                     }
                 }
                 Ok(slot) = self.slots.clone().acquire_owned(), if may_start => {
@@ -231,6 +231,11 @@ impl Courier {
             }
             let Some(head) = self.session.outbox.head(&chat) else {
                 self.chats.remove(&chat);
+                if self.chats.is_empty() {
+                    // A campaign to thousands is over.
+                    self.chats.shrink_to(RUNNING);
+                    self.ready.shrink_to(RUNNING);
+                }
                 self.manners.forget(&chat);
                 self.session.pacer.forget(&chat);
                 if self.manners.is_typing(&chat) {
@@ -281,7 +286,7 @@ impl Courier {
                     typing.end(&session, &client, &chat).await;
                     next
                 };
-                let next = in_slot(slot, work).await;
+                let next = in_slot(slot, Box::pin(work)).await;
                 Some((head, next))
             };
             // The log names the tenant.
