@@ -46,13 +46,16 @@ impl Fleet {
     /// that a process has which lives only that one can say: that is an error. One whose process has died is taken back.
     pub async fn current_status(self: &Arc<Self>, tenant: &TenantId) -> Result<Option<Status>, FleetError> {
         let slot = match self.slot(tenant) {
-            Some(slot) if !slot.is_moved() => return Ok(Some(slot.status(self.started_at))),
             Some(slot) => slot,
             None => match self.place_of_anothers(tenant).await? {
                 Some(slot) => slot,
                 None => return Ok(None),
             },
         };
+        self.await_owner(&slot).await?;
+        if !slot.is_moved() {
+            return Ok(Some(slot.status(self.started_at)));
+        }
         if let Ok(session) = self.await_session(tenant).await {
             return Ok(Some(session.status()));
         }
@@ -71,6 +74,17 @@ impl Fleet {
             Err(_) if has_failed() => Ok(Some(slot.status(self.started_at))),
             Err(error) => Err(error),
         }
+    }
+
+    /// Somebody else may be looking up who has the tenant, or opening it: until that is over nobody knows how it stands. An error: it takes
+    /// too long. One that is being opened is this process's, as far as the vault said.
+    async fn await_owner(&self, slot: &Slot) -> Result<(), FleetError> {
+        if !slot.is_unsettled() || self.living_peers().is_empty() {
+            return Ok(());
+        }
+        let _ = timeout(ARRIVAL_TIMEOUT, slot.settle()).await;
+        let is_being_opened = || slot.opening.try_lock().is_err();
+        if slot.is_unsettled() && !is_being_opened() { Err(FleetError::Restoring) } else { Ok(()) }
     }
 
     /// The place of a tenant that was paired at another process after this one had begun: it has none yet.

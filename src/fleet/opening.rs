@@ -70,6 +70,7 @@ impl Fleet {
             self.records.invalidate();
         }
         let slot = self.slot_of(tenant);
+        crash::pause("owner").await;
         if let Err(error) = self.check_unowned(&slot).await {
             if record.as_ref().is_some_and(|record| record.whatsapp_connected) {
                 slot.expect_state();
