@@ -42,6 +42,41 @@ impl Fleet {
         arrived.ok_or_else(|| self.refusal(tenant))
     }
 
+    /// As [`Self::await_session`], for whoever wants something of the tenant by its name: one whose process has died is taken back, and one
+    /// that another process has made after this one began is known to be there.
+    pub(super) async fn await_or_reclaim(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        let refusal = match self.await_session(tenant).await {
+            Err(error @ (FleetError::Moved | FleetError::NotOpen | FleetError::Restoring)) => error,
+            known => return known,
+        };
+        let slot = match self.slot(tenant) {
+            Some(slot) => slot,
+            None => self.place_of_anothers(tenant).await?.ok_or(refusal)?,
+        };
+        match self.reclaim(&slot).await {
+            // Its owner deleted it before it died.
+            Err(FleetError::Unknown) => Err(FleetError::NotOpen),
+            known => known,
+        }
+    }
+
+    /// The session of a tenant that had none just now: it is taken back from a process that has died. An error says why there is none.
+    pub(super) async fn reclaim(self: &Arc<Self>, slot: &Slot) -> Result<Session, FleetError> {
+        self.await_owner(slot).await?;
+        if let Some(session) = slot.session() {
+            return Ok(session);
+        }
+        if self.is_served_elsewhere(slot) {
+            return Err(FleetError::Moved);
+        }
+        // A tenant that cannot be opened is tried again with backoff: a request makes it no quicker.
+        let has_failed = slot.failure().is_some() && !slot.was_taken();
+        if has_failed || !slot.is_moved() {
+            return Err(slot.refusal());
+        }
+        self.taken_back(&slot.tenant).await
+    }
+
     /// How the tenant stands, for whoever asks for it by name; `None`: no process has it, as far as this one can know. How a tenant stands
     /// that a process has which lives only that one can say: that is an error. One whose process has died is taken back.
     pub async fn current_status(self: &Arc<Self>, tenant: &TenantId) -> Result<Option<Status>, FleetError> {

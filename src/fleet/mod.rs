@@ -239,16 +239,17 @@ impl Fleet {
         self.slot(tenant)?.session()
     }
 
-    /// The tenant's session; `None`: there is none to be expected soon.
-    pub async fn serving(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
-        match self.await_session(tenant).await {
-            Ok(session) => Ok(Some(session)),
-            Err(error @ (FleetError::Restoring | FleetError::VaultDown | FleetError::Moved)) => Err(error),
-            Err(_) => Ok(None),
-        }
+    /// The tenant's session; `None`: there is none to be expected soon. One whose process has died is taken back.
+    pub async fn serving(self: &Arc<Self>, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
+        expected(self.await_or_reclaim(tenant).await)
     }
 
-    /// The tenant's session, opened if the directory knows the tenant; not taken back from another process.
+    /// As [`Self::serving`], and takes nothing back.
+    pub async fn serving_here(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
+        expected(self.await_session(tenant).await)
+    }
+
+    /// The tenant's session, opened if the directory knows the tenant; not taken from a process that lives.
     pub async fn open_known(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
         match self.await_session(tenant).await {
             Ok(session) => Ok(session),
@@ -270,9 +271,9 @@ impl Fleet {
         // Looked after, with backoff: a caller more makes it no quicker.
         if let Some(slot) = self.slot(tenant)
             && slot.session().is_none()
-            && (slot.end().is_some() || self.is_served_elsewhere(&slot))
+            && (slot.end().is_some() || slot.is_moved())
         {
-            return Err(slot.refusal());
+            return self.reclaim(&slot).await;
         }
         match self.env.vault.tenant(tenant).await {
             Ok(record) if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) => Err(FleetError::Unknown),
@@ -327,7 +328,7 @@ impl Fleet {
 
     /// The inner error: the session's own no.
     pub async fn send(
-        &self,
+        self: &Arc<Self>,
         tenant: &TenantId,
         request: &SendRequest,
         key: Option<&str>,
@@ -335,13 +336,13 @@ impl Fleet {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.await_session(tenant).await?;
+        let session = self.await_or_reclaim(tenant).await?;
         Ok(session.send(request, key).await)
     }
 
     /// As [`Self::send`], with a file.
     pub async fn send_file(
-        &self,
+        self: &Arc<Self>,
         tenant: &TenantId,
         request: &SendRequest,
         source: FileSource,
@@ -350,7 +351,7 @@ impl Fleet {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let session = self.await_session(tenant).await?;
+        let session = self.await_or_reclaim(tenant).await?;
         Ok(session.send_file(request, source, key).await)
     }
 
@@ -542,6 +543,17 @@ impl Fleet {
 
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Slot>>> {
         lock(&self.tenants)
+    }
+}
+
+/// `None`: there is no session, and there will be none soon.
+fn expected(session: Result<Session, FleetError>) -> Result<Option<Session>, FleetError> {
+    match session {
+        Ok(session) => Ok(Some(session)),
+        Err(error @ (FleetError::Restoring | FleetError::VaultDown | FleetError::Moved | FleetError::Draining)) => {
+            Err(error)
+        }
+        Err(_) => Ok(None),
     }
 }
 

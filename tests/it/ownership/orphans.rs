@@ -130,6 +130,12 @@ async fn how_a_tenant_stands_is_said_when_it_is_known_who_has_it() {
     other.setup = other.setup.set("LOOPBACK_PAUSE", "owner:3000");
     let process = other.start().await;
     let conversations = vec![stage.pair(TENANT).await];
+    // Of another that this process has never heard of, too: it has not got no conversations, nor is it only not connected.
+    stage.dashboard.qr("pizzeria").await.unwrap();
+    let refused = other.dashboard.send("pizzeria", &conversations[0].customers[0], "hello", "hello").await.unwrap_err();
+    assert!(refused.to_string().contains("owned_elsewhere"), "{refused}");
+    let refused = other.dashboard.get("/api/baileys/conversations?tenantId=pizzeria").await.unwrap();
+    assert_eq!((refused.status, &refused.body["code"]), (503, &json!("owned_elsewhere")), "{}", refused.body);
     let connects = other.dashboard.post("/api/baileys/connect", json!({ "tenantId": TENANT }));
     let asks = async |path: &str| {
         let is_looked_up = || async { other.log().contains("a pause on purpose") };
