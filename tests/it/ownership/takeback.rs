@@ -256,6 +256,18 @@ async fn is_taken_back_by_a_send() {
     deploy.assert_served().await;
 }
 
+/// It is taken back for that, and the phone shows no device any more.
+async fn is_unlinked_at_once() {
+    let (deploy, new) = deploy(Home::Embedded, NEVER).await.unwrap();
+    new.kill().await.unwrap();
+    let (stage, number) = (&deploy.stage, &deploy.conversations[0].number);
+    let answer = stage.dashboard.post("/api/baileys/disconnect", json!({ "tenantId": TENANT })).await.unwrap();
+    assert_eq!(answer.status, 200, "{}\n{}", answer.body, stage.log());
+    let is_unlinked = || async { stage.network.devices(number).await.is_ok_and(|devices| devices.is_empty()) };
+    until(LIMIT, "the phone to show no device", is_unlinked).await.unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));
+    deploy.old.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connect_takes_back_at_once() {
     is_taken_back_by("POST", "/api/baileys/connect").await;
@@ -268,6 +280,7 @@ async fn start_restart_a_send_and_a_question_take_back_at_once() {
         is_taken_back_by("POST", "/api/sessions/trattoria/restart"),
         is_taken_back_by("GET", "/api/sessions/trattoria"),
         is_taken_back_by_a_send(),
+        is_unlinked_at_once(),
     );
 }
 
