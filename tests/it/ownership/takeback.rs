@@ -95,6 +95,8 @@ impl Deploy {
         }
         let sessions = dashboard.get("/api/sessions").await.unwrap().body;
         assert_eq!((&sessions[0]["name"], &sessions[0]["reason"]), (&json!(TENANT), &json!("moved")), "{sessions}");
+        let served_by = &sessions[0]["servedBy"];
+        assert!(served_by["process"].is_string() && served_by["since"].as_i64() > Some(0), "{sessions}");
         let tenants = dashboard.get("/api/tenants").await.unwrap().body;
         let tenant = &tenants["tenants"][0];
         assert_eq!((&tenant["id"], &tenant["reason"]), (&json!(TENANT), &json!("moved")), "{tenants}");
