@@ -76,6 +76,8 @@ pub(super) struct HandoverBook {
     let_go: HashMap<TenantId, Option<InstanceId>>,
     /// What is offered, in the order in which it was first.
     offers: Vec<TenantId>,
+    /// Processes that have asked for something since this one is about to stop.
+    asking: HashSet<InstanceId>,
     prepared: HashMap<TenantId, Prepared>,
     pub peers: Vec<(InstanceId, bool)>,
     pub changed_at: Option<Instant>,
@@ -102,6 +104,9 @@ pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
             book.joiner.offered(from, offers, now);
         }
         book.joiner.answered(from, &letter.answers, now);
+        if fleet.is_leaving() && !letter.asks.is_empty() {
+            book.asking.insert(from.clone());
+        }
         book.giver.asked(from, &letter.asks)
     };
     for ask in asked {

@@ -33,6 +33,9 @@ const PAIRING_TIME: Duration = Duration::from_secs(60);
 /// Between two looks at what has become of tenants that were let go of for nothing.
 const CHECK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Whoever has asked for nothing by then is passed over, where another asks.
+const ASKING_TIME: Duration = Duration::from_secs(6);
+
 /// Lets go of a tenant, if it may be let go of.
 pub(super) async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerdict {
     // Asked by one that is dead by now, or about to stop itself.
@@ -234,7 +237,9 @@ impl Fleet {
         book.offers.retain(|tenant| now.contains(tenant));
         book.offers.extend(open.into_iter().map(|(_, tenant)| tenant).filter(|tenant| !known.contains(tenant)));
         offers.extend(book.offers.iter().cloned());
-        offers.retain(|tenant| should_own(tenant, &staying) == Some(peer));
+        let waited = book.leaving_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let willing = willing(&staying, &book.asking, waited);
+        offers.retain(|tenant| should_own(tenant, &willing) == Some(peer));
         offers
     }
 }
@@ -246,4 +251,27 @@ fn is_free(to: Option<&InstanceId>, staying: &[InstanceId]) -> bool {
 
 fn is_offered(session: &Session) -> bool {
     session.status().paired && !session.is_pairing()
+}
+
+/// Those that ask, if one does: another has not got the key of what it is offered, or no way to WhatsApp, and its tenants would be served
+/// by nobody when this process ends.
+fn willing(staying: &[InstanceId], asking: &HashSet<InstanceId>, waited: Duration) -> Vec<InstanceId> {
+    let asks = |peer: &&InstanceId| waited < ASKING_TIME || asking.contains(*peer);
+    let willing: Vec<_> = staying.iter().filter(asks).cloned().collect();
+    if willing.is_empty() { staying.to_vec() } else { willing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_nothing_is_passed_over_where_another_asks() {
+        let [idle, busy] = ["idle", "busy"].map(|id| InstanceId(id.into()));
+        let staying = [idle, busy.clone()];
+        assert_eq!(willing(&staying, &HashSet::new(), ASKING_TIME), staying, "nobody is better than the other");
+        let asking = HashSet::from([busy.clone()]);
+        assert_eq!(willing(&staying, &asking, ASKING_TIME / 2), staying, "it has time yet");
+        assert_eq!(willing(&staying, &asking, ASKING_TIME), [busy]);
+    }
 }
