@@ -88,7 +88,7 @@ pub async fn serve(
         return Ok(Served((status, range).into_response()));
     }
     let bytes = keeper.read(&kept, from..to).await.map_err(FileError::from)?;
-    let title = match app.fleet.serving(&tenant).await {
+    let title = match app.fleet.serving_here(&tenant).await {
         Ok(Some(session)) => session.file_title(&name).await,
         _ => None,
     };

@@ -42,17 +42,55 @@ impl Fleet {
         arrived.ok_or_else(|| self.refusal(tenant))
     }
 
+    /// As [`Self::await_session`], for whoever wants something of the tenant by its name: one whose process has died is taken back, and one
+    /// that another process has made after this one began is known to be there.
+    pub(super) async fn await_or_reclaim(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        let refusal = match self.await_session(tenant).await {
+            Err(error @ (FleetError::Moved | FleetError::NotOpen | FleetError::Restoring)) => error,
+            known => return known,
+        };
+        let slot = match self.slot(tenant) {
+            Some(slot) => slot,
+            None => self.place_of_anothers(tenant).await?.ok_or(refusal)?,
+        };
+        match self.reclaim(&slot).await {
+            // Its owner deleted it before it died.
+            Err(FleetError::Unknown) => Err(FleetError::NotOpen),
+            known => known,
+        }
+    }
+
+    /// The session of a tenant that had none just now: it is taken back from a process that has died. An error says why there is none.
+    pub(super) async fn reclaim(self: &Arc<Self>, slot: &Slot) -> Result<Session, FleetError> {
+        self.await_owner(slot).await?;
+        if let Some(session) = slot.session() {
+            return Ok(session);
+        }
+        if self.is_served_elsewhere(slot) {
+            return Err(FleetError::Moved);
+        }
+        // A tenant that cannot be opened is tried again with backoff: a request makes it no quicker.
+        let has_failed = slot.failure().is_some() && !slot.was_taken();
+        if has_failed || !slot.is_moved() {
+            return Err(slot.refusal());
+        }
+        self.taken_back(&slot.tenant).await
+    }
+
     /// How the tenant stands, for whoever asks for it by name; `None`: no process has it, as far as this one can know. How a tenant stands
     /// that a process has which lives only that one can say: that is an error. One whose process has died is taken back.
     pub async fn current_status(self: &Arc<Self>, tenant: &TenantId) -> Result<Option<Status>, FleetError> {
         let slot = match self.slot(tenant) {
-            Some(slot) if !slot.is_moved() => return Ok(Some(slot.status(self.started_at))),
             Some(slot) => slot,
             None => match self.place_of_anothers(tenant).await? {
                 Some(slot) => slot,
                 None => return Ok(None),
             },
         };
+        self.await_owner(&slot).await?;
+        if !slot.is_moved() {
+            return Ok(Some(slot.status(self.started_at)));
+        }
         if let Ok(session) = self.await_session(tenant).await {
             return Ok(Some(session.status()));
         }
@@ -71,6 +109,17 @@ impl Fleet {
             Err(_) if has_failed() => Ok(Some(slot.status(self.started_at))),
             Err(error) => Err(error),
         }
+    }
+
+    /// Somebody else may be looking up who has the tenant, or opening it: until that is over nobody knows how it stands. An error: it takes
+    /// too long. One that is being opened is this process's, as far as the vault said.
+    async fn await_owner(&self, slot: &Slot) -> Result<(), FleetError> {
+        if !slot.is_unsettled() || self.living_peers().is_empty() {
+            return Ok(());
+        }
+        let _ = timeout(ARRIVAL_TIMEOUT, slot.settle()).await;
+        let is_being_opened = || slot.opening.try_lock().is_err();
+        if slot.is_unsettled() && !is_being_opened() { Err(FleetError::Restoring) } else { Ok(()) }
     }
 
     /// The place of a tenant that was paired at another process after this one had begun: it has none yet.

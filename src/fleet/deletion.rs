@@ -24,7 +24,11 @@ impl Fleet {
         if self.slot(tenant).is_none() && !self.find_linked(tenant).await.map_err(|error| self.unreadable(&error))? {
             return Ok(());
         }
-        let session = self.await_session(tenant).await?;
+        let session = match self.await_or_reclaim(tenant).await {
+            // The process that had it has deleted it.
+            Err(FleetError::NotOpen) => return Ok(()),
+            session => session?,
+        };
         session.unlink().await.map_err(|error| match (session.end(), error) {
             (Some(End::Moved), _) => FleetError::Moved,
             (_, StoreError::Unconfirmed) => FleetError::Unconfirmed,

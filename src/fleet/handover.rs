@@ -7,37 +7,28 @@
 //! What was let go of stays on this process's mind until it stops: should the next owner die, or be told to stop itself, before it has
 //! taken the tenant over, it is offered to another.
 
+mod giving;
+
 use std::{
     collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
     time::Duration,
 };
 
 use futures::FutureExt as _;
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
 
-use super::{
-    Fleet, FleetError, directory,
-    illegible::Legibility,
-    letters::{self, BUSY_PAUSE, GOODBYE_TIMEOUT},
-    revival,
-    slot::Slot,
-    takeback,
-};
+use super::{Fleet, FleetError, directory, illegible::Legibility, revival, slot::Slot};
 use crate::{
     clock,
-    cluster::{Giver, HandoverAsk, HandoverVerdict, Joiner, JoinerMove, Letter, Post, should_own},
-    crash,
-    session::{HandOverError, Prepared, Session, State},
+    cluster::{Giver, HandoverVerdict, Joiner, JoinerMove, Letter, Post},
+    session::{Prepared, Session, State},
     sync::lock,
     telemetry::{
         metrics::{
@@ -52,12 +43,6 @@ use crate::{
 
 /// A tenant counts as taken over when it has logged in, or after so long.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// A code on a screen is waited for so long, within the time that this process has: whoever has not scanned it by then has gone away.
-const PAIRING_TIME: Duration = Duration::from_secs(60);
-
-/// Between two looks at what has become of tenants that were let go of for nothing.
-const CHECK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Readings of tenants that their owners keep: for when they are asked for again.
 const READINGS: usize = 32;
@@ -91,6 +76,8 @@ pub(super) struct HandoverBook {
     let_go: HashMap<TenantId, Option<InstanceId>>,
     /// What is offered, in the order in which it was first.
     offers: Vec<TenantId>,
+    /// Processes that have asked for something since this one is about to stop.
+    asking: HashSet<InstanceId>,
     prepared: HashMap<TenantId, Prepared>,
     pub peers: Vec<(InstanceId, bool)>,
     pub changed_at: Option<Instant>,
@@ -117,6 +104,9 @@ pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
             book.joiner.offered(from, offers, now);
         }
         book.joiner.answered(from, &letter.answers, now);
+        if fleet.is_leaving() && !letter.asks.is_empty() {
+            book.asking.insert(from.clone());
+        }
         book.giver.asked(from, &letter.asks)
     };
     for ask in asked {
@@ -124,11 +114,12 @@ pub(super) fn heed(fleet: &Arc<Fleet>, from: &InstanceId, letter: &Letter) {
         fleet.clone().handovers.giving.spawn(async move {
             let gives = fleet.is_leaving() && !fleet.is_draining();
             let is_first = gives && fleet.handovers.book().giving.insert(ask.tenant.clone());
-            let giving = async { if is_first { give(&fleet, &by, &ask).await } else { HandoverVerdict::Kept } };
+            let giving = async { if is_first { giving::give(&fleet, &by, &ask).await } else { HandoverVerdict::Kept } };
             // One that crashes must not stay among those that are under way: it would be neither closed nor asked for again.
             let verdict = AssertUnwindSafe(giving).catch_unwind().await.unwrap_or_else(|_| {
                 error!(event = "handover_crashed", tenant = %ask.tenant, "handing a tenant over crashed: it is kept");
                 fleet.incidents.count_failed_handover();
+                metrics::handover_asked(GivingOutcome::Kept, None);
                 HandoverVerdict::Kept
             });
             let mut book = fleet.handovers.book();
@@ -181,91 +172,6 @@ pub(super) fn proceed(fleet: &Arc<Fleet>) {
                 fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
             }
         });
-    }
-}
-
-/// Lets go of a tenant, if it may be let go of.
-async fn give(fleet: &Fleet, by: &InstanceId, ask: &HandoverAsk) -> HandoverVerdict {
-    // Asked by one that is dead by now, or about to stop itself.
-    let slot = fleet.slot(&ask.tenant).filter(|_| fleet.stays(by));
-    let Some(slot) = slot else {
-        metrics::handover_asked(GivingOutcome::Kept, None);
-        return HandoverVerdict::Kept;
-    };
-    crash::point("give");
-    let began = Instant::now();
-    let _opening = slot.opening.lock().await;
-    let Some(session) = slot.session() else {
-        let verdict = give_again(fleet, by, &ask.tenant).await;
-        let is_kept = matches!(verdict, HandoverVerdict::Kept);
-        metrics::handover_asked(if is_kept { GivingOutcome::Kept } else { GivingOutcome::GivenAgain }, None);
-        return verdict;
-    };
-    let handed = session.hand_over().await;
-    if matches!(handed, Ok(()) | Err(HandOverError::Unwritten)) {
-        fleet.incidents.count_closed(session.store().journal());
-        slot.closed();
-    }
-    match handed {
-        Ok(()) => {
-            let head = session.store().journal().head();
-            slot.set_owner(Some(by.clone()));
-            fleet.handovers.book().let_go.insert(ask.tenant.clone(), Some(by.clone()));
-            metrics::handover_asked(GivingOutcome::Given, Some(began.elapsed()));
-            traces::handover(&ask.tenant, head.0, SpanName::Given, began.elapsed());
-            info!(
-                event = "tenant_handed_over",
-                tenant = %ask.tenant,
-                to = %by.0,
-                took.ms = began.elapsed().as_millis() as u64,
-                "handed over"
-            );
-            HandoverVerdict::given(head)
-        }
-        Err(why) => {
-            if why == HandOverError::Unwritten {
-                fleet.handovers.book().let_go.insert(ask.tenant.clone(), None);
-            }
-            let is_unwritten = matches!(why, HandOverError::VaultDown | HandOverError::Unwritten);
-            metrics::handover_asked(if is_unwritten { GivingOutcome::Unwritten } else { GivingOutcome::Kept }, None);
-            info!(event = "handover_refused", tenant = %ask.tenant, to = %by.0, %why, "not handed over");
-            HandoverVerdict::Kept
-        }
-    }
-}
-
-/// Answers an ask for a tenant that was let go of before: it is free unless a living process has taken it.
-async fn give_again(fleet: &Fleet, by: &InstanceId, tenant: &TenantId) -> HandoverVerdict {
-    let to = fleet.handovers.book().let_go.get(tenant).cloned();
-    let is_free = match to {
-        None => false,
-        Some(to) => to.is_none_or(|to| to == *by || !fleet.stays(&to)),
-    };
-    if !is_free {
-        return HandoverVerdict::Kept;
-    }
-    match takeback::owner(fleet, tenant).await {
-        Ok(owner) if owner.as_ref().is_none_or(|owner| !fleet.is_alive(owner)) => {
-            fleet.handovers.book().let_go.insert(tenant.clone(), Some(by.clone()));
-            if let Some(slot) = fleet.slot(tenant) {
-                slot.set_owner(Some(by.clone()));
-            }
-            info!(
-                event = "tenant_offered_again",
-                %tenant,
-                to = %by.0,
-                "handed over again: whoever was to have it is gone"
-            );
-            HandoverVerdict::given(Seq(0))
-        }
-        Ok(_) => {
-            fleet.handovers.book().let_go.remove(tenant);
-            HandoverVerdict::Kept
-        }
-        Err(error) => {
-            debug!(%tenant, %error, "who has it is read later");
-            HandoverVerdict::Kept
-        }
     }
 }
 
@@ -379,132 +285,8 @@ async fn is_served_by_another(fleet: &Fleet, slot: &Slot, from: &InstanceId) -> 
 }
 
 impl Fleet {
-    /// This process is about to stop, and gives its tenants away.
-    pub fn is_leaving(&self) -> bool {
-        self.handovers.is_leaving.load(Ordering::Acquire)
-    }
-
-    /// Gives all tenants to processes that stay, if there are any. Returns when that is done, or at the limit.
-    pub async fn leave(self: &Arc<Self>, limit: Duration) {
-        let began = Instant::now();
-        let met = timeout(GOODBYE_TIMEOUT, self.meet_peers()).await;
-        if !matches!(met, Ok(Ok(()))) {
-            warn!(event = "peers_unlisted", "the vault does not list the other processes: those that were known count");
-        }
-        if self.staying_peers().is_empty() {
-            return;
-        }
-        info!(
-            event = "handover_started",
-            peers = self.staying_peers().len(),
-            "other processes stay: giving the tenants to them"
-        );
-        self.handovers.is_leaving.store(true, Ordering::Release);
-        {
-            let mut book = self.handovers.book();
-            book.joiner.leave();
-            book.leaving_since = Some(began);
-        }
-        self.handovers.news.notify_one();
-        match timeout(GOODBYE_TIMEOUT, self.announce()).await {
-            Ok(Ok(())) => {}
-            _ => warn!(event = "leaving_unannounced", "this instance's record does not say that it stops"),
-        }
-        let mut checked_at = began;
-        while began.elapsed() < limit && !self.staying_peers().is_empty() && self.has_something_to_give() {
-            self.doubt_the_quiet();
-            if checked_at.elapsed() >= CHECK_PAUSE {
-                let _ = timeout(GOODBYE_TIMEOUT, self.check_let_go()).await;
-                checked_at = Instant::now();
-            }
-            sleep(BUSY_PAUSE / 2).await;
-        }
-        letters::write_now(self).await;
-        let left = self.slots().values().filter(|slot| slot.session().is_some()).count();
-        info!(event = "handover_finished", left, took.ms = began.elapsed().as_millis() as u64, "handover finished");
-    }
-
-    /// Drops tenants from `let_go` that some living process has taken by now.
-    async fn check_let_go(&self) {
-        let staying = self.staying_peers();
-        let let_go = self.handovers.book().let_go.clone();
-        for (tenant, to) in let_go {
-            if is_free(to.as_ref(), &staying)
-                && let Ok(Some(_)) = self.living_owner(&tenant).await
-            {
-                self.handovers.book().let_go.remove(&tenant);
-            }
-        }
-    }
-
-    /// While this process leaves: a tenant whose session has ended is not opened again here, but offered.
-    pub(super) fn let_go(&self, tenant: &TenantId) {
-        self.handovers.book().let_go.insert(tenant.clone(), None);
-        self.handovers.news.notify_one();
-    }
-
-    /// Tenants whose closing is another's business.
-    pub(super) fn is_giving(&self, tenant: &TenantId) -> bool {
-        self.handovers.book().giving.contains(tenant)
-    }
-
-    fn staying_peers(&self) -> Vec<InstanceId> {
-        let correspondents = self.correspondents();
-        correspondents.into_iter().filter(|(_, is_draining)| !is_draining).map(|(id, _)| id).collect()
-    }
-
-    fn stays(&self, peer: &InstanceId) -> bool {
-        self.staying_peers().contains(peer)
-    }
-
-    fn has_something_to_give(&self) -> bool {
-        let staying = self.staying_peers();
-        let slots: Vec<_> = self.slots().values().filter_map(|slot| slot.session()).collect();
-        let book = self.handovers.book();
-        let waits_for_codes = book.leaving_since.is_none_or(|since| since.elapsed() < PAIRING_TIME);
-        let is_open = slots.iter().any(|session| match session.is_pairing() {
-            true => waits_for_codes,
-            // The others are opened when somebody asks for them.
-            false => session.status().paired,
-        });
-        is_open || !book.giving.is_empty() || book.let_go.values().any(|to| is_free(to.as_ref(), &staying))
-    }
-
     /// An offered tenant is not wanted that is here already, or that is being opened anew.
     fn may_want(&self, tenant: &TenantId) -> bool {
         self.slot(tenant).is_none_or(|slot| slot.session().is_none() && !slot.is_reviving())
     }
-
-    /// Idle tenants first, since nobody notices; one that somebody is pairing when that is over.
-    pub(super) fn offers_to(&self, peer: &InstanceId, correspondents: &[(InstanceId, bool)]) -> Vec<TenantId> {
-        let staying = correspondents.iter().filter(|(_, is_draining)| !is_draining).map(|(id, _)| id.clone());
-        let staying: Vec<_> = staying.collect();
-        let open = |slot: &Arc<Slot>| {
-            slot.session().filter(is_offered).map(|session| (session.is_busy(), slot.tenant.clone()))
-        };
-        let mut open: Vec<_> = self.slots().values().filter_map(open).collect();
-        open.sort();
-        let mut book = self.handovers.book();
-        // Nobody serves these: they come first.
-        let free = book.let_go.iter().filter(|(_, to)| is_free(to.as_ref(), &staying));
-        let mut offers: Vec<_> = free.map(|(tenant, _)| tenant.clone()).collect();
-        offers.sort();
-        // What was offered before stays in its place, or each message would be a letter.
-        let known: HashSet<_> = book.offers.iter().cloned().collect();
-        let now: HashSet<_> = open.iter().map(|(_, tenant)| tenant.clone()).collect();
-        book.offers.retain(|tenant| now.contains(tenant));
-        book.offers.extend(open.into_iter().map(|(_, tenant)| tenant).filter(|tenant| !known.contains(tenant)));
-        offers.extend(book.offers.iter().cloned());
-        offers.retain(|tenant| should_own(tenant, &staying) == Some(peer));
-        offers
-    }
-}
-
-/// Let go of, and whoever was to have it does not stay.
-fn is_free(to: Option<&InstanceId>, staying: &[InstanceId]) -> bool {
-    to.is_none_or(|to| !staying.contains(to))
-}
-
-fn is_offered(session: &Session) -> bool {
-    session.status().paired && !session.is_pairing()
 }

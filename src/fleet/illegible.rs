@@ -4,13 +4,13 @@
 //! A tenant is read before its owner is asked for it. A few of each owner are read at the start as well: processes whose lists of master
 //! keys differ show that then, and not in the next deploy. Only a missing key makes this process useless: damaged tenants are few, and are
 //! as damaged in every other process.
+//!
+//! A process without the key opens none of the others' tenants, and what it has sealed itself proves nothing. So it is judged by theirs,
+//! and by its own only where those are more: a stranger's one tenant says nothing against a process that serves a hundred.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 
 use super::Fleet;
 use crate::{
+    backoff::Backoff,
     journal::OpenError,
     session::{self, Prepared},
     sync::lock,
@@ -33,8 +34,8 @@ const SAMPLES: usize = 2;
 /// They are read within this time, or later.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
-/// While none of them opens they are read again so often: keys, or the vault, may have been mended.
-const NEXT_LOOK: Duration = Duration::from_secs(5);
+/// While none of them opens they are read again, more and more seldom: the vault may have been mended, or its owner have another key.
+const NEXT_LOOKS: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
 
 /// A tenant that another process serves, and that this one could not.
 #[derive(Debug, Clone)]
@@ -48,40 +49,58 @@ pub struct IllegibleTenant {
 
 #[derive(Debug, Default)]
 pub(super) struct IllegibleTenants {
-    known: Mutex<BTreeMap<TenantId, IllegibleTenant>>,
-    /// A tenant that was sealed before, of another process or of this one, could be read once: so the keys are the right ones.
-    has_read: AtomicBool,
+    book: Mutex<LegibilityBook>,
+}
+
+#[derive(Debug, Default)]
+struct LegibilityBook {
+    illegible: BTreeMap<TenantId, IllegibleTenant>,
+    /// Those that another process had sealed, or this one before it began, and that opened when that was tried last.
+    legible: BTreeSet<TenantId>,
 }
 
 impl IllegibleTenants {
-    /// This process could open the tenant, of which there was something to open.
+    /// This process could open the tenant, of which there was something to open that another one had sealed.
     pub fn note_opened(&self, tenant: &TenantId) {
-        self.has_read.store(true, Ordering::Relaxed);
-        self.book().remove(tenant);
+        let mut book = self.book();
+        book.illegible.remove(tenant);
+        book.legible.insert(tenant.clone());
     }
 
     /// False: it was known.
     fn add(&self, found: IllegibleTenant) -> bool {
         let mut book = self.book();
-        let since = book.get(&found.tenant).map_or(found.since, |known| known.since);
-        book.insert(found.tenant.clone(), IllegibleTenant { since, ..found }).is_none()
+        book.legible.remove(&found.tenant);
+        let since = book.illegible.get(&found.tenant).map_or(found.since, |known| known.since);
+        book.illegible.insert(found.tenant.clone(), IllegibleTenant { since, ..found }).is_none()
     }
 
     /// Those that another process serves now; by id.
     fn of_others(&self, is_elsewhere: impl Fn(&TenantId) -> bool) -> Vec<IllegibleTenant> {
         // Copied first: the other question has locks of its own.
-        let mut known: Vec<_> = self.book().values().cloned().collect();
+        let mut known: Vec<_> = self.book().illegible.values().cloned().collect();
         known.retain(|known| is_elsewhere(&known.tenant));
         known
     }
 
-    /// Nothing was read yet, and of what was tried the key was missing.
-    fn has_no_key(&self, is_elsewhere: impl Fn(&TenantId) -> bool) -> bool {
-        !self.has_read.load(Ordering::Relaxed) && self.of_others(is_elsewhere).iter().any(|found| found.lacks_key)
+    /// The key was missing for some of the others' tenants, none of theirs opened, and no more opened here than the others have
+    /// (`elsewhere`).
+    fn has_no_key(&self, is_elsewhere: impl Fn(&TenantId) -> bool, elsewhere: impl FnOnce() -> usize) -> bool {
+        if !self.of_others(&is_elsewhere).iter().any(|found| found.lacks_key) {
+            return false;
+        }
+        let legible: Vec<_> = self.book().legible.iter().cloned().collect();
+        let theirs = legible.iter().filter(|tenant| is_elsewhere(tenant)).count();
+        theirs == 0 && legible.len() <= elsewhere()
     }
 
-    fn book(&self) -> MutexGuard<'_, BTreeMap<TenantId, IllegibleTenant>> {
-        lock(&self.known)
+    /// It would be the same at each look.
+    fn is_damaged(&self, tenant: &TenantId) -> bool {
+        self.book().illegible.get(tenant).is_some_and(|found| !found.lacks_key)
+    }
+
+    fn book(&self) -> MutexGuard<'_, LegibilityBook> {
+        lock(&self.book)
     }
 }
 
@@ -102,10 +121,14 @@ pub(super) async fn look(fleet: &Fleet, deadline: Instant) {
 
 /// Reads them again for as long as this process would serve nobody of theirs.
 pub(super) async fn look_again(fleet: Arc<Fleet>) {
+    let mut looks = 0_u32;
     loop {
-        sleep(NEXT_LOOK).await;
+        sleep(NEXT_LOOKS.whole(looks)).await;
         if fleet.opens_nobodys() {
             fleet.read_samples().await;
+            looks = looks.saturating_add(1);
+        } else {
+            looks = 0;
         }
     }
 }
@@ -145,7 +168,11 @@ impl Fleet {
 
     /// Others serve tenants, and this process has the key of none that it has looked at: it would serve nobody of theirs.
     pub fn opens_nobodys(&self) -> bool {
-        self.illegible.has_no_key(|tenant| self.served_elsewhere(tenant).is_some())
+        let elsewhere = || {
+            let slots: Vec<_> = self.slots().values().cloned().collect();
+            slots.iter().filter(|slot| self.is_served_elsewhere(slot)).count()
+        };
+        self.illegible.has_no_key(|tenant| self.served_elsewhere(tenant).is_some(), elsewhere)
     }
 
     /// Those that another process serves now; by id.
@@ -171,7 +198,8 @@ impl Fleet {
             *count <= SAMPLES
         };
         let elsewhere = slots.iter().filter(|slot| self.is_served_elsewhere(slot));
-        let samples = elsewhere.filter(|slot| slot.was_paired() && slot.owner().is_some_and(&mut is_sample));
+        let readable = elsewhere.filter(|slot| slot.was_paired() && !self.illegible.is_damaged(&slot.tenant));
+        let samples = readable.filter(|slot| slot.owner().is_some_and(&mut is_sample));
         samples.map(|slot| slot.tenant.clone()).collect()
     }
 }
@@ -206,22 +234,50 @@ mod tests {
         let (damaged, keyless) = errors();
         let known = IllegibleTenants::default();
         assert!(known.add(found("trattoria", &damaged)) && known.add(found("pizzeria", &damaged)));
-        assert!(!known.has_no_key(|_| true), "they are damaged for everybody");
+        assert!(!known.has_no_key(|_| true, || 3), "they are damaged for everybody");
         assert_eq!(known.of_others(|_| true).len(), 2, "and told");
         assert!(known.add(found("arepas", &keyless)) && !known.add(found("arepas", &keyless)));
-        assert!(known.has_no_key(|_| true));
-        assert!(!known.has_no_key(|tenant| tenant.as_str() != "arepas"), "nobody serves it any more");
+        assert!(known.has_no_key(|_| true, || 3));
+        assert!(!known.has_no_key(|tenant| tenant.as_str() != "arepas", || 2), "nobody serves it any more");
     }
 
     #[test]
-    fn whatever_opens_shows_that_the_keys_are_right() {
+    fn a_damaged_one_is_read_once_and_one_without_a_key_again() {
+        let (damaged, keyless) = errors();
+        let known = IllegibleTenants::default();
+        known.add(found("trattoria", &damaged));
+        known.add(found("arepas", &keyless));
+        let is_damaged = |tenant: &str| known.is_damaged(&tenant.parse().unwrap());
+        assert!(is_damaged("trattoria") && !is_damaged("arepas") && !is_damaged("pizzeria"));
+    }
+
+    #[test]
+    fn whatever_opens_of_the_others_shows_that_the_keys_are_right() {
         let (_, keyless) = errors();
         let known = IllegibleTenants::default();
         known.add(found("arepas", &keyless));
         known.note_opened(&"trattoria".parse().unwrap());
-        assert!(!known.has_no_key(|_| true), "one's own counts");
+        assert!(!known.has_no_key(|_| true, || 2));
         assert_eq!(known.of_others(|_| true).len(), 1);
         known.note_opened(&"arepas".parse().unwrap());
         assert!(known.of_others(|_| true).is_empty(), "it was mended");
+        // Its owner has another key since.
+        known.add(found("trattoria", &keyless));
+        known.add(found("arepas", &keyless));
+        assert!(known.has_no_key(|_| true, || 2), "what was once is over");
+    }
+
+    /// One with a wrong key that has a tenant of its own, and one with the right key beside a stranger.
+    #[test]
+    fn ones_own_count_where_they_are_more() {
+        let (_, keyless) = errors();
+        let known = IllegibleTenants::default();
+        known.add(found("arepas", &keyless));
+        let is_elsewhere = |tenant: &TenantId| tenant.as_str() == "arepas";
+        known.note_opened(&"trattoria".parse().unwrap());
+        assert!(known.has_no_key(is_elsewhere, || 1), "its own proves nothing");
+        known.note_opened(&"pizzeria".parse().unwrap());
+        assert!(!known.has_no_key(is_elsewhere, || 1), "it serves more than it cannot open");
+        assert!(known.has_no_key(is_elsewhere, || 100));
     }
 }

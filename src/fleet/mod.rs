@@ -8,6 +8,7 @@ mod arrival;
 mod deletion;
 mod directory;
 mod elsewhere;
+mod error;
 mod handover;
 mod heartbeat;
 mod illegible;
@@ -19,11 +20,13 @@ mod ownership;
 mod records;
 mod rekey;
 mod reports;
+mod request;
 mod restore;
 mod revival;
 mod slot;
 mod standing;
 mod start_import;
+mod stop;
 mod takeback;
 mod whatsapp_reach;
 mod work_folder;
@@ -34,21 +37,18 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use phonenumber::country;
-use tokio::{
-    sync::{Notify, Semaphore, watch},
-    time::timeout,
-};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 pub use self::{
     elsewhere::PeerListener,
+    error::FleetError,
     illegible::IllegibleTenant,
     move_in::MoveInError,
     rekey::{RekeyReport, Rekeyer},
@@ -71,10 +71,10 @@ use crate::{
     config,
     import::UnsearchableRecords,
     message::{
-        Acceptance, Event, EventId, SendRequest,
+        Event, EventId,
         media::{FileName, MessageLookup, Sweeper},
     },
-    session::{AcceptError, CodeRequestError, Env, FileSource, Session, SessionHealth, Status},
+    session::{Env, Session, SessionHealth, Status},
     store::StoreError,
     sync::lock,
     tenant::{TenantId, TenantRecord},
@@ -133,35 +133,6 @@ pub struct FleetSettings {
 pub struct Beat {
     pub at: Timestamp,
     pub health: SessionHealth,
-}
-
-/// Why the fleet did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum FleetError {
-    #[error("the daemon is stopping")]
-    Draining,
-    #[error("there is no such session")]
-    Unknown,
-    /// Not in this process, whether or not the directory knows it.
-    #[error("the session is not open")]
-    NotOpen,
-    /// The tenant's state is damaged or another process has it; in words for operators.
-    #[error("the tenant cannot be opened: {0}")]
-    Failed(String),
-    #[error("the vault does not answer")]
-    VaultDown,
-    /// It is begun, and goes on.
-    #[error("the vault did not confirm it in time")]
-    Unconfirmed,
-    /// Its session ended, and the next is being opened.
-    #[error("the session is being restored")]
-    Restoring,
-    /// To another process.
-    #[error("moved")]
-    Moved,
-    /// To another gateway; where and when.
-    #[error("the tenant was {0}")]
-    Exported(String),
 }
 
 impl Fleet {
@@ -237,121 +208,6 @@ impl Fleet {
     /// The tenant's session, if it is open.
     pub fn session(&self, tenant: &TenantId) -> Option<Session> {
         self.slot(tenant)?.session()
-    }
-
-    /// The tenant's session; `None`: there is none to be expected soon.
-    pub async fn serving(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
-        match self.await_session(tenant).await {
-            Ok(session) => Ok(Some(session)),
-            Err(error @ (FleetError::Restoring | FleetError::VaultDown | FleetError::Moved)) => Err(error),
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// The tenant's session, opened if the directory knows the tenant; not taken back from another process.
-    pub async fn open_known(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        match self.await_session(tenant).await {
-            Ok(session) => Ok(session),
-            Err(_) => self.open_known_now(tenant).await,
-        }
-    }
-
-    /// As [`Self::open_known`], a few at a time: for requests that many may make at once, as all dashboards do after
-    /// a restart.
-    pub async fn open_known_in_turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        if let Ok(session) = self.await_session(tenant).await {
-            return Ok(session);
-        }
-        let _turn = self.visiting.acquire().await;
-        self.open_known_now(tenant).await
-    }
-
-    async fn open_known_now(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        // Looked after, with backoff: a caller more makes it no quicker.
-        if let Some(slot) = self.slot(tenant)
-            && slot.session().is_none()
-            && (slot.end().is_some() || self.is_served_elsewhere(&slot))
-        {
-            return Err(slot.refusal());
-        }
-        match self.env.vault.tenant(tenant).await {
-            Ok(record) if record.as_ref().is_none_or(|record| record.deleted_at.is_some()) => Err(FleetError::Unknown),
-            _ => self.spawn_open(tenant).await,
-        }
-    }
-
-    /// Why the tenant has no session now.
-    pub fn refusal(&self, tenant: &TenantId) -> FleetError {
-        self.slot(tenant).map_or(FleetError::NotOpen, |slot| slot.refusal())
-    }
-
-    /// As [`Self::open_known`], and also takes back a tenant whose process has died.
-    pub async fn open_or_reclaim(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        match self.open_known(tenant).await {
-            Err(FleetError::Moved | FleetError::Restoring) => self.open_or_create(tenant).await,
-            known => known,
-        }
-    }
-
-    /// Opens the tenant, makes it if it is new, takes it over if no process that lives has it, and connects it.
-    pub async fn connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        let session = self.open_for_connect(tenant).await?;
-        session.connect().await;
-        Ok(session)
-    }
-
-    /// As [`Self::connect`] without the connecting: for a caller that connects and waits for it.
-    pub async fn open_for_connect(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
-        let session = self.open_or_create(tenant).await?;
-        refuse_exported(&session)?;
-        if session.status().paired {
-            let (fleet, session) = (self.clone(), session.clone());
-            self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(async move {
-                if let Err(error) = directory::check(&fleet, &session).await {
-                    debug!(tenant = %session.tenant(), %error, "its record is compared later");
-                }
-            }));
-        }
-        Ok(session)
-    }
-
-    pub async fn request_code(
-        self: &Arc<Self>,
-        tenant: &TenantId,
-        phone: &str,
-    ) -> Result<Result<String, CodeRequestError>, FleetError> {
-        let session = self.open_or_create(tenant).await?;
-        refuse_exported(&session)?;
-        Ok(session.request_code(phone).await)
-    }
-
-    /// The inner error: the session's own no.
-    pub async fn send(
-        &self,
-        tenant: &TenantId,
-        request: &SendRequest,
-        key: Option<&str>,
-    ) -> Result<Result<Acceptance, AcceptError>, FleetError> {
-        if self.is_draining() {
-            return Err(FleetError::Draining);
-        }
-        let session = self.await_session(tenant).await?;
-        Ok(session.send(request, key).await)
-    }
-
-    /// As [`Self::send`], with a file.
-    pub async fn send_file(
-        &self,
-        tenant: &TenantId,
-        request: &SendRequest,
-        source: FileSource,
-        key: Option<&str>,
-    ) -> Result<Result<Acceptance, AcceptError>, FleetError> {
-        if self.is_draining() {
-            return Err(FleetError::Draining);
-        }
-        let session = self.await_session(tenant).await?;
-        Ok(session.send_file(request, source, key).await)
     }
 
     /// Does it to its end, also when nobody waits any more; a stop waits for it.
@@ -455,56 +311,6 @@ impl Fleet {
         self.tasks.spawn(heartbeat::keep_directory(self.clone()));
     }
 
-    /// Refuses new work, finishes what is in flight, writes everything to the vault. Before the limit is over the others are told, whatever
-    /// is not closed by then.
-    pub async fn stop(&self, limit: Duration) {
-        /// For the last letters, and for removing this instance's record.
-        const FAREWELL: Duration = Duration::from_secs(5);
-        const TASKS_TIMEOUT: Duration = Duration::from_secs(2);
-        self.draining.store(true, Ordering::Release);
-        self.stop.cancel();
-        self.tasks.close();
-        self.handovers.giving.close();
-        let slots: Vec<_> = self.slots().values().cloned().collect();
-        let closing = TaskTracker::new();
-        let ending = async {
-            // Openings and deletions end, or one of them would find its session closed; one that hangs holds up no other tenant.
-            let _ = timeout(TASKS_TIMEOUT, self.tasks.wait()).await;
-            // A tenant that is being given away is closed by its giver, if it lets go of it.
-            let (giving, kept): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| self.is_giving(&slot.tenant));
-            let close = |slot: &Arc<Slot>| {
-                if let Some(session) = slot.unclosed() {
-                    closing.spawn(async move { session.close().await });
-                }
-            };
-            kept.into_iter().for_each(close);
-            self.handovers.giving.wait().await;
-            giving.into_iter().for_each(close);
-            self.tasks.wait().await;
-            // Sessions that these tasks have opened meanwhile.
-            let open = self.slots().values().filter(|slot| slot.session().is_some()).cloned().collect::<Vec<_>>();
-            open.iter().for_each(close);
-            closing.close();
-            closing.wait().await;
-        };
-        tokio::pin!(ending);
-        let is_over = timeout(limit.saturating_sub(FAREWELL.min(limit / 2)), &mut ending).await.is_ok();
-        if !is_over {
-            warn!(event = "sessions_unclosed", "not all sessions are closed: other processes are told all the same");
-        }
-        self.handovers.over.cancel();
-        self.handovers.writing.close();
-        self.handovers.writing.wait().await;
-        letters::say_goodbye(self).await;
-        if timeout(Duration::from_secs(2), self.env.vault.remove_instance(&self.env.instance)).await.is_err() {
-            warn!(event = "instance_record_kept", "this instance's record stays in the vault");
-        }
-        if !is_over {
-            ending.await;
-        }
-        info!(event = "sessions_closed", sessions = slots.len(), "all sessions are closed");
-    }
-
     /// A tenant whose directory record does not parse.
     fn note_malformed(&self, tenant: &TenantId, error: &VaultError) {
         let (reason, at) = (error.to_string(), self.env.clock.now());
@@ -543,11 +349,6 @@ impl Fleet {
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Arc<Slot>>> {
         lock(&self.tenants)
     }
-}
-
-/// Two gateways with one device would use the same keys.
-fn refuse_exported(session: &Session) -> Result<(), FleetError> {
-    session.exported().map_or(Ok(()), |exported| Err(FleetError::Exported(exported.words())))
 }
 
 #[async_trait]

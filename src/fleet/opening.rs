@@ -70,6 +70,7 @@ impl Fleet {
             self.records.invalidate();
         }
         let slot = self.slot_of(tenant);
+        crash::pause("owner").await;
         if let Err(error) = self.check_unowned(&slot).await {
             if record.as_ref().is_some_and(|record| record.whatsapp_connected) {
                 slot.expect_state();
@@ -119,6 +120,8 @@ impl Fleet {
         } else {
             let (number, newest) = (slot.known_number(), slot.newest_event());
             let (began, reason) = (Instant::now(), standing::takeover_reason(slot));
+            // What this process has sealed itself says nothing of its keys.
+            let was_sealed_before = known && matches!(slot.end(), None | Some(End::Moved));
             crash::pause("opening").await;
             let env = self.env.clone();
             let opened = Session::open(env, tenant.clone(), known, newest, number.as_deref(), prepared).await;
@@ -127,7 +130,7 @@ impl Fleet {
                     metrics::tenant_opened(reason, began.elapsed());
                     traces::opening(tenant, began.elapsed());
                     self.incidents.count_opened(session.store().journal());
-                    if known {
+                    if was_sealed_before {
                         self.illegible.note_opened(tenant);
                     }
                     slot.opened(session.clone());

@@ -19,7 +19,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{Beat, FleetError};
 use crate::{
@@ -43,6 +43,8 @@ pub(super) struct Slot {
     passes: AtomicU32,
     /// Its tenant is deleted: what is left is closed, and nobody opens it any more.
     deleted: AtomicBool,
+    /// It became known where the tenant is.
+    settled: Notify,
     inside: Mutex<SlotFields>,
 }
 
@@ -143,6 +145,7 @@ impl Slot {
             reviving: AtomicBool::new(false),
             passes: AtomicU32::new(0),
             deleted: AtomicBool::new(false),
+            settled: Notify::new(),
             inside: Mutex::new(inside),
         }
     }
@@ -192,6 +195,7 @@ impl Slot {
         if inside.giver.is_none() && !matches!(inside.place, SlotState::Open(_)) {
             inside.owner = Some(owner);
             inside.elsewhere_since.get_or_insert(since);
+            self.settled.notify_waiters();
         }
     }
 
@@ -211,6 +215,26 @@ impl Slot {
         inside.owner = owner;
         inside.giver = None;
         inside.elsewhere_since.get_or_insert(since);
+        self.settled.notify_waiters();
+    }
+
+    /// It has no session, and nobody has said yet where it is, or why: it is looked up, or opened.
+    pub fn is_unsettled(&self) -> bool {
+        let inside = self.inside();
+        let is_vacant = matches!(inside.place, SlotState::Vacant);
+        is_vacant && inside.failure.is_none() && inside.elsewhere_since.is_none() && !self.is_deleted()
+    }
+
+    /// Returns when that is known.
+    pub async fn settle(&self) {
+        loop {
+            // Before the look: what happens after it is not missed.
+            let change = self.settled.notified();
+            if !self.is_unsettled() {
+                return;
+            }
+            change.await;
+        }
     }
 
     pub fn is_elsewhere(&self) -> bool {
@@ -322,6 +346,7 @@ impl Slot {
         inside.owner = None;
         inside.giver = None;
         inside.elsewhere_since = None;
+        self.settled.notify_waiters();
     }
 
     pub fn failed(&self, failure: OpenFailure) {
@@ -333,6 +358,7 @@ impl Slot {
         inside.setbacks = inside.setbacks.saturating_add(1);
         // One that ended and cannot be closed, too.
         inside.failure = Some(failure);
+        self.settled.notify_waiters();
     }
 
     /// The session has ended and is closed: its last status stays to be seen.
@@ -363,6 +389,7 @@ impl Slot {
         self.deleted.store(true, Ordering::Release);
         let session = self.unclosed();
         self.vacate();
+        self.settled.notify_waiters();
         session
     }
 
@@ -401,6 +428,25 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_settled_when_it_is_known_who_has_its_tenant() {
+        let slot = Slot::new("trattoria".parse().unwrap());
+        assert!(slot.is_unsettled());
+        let found = async {
+            tokio::task::yield_now().await;
+            slot.set_elsewhere(Some(InstanceId("other".into())), Timestamp::UNIX_EPOCH);
+        };
+        tokio::join!(slot.settle(), found);
+        assert!(!slot.is_unsettled());
+        let slot = Slot::new("pizzeria".parse().unwrap());
+        slot.failed(OpenFailure {
+            reason: "damaged".into(),
+            at: Timestamp::UNIX_EPOCH,
+            kind: OpenFailureKind::Damaged,
+        });
+        assert!(!slot.is_unsettled(), "its status says why it has no session");
+    }
 
     #[test]
     fn the_vault_says_who_has_a_tenant_but_of_one_that_comes_here() {

@@ -85,7 +85,7 @@ async fn serve(
     let Ok(axum::extract::Query(asked)) = axum::extract::Query::<PeerRegistration>::try_from_uri(request.uri()) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    match context.fleet.serving(&tenant).await {
+    match context.fleet.serving_here(&tenant).await {
         Ok(Some(_)) => {}
         Ok(None) => return Problem::owned_elsewhere().into_response(),
         Err(error) => return Problem::from(error).into_response(),

@@ -65,6 +65,9 @@ pub struct SessionInfo {
     /// Beyond WAHA: why it is in this state. In a list `moved` says that another process serves it, which alone knows its state; asked for
     /// by name, such a one is a 503 (`owned_elsewhere`).
     pub(super) reason: Option<String>,
+    /// Beyond WAHA: the other process that serves it, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    served_by: Option<ServingProcess>,
     /// There are credentials that WhatsApp has not rejected.
     pub(super) paired: bool,
     /// The number that alone may scan, or has; digits. Null: any may. See `/account`.
@@ -78,6 +81,15 @@ pub struct SessionInfo {
     /// Of one session: where its device came from, if it was not paired here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) imported: Option<ImportedFrom>,
+}
+
+/// Another process on the same vault, which has a session.
+#[derive(Serialize, JsonSchema)]
+pub struct ServingProcess {
+    /// Its id, as in its log and its record in the vault.
+    process: String,
+    /// Since when that is known here, milliseconds since 1970.
+    since: i64,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -138,6 +150,10 @@ pub(super) async fn info(app: &App, caller: &Caller, tenant: &TenantId, status: 
         Err(_) => None,
     };
     let last_message = app.fleet.session(tenant).and_then(|session| session.newest_message());
+    let served_by = app
+        .fleet
+        .served_elsewhere(tenant)
+        .map(|(process, since)| ServingProcess { process: process.0.to_string(), since: since.as_millisecond() });
     SessionInfo {
         name: tenant.clone(),
         status: status.map_or(SessionState::Stopped, |status| status.state),
@@ -148,6 +164,7 @@ pub(super) async fn info(app: &App, caller: &Caller, tenant: &TenantId, status: 
         timestamps: SessionTimestamps { activity: status.map_or(0, |status| status.since.as_millisecond()) },
         assigned_worker: "sessiond",
         reason: status.map(|status| status.reason.clone()),
+        served_by,
         paired: status.is_some_and(|status| status.paired),
         expected_number: status.and_then(|status| status.expected.clone()),
         rejected: status.is_some_and(|status| status.rejected),

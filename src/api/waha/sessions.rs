@@ -296,7 +296,12 @@ pub async fn one(
     if status.is_none() {
         // Not opened since the start: its settings, and why it is as it is, are in its state. One that cannot be opened now is shown as the
         // directory has it.
-        status = app.fleet.open_known_in_turn(&tenant).await.ok().map(|session| session.status());
+        status = match app.fleet.open_known_in_turn(&tenant).await {
+            Ok(session) => Some(session.status()),
+            // How it stands there, that process alone knows.
+            Err(FleetError::Moved) => return Err(Problem::owned_elsewhere()),
+            Err(_) => None,
+        };
     }
     let mut info = info(&app, &caller, &tenant, status.as_ref()).await;
     if status.is_none() {

@@ -268,7 +268,7 @@ async fn a_process_without_the_newest_key_takes_nothing() {
     let [first, second] = ["5e", "7a"].map(|byte| byte.repeat(32));
     let mut stage = Stage::new(Home::Embedded).await.unwrap().shared().set(KEYS, first.clone());
     let daemon = stage.start().await;
-    let conversations = vec![stage.pair("tenant-0").await];
+    let mut conversations = vec![stage.pair("tenant-0").await];
     assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
     let mut other = stage.other("other", false);
     stage = stage.set(KEYS, format!("{second},{first}"));
@@ -285,6 +285,13 @@ async fn a_process_without_the_newest_key_takes_nothing() {
         .await
         .unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
     assert!(other.log().contains("a tenant of another process does not open here"), "{}", other.log());
+    // A tenant of its own proves nothing, also when it is read again after a restart.
+    let own = Conversation::pair(&stage.network, &other.dashboard, "own".into(), LIMIT).await.unwrap();
+    conversations.push(own);
+    new.kill().await.unwrap();
+    let new = other.start().await;
+    let (code, health) = other.health().await;
+    assert_eq!((code, &health["status"]), (503, &json!("illegible")), "{health}\n{}", other.log());
     old.signal(Signal::TERM).unwrap();
     let offers = || async { stage.log().contains("giving the tenants to them") };
     until(LIMIT, "the offer", offers).await.unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));

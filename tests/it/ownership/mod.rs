@@ -1,5 +1,6 @@
 //! One process serves a tenant, and another takes over: politely in a deploy, by force from the dead.
 
+mod bill;
 pub mod directory;
 mod forward;
 mod handover;

@@ -120,6 +120,44 @@ async fn whoever_goes_away_while_a_tenant_is_opened_leaves_it_served() {
     process.kill().await.unwrap();
 }
 
+/// A dashboard has just asked this process to connect it, and who has it is being read. Whoever asks meanwhile how it stands is not told
+/// that it is being restored, or disconnected.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_tenant_stands_is_said_when_it_is_known_who_has_it() {
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared();
+    let old = stage.start().await;
+    let mut other = stage.other("other", false);
+    other.setup = other.setup.set("LOOPBACK_PAUSE", "owner:3000");
+    let process = other.start().await;
+    let conversations = vec![stage.pair(TENANT).await];
+    // Of another that this process has never heard of, too: it has not got no conversations, nor is it only not connected.
+    stage.dashboard.qr("pizzeria").await.unwrap();
+    let refused = other.dashboard.send("pizzeria", &conversations[0].customers[0], "hello", "hello").await.unwrap_err();
+    assert!(refused.to_string().contains("owned_elsewhere"), "{refused}");
+    let refused = other.dashboard.get("/api/baileys/conversations?tenantId=pizzeria").await.unwrap();
+    assert_eq!((refused.status, &refused.body["code"]), (503, &json!("owned_elsewhere")), "{}", refused.body);
+    let connects = other.dashboard.post("/api/baileys/connect", json!({ "tenantId": TENANT }));
+    let asks = async |path: &str| {
+        let is_looked_up = || async { other.log().contains("a pause on purpose") };
+        until(LIMIT, "the look", is_looked_up).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
+        other.dashboard.get(path).await
+    };
+    let answers = tokio::join!(
+        connects,
+        asks("/api/baileys/status?tenantId=trattoria"),
+        asks("/api/baileys/qr?tenantId=trattoria"),
+        asks("/api/sessions/trattoria"),
+    );
+    for answer in [answers.0, answers.1, answers.2, answers.3] {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, &answer.body["code"]), (503, &json!("owned_elsewhere")), "{}", answer.body);
+    }
+    assert!(stage.dashboard.is_connected(TENANT).await);
+    stage.assert_promises(&conversations).await;
+    process.kill().await.unwrap();
+    old.kill().await.unwrap();
+}
+
 /// "Disconnected" is said of what is disconnected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_whose_process_has_just_died_is_unlinked_by_another() {

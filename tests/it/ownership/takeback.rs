@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use sessiond::{
     cluster::should_own,
-    demo::{Conversation, Dashboard, Ear, Process, until},
+    demo::{Conversation, Dashboard, Ear, Process, Sent, until},
     vault::{Instance, Vault as _, embedded::Embedded},
 };
 
@@ -95,6 +95,8 @@ impl Deploy {
         }
         let sessions = dashboard.get("/api/sessions").await.unwrap().body;
         assert_eq!((&sessions[0]["name"], &sessions[0]["reason"]), (&json!(TENANT), &json!("moved")), "{sessions}");
+        let served_by = &sessions[0]["servedBy"];
+        assert!(served_by["process"].is_string() && served_by["since"].as_i64() > Some(0), "{sessions}");
         let tenants = dashboard.get("/api/tenants").await.unwrap().body;
         let tenant = &tenants["tenants"][0];
         assert_eq!((&tenant["id"], &tenant["reason"]), (&json!(TENANT), &json!("moved")), "{tenants}");
@@ -243,17 +245,44 @@ async fn is_taken_back_by(method: &str, path: &str) {
     deploy.assert_served().await;
 }
 
+/// A message too: it is not refused as one of a tenant that another process serves.
+async fn is_taken_back_by_a_send() {
+    let (mut deploy, new) = deploy(Home::Embedded, NEVER).await.unwrap();
+    new.kill().await.unwrap();
+    let (asked, text) = (Instant::now(), "from the one that takes it back");
+    let customer = deploy.conversations[0].customers[0].clone();
+    let sent = deploy.stage.dashboard.send(TENANT, &customer, text, text).await;
+    let id = sent.unwrap_or_else(|e| panic!("{e}\n{}", deploy.stage.log()));
+    assert!(asked.elapsed() < Duration::from_secs(20), "the send took {:?}", asked.elapsed());
+    deploy.conversations[0].sent.push(Sent { id, customer, text: text.to_owned() });
+    deploy.assert_served().await;
+}
+
+/// It is taken back for that, and the phone shows no device any more.
+async fn is_unlinked_at_once() {
+    let (deploy, new) = deploy(Home::Embedded, NEVER).await.unwrap();
+    new.kill().await.unwrap();
+    let (stage, number) = (&deploy.stage, &deploy.conversations[0].number);
+    let answer = stage.dashboard.post("/api/baileys/disconnect", json!({ "tenantId": TENANT })).await.unwrap();
+    assert_eq!(answer.status, 200, "{}\n{}", answer.body, stage.log());
+    let is_unlinked = || async { stage.network.devices(number).await.is_ok_and(|devices| devices.is_empty()) };
+    until(LIMIT, "the phone to show no device", is_unlinked).await.unwrap_or_else(|e| panic!("{e}\n{}", stage.log()));
+    deploy.old.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connect_takes_back_at_once() {
     is_taken_back_by("POST", "/api/baileys/connect").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn start_restart_and_a_question_take_back_at_once() {
+async fn start_restart_a_send_and_a_question_take_back_at_once() {
     tokio::join!(
         is_taken_back_by("POST", "/api/sessions/trattoria/start"),
         is_taken_back_by("POST", "/api/sessions/trattoria/restart"),
         is_taken_back_by("GET", "/api/sessions/trattoria"),
+        is_taken_back_by_a_send(),
+        is_unlinked_at_once(),
     );
 }
 
