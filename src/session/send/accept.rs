@@ -369,7 +369,7 @@ impl Session {
             _ => compose(&request.draft, &setting)?,
         };
         let own = me.to_string();
-        let message = Message {
+        let mut message = Message {
             id,
             chat: chat.to_string(),
             sender: own.clone(),
@@ -390,6 +390,7 @@ impl Session {
             album: None,
             truncated: false,
         };
+        message.name_authors(&inner.store).await.map_err(unreadable)?;
         let is_first_contact = self.is_first_contact(&names).await;
         let has_typists = matches!(chat.server, Server::Pn | Server::Lid | Server::Group);
         Ok(Outgoing {
