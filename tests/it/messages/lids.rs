@@ -446,6 +446,12 @@ async fn votes_open_whatever_names_they_are_sealed_with() {
     let participant = format!("{}@c.us", scene.customer.number);
     assert_eq!(sent.body["replyTo"]["participant"], json!(participant), "{}", sent.body);
     scene.arrived(sent.body["_data"]["key"]["id"].as_str().unwrap()).await;
+    // To WhatsApp it names him as the group does.
+    let (id, dashboard) = (format!("false_{}_{theirs}_{participant}", groups[0]), &scene.stage.dashboard);
+    let like = json!({ "session": "trattoria", "messageId": id, "reaction": "👍" });
+    let liked = dashboard.put("/api/reaction", like).await.unwrap().body;
+    let liked = scene.arrived(liked["_data"]["key"]["id"].as_str().unwrap_or_else(|| panic!("{liked}"))).await;
+    assert_eq!(liked.fields.pointer("/key/participant"), Some(&json!(scene.customer.lid)), "{:#}", liked.fields);
 
     // Of somebody whose number nobody is told.
     network.hide_number(&scene.customer.number, true).await.unwrap();
