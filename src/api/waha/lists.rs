@@ -72,10 +72,11 @@ pub struct MessageList {
     sort_order: SortOrder,
     /// Sent in this second or later, seconds since 1970.
     #[serde(default, rename = "filter.timestamp.gte", deserialize_with = "seconds")]
-    #[schemars(example = 1_795_000_000)]
+    #[schemars(with = "Option<f64>", example = 1_795_000_000)]
     since: Option<i64>,
     /// Sent in this second or before.
     #[serde(default, rename = "filter.timestamp.lte", deserialize_with = "seconds")]
+    #[schemars(with = "Option<f64>")]
     until: Option<i64>,
     #[serde(rename = "filter.fromMe")]
     from_me: Option<bool>,
