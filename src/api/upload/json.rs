@@ -231,7 +231,8 @@ mod tests {
         assert!(read(r#"{"session":"a","file":null}"#).await.unwrap().file.is_none());
         let form = read(r#"{"session":"a","file":{"data":"aGVs","mimetype":{},"filename":{}}}"#).await.unwrap();
         assert_eq!((form.mime, form.file_name), (None, None));
-        let form = read(r#"{"session":"a","file":{"data":"aGVs","mimetype":"audio/ogg","filename":""}}"#).await.unwrap();
+        let form =
+            read(r#"{"session":"a","file":{"data":"aGVs","mimetype":"audio/ogg","filename":""}}"#).await.unwrap();
         assert_eq!((form.mime.as_deref(), form.file_name), (Some("audio/ogg"), None));
         for body in [
             "",

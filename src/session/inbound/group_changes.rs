@@ -149,10 +149,7 @@ mod tests {
         assert_eq!(found(GroupChange::Members { what: Move::Join, members, tenant: false }), ["2@lid"]);
         for number in [None, Some("573001112233@s.whatsapp.net".to_owned())] {
             let expected = Vec::from_iter(number.is_none().then(|| "3@lid".to_owned()));
-            assert_eq!(
-                found(GroupChange::Asks { who: "3@lid".into(), number, by: None, withdrawn: true }),
-                expected
-            );
+            assert_eq!(found(GroupChange::Asks { who: "3@lid".into(), number, by: None, withdrawn: true }), expected);
         }
         assert!(found(GroupChange::Gone).is_empty());
     }
