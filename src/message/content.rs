@@ -308,6 +308,20 @@ impl Content {
         }
     }
 
+    /// The other message that it is about, where it names one.
+    pub(super) fn target_mut(&mut self) -> Option<&mut MessageTarget> {
+        match self {
+            Self::Vote { poll: target, .. }
+            | Self::Reaction { target, .. }
+            | Self::Edit { target, .. }
+            | Self::Revoke { target }
+            | Self::Pin { target, .. }
+            | Self::Keep { target, .. } => Some(target),
+            Self::Mark { target, .. } => target.as_mut(),
+            _ => None,
+        }
+    }
+
     /// The file, when it is one.
     pub fn media(&self) -> Option<&Media> {
         match self {

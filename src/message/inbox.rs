@@ -114,6 +114,7 @@ impl Inbox {
                         message.content =
                             Content::Mark { name: "no_message".into(), target: None, text: String::new() };
                     }
+                    message.name_authors(&self.store).await?;
                     events.push(if message.from_me {
                         EventBody::Sent { message }
                     } else {

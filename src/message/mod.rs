@@ -58,7 +58,10 @@ pub use self::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::store::key::{self, Key};
+use crate::store::{
+    Store, StoreError,
+    key::{self, Key},
+};
 
 /// A message as consumers see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,6 +118,21 @@ impl Message {
         self.mentions.clear();
         self.advertisement = None;
         self.truncated = false;
+    }
+
+    /// Names the author of each message that it speaks of as that message does: by the number, where it is known. WhatsApp names him by
+    /// the LID in most groups, and who joins the two by WAHA's ids would not find the one.
+    pub async fn name_authors(&mut self, store: &Store) -> Result<(), StoreError> {
+        let quoted = self.quoted.as_mut().map(|quoted| &mut quoted.target.sender);
+        let about = self.content.target_mut().map(|target| &mut target.sender);
+        let authors: Vec<&mut String> = quoted.into_iter().chain(about).collect();
+        for author in authors {
+            if author.ends_with("@lid") {
+                let name = store.names(author.as_str()).await?.swap_remove(0);
+                *author = name;
+            }
+        }
+        Ok(())
     }
 
     /// The keys that its record may have: by the names of its event, which are canonical, and as earlier builds filed it.

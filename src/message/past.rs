@@ -174,8 +174,11 @@ pub(super) async fn read(store: &Store, chat: Option<&[String]>) -> Result<Vec<(
         let prefix = if chat.is_some() { key::past(name, &[]) } else { Key::default() };
         for (key, value) in store.scan_prefix(space::PAST, &prefix, usize::MAX).await? {
             let Some((id, mut body)) = parse(&key, &value) else { continue };
-            if let (Some(names), EventBody::Received { message } | EventBody::Sent { message }) = (chat, &mut body) {
-                message.chat.clone_from(&names[0]);
+            if let EventBody::Received { message } | EventBody::Sent { message } = &mut body {
+                if let Some(names) = chat {
+                    message.chat.clone_from(&names[0]);
+                }
+                message.name_authors(store).await?;
             }
             told.push((id, body));
         }

@@ -1,9 +1,6 @@
 //! `AppSyncStore`: keys, versions and MACs of the collections (contacts, mutes, pins) that WhatsApp syncs between devices.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Mutex,
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,10 +21,18 @@ use super::{
 };
 use crate::sync::lock;
 
-/// Collections that were synced and had nothing in them. The library takes such a one for one that was never synced, since both have
-/// version 0 (whatsapp-rust 0.7.0, `sync_collections_batched`), and calls the first change in it a full sync.
+/// Collections that are synced, or were, from nothing on. The library takes one that was synced and had nothing in it for one that was
+/// never synced, since both have version 0 (whatsapp-rust 0.7.0, `sync_collections_batched`), and calls the first change in it a full sync.
 #[derive(Debug, Default)]
-pub(super) struct EmptyCollections(Mutex<HashSet<Box<str>>>);
+pub(super) struct EmptyCollections(Mutex<HashMap<Box<str>, Emptiness>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Emptiness {
+    /// Nothing of it has come yet.
+    NeverSynced,
+    /// It was synced, and had nothing in it.
+    SyncedEmpty,
+}
 
 impl EmptyCollections {
     /// The library asks for the version of a collection; `None`: it has none.
@@ -35,21 +40,33 @@ impl EmptyCollections {
         let mut empty = lock(&self.0);
         match version {
             None => {
-                empty.remove(name);
+                empty.insert(name.into(), Emptiness::NeverSynced);
             }
             Some(0) => {
-                empty.insert(name.into());
+                empty.insert(name.into(), Emptiness::SyncedEmpty);
             }
             // It is asked while a change is being read, too: how that began stays known.
-            Some(_) => {}
+            Some(_) if empty.get(name) == Some(&Emptiness::SyncedEmpty) => {}
+            Some(_) => {
+                empty.remove(name);
+            }
         }
+    }
+
+    fn is(&self, name: &str, emptiness: Emptiness) -> bool {
+        lock(&self.0).get(name) == Some(&emptiness)
     }
 }
 
 impl Store {
     /// Whether a collection was synced and had nothing in it, before the library read what it reads now or has read last.
     pub fn was_synced_empty(&self, collection: &str) -> bool {
-        lock(&self.copy.empty_collections.0).contains(collection)
+        self.copy.empty_collections.is(collection, Emptiness::SyncedEmpty)
+    }
+
+    /// Whether the library asks for a collection of which nothing has come yet.
+    pub fn was_never_synced(&self, collection: &str) -> bool {
+        self.copy.empty_collections.is(collection, Emptiness::NeverSynced)
     }
 
     /// Whether the phone has shared a key of its settings.
@@ -141,11 +158,12 @@ mod tests {
     #[test]
     fn a_collection_that_was_synced_empty_is_not_one_that_never_was() {
         let collections = EmptyCollections::default();
-        let is_empty = || lock(&collections.0).contains("regular");
+        let is_empty = || collections.is("regular", Emptiness::SyncedEmpty);
         // Never synced, then filled at once: what comes is history.
         for version in [None, Some(7), Some(8)] {
             collections.note("regular", version);
             assert!(!is_empty(), "{version:?}");
+            assert_eq!(collections.is("regular", Emptiness::NeverSynced), version.is_none());
         }
         // Synced, and nothing was there; its first change is read while others ask again.
         for version in [Some(0), Some(1)] {

@@ -19,7 +19,7 @@ static ENGINE: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// From base64, in whichever form programs write it: with or without padding, broken into lines, as a `data:` URL.
+/// From base64, in whichever form programs write it: with or without padding, in the alphabet of URLs, broken into lines, as a `data:` URL.
 pub async fn decode(text: &str, mut pen: SpoolWriter, field: &'static str) -> Result<Spooled, Problem> {
     let mut decoder = decoder(text, field)?;
     let mut piece = vec![0; 64 * 1024];
@@ -50,7 +50,7 @@ fn decoder<'a>(
     Ok(DecoderReader::new(Unbroken(text.as_bytes()), &ENGINE))
 }
 
-/// Reads over line breaks and blanks.
+/// Reads over line breaks and blanks, and the alphabet of URLs as the other one: Node, and so WAHA, takes both.
 struct Unbroken<'a>(&'a [u8]);
 
 impl io::Read for Unbroken<'_> {
@@ -61,7 +61,11 @@ impl io::Read for Unbroken<'_> {
         {
             self.0 = rest;
             if !first.is_ascii_whitespace() {
-                buffer[read] = *first;
+                buffer[read] = match *first {
+                    b'-' => b'+',
+                    b'_' => b'/',
+                    other => other,
+                };
                 read += 1;
             }
         }
@@ -86,6 +90,11 @@ mod tests {
         for text in ["aGVsbG8=", "aGVsbG8", "aGVs\r\nbG8=\n", " aGVsbG8= ", "data:text/plain;base64,aGVsbG8="] {
             assert_eq!(decoded(text).await.as_deref(), Some(b"hello".as_slice()), "{text:?}");
             assert_eq!(decode_small(text, "data").ok().as_deref(), Some(b"hello".as_slice()), "{text:?}");
+        }
+        let bytes = [0xfb, 0xef, 0xff, 0xfe];
+        for text in ["++///g==", "--___g==", "--___g", "data:;base64,-+_/_g"] {
+            assert_eq!(decoded(text).await.as_deref(), Some(bytes.as_slice()), "{text:?}");
+            assert_eq!(decode_small(text, "data").ok().as_deref(), Some(bytes.as_slice()), "{text:?}");
         }
         for text in ["a", "!!!!", "aGVsbG8=aGVs", "data:text/plain,hello", "aGVsbG8=="] {
             assert_eq!(decoded(text).await, None, "{text:?}");

@@ -63,12 +63,12 @@ pub(super) async fn read_form(
             "reply_to" | "replyTo" => form.reply_to = Some(text),
             "ttl" => form.ttl = Some(text.parse().map_err(|_| flaw("ttl", "expected seconds, one at least"))?),
             "caption" => form.caption = Some(text),
-            "mentions" => form.mentions.get_or_insert_default().push(text),
-            "bot" => form.bot = text == "true",
-            "humanize" => form.humanize = text == "true",
-            "asNote" => form.as_note = text == "true",
-            "convert" => form.convert = text == "true",
-            "contacts" => form.contacts.get_or_insert_default().push(text),
+            "mentions" | "mentions[]" => form.mentions.get_or_insert_default().push(text),
+            "bot" => form.bot = is_yes("bot", &text)?,
+            "humanize" => form.humanize = is_yes("humanize", &text)?,
+            "asNote" => form.as_note = is_yes("asNote", &text)?,
+            "convert" => form.convert = is_yes("convert", &text)?,
+            "contacts" | "contacts[]" => form.contacts.get_or_insert_default().push(text),
             "backgroundColor" => form.background_color = Some(text),
             "mimetype" => form.mime = given(Some(text)),
             "filename" => form.file_name = given(Some(text)),
@@ -77,6 +77,15 @@ pub(super) async fn read_form(
         }
     }
     Ok(form)
+}
+
+/// A form has texts alone, and each language has its own for yes: Python writes `True`. One that is neither is a mistake, and no "no".
+fn is_yes(field: &'static str, text: &str) -> Result<bool, Problem> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" | "" => Ok(false),
+        _ => Err(flaw(field, "expected true or false")),
+    }
 }
 
 async fn next(part: &mut Field<'_>) -> Result<Option<axum::body::Bytes>, Problem> {
@@ -89,5 +98,23 @@ fn malformed(error: multer::Error) -> Problem {
             AcceptError::TooLarge(limit.saturating_sub(MAX_REST)).into()
         }
         _ => Problem::invalid("the form is not well-formed multipart/form-data", Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yes_and_no_in_whichever_form() {
+        for text in ["true", "True", "TRUE", "1", " true\n"] {
+            assert_eq!(is_yes("asNote", text).ok(), Some(true), "{text:?}");
+        }
+        for text in ["false", "False", "0", ""] {
+            assert_eq!(is_yes("asNote", text).ok(), Some(false), "{text:?}");
+        }
+        for text in ["yes", "2", "nope"] {
+            assert!(is_yes("asNote", text).is_err(), "{text:?}");
+        }
     }
 }

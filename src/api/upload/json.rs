@@ -7,7 +7,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{Given, Permit, UploadForm, base64::decode, disk, flaw, given};
 use crate::{
@@ -120,13 +120,33 @@ impl<'a> From<StatusJson<'a>> for UploadParts<'a> {
 #[schemars(rename = "FileToSend", example = json!({ "mimetype": "image/png", "filename": "menu.png", "data": EXAMPLE }))]
 pub(super) struct JsonFile<'a> {
     /// Of documents; of other kinds the bytes say it.
-    mimetype: Option<String>,
-    filename: Option<String>,
+    mimetype: Option<TextOrNothing>,
+    filename: Option<TextOrNothing>,
     /// Its URL, or else:
     url: Option<String>,
     /// Base64, of at most 16 MiB. Borrowed from the body where it can be: it is most of it.
     #[serde(borrow)]
     data: Option<Cow<'a, str>>,
+}
+
+/// A text. For recordings and films WAHA's document has an object here, and so have the clients that were made from it: an empty one says
+/// nothing.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+enum TextOrNothing {
+    Text(String),
+    Nothing(Map<String, Value>),
+}
+
+impl TextOrNothing {
+    fn text(self, field: &'static str) -> Result<Option<String>, Problem> {
+        match self {
+            Self::Text(text) => Ok(given(Some(text))),
+            Self::Nothing(object) if object.is_empty() => Ok(None),
+            Self::Nothing(_) => Err(flaw(field, "expected a text")),
+        }
+    }
 }
 
 /// Of a body whose other fields may be wrong.
@@ -162,7 +182,8 @@ pub(super) async fn read_json<'a, J: Deserialize<'a> + Into<UploadParts<'a>>>(
     let (mut form, file) = parsed.into();
     permit.ask(form.session.as_deref().unwrap_or_default()).await?;
     if let Some(file) = file {
-        (form.mime, form.file_name) = (given(file.mimetype), given(file.filename));
+        form.mime = file.mimetype.map(|said| said.text("file.mimetype")).transpose()?.flatten();
+        form.file_name = file.filename.map(|said| said.text("file.filename")).transpose()?.flatten();
         form.file = match (given(file.url), file.data.filter(|data| !data.is_empty())) {
             (Some(_), Some(_)) => return Err(flaw("file", "either url or data")),
             (Some(url), None) => Some(Given::Url(url)),
@@ -208,6 +229,11 @@ mod tests {
         let form = read(r#"{"session":"a","file":{"data":"aGVs\/w==","url":null}}"#).await.unwrap();
         assert!(matches!(form.file, Some(Given::Bytes(file)) if file.size == 4));
         assert!(read(r#"{"session":"a","file":null}"#).await.unwrap().file.is_none());
+        let form = read(r#"{"session":"a","file":{"data":"aGVs","mimetype":{},"filename":{}}}"#).await.unwrap();
+        assert_eq!((form.mime, form.file_name), (None, None));
+        let form =
+            read(r#"{"session":"a","file":{"data":"aGVs","mimetype":"audio/ogg","filename":""}}"#).await.unwrap();
+        assert_eq!((form.mime.as_deref(), form.file_name), (Some("audio/ogg"), None));
         for body in [
             "",
             "[]",
@@ -216,6 +242,9 @@ mod tests {
             r#"{"session":"a","file":["x","y"]}"#,
             r#"{"session":"a"} x"#,
             r#"{"session":5}"#,
+            r#"{"session":"a","file":{"data":"aGVs","mimetype":5}}"#,
+            r#"{"session":"a","file":{"data":"aGVs","mimetype":[]}}"#,
+            r#"{"session":"a","file":{"data":"aGVs","mimetype":{"of":"a song"}}}"#,
         ] {
             assert!(read(body).await.is_err(), "{body}");
         }

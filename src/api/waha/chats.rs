@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value};
 
 use super::{
     super::{
@@ -18,6 +19,7 @@ use super::{
     Success, accepted, bare_id, chat, flaw, listed,
     lists::{ChatList, Ids, MessageList, MessagesOfChat},
     mentions, send_refusal, target,
+    whole_number::{make_whole, whole},
 };
 use crate::{
     message::{Draft, SendRequest, history},
@@ -132,10 +134,19 @@ impl Overview {
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "OverviewRequest")]
 pub struct Overviews {
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default, deserialize_with = "pagination")]
     pagination: Option<ChatList>,
     #[serde(default, deserialize_with = "object")]
     filter: Option<Filter>,
+}
+
+/// As [`object`]: a query has no `limit` of 20.0, but a body may.
+fn pagination<'de, D: Deserializer<'de>>(field: D) -> Result<Option<ChatList>, D::Error> {
+    let Some(mut asked) = object::<Map<String, Value>, D>(field)? else { return Ok(None) };
+    for name in ["limit", "offset"] {
+        asked.get_mut(name).into_iter().for_each(make_whole);
+    }
+    ChatList::deserialize(Value::Object(asked)).map(Some).map_err(D::Error::custom)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -267,6 +278,7 @@ pub async fn revoke(
 #[schemars(rename = "PinMessage")]
 pub struct Pin {
     /// Seconds: a day, a week or thirty days.
+    #[serde(deserialize_with = "whole")]
     #[schemars(required, example = 86400)]
     duration: Option<u32>,
 }

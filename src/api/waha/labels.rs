@@ -15,6 +15,7 @@ use super::{
     Success, chat,
     chats::ChatPath,
     flaw,
+    whole_number::whole,
 };
 use crate::waha::{self, label::Label};
 
@@ -30,6 +31,7 @@ pub struct NewLabel {
     #[schemars(required, length(min = 1, max = 100), example = "Cliente nuevo")]
     name: Option<String>,
     /// WhatsApp's number of it.
+    #[serde(default, deserialize_with = "whole")]
     #[schemars(range(min = 0, max = 19))]
     color: Option<i32>,
     /// The same by its value.

@@ -7,7 +7,7 @@ use axum::{
     http::request::Parts,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     super::{
@@ -71,11 +71,12 @@ pub struct MessageList {
     #[serde(default, rename = "sortOrder")]
     sort_order: SortOrder,
     /// Sent in this second or later, seconds since 1970.
-    #[serde(rename = "filter.timestamp.gte")]
-    #[schemars(example = 1_795_000_000)]
+    #[serde(default, rename = "filter.timestamp.gte", deserialize_with = "seconds")]
+    #[schemars(with = "Option<f64>", example = 1_795_000_000)]
     since: Option<i64>,
     /// Sent in this second or before.
-    #[serde(rename = "filter.timestamp.lte")]
+    #[serde(default, rename = "filter.timestamp.lte", deserialize_with = "seconds")]
+    #[schemars(with = "Option<f64>")]
     until: Option<i64>,
     #[serde(rename = "filter.fromMe")]
     from_me: Option<bool>,
@@ -102,6 +103,14 @@ impl MessageList {
             ..history::MessageQuery::default()
         })
     }
+}
+
+/// WAHA's document has any number here, and clocks of some languages have fractions of a second: those are left out.
+fn seconds<'de, D: Deserializer<'de>>(field: D) -> Result<Option<i64>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(field)? else { return Ok(None) };
+    let (whole, fraction) = text.split_once('.').unwrap_or((text.as_str(), ""));
+    let whole = if fraction.bytes().all(|digit| digit.is_ascii_digit()) { whole } else { text.as_str() };
+    whole.parse().map(Some).map_err(D::Error::custom)
 }
 
 fn delivery(ack: &str) -> Option<Delivery> {
@@ -202,5 +211,24 @@ impl Takes for Ids {
     fn takes(operation: &mut Operation<'_>) {
         operation.parameters::<IdsParameter>(ParameterIn::Query);
         operation.may_fail(&[400, 422]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_may_have_fractions() {
+        let since = |text: &str| {
+            let uri = format!("/messages?filter.timestamp.gte={text}").parse().unwrap();
+            extract::Query::<MessageList>::try_from_uri(&uri).ok().map(|extract::Query(list)| list.since)
+        };
+        for text in ["1795000000", "1795000000.0", "1795000000.75"] {
+            assert_eq!(since(text), Some(Some(1_795_000_000)), "{text}");
+        }
+        for text in ["", "soon", "1795000000.x", "1.2.3", "."] {
+            assert_eq!(since(text), None, "{text}");
+        }
     }
 }

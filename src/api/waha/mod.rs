@@ -35,6 +35,7 @@ mod session_info;
 pub mod session_qr;
 pub mod sessions;
 pub mod statuses;
+mod whole_number;
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@ use super::{
         problem::Problem,
     },
     Success, accepted, bare_id, chat, flaw, humanize, mentions, message_id, recipient, send_refusal, target, ttl,
+    whole_number::whole,
 };
 use crate::{
     message::{Contact, Draft, Happening, Location, Mentions, Poll, SendRequest, card, is_blank},
@@ -481,8 +482,10 @@ pub struct HappeningForm {
     name: Option<String>,
     description: Option<String>,
     /// Seconds since 1970.
+    #[serde(deserialize_with = "whole")]
     #[schemars(required, example = 1_800_000_000)]
     start_time: Option<i64>,
+    #[serde(default, deserialize_with = "whole")]
     end_time: Option<i64>,
     #[serde(default, deserialize_with = "object")]
     location: Option<PlaceName>,

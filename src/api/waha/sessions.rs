@@ -41,11 +41,10 @@ pub async fn list(
     caller: Caller,
     Query(wanted): Query<SessionListQuery>,
 ) -> Result<Json<Vec<SessionInfo>>, Problem> {
-    let all = wanted.all.as_deref() == Some("true");
-    let records = match wanted.open.as_deref() {
-        Some("true") => None,
-        _ => Some(app.fleet.records().await?),
-    };
+    // Python writes `True`.
+    let is_yes = |text: &Option<String>| text.as_deref().is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let all = is_yes(&wanted.all);
+    let records = if is_yes(&wanted.open) { None } else { Some(app.fleet.records().await?) };
     let records = records.iter().flat_map(|records| records.iter());
     let mut tenants: BTreeMap<TenantId, DirectoryState> =
         records.map(|record| (record.id.clone(), DirectoryState::from(record))).collect();

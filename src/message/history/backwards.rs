@@ -49,6 +49,7 @@ impl<'a> Backwards<'a> {
                 if let EventBody::Received { message } | EventBody::Sent { message } = &mut event.body {
                     self.rename(&mut message.chat).await?;
                     self.rename(&mut message.sender).await?;
+                    message.name_authors(&self.log.store).await?;
                 }
                 self.entries.extend(self.fates.meet(event.id, event.body));
             }

@@ -15,7 +15,8 @@ const EDITED_BYTES: usize = 1024 * 1024;
 #[derive(Default)]
 pub(super) struct Fates {
     status: HashMap<String, Fate>,
-    edits: HashMap<MessageKey, Content>,
+    /// What they say, and whom they mention.
+    edits: HashMap<MessageKey, (Content, Vec<String>)>,
     /// Of texts in there, those too that are gone.
     edited_bytes: usize,
     revoked: HashSet<MessageKey>,
@@ -118,9 +119,13 @@ impl Fates {
                 let place = MessageKey::named_by(&message, target.id.clone());
                 if let hash_map::Entry::Vacant(vacant) = self.edits.entry(place) {
                     self.edited_bytes += content.text().len();
+                    self.edited_bytes += message.mentions.iter().map(String::len).sum::<usize>();
                     // Many edits of messages of long ago must not fill the reader's memory.
                     let is_much = self.edited_bytes > EDITED_BYTES;
-                    vacant.insert(if is_much { content.brief() } else { content.as_ref().clone() });
+                    vacant.insert(match is_much {
+                        true => (content.brief(), Vec::new()),
+                        false => (content.as_ref().clone(), message.mentions.clone()),
+                    });
                 }
                 None
             }
@@ -159,8 +164,9 @@ impl Fates {
         let place = MessageKey::named_by(&message, message.id.clone());
         let edit = self.edits.remove(&place);
         let edited = edit.is_some();
-        if let Some(edit) = edit {
-            message.content.amend(edit);
+        if let Some((content, mentions)) = edit {
+            message.content.amend(content);
+            message.mentions = mentions;
         }
         let named = (message.chat.clone(), message.id.clone());
         let mut reactions = self.reactions.remove(&named).unwrap_or_default();

@@ -118,6 +118,18 @@ fn an_edit_of_a_caption_keeps_the_file() {
         let expected = Content::Image(Media { caption: "Margherita".into(), ..file.clone() });
         assert_eq!((&shown[0].message.content, shown[0].edited), (&expected, true));
     }
+    // Whom it mentions it says, too.
+    let (all, nobody) = (vec!["all".to_owned()], Vec::<String>::new());
+    let original = message("A", CHAT, CHAT, false, text("@all, one"));
+    let edit = Content::Edit { target: target("A"), content: Box::new(text("two")) };
+    for (before, after) in [(&all, &nobody), (&nobody, &all)] {
+        let edit = message("E", CHAT, CHAT, false, edit.clone());
+        let shown = shown(vec![
+            EventBody::Received { message: Message { mentions: before.clone(), ..original.clone() } },
+            EventBody::Received { message: Message { mentions: after.clone(), ..edit } },
+        ]);
+        assert_eq!(&shown[0].message.mentions, after);
+    }
     // A text stays one.
     let edit = Content::Edit { target: target("A"), content: Box::new(Content::Image(caption("two"))) };
     let shown = shown(vec![said("A", CHAT, text("one")), said("E", CHAT, edit)]);

@@ -14,6 +14,7 @@ use whatsapp_rust::{
 use crate::{
     message::{EventBody, Group, GroupChange, GroupSetting, Member, Move, Rank},
     session::requests::groups::Modes,
+    store::{Store, StoreError},
 };
 
 /// The events that a notification is. `me`: the tenant's own jids.
@@ -68,6 +69,37 @@ fn changes(action: &Action, me: &[Jid]) -> Vec<GroupChange> {
     }
 }
 
+/// Fills in the numbers of those whom WhatsApp names by the LID alone, where they are known here: as lists of members have them.
+pub(in crate::session) async fn fill_in_numbers(store: &Store, event: &mut EventBody) -> Result<(), StoreError> {
+    let unnumbered = unnumbered(event);
+    let ids: Vec<String> = unnumbered.iter().map(|(id, _)| id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let names = store.names_of_each(ids).await?;
+    for ((id, number), names) in unnumbered.into_iter().zip(names) {
+        *number = names.into_iter().next().filter(|name| *name != id);
+    }
+    Ok(())
+}
+
+/// Those who are named without a number, each with the place for it.
+fn unnumbered(event: &mut EventBody) -> Vec<(String, &mut Option<String>)> {
+    let EventBody::Group { change, .. } = event else { return Vec::new() };
+    let members = match change {
+        GroupChange::Joined(group) => &mut group.members,
+        GroupChange::Members { members, .. } => members,
+        GroupChange::Asks { who, number, .. } => {
+            return if number.is_none() { vec![(who.clone(), number)] } else { Vec::new() };
+        }
+        GroupChange::Subject(_) | GroupChange::Description(_) | GroupChange::Set(_) | GroupChange::Gone => {
+            return Vec::new();
+        }
+    };
+    let unnumbered = members.iter_mut().filter(|member| member.number.is_none());
+    unnumbered.map(|member| (member.id.clone(), &mut member.number)).collect()
+}
+
 /// The group within `<create>`.
 fn joined(raw: &Node) -> Option<Group> {
     let raw = raw.as_node_ref();
@@ -95,5 +127,30 @@ fn member(who: &GroupParticipantInfo) -> Member {
             Some(GroupParticipantType::Admin) => Rank::Admin,
             _ => Rank::Member,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_no_number_is_looked_up_and_nobody_else() {
+        let member = |id: &str, number: Option<&str>| Member {
+            id: id.into(),
+            number: number.map(str::to_owned),
+            rank: Rank::Member,
+        };
+        let found = |change| {
+            let mut event = EventBody::Group { group: "1203630@g.us".into(), timestamp: 7, change };
+            unnumbered(&mut event).into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+        };
+        let members = vec![member("1@lid", Some("573001112233@s.whatsapp.net")), member("2@lid", None)];
+        assert_eq!(found(GroupChange::Members { what: Move::Join, members, tenant: false }), ["2@lid"]);
+        for number in [None, Some("573001112233@s.whatsapp.net".to_owned())] {
+            let expected = Vec::from_iter(number.is_none().then(|| "3@lid".to_owned()));
+            assert_eq!(found(GroupChange::Asks { who: "3@lid".into(), number, by: None, withdrawn: true }), expected);
+        }
+        assert!(found(GroupChange::Gone).is_empty());
     }
 }

@@ -230,6 +230,18 @@ impl EventBridge {
         session.live_changes.is_live(&session.store, setting, from_full_sync, made_ms)
     }
 
+    /// Answers with settings, before the library reads them.
+    fn settings_came(&self, stanza: &NodeRef<'_>) {
+        let Some(sync) = (&*stanza.tag == "iq").then(|| stanza.get_optional_child("sync")).flatten() else { return };
+        for page in sync.get_children_by_tag("collection") {
+            let mut attrs = page.attrs();
+            let Some(name) = attrs.optional_string("name") else { continue };
+            let has_more = attrs.optional_bool("has_more_patches");
+            let is_first = self.session.store.was_never_synced(&name);
+            self.session.live_changes.page_came(&name, is_first, has_more);
+        }
+    }
+
     /// Told before the library works on it, by the task that reads the wire.
     fn came(&self, stanza: &NodeRef<'_>) {
         if !matches!(&*stanza.tag, "message" | "status") {
@@ -283,6 +295,7 @@ impl EventHandler for EventBridge {
                 }
                 self.learn_time(stanza.get());
                 self.came(stanza.get());
+                self.settings_came(stanza.get());
                 match self.concern(stanza.get()) {
                     Some(concern) => return self.hand_on(event, concern),
                     None => return,

@@ -104,7 +104,9 @@ pub async fn record(session: Arc<Inner>, client: Arc<Client>, mut events: mpsc::
             Event::GroupUpdate(update) => {
                 timers::hear_of_group(&session.store, update).await;
                 let me: Vec<_> = [client.pn(), client.lid()].into_iter().flatten().collect();
-                for event in group_changes::events(update, &me) {
+                for mut event in group_changes::events(update, &me) {
+                    // Without it the event says the LID alone, which is no reason to say nothing.
+                    let _ = group_changes::fill_in_numbers(&session.store, &mut event).await;
                     session.subjects.hear(&event);
                     session.publish_event(event).await;
                 }

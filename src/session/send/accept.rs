@@ -321,6 +321,12 @@ impl Session {
             None if request.id.is_some() => self.check_id(&id, &names).await?,
             None => {}
         }
+        let author = match &request.draft {
+            Draft::Reaction { target, .. } | Draft::Pin { target, .. } | Draft::Revoke { target } => {
+                self.addressed_author(&chat, target).await?
+            }
+            _ => None,
+        };
         let audience = match &request.draft {
             Draft::Status(status) => self.audience(status, &id, &digest).await?,
             _ => Vec::new(),
@@ -334,6 +340,7 @@ impl Session {
             now_ms: now.as_millisecond(),
             answers,
             about,
+            author,
             timer: timer.map(|timer| timer.seconds).filter(|seconds| *seconds > 0),
             file: None,
             picture: None,
@@ -369,7 +376,7 @@ impl Session {
             _ => compose(&request.draft, &setting)?,
         };
         let own = me.to_string();
-        let message = Message {
+        let mut message = Message {
             id,
             chat: chat.to_string(),
             sender: own.clone(),
@@ -390,6 +397,7 @@ impl Session {
             album: None,
             truncated: false,
         };
+        message.name_authors(&inner.store).await.map_err(unreadable)?;
         let is_first_contact = self.is_first_contact(&names).await;
         let has_typists = matches!(chat.server, Server::Pn | Server::Lid | Server::Group);
         Ok(Outgoing {
@@ -528,6 +536,21 @@ impl Session {
         let author = author.ok_or_else(|| Flaw { field: "messageId", expected: NO_AUTHOR.into() })?;
         target.sender = author.parse::<Jid>().map_or(author, |jid| jid.to_non_ad_string());
         Ok(())
+    }
+
+    /// The author of a group's message as WhatsApp addressed it: in most groups by the LID, which no client of ours need know, and by which
+    /// the members look for it. `None`: it is not kept, or is not his.
+    async fn addressed_author(&self, group: &Jid, target: &MessageTarget) -> Result<Option<String>, AcceptError> {
+        if group.server != Server::Group || target.from_me {
+            return Ok(None);
+        }
+        let unreadable = |error: StoreError| self.lookup_error(&error);
+        let found = self.0.inbox.find(&group.to_string(), &target.id).await.map_err(unreadable)?;
+        let Some(found) = found.filter(|found| !found.from_me) else { return Ok(None) };
+        let author = found.sender.parse::<Jid>().map_or(found.sender, |jid| jid.to_non_ad_string());
+        // Members choose the ids of what they write: another one may have chosen the same.
+        let names = self.0.store.names(&target.sender).await.map_err(unreadable)?;
+        Ok(Some(author).filter(|author| names.contains(author)))
     }
 
     /// A message of a chat by its id, with who wrote it; as everybody sees it now, or `as_it_was`.

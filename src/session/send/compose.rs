@@ -46,6 +46,8 @@ pub struct ComposeContext<'a> {
     pub answers: Option<(MessageTarget, wa::Message)>,
     /// The poll that it votes in, or the message that it edits or passes on, and who made that.
     pub about: Option<(MessageTarget, wa::Message)>,
+    /// In a group: who wrote the message that it is about, as WhatsApp addressed that one. `None`: as the target says.
+    pub author: Option<String>,
     /// After how many seconds the chat's messages disappear.
     pub timer: Option<u32>,
     /// The file of [`Draft::File`].
@@ -415,7 +417,8 @@ fn key(target: &MessageTarget, setting: &ComposeContext<'_>) -> wa::MessageKey {
         remote_jid: Some(setting.chat.to_string()),
         from_me: Some(target.from_me),
         id: Some(target.id.clone()),
-        participant: (among_many && !target.from_me).then(|| target.sender.clone()),
+        participant: (among_many && !target.from_me)
+            .then(|| setting.author.clone().unwrap_or_else(|| target.sender.clone())),
     }
 }
 

@@ -270,7 +270,8 @@ async fn labels_and_the_archive_are_told_of_when_they_change() {
     receiver.nth("chat.archive", 2).await;
     let names = ["label.upsert", "label.chat.added", "label.chat.deleted", "label.deleted"];
     assert_eq!(names.map(|name| payloads(&receiver.posts(), name).len()), [2, 1, 1, 1]);
-    // After a restart the library reads everything anew with the first change, which alone is news.
+    // After a restart the library reads everything anew with the first change, which alone is news; also where WhatsApp tells it in pages.
+    network.fault(Fault::new(FaultKind::PagedAppState)).await.unwrap();
     scene.daemon.kill().await.unwrap();
     let daemon = scene.stage.start().await;
     until(LIMIT, "the tenant", || scene.stage.dashboard.is_connected("trattoria")).await.unwrap();

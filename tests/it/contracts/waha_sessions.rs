@@ -158,7 +158,7 @@ async fn one_that_exists_is_not_made_again_and_one_without_a_name_gets_one() {
     let answer = stage.dashboard.post("/api/sessions", json!({ "name": "trattoria" })).await.unwrap();
     assert_eq!(answer.status, 422, "{}", answer.body);
     // A list opens nobody, and says why it is stopped; whoever asks for it by name can change it and write it back.
-    let listed = stage.dashboard.get("/api/sessions?all=true").await.unwrap().body;
+    let listed = stage.dashboard.get("/api/sessions?all=True").await.unwrap().body;
     assert_eq!((&listed[0]["reason"], listed[0].get("config")), (&json!("not paired"), None), "{listed}");
     let session = stage.dashboard.get("/api/sessions/trattoria").await.unwrap().body;
     assert_eq!(

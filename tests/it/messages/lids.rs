@@ -431,6 +431,28 @@ async fn votes_open_whatever_names_they_are_sealed_with() {
         assert_eq!((vote.votes, vote.problem), (Some(vec!["L".to_owned()]), None), "in the chat with {to}");
     }
 
+    // Whatever speaks of a message names its author as the message itself does, though WhatsApp says LID.
+    let own = polls(&groups[0]).await;
+    scene.arrived(&own).await;
+    let (theirs, _) = scene.hears(&groups[0], "who is there?").await;
+    for (id, author) in [(&own, &scene.own.jid), (&theirs, &scene.customer.jid)] {
+        let (_, told) = scene.hears(&groups[0], Say::reaction(id.as_str(), "👍")).await;
+        assert_eq!(told["content"]["target"]["sender"], json!(author), "{told}");
+        let (_, told) = scene.hears(&groups[0], Say::text("indeed").reply_to(id.as_str())).await;
+        assert_eq!(told["quotedMessage"]["participant"], json!(author), "{told}");
+    }
+    let body = json!({ "session": "trattoria", "chatId": groups[0], "text": "we are", "reply_to": theirs });
+    let sent = scene.stage.dashboard.post("/api/sendText", body).await.unwrap();
+    let participant = format!("{}@c.us", scene.customer.number);
+    assert_eq!(sent.body["replyTo"]["participant"], json!(participant), "{}", sent.body);
+    scene.arrived(sent.body["_data"]["key"]["id"].as_str().unwrap()).await;
+    // To WhatsApp it names him as the group does.
+    let (id, dashboard) = (format!("false_{}_{theirs}_{participant}", groups[0]), &scene.stage.dashboard);
+    let like = json!({ "session": "trattoria", "messageId": id, "reaction": "👍" });
+    let liked = dashboard.put("/api/reaction", like).await.unwrap().body;
+    let liked = scene.arrived(liked["_data"]["key"]["id"].as_str().unwrap_or_else(|| panic!("{liked}"))).await;
+    assert_eq!(liked.fields.pointer("/key/participant"), Some(&json!(scene.customer.lid)), "{:#}", liked.fields);
+
     // Of somebody whose number nobody is told.
     network.hide_number(&scene.customer.number, true).await.unwrap();
     let own = polls(&scene.customer.lid).await;

@@ -21,6 +21,7 @@ use waproto::whatsapp::sync_action_value as action;
 use waproto::whatsapp::syncd_mutation::SyncdOperation;
 
 use crate::account::{AccountId, DeviceAddress, Form};
+use crate::faults::FaultKind;
 use crate::phone::APP_STATE_KEY_ID;
 use crate::queue::Class;
 use crate::stanza::{attr, child_content, first_child, iq_error, iq_result};
@@ -152,8 +153,14 @@ impl World {
             children.push(NodeBuilder::new("error").attr("code", code).attr("text", text).build());
         }
         let known = usize::try_from(base).unwrap_or(usize::MAX).min(collection.patches.len());
-        let lacking: Vec<Node> = collection.patches[known..]
+        let lacking = &collection.patches[known..];
+        let is_paged = lacking.len() > 1 && self.faults.hits(FaultKind::PagedAppState, from.account);
+        if is_paged {
+            answer = answer.attr("has_more_patches", "true");
+        }
+        let lacking: Vec<Node> = lacking
             .iter()
+            .take(if is_paged { 1 } else { usize::MAX })
             .map(|patch| NodeBuilder::new("patch").bytes(patch.encode_to_vec()).build())
             .collect();
         if !lacking.is_empty() {

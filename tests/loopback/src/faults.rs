@@ -37,6 +37,8 @@ pub enum FaultKind {
     IqNonsense,
     /// A collection of the app state is answered with an error of `code` (default 404), whatever is asked of it.
     MissingAppState,
+    /// The app state comes one patch at a time: each answer says that there is more, until there is none.
+    PagedAppState,
     /// Nobody is told that an account has linked a device, or lost one.
     WithholdDevices,
     /// Messages under a LID do not say whose number it is. With a target: messages of that customer.
@@ -464,6 +466,7 @@ impl World {
             | FaultKind::IqDrop
             | FaultKind::IqNonsense
             | FaultKind::MissingAppState
+            | FaultKind::PagedAppState
             | FaultKind::WithholdDevices
             | FaultKind::HideNumber
             | FaultKind::CloseIk

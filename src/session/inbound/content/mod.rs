@@ -108,12 +108,19 @@ pub fn file(message: &wa::Message) -> Option<Content> {
     media(unwrap(message), is_view_once(message))
 }
 
+/// The message that has the words: of an edit the one that stands from now on, else itself.
+fn worded(message: &wa::Message) -> &wa::Message {
+    let base = unwrap(message);
+    let edit = base.protocol_message.as_option().and_then(|protocol| protocol.edited_message.as_option());
+    edit.map_or(base, unwrap)
+}
+
 /// What it answers, when it answers something.
 pub fn quoted(message: &wa::Message, parties: &Parties<'_>) -> Option<Quoted> {
     if let Some(key) = answered(message) {
         return Some(Quoted { target: parties.target(key)?, content: Box::new(Content::plain("")) });
     }
-    let context = context(unwrap(message))?;
+    let context = context(worded(message))?;
     let id = context.stanza_id.clone().filter(|id| !id.is_empty())?;
     let sender: Option<Jid> = context.participant.as_deref().and_then(|jid| jid.parse().ok());
     let sender = sender.unwrap_or_else(|| parties.chat.clone()).to_non_ad();
@@ -143,7 +150,7 @@ pub fn timer(message: &wa::Message, at: i64) -> Option<Timer> {
 
 /// The jids that it mentions, and [`ALL`].
 pub fn mentions(message: &wa::Message) -> Vec<String> {
-    let Some(context) = context(unwrap(message)) else { return Vec::new() };
+    let Some(context) = context(worded(message)) else { return Vec::new() };
     let all = context.non_jid_mentions.is_some_and(|kinds| kinds > 0).then(|| ALL.to_owned());
     context.mentioned_jid.iter().cloned().chain(all).collect()
 }

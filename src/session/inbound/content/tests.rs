@@ -156,6 +156,16 @@ fn a_quote_carries_what_it_answers() {
     assert_eq!(quoted.content.text(), "what would you like?");
     assert!(is_forwarded(&answer));
     assert_eq!(mentions(&answer), ["1@lid"]);
+    // So does the edit that says something else instead.
+    let edit = wa::message::ProtocolMessage {
+        key: MessageField::some(wa::MessageKey { id: Some("B".into()), ..Default::default() }),
+        r#type: Some(Protocol::MESSAGE_EDIT),
+        edited_message: MessageField::some(answer),
+        ..Default::default()
+    };
+    let edit = wa::Message { protocol_message: MessageField::some(edit), ..Default::default() };
+    assert_eq!(super::quoted(&edit, &world.by_customer()).map(|quoted| quoted.target.id).as_deref(), Some("A"));
+    assert_eq!(mentions(&edit), ["1@lid"]);
 }
 
 #[test]

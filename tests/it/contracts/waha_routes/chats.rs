@@ -91,7 +91,8 @@ async fn messages_are_passed_on_pinned_and_invite() {
         let inbox = scene.stage.network.customer_inbox(&scene.customer).await.unwrap();
         inbox.into_iter().map(|message| message.kind).collect::<Vec<_>>()
     };
-    let message = json!(["trattoria", scene.chat(), first, { "duration": 86400 }]);
+    // As waha-py's models write it.
+    let message = json!(["trattoria", scene.chat(), first, { "duration": 86400.0 }]);
     scene.waha.get("chats.pin_message", message).await;
     until(LIMIT, "the pin", || async { kinds(&scene).await == ["pin_in_chat"] }).await.unwrap();
     let pinned = scene.stage.network.customer_inbox(&scene.customer).await.unwrap().remove(0);
@@ -102,7 +103,7 @@ async fn messages_are_passed_on_pinned_and_invite() {
     scene.refused("chats.pin_message", wrong, "400").await;
 
     let event = json!({
-        "name": "Tasting", "description": "six wines", "startTime": 1_900_000_000, "endTime": 1_900_007_200,
+        "name": "Tasting", "description": "six wines", "startTime": 1_900_000_000.0, "endTime": 1_900_007_200.0,
         "location": { "name": "La Trattoria" }, "extraGuestsAllowed": true,
     });
     let event = json!(["trattoria", { "chatId": scene.chat(), "event": event }]);
@@ -116,7 +117,7 @@ async fn messages_are_passed_on_pinned_and_invite() {
     let text = json!([{ "session": "trattoria", "phone": scene.customer, "text": "by query" }]);
     let text = scene.waha.get_as("chatting.send_text_get", text, "WAMessage").await;
     assert_eq!(scene.arrived(&text).await.text.as_deref(), Some("by query"));
-    let overview = json!(["trattoria", { "pagination": { "limit": 5 }, "filter": { "ids": [scene.chat()] } }]);
+    let overview = json!(["trattoria", { "pagination": { "limit": 5.0 }, "filter": { "ids": [scene.chat()] } }]);
     let overview = scene.waha.get_as("chats.post_chats_overview", overview, "[ChatSummary]").await;
     assert_eq!((overview.as_array().unwrap().len(), &overview[0]["id"]), (1, &json!(scene.chat())));
     scene.daemon.kill().await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loopback::{Network, Setting};
+use loopback::{Fault, FaultKind, Network, Setting};
 use serde_json::json;
 use wacore::appstate::hash::{HashState, generate_patch_mac};
 use wacore::appstate::{ExpandedAppStateKeys, encode_record, expand_app_state_keys, process_patch};
@@ -130,6 +130,14 @@ async fn settings_are_taken_in_order_and_told_to_the_other_devices() {
     let newest = patches(&sync(&mut one, 2, None).await);
     assert_eq!(newest.len(), 1);
     assert_eq!(archived(&a).await["archive_chat_action"]["archived"], json!(false));
+
+    // A patch at a time, each answer saying that there is more.
+    network.fault(Fault::new(FaultKind::PagedAppState)).await.expect("injected");
+    for (version, more) in [(0, true), (1, true), (2, false)] {
+        let page = sync(&mut one, version, None).await;
+        let has_more = page.attrs.get("has_more_patches").is_some_and(|more| more == "true");
+        assert_eq!((patches(&page).len(), has_more), (1, more), "{version}");
+    }
     network.shutdown().await;
 }
 
