@@ -5,8 +5,8 @@
 //! that is noticed session by session is one message. Of the same condition nobody is told anew within `alerts.repeat`, and what is
 //! resolved is told when it is so for all, or after that time. What something worse has replaced is not told as resolved: when that is told
 //! too, its end stands for both. What the process that has the file has told is not told here, but for the end of a tenant's that is served
-//! here now; and that process hears what the others have told of theirs ([`AlertNote`]). All that is due at one moment is one message, and there are at most `alerts.per_hour`: what would be one more is told later,
-//! if it is still so then.
+//! here now; and that process hears what the others have told of theirs ([`AlertNote`]). All that is due at one moment is one message, and
+//! there are at most `alerts.per_hour`: what would be one more is told later, if it is still so then.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
