@@ -3,6 +3,7 @@
 //! `LOOPBACK_CRASH=name:n` kills it the n-th time (from 1) that it passes the point `name`: no destructor, no flush, as
 //! a machine does that loses its power. `LOOPBACK_PANIC=name:n` panics there, as a bug does. `LOOPBACK_GATES=off` switches the gates of
 //! durability off, for the negative control.
+//! `LOOPBACK_METRICS=off` lets it count nothing, for the benchmark.
 //! `LOOPBACK_PAUSE=name:ms` makes whoever passes `name` stay there, so that others overtake.
 //! Without the feature `loopback` a point is nothing and the gates are always on.
 
@@ -30,6 +31,11 @@ pub async fn pause(name: &str) {
 /// Whether the gates are to be off.
 pub fn gates_off() -> bool {
     cfg!(feature = "loopback") && std::env::var_os("LOOPBACK_GATES").is_some_and(|gates| gates == "off")
+}
+
+/// Whether nothing is to be counted.
+pub fn metrics_off() -> bool {
+    cfg!(feature = "loopback") && std::env::var_os("LOOPBACK_METRICS").is_some_and(|metrics| metrics == "off")
 }
 
 #[cfg(feature = "loopback")]

@@ -37,6 +37,7 @@ use crate::{
     bot::service::Bots,
     clock::SystemClock,
     config::{self, Config, Secret, VaultHome},
+    crash,
     fleet::{Fleet, FleetSettings, SessionObserver, Summary, WorkFolder},
     listener::{self, Room},
     live::Live,
@@ -104,7 +105,9 @@ impl Daemon {
     /// Restores all tenants and opens the port. `None`: it was told to stop before that, and has.
     pub async fn start(config: &Config, stop: CancellationToken) -> anyhow::Result<Option<Self>> {
         let began = Instant::now();
-        metrics::install();
+        if !crash::metrics_off() {
+            metrics::install();
+        }
         let instance = InstanceId(Ulid::generate().to_string().into());
         traces::install(&config.traces, &instance.0);
         // Before anything else is touched: it may be another's.

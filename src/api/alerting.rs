@@ -74,6 +74,7 @@ fn see_session(seen: &mut AlertObservation, name: &str, standing: &TenantStandin
     let Some(session) = &standing.session else {
         for condition in [
             AlertCondition::Silent,
+            AlertCondition::Flapping,
             AlertCondition::Timelocked,
             AlertCondition::NewChats,
             AlertCondition::OutboxOld,

@@ -7,11 +7,14 @@
 //! Promises: counting is an atomic step or two on what was made at the start; it never waits, and never fails. Before [`install`], as in
 //! tests of a part, nothing is counted. Samples of histograms are gathered for [`UPKEEP`] at the most.
 //!
+//! The library counts what happens in it under names of its own (`library`).
+//!
 //! Tenants appear on the page alone, never here: so a tenant's series are gone when the tenant is.
 
 pub mod family;
 mod history;
 pub mod label;
+mod library;
 mod page;
 mod process;
 
@@ -35,9 +38,9 @@ use self::{
     family::{FAMILIES, Family, Kind},
     history::MessageRing,
     label::{
-        By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome, ForwardOutcome, GivingOutcome,
-        LabelValue, MessageKind, ModelOutcome, PairingOutcome, SendFailure, TakeoverReason, TakingOutcome,
-        VaultOperation, VaultOutcome,
+        BotOrderOutcome, BotTurnOutcome, By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome,
+        ForwardOutcome, GivingOutcome, LabelValue, MessageKind, ModelOutcome, PairingOutcome, SendFailure,
+        TakeoverReason, TakingOutcome, VaultOperation, VaultOutcome,
     },
 };
 
@@ -71,6 +74,9 @@ struct Meters {
     forwarded: By<ForwardOutcome, Counter>,
     media_fetches: By<FetchOutcome, Counter>,
     media_bytes: By<Direction, Counter>,
+    bot_turns: By<BotTurnOutcome, Counter>,
+    bot_orders: By<BotOrderOutcome, Counter>,
+    bot_reply: Histogram,
     model_questions: By<ModelOutcome, Counter>,
     socketio_clients: Gauge,
     /// Milliseconds since 1970; 0: there was none.
@@ -82,7 +88,8 @@ struct Meters {
 
 /// Begins to count. A second call does nothing.
 pub fn install() {
-    METERS.get_or_init(Meters::new);
+    let meters = METERS.get_or_init(Meters::new);
+    library::install(&meters.recorder);
 }
 
 fn meters() -> Option<&'static Meters> {
@@ -306,6 +313,22 @@ pub fn media_sent(bytes: u64) {
 
 // --- the bot
 
+/// A turn of the bot's is written. `answers`: so long ago the customer wrote whom it answers.
+pub fn bot_turn(outcome: BotTurnOutcome, answers: Option<Duration>) {
+    let Some(meters) = meters() else { return };
+    meters.bot_turns.at(outcome).increment(1);
+    if let Some(answers) = answers {
+        meters.bot_reply.record(answers);
+    }
+}
+
+/// A customer's order is placed, or has come to its end.
+pub fn bot_order(outcome: BotOrderOutcome) {
+    if let Some(meters) = meters() {
+        meters.bot_orders.at(outcome).increment(1);
+    }
+}
+
 /// The language model was to read what a customer said.
 pub fn model_asked(outcome: ModelOutcome) {
     if let Some(meters) = meters() {
@@ -362,6 +385,8 @@ impl Meters {
                     builder.set_buckets_for_metric(matcher, buckets).expect("no family has an empty list of buckets");
             }
         }
+        let of_library = Matcher::Prefix(library::PREFIX.to_owned());
+        builder = builder.set_buckets_for_metric(of_library, family::LIBRARY).expect("they are not empty");
         let recorder = builder.build_recorder();
         for Family { name, kind, help, .. } in FAMILIES.iter().copied() {
             match kind {
@@ -401,6 +426,9 @@ impl Meters {
             forwarded: By::new(|outcome: ForwardOutcome| counter(&family::FORWARDED, &[outcome.text()])),
             media_fetches: By::new(|outcome: FetchOutcome| counter(&family::MEDIA_FETCHES, &[outcome.text()])),
             media_bytes: By::new(|way: Direction| counter(&family::MEDIA_BYTES, &[way.text()])),
+            bot_turns: By::new(|outcome: BotTurnOutcome| counter(&family::BOT_TURNS, &[outcome.text()])),
+            bot_orders: By::new(|outcome: BotOrderOutcome| counter(&family::BOT_ORDERS, &[outcome.text()])),
+            bot_reply: histogram(&family::BOT_REPLY, &[]),
             model_questions: By::new(|outcome: ModelOutcome| counter(&family::MODEL_QUESTIONS, &[outcome.text()])),
             socketio_clients: recorder.register_gauge(&key(&family::SOCKETIO_CLIENTS, &[]), &METADATA),
             heartbeat_ms: AtomicI64::new(0),
@@ -474,7 +502,8 @@ mod tests {
         assert_eq!(types.len(), unique.len(), "{types:#?}");
         for line in types {
             let name = line.split(' ').nth(2).unwrap();
-            assert!(FAMILIES.iter().any(|family| family.name == name), "{name} is not in the table");
+            let is_ours = FAMILIES.iter().any(|family| family.name == name);
+            assert!(is_ours || name.starts_with(library::PREFIX), "{name} is not in the table");
             assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
         }
     }

@@ -11,6 +11,7 @@
 #[allow(dead_code, reason = "the tests use more of it")]
 mod emulator;
 mod gauge;
+mod metrics_cost;
 mod network;
 mod one_tenant;
 mod peer;
@@ -33,6 +34,7 @@ use sessiond::{
 
 use self::{
     gauge::{Gauge, Spread},
+    metrics_cost::MetricsCost,
     network::Whatsapp,
     one_tenant::OneTenant,
     peer::{Peer, Ratios},
@@ -57,6 +59,9 @@ struct Options {
     /// How long traffic lasts, each way.
     #[arg(long, default_value_t = 30)]
     seconds: u32,
+    /// Measure a scrape, and the same traffic with and without metrics: six starts more.
+    #[arg(long)]
+    metrics: bool,
     /// Let another gateway's sessions do the same work on the same network.
     #[arg(long, value_enum)]
     peer: Option<PeerKind>,
@@ -99,6 +104,8 @@ struct Figures {
     inbound_1_per_s: Run,
     inbound_50_per_s: Run,
     one_tenant: OneTenant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<MetricsCost>,
     handover: Handover,
     rescans: u64,
     counters_reused: u64,
@@ -264,6 +271,14 @@ async fn run(options: &Options) -> anyhow::Result<Figures> {
     tell(format!("one tenant, as fast as it can: {}", json!(one_tenant)));
     drop(traffic);
 
+    let (daemon, metrics) = if options.metrics {
+        let (daemon, cost) =
+            metrics_cost::measure(&setup, daemon, &whatsapp, &dashboard, tenants.len(), &crowd).await?;
+        (daemon, Some(cost))
+    } else {
+        (daemon, None)
+    };
+
     let handover = hand_over(&setup, daemon, &whatsapp, &tenants).await?;
     let stats = whatsapp.stats().await?;
     let mut figures = Figures {
@@ -281,6 +296,7 @@ async fn run(options: &Options) -> anyhow::Result<Figures> {
         inbound_1_per_s,
         inbound_50_per_s,
         one_tenant,
+        metrics,
         handover,
         rescans: number(&stats["pairings"])? - u64::from(options.tenants),
         counters_reused: number(&stats["counters_reused"])?,

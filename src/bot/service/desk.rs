@@ -42,6 +42,7 @@ use crate::{
     pacing::PacingSettings,
     session::Session,
     store::{Batch, StoreError},
+    telemetry::metrics::{self, label::BotTurnOutcome},
 };
 
 const PAGE: usize = 64;
@@ -318,7 +319,10 @@ impl BotDesk {
             }
         };
         let DecidedTurn { chat: kept_as, wake_at, broke, mended, moved, has_orders, has_asks, .. } = decided;
+        let (outcome, order_outcomes) = (decided.outcome, decided.order_outcomes);
         crash::point("bot_written");
+        metrics::bot_turn(outcome, self.waited(&cause).filter(|_| outcome == BotTurnOutcome::Replied));
+        order_outcomes.into_iter().for_each(metrics::bot_order);
         if has_orders {
             self.order_changes.send_replace(change);
         }
@@ -339,6 +343,14 @@ impl BotDesk {
         }
         self.await_vault(change);
         Ok((moved, change))
+    }
+
+    /// How long ago that was recorded which a turn answers. `None`: it answers nothing that a customer wrote.
+    fn waited(&self, cause: &TurnCause) -> Option<Duration> {
+        let TurnCause::Heard { events, .. } = cause else { return None };
+        let first = events.iter().filter(|event| !event.is_owners()).map(|event| event.id.0.timestamp_ms()).min()?;
+        let now = u64::try_from(self.shared.clock.now().as_millisecond()).unwrap_or_default();
+        Some(Duration::from_millis(now.saturating_sub(first)))
     }
 
     /// The place behind everything that is done.

@@ -25,6 +25,7 @@ use crate::{
     message::{BotDecision, EventBody, EventId, Humanize, OrderChange},
     session::{AcceptError, Session},
     store::{Store, StoreError},
+    telemetry::metrics::label::{BotOrderOutcome, BotTurnOutcome},
 };
 
 /// Engines that draw an order's number that is taken are asked again.
@@ -110,6 +111,9 @@ pub struct DecidedTurn {
     pub has_orders: bool,
     /// The external bot or the language model is asked something.
     pub has_asks: bool,
+    /// For who counts.
+    pub outcome: BotTurnOutcome,
+    pub order_outcomes: Vec<BotOrderOutcome>,
 }
 
 /// Why a turn is not decided.
@@ -145,6 +149,7 @@ pub struct ChatTurn<'a> {
     replies: Vec<(String, bool)>,
     /// Orders of this turn, by their six digits.
     orders: HashMap<String, (Ulid, OrderRecord)>,
+    order_outcomes: Vec<BotOrderOutcome>,
     has_asks: bool,
 }
 
@@ -159,9 +164,19 @@ impl<'a> ChatTurn<'a> {
         reopening: Reopening,
     ) -> Result<DecidedTurn, DecideError> {
         let names = session.store().names(chat).await?;
-        let (decision, replies, orders) = Default::default();
-        let has_asks = false;
-        let turn = Self { session, clock, restaurant, names, decision, name, reopening, replies, orders, has_asks };
+        let turn = Self {
+            session,
+            clock,
+            restaurant,
+            names,
+            decision: BotDecision::default(),
+            name,
+            reopening,
+            replies: Vec::new(),
+            orders: HashMap::new(),
+            order_outcomes: Vec::new(),
+            has_asks: false,
+        };
         turn.run(cause).await
     }
 
@@ -265,8 +280,16 @@ impl<'a> ChatTurn<'a> {
         }
         let wake_at = record.wake_at.filter(|_| record.broken.is_none());
         let has_orders = !self.orders.is_empty();
-        let has_asks = self.has_asks;
-        Ok(DecidedTurn { decision: self.decision, chat, wake_at, broke, mended, moved, has_orders, has_asks })
+        let outcome = if broke {
+            BotTurnOutcome::Broke
+        } else if self.decision.messages.is_empty() {
+            BotTurnOutcome::Silent
+        } else {
+            BotTurnOutcome::Replied
+        };
+        let (has_asks, order_outcomes) = (self.has_asks, self.order_outcomes);
+        let decision = self.decision;
+        Ok(DecidedTurn { decision, chat, wake_at, broke, mended, moved, has_orders, has_asks, outcome, order_outcomes })
     }
 
     /// Whether the last turn is taken anew with these events: it is not too long for one turn, nobody has waited for too long, and all of
@@ -372,6 +395,7 @@ impl<'a> ChatTurn<'a> {
                 let placed = OrderRecord { order: *order, restaurant, updated_at: self.clock.now(), revision: 0 };
                 let key = Ulid::from_datetime(self.clock.now().into());
                 self.put_order(OrderChange::Created, key, placed);
+                self.order_outcomes.push(BotOrderOutcome::Placed);
             }
             Effect::Cancel { order } => {
                 let known = match self.orders.remove(&order) {
@@ -411,6 +435,11 @@ impl<'a> ChatTurn<'a> {
 
     fn move_order(&mut self, key: Ulid, mut record: OrderRecord, to: OrderStage) -> OrderRecord {
         let now = self.clock.now();
+        match to {
+            OrderStage::Entregado => self.order_outcomes.push(BotOrderOutcome::Delivered),
+            OrderStage::Cancelado => self.order_outcomes.push(BotOrderOutcome::Cancelled),
+            OrderStage::Pendiente | OrderStage::Cocinando | OrderStage::Listo => {}
+        }
         record.order.stage = to;
         record.order.history.push((to, now));
         record.updated_at = now;

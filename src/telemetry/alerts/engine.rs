@@ -5,8 +5,8 @@
 //! that is noticed session by session is one message. Of the same condition nobody is told anew within `alerts.repeat`, and what is
 //! resolved is told when it is so for all, or after that time. What something worse has replaced is not told as resolved: when that is told
 //! too, its end stands for both. What the process that has the file has told is not told here, but for the end of a tenant's that is served
-//! here now. All that is due at one moment is one message, and there are at most `alerts.per_hour`: what would be one more is told later,
-//! if it is still so then.
+//! here now; and that process hears what the others have told of theirs ([`AlertNote`]). All that is due at one moment is one message, and
+//! there are at most `alerts.per_hour`: what would be one more is told later, if it is still so then.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -17,8 +17,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    condition::AlertCondition,
+    condition::{AlertCondition, RiseLimit},
     message::{AlertMessage, AlertSection, AlertState},
+    note::AlertNote,
 };
 use crate::config;
 
@@ -29,6 +30,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// A condition that has lasted for this part of its delay is told with another tenant's.
 const RIPE: u32 = 3;
+
+/// What others have told and nobody has ended: of deleted tenants there is no end.
+const MOST_TOLD_ELSEWHERE: usize = 10_000;
 
 /// What is seen of the daemon at one moment.
 #[derive(Debug, Clone, Default)]
@@ -57,12 +61,14 @@ pub struct AlertEngine {
     /// When messages were sent, in the last hour.
     sent: VecDeque<Timestamp>,
     rises: HashMap<Alarm, Rise>,
-    /// What another process has told and not resolved; since when it is so.
+    /// What other processes have told and not resolved; since when it is so.
     told_elsewhere: BTreeMap<Alarm, Timestamp>,
     /// Those of these whose tenant was served here since: their end is ours to tell.
     inherited: BTreeSet<Alarm>,
-    /// What is counted from now on has happened since.
-    has_looked: bool,
+    /// Another process has the file: what that one does not remember is over.
+    has_no_file: bool,
+    /// What is counted from now on has happened since; what was counted before, nobody knows.
+    looks_since: Option<Timestamp>,
 }
 
 /// A condition, with all for whom it is so.
@@ -140,12 +146,23 @@ impl AlertEngine {
         if sections.is_empty() {
             return None;
         }
+        for section in sections.iter().filter(|section| section.state == AlertState::Resolved) {
+            for tenant in &section.tenants {
+                self.told_elsewhere.remove(&(section.condition, tenant.clone()));
+            }
+        }
         self.sent.push_back(now);
         Some(AlertMessage { at: now, sections, is_last: self.sent.len() >= settings.per_hour })
     }
 
-    /// What was told and is not resolved.
+    /// What was told and is not resolved, here or by those who left notes.
     pub fn told(&self) -> Vec<ToldAlert> {
+        let elsewhere = self.told_elsewhere.iter().filter_map(|((condition, subject), since)| {
+            let member = self.groups.get(condition).and_then(|group| group.members.get(subject));
+            let is_told_here = member.is_some_and(|member| member.told);
+            let left = ToldAlert { condition: *condition, subject: subject.clone(), since: *since };
+            (!is_told_here).then_some(left)
+        });
         let told = |(condition, group): (&AlertCondition, &AlertGroup)| {
             let condition = *condition;
             let members = group.members.iter().filter(|(_, member)| member.told);
@@ -153,7 +170,7 @@ impl AlertEngine {
                 members.map(|(subject, member)| ToldAlert { condition, subject: subject.clone(), since: member.since });
             told.collect::<Vec<_>>()
         };
-        self.groups.iter().flat_map(told).collect()
+        self.groups.iter().flat_map(told).chain(elsewhere).collect()
     }
 
     pub fn sent(&self) -> impl Iterator<Item = Timestamp> {
@@ -162,6 +179,7 @@ impl AlertEngine {
 
     /// Another process has told this, and does not live any more: nobody is told of it again, but when it is resolved.
     pub fn adopt(&mut self, told: Vec<ToldAlert>, sent: Vec<Timestamp>) {
+        self.has_no_file = false;
         self.told_elsewhere.clear();
         let inherited = std::mem::take(&mut self.inherited);
         for ToldAlert { condition, subject, since } in told {
@@ -178,14 +196,45 @@ impl AlertEngine {
 
     /// Another process, which lives, has told this, and tells when it is resolved.
     pub fn leave_to_others(&mut self, told: Vec<ToldAlert>) {
+        self.has_no_file = true;
         let told = told.into_iter().map(|told| ((told.condition, told.subject), told.since));
         self.told_elsewhere = told.collect();
         let told_elsewhere = &self.told_elsewhere;
         self.inherited.retain(|alarm| told_elsewhere.contains_key(alarm));
     }
 
+    /// Others, who have no file, have told this of tenants of theirs, in this order. A tenant of which an end was told brings nothing with
+    /// it when it comes, and one of which a beginning was told brings that.
+    pub fn heed(&mut self, notes: Vec<AlertNote>) {
+        for AlertNote { condition, subject, since, is_over } in notes {
+            let alarm = (condition, subject);
+            self.inherited.remove(&alarm);
+            if is_over {
+                self.told_elsewhere.remove(&alarm);
+                if let Some(group) = self.groups.get_mut(&condition) {
+                    group.members.remove(&alarm.1);
+                }
+            } else {
+                self.told_elsewhere.insert(alarm, since);
+            }
+        }
+        while self.told_elsewhere.len() > MOST_TOLD_ELSEWHERE {
+            self.told_elsewhere.pop_first();
+        }
+    }
+
     /// What another process has told of tenants that are served here counts as told here, once: that one sees them no more.
     fn inherit(&mut self, settings: &config::Alerts, seen: &AlertObservation) {
+        if self.has_no_file {
+            // It was away, and whoever has the file has heard of the end.
+            let told_elsewhere = &self.told_elsewhere;
+            for (condition, group) in &mut self.groups {
+                group.members.retain(|subject, member| {
+                    let has_come = member.told && member.absent.is_some() && seen.tenants.contains(subject);
+                    !has_come || told_elsewhere.contains_key(&(*condition, subject.clone()))
+                });
+            }
+        }
         // One that went back, and of which nothing is remembered here, is the other's again until it comes again.
         let groups = &self.groups;
         self.inherited.retain(|(condition, subject)| {
@@ -207,7 +256,7 @@ impl AlertEngine {
     /// Nobody looks for a while: what is counted meanwhile is no news at the next look.
     pub fn pause(&mut self) {
         self.rises.clear();
-        self.has_looked = false;
+        self.looks_since = None;
     }
 
     /// For whom something worse is so than this, and whether people were told that of them. Of what is so of the whole daemon nobody is
@@ -245,13 +294,22 @@ impl AlertEngine {
                 continue;
             }
             // At the first look nobody knows how long ago it was.
-            let last = if self.has_looked { 0 } else { *count };
+            let last = if self.looks_since.is_some() { 0 } else { *count };
             let rise = self.rises.entry(alarm.clone()).or_insert_with(|| Rise { last, ..Rise::default() });
             if rise.see(*count, limit.within, now) >= limit.count {
                 wrong.insert(alarm.clone(), None);
             }
         }
-        self.has_looked = true;
+        let looks_since = self.looks_since.map_or(now, |since| since.min(now));
+        self.looks_since = Some(looks_since);
+        for (condition, group) in &self.groups {
+            // What a former process counted is still so until it would be over here: nobody knows more.
+            let is_unknown = |limit: RiseLimit| !condition.is_event() && age(now, looks_since) < limit.within;
+            if condition.rise_limit().is_some_and(is_unknown) {
+                let told = group.members.iter().filter(|(_, member)| member.told);
+                wrong.extend(told.map(|(subject, _)| ((*condition, subject.clone()), None)));
+            }
+        }
         wrong.retain(|(condition, subject), _| {
             let is_so = |cause: &AlertCondition| {
                 let delay = settings.conditions.get(cause).copied().unwrap_or_default();

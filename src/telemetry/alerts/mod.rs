@@ -11,6 +11,7 @@ mod engine;
 mod file;
 mod https;
 mod message;
+mod note;
 mod outbox;
 mod recent;
 mod smtp;
@@ -43,6 +44,7 @@ use self::{
     channel::{AlertChannel, AlertStyle},
     engine::AlertEngine,
     file::{AlertFile, AlertRecord},
+    note::AlertNote,
     outbox::{AlertOutbox, PendingAlert},
     recent::RecentAlerts,
 };
@@ -239,6 +241,13 @@ impl Alerts {
         if desk.file.is_none() {
             self.acquire(desk).await;
         }
+        if desk.file.is_some() {
+            let folder = self.folder.clone();
+            match in_background(move || AlertNote::take(&folder)).await {
+                Ok(notes) => desk.engine.heed(notes),
+                Err(error) => debug!(%error, "what other processes told cannot be read"),
+            }
+        }
         let now = self.clock.now();
         desk.outbox.keep(channels, now);
         if let Some(seen) = observe()
@@ -249,6 +258,11 @@ impl Alerts {
                 warn!(event = "alert", condition, state, tenants = section.tenants.len(), "an alert");
             }
             self.recent.add(&message);
+            if desk.file.is_none() {
+                let (folder, notes) = (self.folder.clone(), AlertNote::of(&message));
+                let left = in_background(move || AlertNote::leave(&folder, &notes)).await;
+                left.unwrap_or_else(|error| debug!(%error, "another process does not learn what is told here"));
+            }
             let channels = channels.iter().map(|name| (*name).to_owned()).collect();
             desk.outbox.add(PendingAlert { id: new_id(), message, channels });
         }

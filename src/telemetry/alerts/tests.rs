@@ -225,6 +225,20 @@ fn what_is_counted_is_told_when_it_rises() {
     assert_eq!(play.until(18000), ["14430 firing other_account a"]);
 }
 
+/// Nobody knows how often it broke before the start.
+#[test]
+fn what_a_former_process_counted_is_over_when_it_would_be_here() {
+    let mut play = Play::of(&["a"]);
+    assert_eq!(play.until(15), [""; 0]);
+    play.seen.counts.insert(alarm(Flapping, "a"), 5);
+    assert_eq!(play.until(60), ["45 firing flapping a"]);
+    let mut next = Play::of(&["a"]);
+    next.now = 60;
+    next.engine.adopt(play.engine.told(), Vec::new());
+    next.seen.counts.insert(alarm(Flapping, "a"), 0);
+    assert_eq!(next.until(1800), ["1020 resolved flapping a"]);
+}
+
 /// The channel is set three weeks later.
 #[test]
 fn what_was_counted_before_the_first_look_is_not_told() {

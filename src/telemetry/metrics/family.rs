@@ -36,6 +36,10 @@ const DELIVERY: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0, 
 const WEBHOOK: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
 /// Few: there are many routes.
 const HTTP: &[f64] = &[0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
+/// A turn waits for what else a customer writes.
+const REPLY: &[f64] = &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0];
+/// What the library times: decryption, questions to WhatsApp, sends, logins.
+pub(super) const LIBRARY: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
 const RESTORE: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 macro_rules! families {
@@ -65,7 +69,7 @@ families! {
     TAKEOVERS Counter "sessiond_takeovers_total" ["reason"] "Tenants that this process has taken over, by why it opened them.";
     RESTORE_SECONDS Histogram(RESTORE) "sessiond_restore_seconds" [] "Reading a tenant from the vault and taking it over.";
     HANDOVERS_GIVEN Counter "sessiond_handovers_given_total" ["outcome"] "Asks of other processes for a tenant of this one, while it stops, by what came of them.";
-    HANDOVER_GIVING Histogram(RESTORE) "sessiond_handover_giving_seconds" [] "From such an ask until the tenant was written, hung up and let go of.";
+    HANDOVER_GIVING Histogram(RESTORE) "sessiond_handover_seconds" [] "From such an ask until the tenant was written, hung up and let go of.";
     HANDOVERS_TAKEN Counter "sessiond_handovers_taken_total" ["outcome"] "Tenants that another process was asked for and that are open here, by what that one answered.";
     FORWARDED Counter "sessiond_forwarded_requests_total" ["outcome"] "Requests for tenants of other processes that went to those, by what came of each try.";
 
@@ -96,6 +100,9 @@ families! {
     SOCKETIO_CLIENTS Gauge "sessiond_socketio_clients" [] "Sockets that have shown a key.";
 
     // The bot.
+    BOT_TURNS Counter "sessiond_bot_turns_total" ["outcome"] "Turns that the bot has taken in a chat, by what came of them.";
+    BOT_ORDERS Counter "sessiond_bot_orders_total" ["outcome"] "Orders that customers have placed with the bot, and what became of them.";
+    BOT_REPLY Histogram(REPLY) "sessiond_bot_reply_seconds" [] "From recording what a customer wrote until the bot's answer to it waits to be sent.";
     MODEL_QUESTIONS Counter "sessiond_bot_model_questions_total" ["outcome"] "Sentences that the language model was to read, by what came of it.";
 
     // Files.

@@ -206,6 +206,18 @@ labels! {
         TooMany = "too_many",
     }
 
+    /// What a turn of the bot's came to.
+    BotTurnOutcome {
+        /// It says something.
+        Replied = "replied",
+        /// It has nothing to say, or may not.
+        Silent = "silent",
+        /// The engine crashed: the chat waits for a human.
+        Broke = "broke",
+    }
+
+    BotOrderOutcome { Placed = "placed", Delivered = "delivered", Cancelled = "cancelled", }
+
     /// What came of a question to the language model.
     ModelOutcome {
         Read = "read",

@@ -7,6 +7,7 @@ use crate::{
     consumers::webhooks::{ask, put, webhook},
     support::{
         receiver::Receiver,
+        scrape::scrape,
         stage::{Home, LIMIT, Stage},
     },
 };
@@ -27,6 +28,11 @@ async fn orders(home: Home) {
     let [order] = found.as_slice() else { panic!("{found:#?}") };
     let id = order["id"].as_str().unwrap().to_owned();
     assert!(placed.contains(&format!("#{id}")), "{placed}");
+    let told = scrape(&scene.stage).await;
+    assert_eq!(told.value("sessiond_bot_orders_total{outcome=\"placed\"}"), 1.0, "{}", told.text);
+    for series in ["sessiond_bot_turns_total{outcome=\"replied\"}", "sessiond_bot_reply_seconds_count"] {
+        assert!(told.value(series) >= 1.0 + ORDER.len() as f64, "{series}\n{}", told.text);
+    }
     assert_eq!(
         (&order["total"], &order["estado"], &order["tenantId"]),
         (&json!(55_000), &json!("pendiente"), &json!(TENANT))

@@ -385,7 +385,7 @@ async fn a_code_on_a_screen_is_not_moved() {
     let (old, new_setup) = (&pair.stage.setup, &pair.other.setup);
     for (setup, line) in [
         (old, "sessiond_handovers_given_total{outcome=\"given\"} 1"),
-        (old, "sessiond_handover_giving_seconds_count 1"),
+        (old, "sessiond_handover_seconds_count 1"),
         (new_setup, "sessiond_handovers_taken_total{outcome=\"given\"} 1"),
     ] {
         until(LIMIT, line, || counted(setup, line)).await.unwrap();

@@ -1,15 +1,20 @@
 //! What stands around `/metrics`: the alert rules, the Grafana dashboard and the guide's table name what the daemon really shows.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, process::Stdio};
 
 use serde_json::{Value, json};
-use sessiond::telemetry::metrics::family::{FAMILIES, Kind};
+use sessiond::{
+    demo::{free_address, until},
+    telemetry::metrics::family::{FAMILIES, Kind},
+};
+use tokio::process::Command;
 
 use crate::{
     consumers::webhooks,
     support::{
         receiver::Receiver,
         scrape::{assert_clean, promtool, scrape},
+        stage::{LIMIT, Stage},
     },
 };
 
@@ -82,7 +87,7 @@ async fn what_is_asked_for_is_really_shown() {
     let customer = &conversation.customers[0];
     stage.network.customer_send(customer, &conversation.number, "hello").await.unwrap();
     stage.dashboard.send("trattoria", customer, "an answer", "a").await.unwrap();
-    receiver.until(crate::support::stage::LIMIT, "the message", |posts| !posts.is_empty()).await;
+    receiver.until(LIMIT, "the message", |posts| !posts.is_empty()).await;
     // What WhatsApp allows is shown as it answered last.
     for question in ["capping", "timelock"] {
         let (status, answer) = webhooks::ask(&stage, "GET", &format!("/api/sessions/trattoria/{question}"), None).await;
@@ -104,7 +109,66 @@ async fn what_is_asked_for_is_really_shown() {
     if let Some(output) = promtool(&["check", "metrics"], &told.text) {
         assert_clean(&output);
     }
+    assert_prometheus_answers_every_panel(&stage).await;
     daemon.kill().await.unwrap();
+}
+
+/// Prometheus scrapes the daemon, and takes the query of every panel. `DASHBOARD_PICTURE` names a file for what it answers, drawn.
+async fn assert_prometheus_answers_every_panel(stage: &Stage) {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let settings = json!({
+        "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
+        "rule_files": [config.join("prometheus/alerts.yml")],
+        "scrape_configs": [{
+            "job_name": "sessiond",
+            "authorization": { "credentials": stage.setup.admin_key },
+            "static_configs": [{ "targets": [stage.setup.address.to_string()] }],
+        }],
+    });
+    // JSON is YAML, too.
+    let file = stage.path("prometheus.yml");
+    std::fs::write(&file, settings.to_string()).unwrap();
+    let address = free_address().unwrap();
+    let log = stage.path("prometheus.log");
+    let started = Command::new("prometheus")
+        .arg(format!("--config.file={}", file.display()))
+        .arg(format!("--storage.tsdb.path={}", stage.path("prometheus").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .kill_on_drop(true)
+        .spawn();
+    let Ok(mut prometheus) = started else {
+        assert!(std::env::var_os("CI").is_none(), "prometheus is missing: it is in Debian's package of that name");
+        eprintln!("\n*** NOT RUN: the panels' queries need Debian's package prometheus ***\n");
+        return;
+    };
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{address}");
+    let has_scraped = || async {
+        let asked = client.get(format!("{url}/api/v1/query?query=sessiond_tenants")).send().await;
+        let Ok(answer) = asked else { return false };
+        let answer: Value = answer.json().await.unwrap_or_default();
+        answer["data"]["result"].as_array().is_some_and(|series| !series.is_empty())
+    };
+    let waited = until(LIMIT, "a scrape", has_scraped).await;
+    waited.unwrap_or_else(|error| panic!("{error}\n{}", std::fs::read_to_string(&log).unwrap_or_default()));
+    let drawn = Command::new("python3")
+        .arg(config.join("grafana/picture.py"))
+        .args(["--prometheus", &url, "--minutes", "5", "--tenant", "trattoria"])
+        .env_remove("http_proxy")
+        .env_remove("HTTP_PROXY")
+        .output()
+        .await
+        .unwrap();
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let picture = String::from_utf8(drawn.stdout).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("One tenant: trattoria"), "{picture}");
+    if let Some(file) = std::env::var_os("DASHBOARD_PICTURE") {
+        std::fs::write(file, picture).unwrap();
+    }
+    prometheus.kill().await.unwrap();
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Traces, of a build with the feature `otel`: one from WhatsApp's stanza to a consumer, one from a request to WhatsApp's ack, and
-//! nothing in them that is somebody's.
+//! Traces, of a build with the feature `otel`: one from WhatsApp's stanza to each consumer, one from a request to WhatsApp's ack, one of a
+//! handover with both of its sides, and nothing in them that is somebody's.
 
 use std::{
     collections::BTreeSet,
@@ -8,9 +8,13 @@ use std::{
 
 use axum::{Router, body::Bytes, routing::post};
 use prost::Message as _;
+use serde_json::json;
 use sessiond::demo::until;
 
-use crate::support::stage::{Home, LIMIT, Stage};
+use crate::{
+    consumers::webhooks,
+    support::{receiver::Receiver, stage::LIMIT},
+};
 
 /// As much of OTLP's `ExportTraceServiceRequest` as is looked at.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -88,7 +92,8 @@ async fn a_message_is_one_trace_from_one_end_to_the_other() {
     const ANSWER: &str = "a las ocho";
     let collector = Collector::default();
     let endpoint = collector.start().await;
-    let stage = Stage::new(Home::Embedded).await.unwrap();
+    // Its environment names a proxy, and nobody is there: spans go to the collector itself.
+    let stage = webhooks::stage().await.shared();
     let stage = stage
         .set("SESSIOND_OTEL__ENDPOINT", endpoint)
         .set("SESSIOND_OTEL__SAMPLE", "1")
@@ -97,26 +102,42 @@ async fn a_message_is_one_trace_from_one_end_to_the_other() {
     let daemon = stage.start().await;
     let conversations = [stage.pair("trattoria").await];
     let ear = stage.listen(&conversations);
+    let receiver = Receiver::start().await;
+    webhooks::put(&stage, "trattoria", json!([webhooks::webhook(&receiver.url(), &["message"], 3)])).await;
+    let menu = json!({ "name": "Carta", "items": [
+        { "id": "aji", "name": "Ajiaco", "price": 24000, "category": "Sopas" },
+    ] });
+    let settings = json!({ "name": "Trattoria", "active": true, "gatherMs": 100, "askContactPhone": false,
+        "humanize": false, "pacing": { "enabled": false } });
+    for (what, body) in [("menu", menu), ("settings", settings)] {
+        let (status, answer) = webhooks::ask(&stage, "PUT", &format!("/api/trattoria/bot/{what}"), Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+    }
     let (number, customer) = (conversations[0].number.clone(), conversations[0].customers[0].clone());
     let has = |first: &str, others: &[&str]| {
         let traces = collector.traces(first);
         std::future::ready(traces.iter().any(|trace| others.iter().all(|other| trace.contains(*other))))
     };
     stage.network.customer_send(&customer, &number, QUESTION).await.unwrap();
-    let inbound = ["message published", "message on socket"];
+    let inbound = ["message published", "message on socket", "message heard by bot", "message on webhook"];
     let waited = until(LIMIT, "a message that came in", || has("message received", &inbound)).await;
     waited.unwrap_or_else(|error| panic!("{error}: {:#?}\n{}", collector.spans(), stage.log()));
     stage.dashboard.send("trattoria", &customer, ANSWER, "key").await.unwrap();
     let outbound = ["message published", "message sent", "message acknowledged", "message on socket"];
     let waited = until(LIMIT, "a message that went out", || has("message accepted", &outbound)).await;
     waited.unwrap_or_else(|error| panic!("{error}: {:#?}\n{}", collector.spans(), stage.log()));
+
+    // Another process comes, and this one gives it the tenant.
+    let other = stage.other("other", false);
+    let next = other.start().await;
     assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
+    let waited = until(LIMIT, "a handover", || has("tenant given", &["tenant taken"])).await;
+    waited.unwrap_or_else(|error| panic!("{error}: {:#?}\n{}\n--\n{}", collector.spans(), stage.log(), other.log()));
+    assert_eq!(next.terminate(LIMIT).await.unwrap(), Some(0), "{}", other.log());
     drop(ear);
 
     // What the tenant's opening took comes with the last batch at the latest.
     let opened = collector.traces("tenant opened").len();
-    // Nobody is there: spans go to the collector itself.
-    let stage = stage.set("HTTP_PROXY", "http://127.0.0.1:9");
     let daemon = stage.start().await;
     assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0), "{}", stage.log());
     assert!(collector.traces("tenant opened").len() > opened, "{:#?}", collector.spans());

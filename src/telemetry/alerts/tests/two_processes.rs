@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -9,14 +10,75 @@ use std::{
 use super::{Play, alarm, at, short};
 use crate::{
     clock::SystemClock,
-    config::Config,
+    config::{self, Config},
     outbound::{Allow, Outbound, SystemLookup},
     telemetry::alerts::{
         AlertCondition::{self, *},
         AlertDesk, AlertObservation, Alerts,
         engine::ToldAlert,
+        note::AlertNote,
     },
 };
+
+/// Both look in turn until that second, `old` with the file: what each tells.
+fn both(old: &mut Play, new: &mut Play, second: i64) -> Vec<String> {
+    let mut told = Vec::new();
+    while old.now < second {
+        let now = old.now;
+        told.extend(old.tick().map(|message| format!("{now} old {}", short(&message))));
+        new.engine.leave_to_others(old.engine.told());
+        if let Some(message) = new.tick() {
+            old.engine.heed(AlertNote::of(&message));
+            told.push(format!("{now} new {}", short(&message)));
+        }
+    }
+    told
+}
+
+/// The tenant is where it was not before, and it is so of it, or not.
+fn moves(from: &mut Play, to: &mut Play, is_wrong: bool) {
+    from.right(ScanNeeded, "a").seen.tenants.clear();
+    to.seen.tenants.insert("a".to_owned());
+    if is_wrong {
+        to.wrong(ScanNeeded, "a");
+    }
+}
+
+#[test]
+fn a_tenant_that_goes_to_and_fro_is_told_of_once_each_time() {
+    let (mut old, mut new) = (Play::of(&["a"]), Play::of(&[]));
+    old.wrong(ScanNeeded, "a");
+    assert_eq!(both(&mut old, &mut new, 120), ["90 old firing scan_needed a"]);
+    // Its end is told by the other one, and it is back before it is forgotten.
+    moves(&mut old, &mut new, false);
+    assert_eq!(both(&mut old, &mut new, 240), ["180 new resolved scan_needed a"]);
+    moves(&mut new, &mut old, false);
+    assert_eq!(both(&mut old, &mut new, 600), [""; 0]);
+    old.wrong(ScanNeeded, "a");
+    assert_eq!(both(&mut old, &mut new, 900), ["690 old firing scan_needed a"]);
+    moves(&mut old, &mut new, true);
+    assert_eq!(both(&mut old, &mut new, 1500), [""; 0]);
+    new.right(ScanNeeded, "a");
+    assert_eq!(both(&mut old, &mut new, 1800), ["1560 new resolved scan_needed a"]);
+
+    // Its beginning is told by the one without the file.
+    new.wrong(ScanNeeded, "a");
+    assert_eq!(both(&mut old, &mut new, 2400), ["1890 new firing scan_needed a"]);
+    moves(&mut new, &mut old, true);
+    assert_eq!(both(&mut old, &mut new, 3000), [""; 0]);
+    old.right(ScanNeeded, "a");
+    assert_eq!(both(&mut old, &mut new, 3300), ["3060 old resolved scan_needed a"]);
+
+    // It was here, and the other one has told its end meanwhile.
+    old.wrong(ScanNeeded, "a");
+    assert_eq!(both(&mut old, &mut new, 3450), ["3390 old firing scan_needed a"]);
+    moves(&mut old, &mut new, true);
+    assert_eq!(both(&mut old, &mut new, 3600), [""; 0]);
+    moves(&mut new, &mut old, false);
+    assert_eq!(both(&mut old, &mut new, 3720), ["3660 old resolved scan_needed a"]);
+    moves(&mut old, &mut new, false);
+    assert_eq!(both(&mut old, &mut new, 4200), [""; 0]);
+}
 
 /// The old process runs until the new one serves.
 #[test]
@@ -101,31 +163,58 @@ fn the_end_of_what_another_process_told_is_told_when_the_tenant_comes_again() {
     assert!(matches!(&told[..], [only] if only.ends_with(" resolved scan_needed a")), "{told:?}");
 }
 
+/// A process of this data folder.
+fn process(settings: &config::Alerts, folder: &Path) -> (Alerts, AlertDesk) {
+    let outbound = Outbound::new(Allow::default(), Duration::from_secs(5), Arc::new(SystemLookup)).unwrap();
+    let clock = SystemClock::shared();
+    let alerts = Alerts::new(settings.clone(), "https://x.example", folder.to_owned(), outbound, clock);
+    (alerts, AlertDesk::default())
+}
+
+fn told(desk: &AlertDesk) -> Vec<String> {
+    desk.outbox.pending().iter().map(|pending| short(&pending.message)).collect()
+}
+
+#[tokio::test]
+async fn who_has_the_file_hears_what_another_process_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = Config::from_parts(None, &BTreeMap::new()).unwrap().alerts;
+    (settings.gather, settings.clear) = (Duration::ZERO, Duration::ZERO);
+    settings.conditions = [(ScanNeeded, Duration::ZERO)].into();
+    let observe = |tenants: &[&str], is_wrong: bool| {
+        let wrong = is_wrong.then(|| (alarm(ScanNeeded, "a"), None)).into_iter().collect();
+        let tenants = tenants.iter().map(|tenant| (*tenant).to_owned()).collect();
+        let seen = AlertObservation { tenants, wrong, ..AlertObservation::default() };
+        move || Some(seen.clone())
+    };
+    let channels = BTreeSet::from(["slack"]);
+    let (old, mut old_desk) = process(&settings, folder.path());
+    let (new, mut new_desk) = process(&settings, folder.path());
+    old.look(&settings, &channels, &mut old_desk, &observe(&[], false)).await;
+    new.look(&settings, &channels, &mut new_desk, &observe(&["a"], true)).await;
+    assert_eq!((told(&new_desk), new_desk.file.is_some()), (vec!["firing scan_needed a".to_owned()], false));
+    old.look(&settings, &channels, &mut old_desk, &observe(&["a"], true)).await;
+    assert_eq!(told(&old_desk), [""; 0], "the other process has told it");
+    old.look(&settings, &channels, &mut old_desk, &observe(&["a"], false)).await;
+    assert_eq!(told(&old_desk), ["resolved scan_needed a"]);
+}
+
 #[tokio::test]
 async fn a_process_that_waits_for_the_file_reads_it_before_it_has_it_and_when_it_gets_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = Config::from_parts(None, &BTreeMap::new()).unwrap().alerts;
     (settings.gather, settings.clear) = (Duration::ZERO, Duration::ZERO);
     settings.conditions = [(DiskLow, Duration::ZERO), (VaultDown, Duration::ZERO)].into();
-    let process = || {
-        let outbound = Outbound::new(Allow::default(), Duration::from_secs(5), Arc::new(SystemLookup)).unwrap();
-        let folder = folder.path().to_owned();
-        let alerts = Alerts::new(settings.clone(), "https://x.example", folder, outbound, SystemClock::shared());
-        (alerts, AlertDesk::default())
-    };
     let observe = |wrong: &[AlertCondition]| {
         let wrong = wrong.iter().map(|condition| (alarm(*condition, ""), None)).collect();
         let seen = AlertObservation { wrong, ..AlertObservation::default() };
         move || Some(seen.clone())
     };
     let channels = BTreeSet::from(["slack"]);
-    let told =
-        |desk: &AlertDesk| -> Vec<_> { desk.outbox.pending().iter().map(|pending| short(&pending.message)).collect() };
-
-    let (old, mut old_desk) = process();
+    let (old, mut old_desk) = process(&settings, folder.path());
     old.look(&settings, &channels, &mut old_desk, &observe(&[DiskLow])).await;
     assert_eq!(told(&old_desk), ["firing disk_low "]);
-    let (new, mut new_desk) = process();
+    let (new, mut new_desk) = process(&settings, folder.path());
     new.look(&settings, &channels, &mut new_desk, &observe(&[DiskLow])).await;
     assert_eq!((told(&new_desk).len(), new_desk.file.is_some()), (0, false), "the old process tells it");
     // The file cannot be read for once.
