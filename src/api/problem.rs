@@ -420,6 +420,7 @@ impl From<RequestError> for Problem {
                 problem.detail = Some(said);
                 problem
             }
+            RequestError::ReadersBusy => super::stream::busy(),
             RequestError::Store(error) => Self::unreadable(error),
         }
     }

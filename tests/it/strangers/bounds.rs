@@ -6,12 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
+use super::{front_door::resident, socket_floods::peak_while};
 use crate::messages::media::{PDF, Scene, TENANT, file, form};
 
 /// Characters; people write no longer texts in WhatsApp.
@@ -98,7 +100,7 @@ async fn pages_that_nobody_reads_are_not_in_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_come_back_get_long_events_all_the_same() {
+async fn clients_that_come_back_get_long_events_all_the_same_and_marking_them_costs_no_memory() {
     let scene = told_much().await;
     let ear = scene.stage.listen(std::slice::from_ref(&scene.tenant));
     let all = |heard: &[sessiond::demo::Heard]| {
@@ -106,6 +108,13 @@ async fn clients_that_come_back_get_long_events_all_the_same() {
         received.filter_map(|heard| heard.payload["message"]["id"].as_str()).collect::<HashSet<_>>().len() == TEXTS
     };
     ear.until(crate::support::stage::LIMIT, all).await.unwrap();
+    // Whoever marks them as read needs their ids, not their words: nine megabytes each time.
+    let before = resident(&scene.daemon);
+    let marking = join_all((0..14).map(|_| scene.post("/api/sendSeen", json!({}))));
+    let (peak, answers) = peak_while(&scene.daemon, marking).await;
+    assert!(answers.iter().all(|(status, _)| status.as_u16() == 201), "{answers:?}\n{}", scene.stage.log());
+    eprintln!("14 that mark {TEXTS} long texts: {:.0} MiB", peak - before);
+    assert!(peak - before < 60.0, "{:.0} MiB", peak - before);
     scene.end().await;
 }
 
