@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::time::timeout;
 use whatsapp_rust::{
     Jid, Server,
     buffa::MessageField,
@@ -24,10 +24,7 @@ use crate::{
     store::StoreError,
 };
 
-/// A look at a chat's history waits no longer for its turn,
-const TURN_LIMIT: Duration = Duration::from_secs(10);
-
-/// and takes no longer: the oldest part of a busy chat comes from the vault.
+/// A look at a chat's history takes no longer: the oldest part of a busy chat comes from the vault.
 const HISTORY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A message that the tenant may edit.
@@ -106,17 +103,12 @@ impl Session {
         Ok(self.in_turn(self.messages(&query)).await?.pop())
     }
 
-    /// A place among those who read much, if there is one soon.
-    pub(in crate::session) async fn soon_reading_turn(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-        timeout(TURN_LIMIT, self.next_reading_turn()).await.ok().flatten()
-    }
-
-    /// Reads history when it is this one's turn among those who read much, and not for long.
+    /// Reads history when it is this one's turn among those who look at it, and not for long.
     pub(in crate::session) async fn in_turn<T>(
         &self,
         read: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, AcceptError> {
-        let Some(_turn) = self.soon_reading_turn().await else { return Err(AcceptError::ReadersBusy) };
+        let Some(_turn) = self.look_turn().await else { return Err(AcceptError::ReadersBusy) };
         match timeout(HISTORY_LIMIT, read).await {
             Ok(read) => read.map_err(|error| self.lookup_error(&error)),
             Err(_) => Err(AcceptError::ReadersBusy),

@@ -66,6 +66,9 @@ async fn pages_that_nobody_reads_are_not_in_memory() {
     }
     let page = &scene.get(&paths[0].replace("limit=500", "limit=5")).await.json::<Value>().await.unwrap();
     assert_eq!((&page["count"], page["messages"].as_array().unwrap().len()), (&json!(5), 5));
+    let newest =
+        scene.get(&format!("/api/{TENANT}/chats/{chat}/messages?limit=1")).await.json::<Value>().await.unwrap();
+    let newest = newest[0]["id"].as_str().unwrap();
     let before = scene.resident();
     let mut sockets = Vec::new();
     for n in 0..30 {
@@ -92,6 +95,10 @@ async fn pages_that_nobody_reads_are_not_in_memory() {
     let grown = most.saturating_sub(before) / 1024;
     eprintln!("30 unread pages: {grown} MiB; {refused} were refused");
     assert!(grown < 100, "30 unread pages take {grown} MiB");
+    // Nobody waits for those who do not read but who would write as much.
+    for path in [format!("/api/{TENANT}/chats?limit=5"), format!("/api/{TENANT}/chats/{chat}/messages/{newest}")] {
+        assert_eq!(scene.get(&path).await.status(), 200, "{path}");
+    }
     // Who comes later is answered.
     drop(sockets);
     let again = || async { scene.get(&paths[0]).await.status() == 200 };
