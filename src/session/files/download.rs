@@ -52,10 +52,21 @@ pub async fn download(
     if let HostAnswer::File(file) = from_hosts(session, &client, &params).await? {
         return Ok(file);
     }
-    if !session.files.may_ask(name, &session.pace)? {
+    // A phone that is off answers nothing for half a minute: whoever waits for it keeps nobody waiting for the hosts. Of those that come
+    // by themselves none waits for its turn; it is tried again.
+    let free = session.files.phone_turns.try_acquire().ok();
+    if free.is_none() && cause == FetchCause::Came {
+        return Err(FileError::Slow);
+    }
+    if !session.files.may_ask(name, cause, &session.pace)? {
         return Err(FileError::Gone);
     }
+    let turn = match free {
+        Some(turn) => turn,
+        None => session.files.phone_turns.acquire().await.map_err(|_| FileError::Offline)?,
+    };
     params.direct_path = ask_the_phone(&client, name, &params, from_me).await.ok_or(FileError::Gone)?;
+    drop(turn);
     match from_hosts(session, &client, &params).await? {
         HostAnswer::File(file) => Ok(file),
         HostAnswer::Rejected => Err(FileError::Gone),
@@ -67,6 +78,8 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
     if params.file_length > max {
         return Err(FileError::TooLarge(max));
     }
+    // First the tenant's own turn, then the common one: so a tenant has at most its share of those.
+    let _own = session.files.slots.acquire().await;
     let _common = session.env.fetching.acquire().await;
     let hosts = client.refresh_media_conn(false).await.map_err(|error| {
         debug!(%error, "WhatsApp names no media hosts");

@@ -25,10 +25,11 @@ pub enum RequestKind {
     Past,
     Fetch,
     Reupload,
+    UnaskedReupload,
 }
 
 /// How many at once, and then how many a minute.
-const TABLE: [(RequestKind, u32, u32, &str); 10] = [
+const TABLE: [(RequestKind, u32, u32, &str); 11] = [
     (
         RequestKind::Login,
         10,
@@ -59,6 +60,12 @@ const TABLE: [(RequestKind, u32, u32, &str); 10] = [
         "files that somebody asks for and that are not here: a page of pictures at once. What is fetched as it comes is not counted",
     ),
     (RequestKind::Reupload, 30, 12, "as older messages: the tenant's own phone uploads a file again"),
+    (
+        RequestKind::UnaskedReupload,
+        30,
+        12,
+        "the same of what comes: how much that is others decide, who leave the owner his own",
+    ),
 ];
 
 /// One tenant's allowances.

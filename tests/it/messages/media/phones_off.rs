@@ -1,4 +1,4 @@
-//! A phone that is off holds up its own tenant's files, and nobody else's.
+//! A phone that is off holds up the files that it alone has, and no others.
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ async fn files_of_others_come_while_a_phone_is_asked() {
     until(LIMIT, "both questions", both_asked).await.unwrap_or_else(|e| panic!("{e}\n{}", scene.stage.log()));
     let began = Instant::now();
     assert_eq!(scene.bytes(&url).await, data);
+    let fresh = scene.receive(Say::image(data.clone())).await;
+    assert_eq!(scene.bytes(&fresh).await, data, "of the same tenant");
     assert!(began.elapsed() < Duration::from_secs(10), "after {:?}\n{}", began.elapsed(), scene.stage.log());
     asking.iter().for_each(tokio::task::JoinHandle::abort);
     scene.end_after(2).await;
