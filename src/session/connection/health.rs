@@ -30,7 +30,7 @@ impl SessionHealth {
 }
 
 /// Whether WhatsApp answered. A refusal is an answer, and so is what cannot be read: the line is good, and a new one would bring the same.
-pub(super) fn is_answered<T>(asked: &Result<T, IqError>) -> bool {
+pub(in crate::session) fn is_answered<T>(asked: &Result<T, IqError>) -> bool {
     matches!(
         asked,
         Ok(_) | Err(IqError::ServerError { .. } | IqError::UnexpectedResponseType { .. } | IqError::ParseError(_))
