@@ -114,14 +114,16 @@ impl Session {
         Ok(Uploaded { at: at?, fit, preview, seconds, title })
     }
 
-    /// WhatsApp has said where its hosts are, if there is a line. Asked before a common turn is taken: whoever gets no answer keeps nobody
-    /// else waiting.
+    /// WhatsApp has said where its hosts are, if there is a line. Waited for before a common turn is taken: whoever is offline, or gets no
+    /// answer, keeps nobody else waiting.
     async fn know_hosts(&self) -> Result<(), AcceptError> {
-        let Some(client) = self.0.ready.borrow().clone() else { return Ok(()) };
+        let ready = timeout(UPLOAD_LOGIN_TIMEOUT, self.0.ready_client()).await.ok().flatten();
+        // What else is wrong with the file is told first.
+        let Some(client) = ready else { return Ok(()) };
         match timeout(WHATSAPP_ANSWER_TIMEOUT, client.refresh_media_conn(false)).await {
             Ok(Err(IqError::ServerError { code, .. })) if !is_passing(code) => Err(AcceptError::RefusedFile(code)),
             Ok(Err(IqError::ServerError { .. })) | Err(_) => Err(AcceptError::MediaDown),
-            // A line that has just ended is waited for, as where there is none.
+            // A line that has just ended: as where there is none.
             Ok(Ok(_) | Err(_)) => Ok(()),
         }
     }
@@ -171,7 +173,7 @@ impl Session {
     }
 
     async fn to_whatsapp(&self, kind: MediaType, file: &Spooled) -> Result<UploadResponse, AcceptError> {
-        let ready = timeout(UPLOAD_LOGIN_TIMEOUT, self.0.ready_client()).await.ok().flatten();
+        let ready = self.0.ready.borrow().clone();
         let client = ready.ok_or_else(|| self.not_ready_error(AcceptError::Unasked(RequestError::Unreachable)))?;
         let (spool, plain) = (self.0.env.media.spool.clone(), file.clone());
         let sealing = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use sessiond::demo::{Ear, Heard, until};
 
-use super::{JPEG, Scene, TENANT, file, lazily};
+use super::{JPEG, Scene, TENANT, base64, file, lazily};
 use crate::support::stage::LIMIT;
 
 const OTHER: &str = "pizzeria";
@@ -73,5 +73,23 @@ async fn files_of_others_come_while_whatsapp_names_no_hosts() {
         assert!(began.elapsed() < Duration::from_secs(10), "after {:?}\n{}", began.elapsed(), scene.stage.log());
     }
     asking.abort();
+
+    // Whoever is offline and sends one waits for his line in no place that is for all.
+    network.clear_faults().await;
+    network.fault(Fault::new(FaultKind::Refuse).target(&scene.tenant.number)).await.unwrap();
+    let is_offline = async || !scene.stage.dashboard.is_connected(TENANT).await;
+    until(LIMIT, "the end of the line", is_offline).await.unwrap();
+    let send = |tenant: &str, customer: &str| {
+        let file = json!({ "data": base64(&file(JPEG, 500)) });
+        let body = json!({ "session": tenant, "chatId": format!("{customer}@c.us"), "file": file });
+        scene.ask(Method::POST, "/api/sendFile").json(&body).send()
+    };
+    let waiting = tokio::spawn(send(TENANT, &scene.customer));
+    for _ in 0..3 {
+        let began = Instant::now();
+        assert_eq!(send(OTHER, &other.customers[0]).await.unwrap().status(), 201);
+        assert!(began.elapsed() < Duration::from_secs(6), "after {:?}\n{}", began.elapsed(), scene.stage.log());
+    }
+    waiting.abort();
     scene.end_after(2).await;
 }
