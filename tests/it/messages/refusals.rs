@@ -241,19 +241,6 @@ async fn a_message_that_is_never_confirmed_takes_nobody_down() {
     until(LIMIT, "the next one to be confirmed", sent).await.unwrap();
 }
 
-/// A heartbeat whose ping is refused has been answered.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_line_on_which_pings_are_refused_is_a_good_one() {
-    let quick = |stage: Stage| stage.set("SESSIOND_HEARTBEAT__FIRST", "1s").set("SESSIOND_HEARTBEAT__INTERVAL", "1s");
-    let scene = Scene::with(quick).await;
-    scene.fault(Fault::new(FaultKind::IqError).xmlns("w:p").code(501)).await;
-    let beats = || scene.stage.log().matches("\"event\":\"heartbeat\"").count();
-    let (logins, before) = (scene.logins().await, beats());
-    until(LIMIT, "heartbeats", async || beats() >= before + 3).await.unwrap();
-    assert_eq!(scene.logins().await, logins, "{}", scene.stage.log());
-    assert!(!scene.stage.log().contains("session_reconnecting"), "{}", scene.stage.log());
-}
-
 /// Nothing at all is confirmed: that is the line, and another one may be better.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_on_which_nothing_is_confirmed_is_cut_and_the_message_ends() {
