@@ -182,7 +182,7 @@ impl Supervisor {
         // A page may give a pairing up and begin it again as often as it likes: to WhatsApp each is a login.
         if !paired
             && self.was_idle
-            && let Err(wait) = self.session.pace.take(RequestKind::Login)
+            && let Err(wait) = self.session.pace.take(RequestKind::Pairing)
         {
             self.session.set_status(|status| {
                 status.state = State::Starting;

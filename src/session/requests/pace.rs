@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
     Login,
+    Pairing,
     Code,
     Lookup,
     Query,
@@ -29,12 +30,18 @@ pub enum RequestKind {
 }
 
 /// How many at once, and then how many a minute.
-const TABLE: [(RequestKind, u32, u32, &str); 11] = [
+const TABLE: [(RequestKind, u32, u32, &str); 12] = [
     (
         RequestKind::Login,
         10,
         4,
         "a restart is a login: who needs many has lost the way, and to WhatsApp many look like an attack",
+    ),
+    (
+        RequestKind::Pairing,
+        10,
+        4,
+        "a login without credentials, for which a page asks by itself; those with credentials have their own",
     ),
     (
         RequestKind::Code,
