@@ -69,8 +69,8 @@ impl Session {
         Some((own, self.0.env.reading.clone().try_acquire_owned().ok()?))
     }
 
-    /// A place among those who look at the history, if there is one soon. They have what they read at once, however slow their client is: so
-    /// nobody who does not read his pages, of this tenant or of others, keeps them waiting.
+    /// A place among those who look at the history, if there is one soon. They have what they read at once, however slow their client is:
+    /// so nobody who does not read his pages, of this tenant or of others, keeps them waiting.
     pub async fn look_turn(&self) -> Option<SemaphorePermit<'_>> {
         timeout(TURN_TIMEOUT, self.0.looks.acquire()).await.ok()?.ok()
     }
