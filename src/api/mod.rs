@@ -137,9 +137,9 @@ fn table() -> Vec<Section> {
         section("Pairing", vec![
             Route::get("/api/{session}/auth/qr", Keyed, waha::session_qr::qr, "The QR code to scan now: a picture, or its text"),
             Route::get("/api/{session}/auth/passkey/challenge", Keyed, waha::passkey::challenge, "What a passkey must sign, to link this account").also(&[404, 409]),
-            Route::post("/api/{session}/auth/passkey", Keyed, waha::passkey::answer, "What a passkey signed").pairs().also(&[404, 409, 422]),
+            Route::post("/api/{session}/auth/passkey", Keyed, waha::passkey::answer, "What a passkey signed").goes_on_pairing().also(&[404, 409, 422]),
             Route::get("/api/{session}/auth/passkey/confirmation", Keyed, waha::passkey::code, "The code to compare with the phone's").also(&[404, 409]),
-            Route::post("/api/{session}/auth/passkey/confirm", Keyed, waha::passkey::confirm, "The phone shows the same code").pairs().also(&[404, 409, 422]),
+            Route::post("/api/{session}/auth/passkey/confirm", Keyed, waha::passkey::confirm, "The phone shows the same code").goes_on_pairing().also(&[404, 409, 422]),
             Route::post("/api/{session}/auth/request-code", Keyed, baileys::request_code, "A code to type into the phone").pairs().also(&[500]).makes(),
         ]),
         section("Sessions", vec![
@@ -389,4 +389,30 @@ pub fn document() -> serde_json::Value {
 
 pub fn router(app: App) -> Router {
     route::router(table(), &app).layer(DefaultBodyLimit::max(BODY_LIMIT)).with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{auth::Action, *};
+
+    /// The process that has shown a challenge, or a code, has the rest of that pairing: a step of it that takes the tenant away ends it.
+    #[test]
+    fn only_what_begins_a_pairing_takes_a_tenant_from_whom_nobody_reaches() {
+        let routes: Vec<Route> = table().into_iter().flat_map(|section| section.routes).collect();
+        let of = |wanted: fn(&Route) -> bool| -> Vec<&'static str> {
+            let mut paths: Vec<_> = routes.iter().filter(|route| wanted(route)).map(|route| route.path).collect();
+            paths.sort_unstable();
+            paths
+        };
+        let taking = [
+            "/api/baileys/connect",
+            "/api/sessions",
+            "/api/sessions/start",
+            "/api/sessions/{session}/start",
+            "/api/{session}/auth/request-code",
+        ];
+        assert_eq!(of(|route| route.may_take), taking);
+        let going_on = ["/api/{session}/auth/passkey", "/api/{session}/auth/passkey/confirm"];
+        assert_eq!(of(|route| route.action == Some(Action::Pairing) && !route.may_take), going_on);
+    }
 }

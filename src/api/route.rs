@@ -40,6 +40,8 @@ pub struct Route {
     pub also: &'static [u16],
     /// It makes a tenant that is not there.
     pub makes: bool,
+    /// Its tenant may be taken from a process that cannot be reached: it begins to link a phone.
+    pub may_take: bool,
     /// The input and output of its handler.
     pub describe: fn(&mut Operation<'_>),
     handle: MethodRouter<App>,
@@ -69,6 +71,7 @@ macro_rules! by_method {
                 summary,
                 also: &[],
                 makes: false,
+                may_take: false,
                 describe: H::describe,
                 handle: on(MethodFilter::$method, handler),
             }
@@ -79,8 +82,13 @@ macro_rules! by_method {
 impl Route {
     by_method!(get GET, post POST, put PUT, delete DELETE);
 
-    /// Counts against the caller's limit for pairing.
+    /// Begins to link a phone. Counts against the caller's limit for pairing.
     pub fn pairs(self) -> Self {
+        Self { may_take: true, ..self.goes_on_pairing() }
+    }
+
+    /// A step of a pairing that has begun, in the process where it did: elsewhere there is nothing to go on with. Counts as well.
+    pub fn goes_on_pairing(self) -> Self {
         Self { action: Some(Action::Pairing), ..self }
     }
 
@@ -112,7 +120,7 @@ pub fn router(sections: Vec<Section>, app: &App) -> Router<App> {
         .flat_map(|section| section.routes)
         .fold(Router::new(), |router, route| {
             let documented = cfg!(debug_assertions).then(|| Arc::new(openapi::operation_statuses(&route)));
-            let Route { path, access, action, makes, handle, method, .. } = route;
+            let Route { path, access, action, makes, may_take, handle, method, .. } = route;
             // The old contract has answers of its own.
             let looks_up = access == Access::Keyed && !makes;
             let app = app.clone();
@@ -126,7 +134,7 @@ pub fn router(sections: Vec<Section>, app: &App) -> Router<App> {
                         request.extensions_mut().insert(named.clone());
                     }
                     let fleet = app.fleet.clone();
-                    let response = auth::pass(app, access, action, request, next).await.into_response();
+                    let response = auth::pass(app, (access, action), may_take, request, next).await.into_response();
                     let response = named.answer(&fleet, response).await;
                     meter.answered(response.status(), began.elapsed());
                     if let Some(documented) = documented {

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Content, Message, Quoted};
+use super::{Content, GroupChange, Message, Quoted};
 
 /// Characters of a text.
 pub const MAX_TEXT: usize = 65_536;
@@ -21,6 +21,13 @@ const MAX_NAME: usize = 256;
 /// Characters of a poll's question and of each option; WhatsApp's clients take 255 and 100. A vote repeats the names of
 /// what it chooses, however few bytes it came in.
 const MAX_POLL_NAME: usize = 512;
+
+/// Characters of a group's subject and description; WhatsApp's clients take 100 and 2048.
+const MAX_SUBJECT: usize = 1024;
+const MAX_DESCRIPTION: usize = 8192;
+
+/// Members that are told of a group; the largest have half as many.
+const MAX_MEMBERS: usize = 10_000;
 
 /// A message that came in fewer bytes cannot be too large: base64 and JSON's escapes make at most six bytes of one.
 const SURELY_SMALL: usize = MAX_SHOWN / 6;
@@ -67,6 +74,26 @@ impl Message {
     /// Bytes, as an event has it.
     pub fn shown_size(&self) -> usize {
         serde_json::to_vec(self).map_or(0, |shown| shown.len())
+    }
+}
+
+impl GroupChange {
+    /// Cut, where it is larger than anybody's client makes it: strangers may take the tenant into a group of theirs.
+    pub fn bounded(mut self) -> Self {
+        match &mut self {
+            Self::Joined(group) => {
+                cut(&mut group.subject, MAX_SUBJECT);
+                if let Some(description) = &mut group.description {
+                    cut(description, MAX_DESCRIPTION);
+                }
+                group.members.truncate(MAX_MEMBERS);
+            }
+            Self::Members { members, .. } => members.truncate(MAX_MEMBERS),
+            Self::Subject(subject) => cut(subject, MAX_SUBJECT),
+            Self::Description(Some(description)) => cut(description, MAX_DESCRIPTION),
+            Self::Description(None) | Self::Asks { .. } | Self::Set(_) | Self::Gone => {}
+        }
+        self
     }
 }
 
@@ -161,6 +188,16 @@ mod tests {
             album: None,
             truncated: false,
         }
+    }
+
+    #[test]
+    fn a_group_is_called_no_more_than_a_client_could() {
+        let long = "ñ".repeat(1_000_000);
+        assert_eq!(GroupChange::Subject(long.clone()).bounded(), GroupChange::Subject("ñ".repeat(MAX_SUBJECT)));
+        let described = GroupChange::Description(Some(long)).bounded();
+        assert_eq!(described, GroupChange::Description(Some("ñ".repeat(MAX_DESCRIPTION))));
+        let whole = GroupChange::Subject("Vecinos".into());
+        assert_eq!(whole.clone().bounded(), whole);
     }
 
     fn size(message: &Message) -> usize {

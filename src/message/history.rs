@@ -179,6 +179,26 @@ pub async fn messages(log: &Log, query: &MessageQuery) -> Result<Vec<HistoryEntr
     Ok(found)
 }
 
+/// As [`messages`], without what they say, and none after the first that `is_last`: for many.
+pub async fn wordless_messages(
+    log: &Log,
+    query: &MessageQuery,
+    mut is_last: impl FnMut(&HistoryEntry) -> bool,
+) -> Result<Vec<HistoryEntry>, StoreError> {
+    let mut wanted = MatchingMessages::new(log, query).await?;
+    let mut found = Vec::new();
+    while let Some(mut entry) = wanted.next().await? {
+        entry.message.erase();
+        (entry.reactions, entry.votes) = (Vec::new(), Vec::new());
+        let is_last = is_last(&entry);
+        found.push(entry);
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// How long a reader of a stream may take for one message.
 const STALLED: Duration = Duration::from_secs(60);
 

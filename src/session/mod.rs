@@ -159,6 +159,8 @@ struct Inner {
     accepting: Arc<tokio::sync::RwLock<()>>,
     /// Answers with many messages that are on their way.
     reading: Arc<Semaphore>,
+    /// Looks at the history that hold nothing afterwards.
+    looks: Semaphore,
     /// Why it ended by itself, when it has.
     end: OnceLock<End>,
     /// Why it is being closed; unset: the daemon is stopping.
@@ -170,6 +172,9 @@ struct Inner {
 
 /// Answers with many messages that a tenant's readers may have on their way. Each has half a MiB in memory, whether it is read or not.
 const MAX_READERS_OF_TENANT: usize = 16;
+
+/// Looks at a tenant's history at the same time. A list of conversations has some MiB.
+const MAX_LOOKS_OF_TENANT: usize = 16;
 
 /// The reason of a session that nobody has paired.
 pub const NOT_PAIRED: &str = "not paired";

@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info_span};
 
 use super::{
-    Env, Inner, MAX_READERS_OF_TENANT, Prepared, STAYS_AWAY, Session, State, Status, app_state,
+    Env, Inner, MAX_LOOKS_OF_TENANT, MAX_READERS_OF_TENANT, Prepared, STAYS_AWAY, Session, State, Status, app_state,
     connection::supervisor::Supervisor,
     country, files, guarded, history, inbound, naming, pairing, requests,
     send::{self, answers::Answers},
@@ -166,6 +166,7 @@ impl Session {
             unlinking: AtomicBool::new(false),
             accepting: Arc::default(),
             reading: Arc::new(Semaphore::new(MAX_READERS_OF_TENANT)),
+            looks: Semaphore::new(MAX_LOOKS_OF_TENANT),
             end: OnceLock::new(),
             closed_for: OnceLock::new(),
             stop: CancellationToken::new(),

@@ -1,9 +1,12 @@
 //! Read access for consumers: events, and the conversations derived from them, as far as they are kept.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, SemaphorePermit, broadcast, mpsc},
+    time::timeout,
+};
 
 use super::Session;
 use crate::{
@@ -15,6 +18,9 @@ use crate::{
     store::StoreError,
     vault::VaultError,
 };
+
+/// A look at the history waits no longer for its turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Events after `cursor`, oldest first.
@@ -63,10 +69,10 @@ impl Session {
         Some((own, self.0.env.reading.clone().try_acquire_owned().ok()?))
     }
 
-    /// The same, when there is one. `None`: there will be none any more.
-    pub(super) async fn next_reading_turn(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-        let own = self.0.reading.clone().acquire_owned().await.ok()?;
-        Some((own, self.0.env.reading.clone().acquire_owned().await.ok()?))
+    /// A place among those who look at the history, if there is one soon. They have what they read at once, however slow their client is:
+    /// so nobody who does not read his pages, of this tenant or of others, keeps them waiting.
+    pub async fn look_turn(&self) -> Option<SemaphorePermit<'_>> {
+        timeout(TURN_TIMEOUT, self.0.looks.acquire()).await.ok()?.ok()
     }
 
     /// How many messages were accepted for sending in the last minute, hour and day.

@@ -73,10 +73,11 @@ impl Hosts {
     }
 }
 
-/// The host's key: name or address, and the port. Another port is another receiver; http and https share one.
+/// The host's key: name or address, and the port. Another port is another receiver; http and https share one, and so do a name with and
+/// without the dot at its end.
 pub fn name(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}{port}", url.host_str().unwrap_or_default())
+    format!("{}{port}", url.host_str().unwrap_or_default().trim_end_matches('.'))
 }
 
 #[cfg(test)]
@@ -91,6 +92,7 @@ mod tests {
         assert_eq!(at("https://a.example/one", true), Duration::ZERO);
         assert_eq!(at("http://a.example/two", true), LEAST_DELAY);
         assert_eq!(at("https://a.example/one", true), LEAST_DELAY * 2);
+        assert_eq!(at("https://A.example./one", true), LEAST_DELAY * 3, "by its whole name");
         assert_eq!(at("https://a.example/one", false), Duration::ZERO, "what is new waits for no retry");
         assert_eq!(at("https://b.example/", true), Duration::ZERO);
         let longest = (0..200).map(|_| at("https://a.example/", true)).max().unwrap();

@@ -242,11 +242,11 @@ fn credential(headers: &HeaderMap) -> Option<&str> {
     text(HeaderName::from_static("x-api-key")).or(bearer)
 }
 
-/// The gate of every route: lets a request in or answers it, and says whose it is.
+/// The gate of every route: lets a request in or answers it, and says whose it is. `may_take`: see [`forward::run`].
 pub async fn pass(
     app: App,
-    access: Access,
-    action: Option<Action>,
+    (access, action): (Access, Option<Action>),
+    may_take: bool,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -280,5 +280,5 @@ pub async fn pass(
         Access::Open | Access::Keyed | Access::Old => {}
     }
     request.extensions_mut().insert(caller);
-    Ok(forward::run(&app, request, next, action == Some(Action::Pairing)).await)
+    Ok(forward::run(&app, request, next, may_take).await)
 }

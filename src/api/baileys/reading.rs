@@ -111,7 +111,9 @@ pub async fn conversations(
     let Some(session) = app.fleet.serving(&tenant).await? else {
         return Ok(Json(Conversations { count: 0, conversations: Vec::new(), limit }));
     };
+    let turn = session.look_turn().await.ok_or_else(stream::busy)?;
     let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;
+    drop(turn);
     let links = &app.fleet.env().media.links;
     let form = |chat: ChatSummary| Conversation {
         phone: old_form::phone(&chat.id),

@@ -215,8 +215,9 @@ impl ForwardableRequest {
     }
 }
 
-/// The rest of the way of a request that has passed the gate. `pairs`: it wants to link a phone.
-pub async fn run(app: &App, request: Request, next: Next, pairs: bool) -> Response {
+/// The rest of the way of a request that has passed the gate. `may_take`: it begins to link a phone, for which a tenant that nobody has
+/// paired is taken from an owner that cannot be reached.
+pub async fn run(app: &App, request: Request, next: Next, may_take: bool) -> Response {
     let is_forwarded = request.extensions().get::<Forwarded>().is_some();
     let Some(forwarder) = app.forwarder.as_ref().filter(|_| !is_forwarded && app.fleet.has_peer_listeners()) else {
         return next.run(request).await;
@@ -277,8 +278,7 @@ pub async fn run(app: &App, request: Request, next: Next, pairs: bool) -> Respon
         let until = *waits_until.get_or_insert_with(|| Instant::now() + HANDOVER_TIME);
         if matches!(unreached, Some((_, true))) || Instant::now() >= until {
             // Whoever wants to pair it would be refused as long as that process lives.
-            let may_take = pairs && !is_taken;
-            if let Some((owner, _)) = unreached.filter(|_| may_take)
+            if let Some((owner, _)) = unreached.filter(|_| may_take && !is_taken)
                 && app.fleet.take_unreachable(tenant, &owner).await
             {
                 is_taken = true;

@@ -114,6 +114,7 @@ impl From<RequestError> for Problem {
                 problem.detail = Some(said);
                 problem
             }
+            RequestError::ReadersBusy => stream::busy(),
             RequestError::Store(error) => Self::unreadable(error),
         }
     }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     message::{Draft, SendRequest, history},
-    session::Session,
+    session::{AcceptError, Session},
     tenant::TenantId,
     waha,
 };
@@ -214,10 +214,9 @@ pub async fn message(
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let id = bare_id(&named.message_id);
     let session = app.fleet.open_known(&tenant).await?;
-    let query = history::MessageQuery { chat: Some(chat), id: Some(id), limit: 1, ..history::MessageQuery::default() };
-    let entries = session.messages(&query).await.map_err(Problem::unreadable)?;
-    let entry = entries.first().ok_or_else(|| Problem::from(crate::session::AcceptError::UnknownMessage))?;
-    Ok(Json(listed(&session, entry)))
+    let found = session.message_named(&chat, &id).await?;
+    let entry = found.ok_or(AcceptError::UnknownMessage)?;
+    Ok(Json(listed(&session, &entry)))
 }
 
 #[derive(Deserialize, JsonSchema)]

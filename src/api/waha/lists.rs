@@ -162,6 +162,7 @@ impl ChatList {
             chats.map_err(Problem::unreadable)
         };
         if (self.sort_by, self.sort_order) == Default::default() {
+            let _turn = session.look_turn().await.ok_or_else(stream::busy)?;
             return read(offset, limit).await;
         }
         let _turn = session.reading_turn().ok_or_else(stream::busy)?;

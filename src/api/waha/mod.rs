@@ -48,10 +48,7 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
-    message::{
-        ALL, Acceptance, Delivery, Failure, Humanize, Mentions, MessageTarget,
-        history::{self, HistoryEntry},
-    },
+    message::{ALL, Acceptance, Delivery, Failure, Humanize, Mentions, MessageTarget, history::HistoryEntry},
     session::{self, AcceptError, Session},
     tenant::TenantId,
     waha::{self, MessageId, Source, View},
@@ -155,10 +152,8 @@ async fn target(session: &Session, chat: &str, text: &str) -> Result<MessageTarg
             if let Some(kept) = session.kept_target(chat, text).await? {
                 return Ok(kept);
             }
-            let (chat, id) = (Some(chat.to_owned()), Some(text.to_owned()));
-            let query = history::MessageQuery { chat, id, limit: 1, ..history::MessageQuery::default() };
-            let found = session.messages(&query).await?;
-            waha::message_id(&found.first().ok_or(AcceptError::UnknownMessage)?.message)
+            let found = session.message_named(chat, text).await?;
+            waha::message_id(&found.ok_or(AcceptError::UnknownMessage)?.message)
         }
         Err(flaw) => return Err(flaw),
     };

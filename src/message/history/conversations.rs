@@ -84,8 +84,14 @@ pub async fn chats(
                 nameless += usize::from(name.is_none() && !message.is_group);
                 places.insert(message.chat.clone(), chats.len());
                 let id = message.chat.clone();
-                listed += entry.message.shown_size();
-                let message = if listed > LIST_BYTES { entry.message.brief() } else { entry.message };
+                let mut message = entry.message;
+                if chats.len() < offset {
+                    // It is counted, and not listed.
+                    message.erase();
+                } else {
+                    listed += message.shown_size();
+                    message = if listed > LIST_BYTES { message.brief() } else { message };
+                }
                 let last = HistoryEntry { message, ..entry };
                 chats.push(ChatSummary { id, name, timer: None, last });
             }

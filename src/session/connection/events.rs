@@ -14,6 +14,7 @@ use whatsapp_rust::{
 use super::{
     Connection, Flow, LOGIN_TIMEOUT, OVER,
     disconnect::{DisconnectReason, is_passing},
+    health::is_answered,
     stream_error::StreamError,
 };
 use crate::{
@@ -104,7 +105,8 @@ impl Connection<'_> {
             }
             StreamError::Doubtful => {
                 let client = self.client.clone();
-                let ping = async move { client.execute(KeepaliveSpec::with_timeout(PROOF_OF_LIFE)).await.is_ok() };
+                let ping =
+                    async move { is_answered(&client.execute(KeepaliveSpec::with_timeout(PROOF_OF_LIFE)).await) };
                 let proof = async move { timeout(PROOF_OF_LIFE, ping).await.unwrap_or(false) };
                 self.proof.get_or_insert_with(|| proof.boxed());
             }

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use whatsapp_rust::wacore::iq::keepalive::KeepaliveSpec;
+use whatsapp_rust::{request::IqError, wacore::iq::keepalive::KeepaliveSpec};
 
 use crate::session::{Session, SessionCommand, state::State};
 
@@ -27,6 +27,14 @@ impl SessionHealth {
             Self::Failed => "failed",
         }
     }
+}
+
+/// Whether WhatsApp answered. A refusal is an answer, and so is what cannot be read: the line is good, and a new one would bring the same.
+pub(in crate::session) fn is_answered<T>(asked: &Result<T, IqError>) -> bool {
+    matches!(
+        asked,
+        Ok(_) | Err(IqError::ServerError { .. } | IqError::UnexpectedResponseType { .. } | IqError::ParseError(_))
+    )
 }
 
 impl Session {
@@ -54,11 +62,27 @@ impl Session {
         let Some(client) = inner.client.borrow().clone() else { return SessionHealth::Reconnecting("no client") };
         let ping = client.execute(KeepaliveSpec::with_timeout(patience));
         match tokio::time::timeout(patience, ping).await {
-            Ok(Ok(())) => SessionHealth::Healthy,
+            Ok(pinged) if is_answered(&pinged) => SessionHealth::Healthy,
             _ => {
                 inner.line.cut();
                 SessionHealth::Reconnecting("WhatsApp did not answer")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_that_is_refused_is_answered() {
+        let refused = |code| IqError::ServerError { code, text: String::new(), error_type: None, backoff: None };
+        for asked in [Ok(()), Err(refused(500)), Err(refused(404))] {
+            assert!(is_answered(&asked), "{asked:?}");
+        }
+        for asked in [Err(IqError::Timeout), Err(IqError::NotConnected), Err(IqError::InternalChannelClosed)] {
+            assert!(!is_answered::<()>(&asked), "{asked:?}");
         }
     }
 }

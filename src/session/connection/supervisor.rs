@@ -43,6 +43,8 @@ pub struct Supervisor {
     pub(in crate::session) is_unproven: bool,
     /// Nobody scanned in time: whoever still looks is offered another code.
     has_lapsed: bool,
+    /// Nobody wanted to pair until now: the next dial is a login that somebody asked for.
+    was_idle: bool,
     /// Why the last pairing attempt failed; shown at the next attempt.
     pub(in crate::session) last_pairing_error: Option<String>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
@@ -100,6 +102,7 @@ impl Supervisor {
             pairing_until: None,
             is_unproven: was_pairing && paired,
             has_lapsed: was_pairing && !paired,
+            was_idle: false,
             last_pairing_error: None,
             quiet_limit,
             testing: false,
@@ -173,8 +176,22 @@ impl Supervisor {
                 }
                 status.qr = None;
             });
+            self.was_idle = true;
             return self.idle(commands).await;
         }
+        // A page may give a pairing up and begin it again as often as it likes: to WhatsApp each is a login.
+        if !paired
+            && self.was_idle
+            && let Err(wait) = self.session.pace.take(RequestKind::Pairing)
+        {
+            self.session.set_status(|status| {
+                status.state = State::Starting;
+                status.reason = "too many pairings were begun: waiting before the next".into();
+                status.qr = None;
+            });
+            return self.pause(wait, DialPause::Fixed, commands).await;
+        }
+        self.was_idle = false;
         self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);
         let ended = Connection::run(self, commands).await?;
         let end = *self.last_end.insert(ended.signal.counted_as());

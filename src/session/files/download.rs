@@ -11,6 +11,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use whatsapp_rust::{
@@ -25,7 +26,11 @@ use super::{
 };
 use crate::{
     message::media::{DiskReserve, FileName, HEAD, SPOOL_STEP, Spooled},
-    session::{Inner, requests::pace::RequestKind},
+    session::{
+        Inner,
+        connection::health::is_answered,
+        requests::{WHATSAPP_ANSWER_TIMEOUT, pace::RequestKind},
+    },
 };
 
 /// The library decrypts in pieces of 16 bytes.
@@ -52,10 +57,21 @@ pub async fn download(
     if let HostAnswer::File(file) = from_hosts(session, &client, &params).await? {
         return Ok(file);
     }
-    if !session.files.may_ask(name, &session.pace)? {
+    // A phone that is off answers nothing for half a minute: whoever waits for it keeps nobody waiting for the hosts. Of those that come
+    // by themselves none waits for its turn; it is tried again.
+    let free = session.files.phone_turns.try_acquire().ok();
+    if free.is_none() && cause == FetchCause::Came {
+        return Err(FileError::Slow);
+    }
+    if !session.files.may_ask(name, cause, &session.pace)? {
         return Err(FileError::Gone);
     }
+    let turn = match free {
+        Some(turn) => turn,
+        None => session.files.phone_turns.acquire().await.map_err(|_| FileError::Offline)?,
+    };
     params.direct_path = ask_the_phone(&client, name, &params, from_me).await.ok_or(FileError::Gone)?;
+    drop(turn);
     match from_hosts(session, &client, &params).await? {
         HostAnswer::File(file) => Ok(file),
         HostAnswer::Rejected => Err(FileError::Gone),
@@ -67,11 +83,18 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
     if params.file_length > max {
         return Err(FileError::TooLarge(max));
     }
+    // First the tenant's own turn, then the common one: so a tenant has at most its share of those. In between WhatsApp is asked where its
+    // hosts are: whoever gets no answer keeps nobody else waiting.
+    let _own = session.files.slots.acquire().await;
+    let hosts = match timeout(WHATSAPP_ANSWER_TIMEOUT, client.refresh_media_conn(false)).await {
+        Ok(Ok(hosts)) => hosts,
+        Ok(Err(error)) => {
+            debug!(%error, "WhatsApp names no media hosts");
+            return Err(if is_answered::<()>(&Err(error)) { FileError::Hosts } else { FileError::Offline });
+        }
+        Err(_) => return Err(FileError::Hosts),
+    };
     let _common = session.env.fetching.acquire().await;
-    let hosts = client.refresh_media_conn(false).await.map_err(|error| {
-        debug!(%error, "WhatsApp names no media hosts");
-        FileError::Offline
-    })?;
     // A path is enough to download with; our token is for uploads, and no business of whoever wrote the path.
     let route = MediaRoute::from(&hosts).without_auth();
     let downloader = MediaDownloader::new(session.env.http_of(&session.tenant).clone(), Arc::new(TokioRuntime), route);

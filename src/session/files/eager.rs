@@ -67,7 +67,8 @@ pub async fn eager(session: Arc<Inner>) {
         while waiting.len() > WAITING {
             waiting.pop_front();
         }
-        while flying.len() < session.env.media.settings.per_tenant
+        // As many may wait for the phone.
+        while flying.len() < 2 * session.env.media.settings.per_tenant
             && let Some(wanted) = waiting.pop_front()
         {
             let session = session.clone();

@@ -150,6 +150,8 @@ pub struct Files {
     keeping: Arc<RwLock<()>>,
     /// Downloads of this tenant.
     slots: Semaphore,
+    /// Files that its phone is asked for.
+    phone_turns: Semaphore,
     /// Files that it sends.
     sends: Semaphore,
     /// Files that it names by URL.
@@ -164,18 +166,23 @@ impl Files {
             asked: Mutex::default(),
             keeping: Arc::default(),
             slots: Semaphore::new(per_tenant),
+            phone_turns: Semaphore::new(per_tenant),
             sends: Semaphore::new(per_tenant),
             urls: UrlTurns::new(per_tenant),
         }
     }
 
     /// Whether the phone may be asked to send this file again; it counts as asked. An error: it was asked for too many.
-    fn may_ask(&self, name: &FileName, pace: &RequestPace) -> Result<bool, FileError> {
+    fn may_ask(&self, name: &FileName, cause: FetchCause, pace: &RequestPace) -> Result<bool, FileError> {
         let mut asked = lock(&self.asked);
         if asked.get(name).is_some_and(|at| at.elapsed() <= ASK_AGAIN) {
             return Ok(false);
         }
-        pace.take(RequestKind::Reupload).map_err(|wait| FileError::TooMany { wait })?;
+        let kind = match cause {
+            FetchCause::Came => RequestKind::UnaskedReupload,
+            FetchCause::Asked => RequestKind::Reupload,
+        };
+        pace.take(kind).map_err(|wait| FileError::TooMany { wait })?;
         asked.put(name.clone(), Instant::now());
         Ok(true)
     }
@@ -271,7 +278,7 @@ impl Inner {
         match fetched {
             Ok(_) => failures.remove(name),
             // It says nothing of the file.
-            Err(FileError::TooMany { .. }) => {}
+            Err(FileError::TooMany { .. } | FileError::Slow) => {}
             Err(error) => {
                 debug!(message.id = name.id(), %error, "a file was not fetched");
                 failures.put(name.clone(), (error.clone(), Instant::now()));
@@ -287,9 +294,6 @@ async fn fetch(session: &Arc<Inner>, name: &FileName, cause: FetchCause) -> Resu
         return Ok(kept);
     }
     let reference = reference::find(session, name).await?.ok_or(FileError::Unknown)?;
-    // First the tenant's own turn, then the common one: so a tenant has at most its share of those. The common one is taken for what
-    // comes from the hosts, not while a phone is asked, which may be off.
-    let _own = session.files.slots.acquire().await;
     let file = download::download(session, name, reference, cause).await;
     let (outcome, bytes) = match &file {
         Ok(file) => (FetchOutcome::Fetched, file.size),
@@ -297,6 +301,8 @@ async fn fetch(session: &Arc<Inner>, name: &FileName, cause: FetchCause) -> Resu
     };
     metrics::media_fetched(outcome, bytes);
     let file = file?;
+    // A place where files are kept may hold pieces of each in memory.
+    let _own = session.files.slots.acquire().await;
     let _keeping = session.files.keeping.read().await;
     // The tenant may be another account's by now, whom this file is no business of.
     reference::find(session, name).await?.ok_or(FileError::Unknown)?;
@@ -341,6 +347,20 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
+
+    /// A customer decides what comes: messages whose files WhatsApp never had make a phone busy, and not its owner wait.
+    #[test]
+    fn what_comes_leaves_the_owner_the_questions_to_the_phone() {
+        let (files, pace) = (Files::new(1), RequestPace::new(SystemClock::shared()));
+        let name =
+            |n: usize| FileName::new(&format!("A{n}"), "573001112233@s.whatsapp.net", "573001112233@s.whatsapp.net");
+        let ask = |n: usize, cause| files.may_ask(&name(n).unwrap(), cause, &pace);
+        let refused = (0..100).find(|n| ask(*n, FetchCause::Came).is_err());
+        assert!(refused.is_some_and(|n| n >= 30), "{refused:?}");
+        assert_eq!(ask(100, FetchCause::Asked), Ok(true));
+        assert_eq!(ask(100, FetchCause::Asked), Ok(false), "the same again so soon");
+    }
 
     #[test]
     fn memory_is_bounded() {

@@ -10,6 +10,7 @@ use tracing::warn;
 use whatsapp_rust::{
     ErrorChainExt as _,
     download::MediaType,
+    request::IqError,
     upload::UploadResponse,
     wacore::upload::{UploadSource, encrypt_media_streaming},
 };
@@ -20,7 +21,10 @@ use crate::{
         Flaw,
         media::{self, Attachment, AttachmentKind, FileName, Fit, Preview, Spooled, UrlFetchError, title},
     },
-    session::{RequestError, Session, connection::disconnect::is_passing, send::accept::AcceptError},
+    session::{
+        RequestError, Session, connection::disconnect::is_passing, requests::WHATSAPP_ANSWER_TIMEOUT,
+        send::accept::AcceptError,
+    },
     telemetry::metrics,
 };
 
@@ -65,6 +69,7 @@ impl Session {
     pub(in crate::session) async fn depict(&self, source: FileSource, large: bool) -> Result<Pictured, AcceptError> {
         let limit = AttachmentKind::Image.limit(self.0.env.media.settings.max_sent);
         let (file, _, url_turn) = self.spooled(source, limit).await?;
+        let large = large && self.know_hosts().await.is_ok();
         let _turns = self.turns().await?;
         drop(url_turn);
         let preview = self.decoded(&file).await.filter(|preview| preview.jpeg.is_some());
@@ -83,6 +88,7 @@ impl Session {
     ) -> Result<Uploaded, AcceptError> {
         let limit = attachment.kind.limit(self.0.env.media.settings.max_sent);
         let (file, fetched_as, url_turn) = self.spooled(source, limit).await?;
+        self.know_hosts().await?;
         let _turns = self.turns().await?;
         drop(url_turn);
         let file_name = attachment.file_name.clone().or(fetched_as);
@@ -106,6 +112,20 @@ impl Session {
         let (at, ()) = tokio::join!(self.to_whatsapp(kind, &file), self.keep(name, &file));
         let title = title::with_ending(file_name.unwrap_or_else(|| "file".into()), &fit.mime);
         Ok(Uploaded { at: at?, fit, preview, seconds, title })
+    }
+
+    /// WhatsApp has said where its hosts are, if there is a line. Waited for before a common turn is taken: whoever is offline, or gets no
+    /// answer, keeps nobody else waiting.
+    async fn know_hosts(&self) -> Result<(), AcceptError> {
+        let ready = timeout(UPLOAD_LOGIN_TIMEOUT, self.0.ready_client()).await.ok().flatten();
+        // What else is wrong with the file is told first.
+        let Some(client) = ready else { return Ok(()) };
+        match timeout(WHATSAPP_ANSWER_TIMEOUT, client.refresh_media_conn(false)).await {
+            Ok(Err(IqError::ServerError { code, .. })) if !is_passing(code) => Err(AcceptError::RefusedFile(code)),
+            Ok(Err(IqError::ServerError { .. })) | Err(_) => Err(AcceptError::MediaDown),
+            // A line that has just ended: as where there is none.
+            Ok(Ok(_) | Err(_)) => Ok(()),
+        }
     }
 
     /// First the tenant's own turn, then the common one: each holds a thread, and threads are for all.
@@ -153,7 +173,7 @@ impl Session {
     }
 
     async fn to_whatsapp(&self, kind: MediaType, file: &Spooled) -> Result<UploadResponse, AcceptError> {
-        let ready = timeout(UPLOAD_LOGIN_TIMEOUT, self.0.ready_client()).await.ok().flatten();
+        let ready = self.0.ready.borrow().clone();
         let client = ready.ok_or_else(|| self.not_ready_error(AcceptError::Unasked(RequestError::Unreachable)))?;
         let (spool, plain) = (self.0.env.media.spool.clone(), file.clone());
         let sealing = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {

@@ -24,10 +24,7 @@ use crate::{
     store::StoreError,
 };
 
-/// A look at a chat's history waits no longer for its turn,
-const TURN_LIMIT: Duration = Duration::from_secs(10);
-
-/// and takes no longer: the oldest part of a busy chat comes from the vault.
+/// A look at a chat's history takes no longer: the oldest part of a busy chat comes from the vault.
 const HISTORY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A message that the tenant may edit.
@@ -60,14 +57,8 @@ impl Session {
         let window = self.0.env.messages.edit_window;
         let Some((body, sent_at_ms)) = self.own_message(names, &target.id).await? else {
             // Its events are kept for longer than the message is whole.
-            let query = history::MessageQuery {
-                chat: Some(chat.to_string()),
-                id: Some(target.id.clone()),
-                limit: 1,
-                ..history::MessageQuery::default()
-            };
-            let known = self.in_turn(self.messages(&query)).await?;
-            let is_own = known.first().is_some_and(|entry| entry.message.from_me);
+            let known = self.message_named(&chat.to_string(), &target.id).await?;
+            let is_own = known.is_some_and(|entry| entry.message.from_me);
             return Err(if is_own { AcceptError::EditTooLate(window) } else { AcceptError::UnknownMessage });
         };
         self.undeleted(chat, target).await?;
@@ -105,11 +96,19 @@ impl Session {
         Ok(self.told(chat, target).await?.map_or(EditFate::Unheard, |entry| EditFate::Known(Box::new(entry))))
     }
 
-    /// Reads history when it is this one's turn among those who read much, and not for long.
-    async fn in_turn<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, AcceptError> {
-        let Ok(Some(_turn)) = timeout(TURN_LIMIT, self.next_reading_turn()).await else {
-            return Err(AcceptError::ReadersBusy);
-        };
+    /// The newest message of a conversation that has this id, as it is shown; `None`: none is.
+    pub async fn message_named(&self, chat: &str, id: &str) -> Result<Option<history::HistoryEntry>, AcceptError> {
+        let (chat, id) = (Some(chat.to_owned()), Some(id.to_owned()));
+        let query = history::MessageQuery { chat, id, limit: 1, ..history::MessageQuery::default() };
+        Ok(self.in_turn(self.messages(&query)).await?.pop())
+    }
+
+    /// Reads history when it is this one's turn among those who look at it, and not for long.
+    pub(in crate::session) async fn in_turn<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, AcceptError> {
+        let Some(_turn) = self.look_turn().await else { return Err(AcceptError::ReadersBusy) };
         match timeout(HISTORY_LIMIT, read).await {
             Ok(read) => read.map_err(|error| self.lookup_error(&error)),
             Err(_) => Err(AcceptError::ReadersBusy),

@@ -21,7 +21,7 @@ use crate::{
 pub(in crate::session) fn events(update: &GroupUpdate, me: &[Jid]) -> Vec<EventBody> {
     let group = update.group_jid.to_non_ad_string();
     let timestamp = update.timestamp.timestamp();
-    let event = |change| EventBody::Group { group: group.clone(), timestamp, change };
+    let event = |change: GroupChange| EventBody::Group { group: group.clone(), timestamp, change: change.bounded() };
     changes(&update.action, me).into_iter().map(event).collect()
 }
 

@@ -67,6 +67,7 @@ impl Session {
     async fn range(&self, chat: &str) -> Result<Option<SyncActionMessageRange>, RequestError> {
         let query =
             history::MessageQuery { chat: Some(chat.to_owned()), limit: RANGE, ..history::MessageQuery::default() };
+        let _turn = self.look_turn().await.ok_or(RequestError::ReadersBusy)?;
         let newest = self.messages(&query).await?;
         let Some(last) = newest.first().map(|entry| entry.message.timestamp) else { return Ok(None) };
         let keys = newest.iter().filter_map(|entry| {

@@ -134,7 +134,9 @@ impl Session {
         for name in &names {
             saved = saved.or(synced::person(&self.0.store, name).await?);
         }
+        let turn = self.look_turn().await.ok_or(RequestError::ReadersBusy)?;
         let chats = self.unnamed_among(&HashSet::from([id.clone()]), 0, 1).await?;
+        drop(turn);
         let mut person = Person { saved, ..self.stranger(id) };
         person.push_name = chats.into_iter().next().and_then(|chat| chat.name).or(person.push_name);
         person.is_on_whatsapp |= names.len() > 1 || person.push_name.is_some();
@@ -143,7 +145,9 @@ impl Session {
 
     /// Everybody whom the tenant saved or talks with, by id.
     pub async fn people(&self) -> Result<Vec<Person>, RequestError> {
+        let turn = self.look_turn().await.ok_or(RequestError::ReadersBusy)?;
         let mut known = self.people_by_id().await?;
+        drop(turn);
         let mappings = self.0.store.mappings().await?;
         let named: HashSet<String> =
             mappings.iter().map(|entry| Jid::pn(entry.phone_number.as_str()).to_string()).collect();

@@ -69,6 +69,9 @@ pub enum RequestError {
     TooMany { wait: Duration },
     #[error("WhatsApp refuses: {0}")]
     WhatsApp(String),
+    /// Too many read history: WhatsApp was not asked.
+    #[error("too many conversations are being read at once")]
+    ReadersBusy,
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
     Login,
+    Pairing,
     Code,
     Lookup,
     Query,
@@ -25,15 +26,22 @@ pub enum RequestKind {
     Past,
     Fetch,
     Reupload,
+    UnaskedReupload,
 }
 
 /// How many at once, and then how many a minute.
-const TABLE: [(RequestKind, u32, u32, &str); 10] = [
+const TABLE: [(RequestKind, u32, u32, &str); 12] = [
     (
         RequestKind::Login,
         10,
         4,
         "a restart is a login: who needs many has lost the way, and to WhatsApp many look like an attack",
+    ),
+    (
+        RequestKind::Pairing,
+        10,
+        4,
+        "a login without credentials, for which a page asks by itself; those with credentials have their own",
     ),
     (
         RequestKind::Code,
@@ -59,6 +67,12 @@ const TABLE: [(RequestKind, u32, u32, &str); 10] = [
         "files that somebody asks for and that are not here: a page of pictures at once. What is fetched as it comes is not counted",
     ),
     (RequestKind::Reupload, 30, 12, "as older messages: the tenant's own phone uploads a file again"),
+    (
+        RequestKind::UnaskedReupload,
+        30,
+        12,
+        "the same of what comes: how much that is others decide, who leave the owner his own",
+    ),
 ];
 
 /// One tenant's allowances.

@@ -1,7 +1,7 @@
 //! Read receipts and typing. Neither is repeated: a moment later they are worthless. Read marks are stored, so that no
 //! message is marked twice.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -10,7 +10,7 @@ use whatsapp_rust::{Client, Jid, Server};
 use super::{WHATSAPP_ANSWER_TIMEOUT, pace::RequestKind};
 use crate::{
     message::{
-        EventId, Message,
+        EventId, Message, cleared,
         history::{self, HistoryEntry},
     },
     session::{AcceptError, Session},
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Messages of a chat that are looked through, and those that are read at a time.
+/// Messages of a chat that are looked through, and after how many it may be enough.
 const MOST: usize = 2000;
 const PAGE: usize = 100;
 
@@ -29,12 +29,12 @@ const PAGE: usize = 100;
 const ODD: usize = 200;
 
 impl Session {
-    /// Marks these messages of a chat as read; without any, all that came there and was not marked. Returns them.
+    /// Marks these messages of a chat as read; without any, all that came there and was not marked. Returns them, without what they say.
     pub async fn mark_read(&self, chat: &str, ids: &[String]) -> Result<Vec<Message>, AcceptError> {
         let (client, names) = self.reach(RequestKind::Receipt, chat).await?;
         let unreadable = |error: StoreError| self.lookup_error(&error);
         let mut marked = Marked::read(&self.0.store, &names).await.map_err(unreadable)?;
-        let recent = self.unmarked(chat, ids, &marked).await.map_err(unreadable)?;
+        let recent = self.in_turn(self.unmarked(chat, ids, &marked)).await?;
         let theirs = recent.iter().filter(|entry| !entry.message.from_me);
         let wanted: Vec<_> = if ids.is_empty() {
             // Messages from the phone are older than all that came here.
@@ -58,22 +58,25 @@ impl Session {
         Ok(wanted.into_iter().map(|entry| entry.message.clone()).collect())
     }
 
-    /// The newest messages of a chat, back to the first that was marked; or to the last of these.
+    /// The newest messages of a chat, without what they say: back to the first that was marked, or to the last of these.
     async fn unmarked(&self, chat: &str, ids: &[String], marked: &Marked) -> Result<Vec<HistoryEntry>, StoreError> {
-        let mut query =
-            history::MessageQuery { chat: Some(chat.to_owned()), limit: PAGE, ..history::MessageQuery::default() };
-        let mut recent: Vec<HistoryEntry> = Vec::new();
-        loop {
-            let page = self.messages(&query).await?;
-            query.before = page.last().map(|oldest| oldest.event);
-            let ends = page.len() < PAGE || recent.len() + PAGE >= MOST;
-            let is_marked = page.last().is_some_and(|oldest| oldest.past || marked.covers(oldest));
-            recent.extend(page);
-            let has_all = || ids.iter().all(|id| recent.iter().any(|entry| entry.message.id == *id));
-            if ends || if ids.is_empty() { is_marked } else { has_all() } {
-                return Ok(recent);
+        let query = history::MessageQuery {
+            chat: Some(chat.to_owned()),
+            limit: MOST,
+            cleared: cleared::read(&self.0.store).await?,
+            ..history::MessageQuery::default()
+        };
+        let (mut missing, mut looked_at): (HashSet<&str>, usize) = (ids.iter().map(String::as_str).collect(), 0);
+        let is_last = |entry: &HistoryEntry| {
+            looked_at += 1;
+            missing.remove(&*entry.message.id);
+            match ids.is_empty() {
+                // What the phone told of the time before may stand between events: one of those is no end.
+                true => marked.covers(entry) || entry.past && looked_at.is_multiple_of(PAGE),
+                false => missing.is_empty(),
             }
-        }
+        };
+        history::wordless_messages(&self.0.log, &query, is_last).await
     }
 
     /// Shows in the chat that somebody is typing, or not any more.

@@ -6,12 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
+use super::{front_door::resident, socket_floods::peak_while};
 use crate::messages::media::{PDF, Scene, TENANT, file, form};
 
 /// Characters; people write no longer texts in WhatsApp.
@@ -64,6 +66,9 @@ async fn pages_that_nobody_reads_are_not_in_memory() {
     }
     let page = &scene.get(&paths[0].replace("limit=500", "limit=5")).await.json::<Value>().await.unwrap();
     assert_eq!((&page["count"], page["messages"].as_array().unwrap().len()), (&json!(5), 5));
+    let newest =
+        scene.get(&format!("/api/{TENANT}/chats/{chat}/messages?limit=1")).await.json::<Value>().await.unwrap();
+    let newest = newest[0]["id"].as_str().unwrap();
     let before = scene.resident();
     let mut sockets = Vec::new();
     for n in 0..30 {
@@ -90,6 +95,10 @@ async fn pages_that_nobody_reads_are_not_in_memory() {
     let grown = most.saturating_sub(before) / 1024;
     eprintln!("30 unread pages: {grown} MiB; {refused} were refused");
     assert!(grown < 100, "30 unread pages take {grown} MiB");
+    // Nobody waits for those who do not read but who would write as much.
+    for path in [format!("/api/{TENANT}/chats?limit=5"), format!("/api/{TENANT}/chats/{chat}/messages/{newest}")] {
+        assert_eq!(scene.get(&path).await.status(), 200, "{path}");
+    }
     // Who comes later is answered.
     drop(sockets);
     let again = || async { scene.get(&paths[0]).await.status() == 200 };
@@ -98,7 +107,7 @@ async fn pages_that_nobody_reads_are_not_in_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_come_back_get_long_events_all_the_same() {
+async fn clients_that_come_back_get_long_events_all_the_same_and_marking_them_costs_no_memory() {
     let scene = told_much().await;
     let ear = scene.stage.listen(std::slice::from_ref(&scene.tenant));
     let all = |heard: &[sessiond::demo::Heard]| {
@@ -106,6 +115,13 @@ async fn clients_that_come_back_get_long_events_all_the_same() {
         received.filter_map(|heard| heard.payload["message"]["id"].as_str()).collect::<HashSet<_>>().len() == TEXTS
     };
     ear.until(crate::support::stage::LIMIT, all).await.unwrap();
+    // Whoever marks them as read needs their ids, not their words: nine megabytes each time.
+    let before = resident(&scene.daemon);
+    let marking = join_all((0..14).map(|_| scene.post("/api/sendSeen", json!({}))));
+    let (peak, answers) = peak_while(&scene.daemon, marking).await;
+    assert!(answers.iter().all(|(status, _)| status.as_u16() == 201), "{answers:?}\n{}", scene.stage.log());
+    eprintln!("14 that mark {TEXTS} long texts: {:.0} MiB", peak - before);
+    assert!(peak - before < 60.0, "{:.0} MiB", peak - before);
     scene.end().await;
 }
 

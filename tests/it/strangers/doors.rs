@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::Response;
 use serde_json::{Value, json};
-use sessiond::demo::Process;
+use sessiond::demo::{Process, until};
 
-use crate::support::stage::{Home, Stage};
+use crate::support::stage::{Home, LIMIT, Stage};
 
 async fn preflight(stage: &Stage, path: &str, origin: &str) -> Response {
     let url = format!("http://{}{path}", stage.setup.address);
@@ -282,5 +282,24 @@ async fn what_reaches_whatsapp_is_limited_by_tenant_whoever_asks() {
         }
     }
     assert!((10..15).contains(&asked), "{asked} of 20");
+    // A pairing that a page gives up and begins again: after some it waits, however often it is asked for.
+    let connections = async || stage.network.stats().await.counts.connections;
+    let before = connections().await;
+    let again = async {
+        for _ in 0..200 {
+            admins.post("/api/baileys/connect", json!({ "tenantId": "d" })).await;
+            admins.post("/api/baileys/clean-session", json!({ "tenantId": "d" })).await;
+        }
+    };
+    let waits = async || {
+        let status = stage.dashboard.get("/api/baileys/status?tenantId=d").await.unwrap();
+        status.body["detail"].as_str().is_some_and(|detail| detail.starts_with("too many pairings"))
+    };
+    tokio::select! {
+        () = again => panic!("nothing waits\n{}", stage.log()),
+        waited = until(LIMIT, "the pause", waits) => waited.unwrap(),
+    }
+    let made = connections().await - before;
+    assert!(made < 25, "{made} connections");
     daemon.kill().await.unwrap();
 }

@@ -41,7 +41,7 @@ async fn open(own: [u8; 4], to: SocketAddr) -> Option<TcpStream> {
 }
 
 /// The most that is resident while something goes on.
-async fn peak_while<T>(daemon: &Process, work: impl Future<Output = T>) -> (f64, T) {
+pub async fn peak_while<T>(daemon: &Process, work: impl Future<Output = T>) -> (f64, T) {
     let mut peak = resident(daemon);
     tokio::pin!(work);
     loop {
