@@ -241,6 +241,16 @@ pub fn phrase_at(
                 phrase.is_definite = true;
                 at += 1;
             }
+            // `la primera sin tomate, la segunda sin salsa`.
+            "primera" | "primero" | "segunda" | "segundo" | "tercera" | "tercero"
+                if phrase.is_definite
+                    && phrase.quantity == Quantity::None
+                    && !named(at)
+                    && mention_at(index, reading, at + 1, free).is_none() =>
+            {
+                phrase.quantity = Quantity::One;
+                at += 1;
+            }
             "cada" if phrase.quantity != Quantity::None || phrase.is_attribute => {
                 phrase.quantity = Quantity::Each(phrase.quantity.units().unwrap_or(1));
                 at += 1;

@@ -95,7 +95,7 @@ fn is_filler(word: &str) -> bool {
 
 pub fn size_wish(word: &str) -> Option<SizeWish> {
     Some(match word.trim_end_matches('s') {
-        "grande" | "familiar" | "familiare" | "gigante" | "jumbo" | "grandota" | "grandote" | "grandecita"
+        "grande" | "familiar" | "familiare" | "fam" | "gigante" | "jumbo" | "grandota" | "grandote" | "grandecita"
         | "mayor" | "grandisima" | "xl" => SizeWish::Largest,
         "mediana" | "mediano" => SizeWish::Medium,
         "pequena" | "pequeno" | "chico" | "chica" | "chiquita" | "chiquito" | "personal" | "personale" | "mini"

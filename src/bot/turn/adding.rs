@@ -277,6 +277,23 @@ impl BasketTurn<'_> {
             return end;
         }
         let open = self.slots.open(&mention.candidates);
+        // `3 gaseosas, dos cocas y una sprite`, where the size is asked for still.
+        if !mention.is_headed
+            && !mention.options.is_empty()
+            && let Some(parts) = self.parts
+            && let Some(units) = units.filter(|units| *units <= parts.left)
+            && self
+                .slots
+                .get(parts.parent)
+                .is_some_and(|slot| slot.is_fresh && slot.candidates.len() > 1 && slot.candidates == mention.candidates)
+        {
+            let id = self.slots.split(parts.parent, units);
+            self.note(id, &mention.options);
+            self.parts = if id == parts.parent { None } else { Some(Parts { left: parts.left - units, ..parts }) };
+            self.set_focus(Some(id));
+            self.is_touched = true;
+            return end;
+        }
         // `sprite`, where the size is asked for still.
         if let Some(open) = open
             && mention.is_only_option()

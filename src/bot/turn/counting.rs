@@ -112,6 +112,11 @@ impl BasketTurn<'_> {
             }
             return next;
         }
+        if self.parts.is_some()
+            && let Some(notes) = self.left_out_too(phrase.start, next)
+        {
+            return self.part_with_notes(&phrase, &notes.notes, notes.end);
+        }
         // `a uno le pone azúcar`.
         if self.focus.is_some()
             && (self.parts.is_some() || phrase.start > self.start && matches!(self.word(phrase.start - 1), "a" | "al"))
@@ -185,6 +190,10 @@ impl BasketTurn<'_> {
                 let lines =
                     item.map_or_else(|| vec![focus], |item| if fresh { vec![focus] } else { self.slots.of(&[item]) });
                 self.slots.set_total(&lines, units.min(MAX_QUANTITY));
+                // `dos, no, que sean tres, y una sin cebolla`: one of the three.
+                if fresh && units >= 2 && lines == [focus] {
+                    self.parts = Some(Parts { parent: focus, total: units, left: units });
+                }
                 self.setting = false;
                 self.corrected = true;
                 self.is_touched = true;

@@ -6,6 +6,7 @@ mod amounts;
 mod annotating;
 mod changing;
 mod counting;
+mod fallback;
 mod removing;
 
 use super::{
@@ -265,6 +266,9 @@ impl<'a> BasketTurn<'a> {
         if let Some(next) = self.skip_circumstance(at) {
             return next;
         }
+        if let Some(next) = self.fallback(at) {
+            return next;
+        }
         if let Some((command, next)) = command_at(self.reading, at, self.limit)
             && let Some(next) = self.command(command, at, next)
         {
@@ -485,7 +489,8 @@ impl<'a> BasketTurn<'a> {
                     | "aperitivo"
             ) && (self.word(at + 1) != "una" || self.is_end(at + 2)) =>
             {
-                Some(at + 2)
+                let strong = self.word(at + 1) == "plato" && self.word(at + 2) == "fuerte";
+                Some(if strong { at + 3 } else { at + 2 })
             }
             "el" | "mi" | "este" | "su"
                 if matches!(self.word(at + 1), "pedido" | "domicilio" | "favor" | "orden" | "encargo" | "dia") =>

@@ -212,7 +212,7 @@ impl BasketTurn<'_> {
                 from += 1;
             }
         }
-        let mention = self.dish_of_its_own(from)?;
+        let mention = self.dish_of_its_own(from).or_else(|| self.contrasted_dish(at))?;
         if self.word(at) == "que" && !self.in_basket(&mention).is_empty() {
             return None;
         }
@@ -228,6 +228,27 @@ impl BasketTurn<'_> {
         self.covered += mention.end - at;
         self.last_end = mention.end;
         Some(mention.end)
+    }
+
+    /// `una doble, no una sencilla`: what the other dish is not. A number behind `no` corrects instead.
+    fn contrasted_dish(&self, at: usize) -> Option<Mention> {
+        let is_parted = at > self.start && matches!(self.word(at - 1), "," | "y");
+        if !is_parted || self.word(at) != "no" || !self.has_fresh() {
+            return None;
+        }
+        let phrase = self.phrase(at + 1)?;
+        let names_one = phrase.quantity == Quantity::One || phrase.is_definite && phrase.quantity == Quantity::None;
+        let mention = phrase.mention.filter(|_| names_one)?;
+        let is_side = mention.words == 1 && lexicon::is_ingredient(self.word(mention.start));
+        if mention.is_foreign || mention.is_only_option() || is_side {
+            return None;
+        }
+        let ordered_now = self
+            .slots
+            .all
+            .iter()
+            .any(|slot| slot.is_fresh && slot.candidates.iter().any(|item| mention.candidates.contains(item)));
+        (!ordered_now).then_some(mention)
     }
 
     /// Notes for lines that stay. Where there are none, the words say nothing.
