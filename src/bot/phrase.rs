@@ -102,7 +102,9 @@ pub fn phrase_at(
     let mut at = start;
     let free = Circumstances { scope: None, has_quantity: false, is_attribute: false };
     // `de 400` answers a question; `de pollo` is another kind of what was named last.
-    if matches!(word(at), "de" | "en" | "con" | "al") && (!scopes.doubts.is_empty() || scopes.changes_focus) {
+    if (matches!(word(at), "de" | "en" | "con" | "al") || word(at) == "para" && !scopes.doubts.is_empty())
+        && (!scopes.doubts.is_empty() || scopes.changes_focus)
+    {
         let scope = if scopes.doubts.is_empty() { scopes.siblings } else { scopes.doubts };
         let mut next = at + 1;
         while matches!(word(next), "la" | "el") {

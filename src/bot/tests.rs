@@ -3,6 +3,7 @@
 mod mentions_only;
 mod polarity;
 mod quantities;
+mod talk;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 

@@ -293,7 +293,11 @@ impl Parser {
             let counts = matches!(token.word.as_str(), "una" | "uno")
                 && at > sentence.start
                 && reading.word(at - 1) == ","
-                && !turn.slots.all.is_empty();
+                && !turn.slots.all.is_empty()
+                // `y una más`.
+                || matches!(token.word.as_str(), "una" | "uno")
+                    && reading.word(at + 1) == "mas"
+                    && !turn.slots.all.is_empty();
             !token.is_weak && !token.hits.is_empty() || token.token.number().is_some() || counts
         });
         if names {

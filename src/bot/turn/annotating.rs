@@ -167,6 +167,18 @@ impl BasketTurn<'_> {
             self.waiting_notes.extend(notes.iter().cloned());
             return end;
         }
+        // `quítele la cebolla a una`.
+        if self.word(end) == "a"
+            && !notes.is_empty()
+            && let Some(target) = self.target_of(notes)
+            && let Some(part) = self.phrase(end + 1)
+            && part.mention.is_none()
+            && matches!(part.quantity, Quantity::One | Quantity::Number(_))
+            && self.is_end(part.end)
+        {
+            self.set_focus(Some(target));
+            return self.part_with_notes(&part, notes, part.end);
+        }
         self.annotate(notes);
         end
     }

@@ -55,6 +55,18 @@ impl BasketTurn<'_> {
             self.is_touched = true;
             return Some(target + 1);
         }
+        // `no quiero nada de eso, quiero una changua`.
+        if self.word(next) == "nada"
+            && self.word(next + 1) == "de"
+            && matches!(self.word(next + 2), "eso" | "esto" | "lo")
+        {
+            self.slots.all.clear();
+            self.set_focus(None);
+            self.parts = None;
+            self.correcting = false;
+            self.is_touched = true;
+            return Some(next + 3);
+        }
         let phrase = self.phrase(target);
         if let Some(phrase) = &phrase
             && let Some(mention) = &phrase.mention
@@ -67,6 +79,8 @@ impl BasketTurn<'_> {
                         .focus
                         .is_some_and(|focus| self.slots.get(focus).is_some_and(|slot| !hits.contains(&slot.id)))
                     && mention.words == 1
+                    // `quite el de pollo` names a dish.
+                    && !(phrase.is_definite && phrase.is_attribute)
                     && !mention.is_full
                     // `quite la sal`, which is bought by itself.
                     && (!mention.is_headed || self.host_has(mention.start))
@@ -155,6 +169,7 @@ impl BasketTurn<'_> {
     /// Removes so many units, or all.
     pub(super) fn take_away(&mut self, ids: &[SlotId], units: Option<u32>) {
         self.is_touched = true;
+        self.has_removed = true;
         match units {
             None => ids.iter().for_each(|id| self.slots.remove(*id)),
             Some(mut units) => {
@@ -217,6 +232,10 @@ impl BasketTurn<'_> {
             return None;
         }
         let hits = self.in_basket(&mention);
+        // `no la hamburguesa sin salsa` lacks a comma: nothing is refused but the salsa.
+        if self.word(at) == "no" && from == at + 1 && self.word(mention.end) == "sin" && !hits.is_empty() {
+            return Some(from);
+        }
         self.correcting = false;
         // `no haga la hamburguesa tan asada`: it is wanted, and otherwise.
         if let Some(notes) = self.refused_manner(mention.end, &mention.candidates) {
