@@ -274,7 +274,8 @@ impl Parser {
             token.token.number().is_some() || super::text::number::is_named(&token.word)
         });
         // `soy alérgico al maní, una changua`.
-        let begins_anew = sentence.words[cut..].trim_start().starts_with([',', '.'])
+        let begins_anew = sentence.words[..cut].contains("alergic")
+            && sentence.words[cut..].trim_start().starts_with([',', '.'])
             && rest.split(' ').next().is_some_and(|word| matches!(word, "un" | "una" | "unos" | "unas"));
         if start >= sentence.end || sentence.is_question || !counts && !begins_anew && !intent::is_command(rest) {
             return false;
