@@ -111,9 +111,18 @@ pub fn phrase_at(
             next += 1;
         }
         let here = Circumstances { scope: Some(scope), has_quantity: false, is_attribute: true };
+        // `para 4` chooses among dishes for so many, and not among plates of so many pieces.
+        let is_served_for = |mention: &Mention| {
+            value(reading, next).is_some()
+                && mention
+                    .candidates
+                    .iter()
+                    .all(|item| index.items[usize::from(*item)].names.first().is_none_or(|name| name.pieces.is_none()))
+        };
         let fits = next < limit
-            && mention_at(index, reading, next, here)
-                .is_some_and(|m| !m.is_foreign && m.candidates.len() < scope.len());
+            && mention_at(index, reading, next, here).is_some_and(|m| {
+                !m.is_foreign && m.candidates.len() < scope.len() && (word(at) != "para" || is_served_for(&m))
+            });
         if fits {
             phrase.is_attribute = true;
             at = next;

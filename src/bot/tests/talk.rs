@@ -1,6 +1,7 @@
 //! Baskets that change over several messages.
 
 use super::{fonda, read, shown};
+use crate::bot::Parser;
 
 fn check(cases: &[(&str, &str)]) {
     let parser = fonda();
@@ -41,6 +42,14 @@ fn units_of_a_line_are_parted_from_it_later() {
 #[test]
 fn a_number_in_the_name_answers_which_dish_is_meant() {
     assert_eq!(read("el-parche", &["alitas", "16"]), "1 alitas-16");
+    let menu = serde_json::json!({ "items": [
+        { "id": "picada-2", "name": "Picada para 2", "price": 32_000, "category": "Picadas" },
+        { "id": "picada-4", "name": "Picada para 4", "price": 60_000, "category": "Picadas" },
+    ] });
+    let parser = Parser::new(serde_json::from_value(menu).unwrap());
+    for answer in ["para 4", "para 4 personas", "4"] {
+        assert_eq!(shown(&parser, &["una picada", answer]), "1 picada-4", "{answer}");
+    }
 }
 
 #[test]
