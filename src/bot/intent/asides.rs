@@ -1,8 +1,10 @@
 //! Sentences that name a dish and order none: pictures, payments, memories, doubts. Owns their phrases.
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
-use super::{Intent, LazyLock, regex};
+use super::Intent;
 
 /// What a sentence is about that only mentions dishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +96,7 @@ const KINDS: &[AsideKind] = &[
     },
 ];
 
-static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| KINDS.iter().map(|kind| regex(kind.pattern)).collect());
+static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| KINDS.iter().map(|kind| super::regex(kind.pattern)).collect());
 
 /// The phrase by which a sentence only mentions its dishes.
 pub fn aside(words: &str) -> Option<DishAside> {

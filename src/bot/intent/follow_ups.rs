@@ -1,12 +1,13 @@
 //! `¿tienen lulada? deme dos`: a number of what the question before was about.
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
-use super::{LazyLock, regex};
 use crate::bot::text::number;
 
 static FOLLOW_UP: LazyLock<Regex> = LazyLock::new(|| {
-    regex(
+    super::regex(
         r"^(?:\W|si hay|si tienen|si tiene|si|entonces|pues|bueno|listo|ok|y|porfa|por favor)*(?:(?:me|nos) )?(?:deme|denos|dame|mandeme|mandame|manda|mandas|mande|da|das|regala|regalas|regaleme|regalame|pone|pones|ponga|pongame|ponme|enviame|envieme|envia|envie|trae|traes|traiga|traigame|quiero) (una?|uno|[a-z]{3,10}|\d{1,3})(?: (?:de esas|de esos|de ellas|de ellos|por favor|porfa|porfis|entonces|gracias|pues|,))*\W*$",
     )
 });
