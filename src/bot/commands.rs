@@ -106,7 +106,9 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Baske
             return Some((BasketCommand::Correct, at + 1));
         }
         "solo" | "solamente" | "unicamente" | "nomas" => return Some((BasketCommand::Only, at + 1)),
-        "tambien" | "ademas" | "sumado" => return Some((BasketCommand::Add, at + 1)),
+        "tambien" | "ademas" | "sumado" | "falta" | "faltan" | "falto" | "faltaron" => {
+            return Some((BasketCommand::Add, at + 1));
+        }
         "ningun" | "ninguna" | "ninguno" | "menos" | "excepto" => return Some((BasketCommand::Remove, at + 1)),
         "cambio" if next == "de" => return None,
         "adicion" | "adicional" | "adiciones" | "adicionales" => return None,

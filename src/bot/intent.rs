@@ -1,6 +1,8 @@
 //! The subject of a sentence, apart from dishes. Owns the phrases; reads words that the reading has repaired.
 
 mod answers;
+mod asides;
+mod follow_ups;
 
 use std::sync::LazyLock;
 
@@ -8,6 +10,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use self::answers::answer;
+pub use self::{asides::aside, follow_ups::follow_up};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,7 +60,7 @@ pattern!(
 );
 pattern!(
     PRAISE,
-    r"\bque (?:bueno|bien|alegria|dicha) que (?:ya )?(?:estan? |siguen )?(?:abrieron|abren|abiert\w+|atienden|atendiendo)\b|\bmi (?:mama|abuela|esposa|esposo|suegra|tia|papa|hermana|hermano|novia|novio|hijo|hija) (?:dice|me dice)(?: que)?\b|\b(?:uy|ay|mm+|uff?|wow)?\s*que (?:rico|rica|ricos|ricas|delicia|delicioso|deliciosa|hambre|antojo|bueno|buena|buenos|buenas|maravilla)(?: (?:esta|estan|estuvo|se ve|se ven|todo|eso))?\b|\b(?:estaba|estaban|estuvo|estuvieron) (?:muy |bien |super |re )?(?:delicios|ric|buen|excelent|espectacular)\w*|\b(?:me|nos) (?:encanto|encantaron|fascino|encanta|encantan)\b|\b(?:buenisim|riquisim|delicios|espectacular)\w*|\bustedes son (?:los|las|unos|muy|lo)(?: (?:mas|mejores|mejor|tesos|tesas|duros|buenos|amables))*"
+    r"\b(?:soy|somos|es|son) alergic[oa]s? (?:al|a la|a los|a las|a) [a-z]+|\bque (?:bueno|bien|alegria|dicha) que (?:ya )?(?:estan? |siguen )?(?:abrieron|abren|abiert\w+|atienden|atendiendo)\b|\bmi (?:mama|abuela|esposa|esposo|suegra|tia|papa|hermana|hermano|novia|novio|hijo|hija) (?:dice|me dice)(?: que)?\b|\b(?:uy|ay|mm+|uff?|wow)?\s*que (?:rico|rica|ricos|ricas|delicia|delicioso|deliciosa|hambre|antojo|bueno|buena|buenos|buenas|maravilla)(?: (?:esta|estan|estuvo|se ve|se ven|todo|eso))?\b|\b(?:estaba|estaban|estuvo|estuvieron) (?:muy |bien |super |re )?(?:delicios|ric|buen|excelent|espectacular)\w*|\b(?:me|nos) (?:encanto|encantaron|fascino|encanta|encantan)\b|\b(?:buenisim|riquisim|delicios|espectacular)\w*|\bustedes son (?:los|las|unos|muy|lo)(?: (?:mas|mejores|mejor|tesos|tesas|duros|buenos|amables))*"
 );
 pattern!(
     MEMORY,
@@ -260,7 +263,8 @@ pub fn wants_to_order(words: &str) -> bool {
 
 /// The subject of a sentence without a dish and without talk.
 pub fn remainder(words: &str, is_question: bool) -> Intent {
-    if is_question && ASKS_DISH.is_match(words) && !OTHER_TOPIC.is_match(words) {
+    // `me regala el menú del día`, which is no dish here.
+    if is_question && ASKS_DISH.is_match(words) && !OTHER_TOPIC.is_match(words) || words.contains("menu del dia") {
         return Intent::Menu;
     }
     Intent::Other

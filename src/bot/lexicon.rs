@@ -79,7 +79,9 @@ const TALK: &str = "\
     paquete paquetes restale restele restame resteme regada regadas regado regados vencida vencidas vencido vencidos falto faltaron mandado abrieron \
     libra libras abierto abiertos abren abre cerrado cerrados cierran cierra cerraron chao adios nos vemos bye listico gracie \
     abrazo abrazos filo hambre afan prisa sed ganas tiempo urgencia problema problemas demora robot bot humano humana \
-    agradezco agradecido recomienda recomiendan recomendaciones recomiendas";
+    agradezco agradecido recomienda recomiendan recomendaciones recomiendas excepto salvo guey wey basta bastan suficiente \
+    felicitaciones felicito consigne transferi comprobante video videos imagen proveedor debe debian debiendo \
+    alergico alergica mandelo mandalo mandela envielo enviela dele";
 
 /// Ways in which food is prepared and served.
 const PREPARATIONS: &str = "\

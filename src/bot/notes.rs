@@ -41,6 +41,15 @@ impl NoteReader<'_> {
         }
     }
 
+    /// `la salsa`, behind `a una quítele la cebolla y a la otra`: it is to be left out as well.
+    pub fn left_out(&self, at: usize) -> Option<ReadNotes> {
+        let named = matches!(self.word(at), "la" | "el" | "los" | "las")
+            && self.is_noun(at + 1)
+            && (lexicon::is_ingredient(self.word(at + 1)) || self.is_of_host(at + 1))
+            && !self.begins_item(at + 1);
+        if named { self.negatives(at) } else { None }
+    }
+
     /// `le pone azúcar`: what is put on one of several.
     pub fn added(&self, at: usize) -> Option<ReadNotes> {
         let mut next = at;
@@ -101,8 +110,13 @@ impl NoteReader<'_> {
                 if self.word(next) == "no" {
                     return self.read(next);
                 }
-                while matches!(self.word(next), "me" | "le" | "les" | "la" | "lo" | "las" | "los" | "se" | "nos") {
+                while matches!(self.word(next), "me" | "le" | "les" | "la" | "lo" | "las" | "los" | "se" | "nos" | "el")
+                {
                     next += 1;
+                }
+                // `que la carne quede bien asada`.
+                if let Some(notes) = self.side_as(next) {
+                    return Some(notes);
                 }
                 let verb = self.word(next);
                 if matches!(
@@ -254,10 +268,18 @@ impl NoteReader<'_> {
                     end: end + 2,
                 });
             }
+            // `la carne bien asada`, `el chicharrón tostadito`: a side of this dish, and how it is to be.
+            if self.is_of_host(noun)
+                && !self.begins_item(start)
+                && matches!(self.word(end), "bien" | "muy" | "poco" | "super")
+                && self.is_adjective(end + 1)
+            {
+                return Some(ReadNotes { notes: vec![self.reading.slice(start..end + 2)], end: end + 2 });
+            }
             let described = end > start + 1
                 && (self.is_adjective(end - 1) || self.word(start + 1) == "de")
                 && !self.begins_item(start);
-            if described && noun == at {
+            if described && (noun == at || self.is_of_host(noun) && self.is_adjective(end - 1)) {
                 return Some(ReadNotes { notes: vec![self.reading.slice(start..end)], end });
             }
         }

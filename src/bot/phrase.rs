@@ -102,16 +102,27 @@ pub fn phrase_at(
     let mut at = start;
     let free = Circumstances { scope: None, has_quantity: false, is_attribute: false };
     // `de 400` answers a question; `de pollo` is another kind of what was named last.
-    if matches!(word(at), "de" | "en" | "con" | "al") && (!scopes.doubts.is_empty() || scopes.changes_focus) {
+    if (matches!(word(at), "de" | "en" | "con" | "al") || word(at) == "para" && !scopes.doubts.is_empty())
+        && (!scopes.doubts.is_empty() || scopes.changes_focus)
+    {
         let scope = if scopes.doubts.is_empty() { scopes.siblings } else { scopes.doubts };
         let mut next = at + 1;
         while matches!(word(next), "la" | "el") {
             next += 1;
         }
         let here = Circumstances { scope: Some(scope), has_quantity: false, is_attribute: true };
+        // `para 4` chooses among dishes for so many, and not among plates of so many pieces.
+        let is_served_for = |mention: &Mention| {
+            value(reading, next).is_some()
+                && mention
+                    .candidates
+                    .iter()
+                    .all(|item| index.items[usize::from(*item)].names.first().is_none_or(|name| name.pieces.is_none()))
+        };
         let fits = next < limit
-            && mention_at(index, reading, next, here)
-                .is_some_and(|m| !m.is_foreign && m.candidates.len() < scope.len());
+            && mention_at(index, reading, next, here).is_some_and(|m| {
+                !m.is_foreign && m.candidates.len() < scope.len() && (word(at) != "para" || is_served_for(&m))
+            });
         if fits {
             phrase.is_attribute = true;
             at = next;
@@ -239,6 +250,16 @@ pub fn phrase_at(
             }
             "la" | "el" | "los" | "las" | "esa" | "ese" | "esas" | "esos" | "mi" | "mis" | "ambas" | "ambos" => {
                 phrase.is_definite = true;
+                at += 1;
+            }
+            // `la primera sin tomate, la segunda sin salsa`.
+            "primera" | "primero" | "segunda" | "segundo" | "tercera" | "tercero"
+                if phrase.is_definite
+                    && phrase.quantity == Quantity::None
+                    && !named(at)
+                    && mention_at(index, reading, at + 1, free).is_none() =>
+            {
+                phrase.quantity = Quantity::One;
                 at += 1;
             }
             "cada" if phrase.quantity != Quantity::None || phrase.is_attribute => {

@@ -122,6 +122,15 @@ fn push(index: &Index, mut token: Token, read: &mut Vec<ReadToken>) {
         read.push(ReadToken { word: word.to_owned(), hits, is_weak: false, token });
         return;
     }
+    // `ytres`.
+    if let Some(rest) = fold.strip_prefix('y')
+        && (number::is_named(rest) || matches!(rest, "un" | "una" | "unos" | "unas"))
+    {
+        for part in ["y".to_owned(), rest.to_owned()] {
+            push(index, Token { span: token.span.clone(), text: part, kind: TokenKind::Word }, read);
+        }
+        return;
+    }
     if let Some(parts) = unglue(index, fold) {
         let mut start = token.span.start;
         let whole = token.span.end;

@@ -1,7 +1,9 @@
 //! Promises that hold for every message, and the corpus as a floor under the parser.
 
+mod mentions_only;
 mod polarity;
 mod quantities;
+mod talk;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 

@@ -63,6 +63,7 @@ impl Parser {
         // Patterns are compiled here rather than in a customer's first message.
         intent::talk("hola");
         intent::topic("hola", false);
+        intent::aside("hola");
         intent::wants_to_order("hola");
         payment::stated("hola");
         Self { index: Index::new(&menu), menu }
@@ -83,6 +84,7 @@ impl Parser {
         let mut topics: Vec<Intent> = Vec::new();
         let mut cancelled = false;
         let mut pays = None;
+        let mut asked: Option<ItemNo> = None;
         for sentence in &sentences {
             let stated = payment::stated(&payment_words(text, &reading, sentence));
             pays = stated.or(pays);
@@ -95,6 +97,13 @@ impl Parser {
             }
             let topic = intent::topic(&sentence.words, sentence.is_question)
                 .or_else(|| intent::topic(&sentence.written, sentence.is_question));
+            let has_order = !turn.slots.all.is_empty();
+            let aside = intent::aside(&sentence.words).filter(|aside| {
+                let decides = topic.is_none() && !intent::asks_same_again(&sentence.words)
+                    || topic == Some(Intent::Price) && aside.intent == Intent::Status;
+                decides && !(has_order && aside.yields_to_order)
+            });
+            let topic = aside.map(|aside| aside.intent).or(topic);
             // `nos faltan dos lumpias`, said while the order is made.
             let adds = topic == Some(Intent::Human)
                 && !turn.slots.all.is_empty()
@@ -118,10 +127,18 @@ impl Parser {
                         && intent::asks_bot(&sentence.words, sentence.is_question)
                         && self.order_before(&mut turn, sentence, intent::bot_question(&sentence.words))
                     || topic == Intent::Price && self.order_before_price(&mut turn, sentence)
+                    || aside.is_some_and(|aside| self.order_before_aside(&mut turn, sentence, aside.at))
                     || named_so && self.order(&mut turn, sentence, false) && turn.has_quantity;
                 if !ordered {
                     topics.push(topic);
+                    asked = if sentence.is_question { self.only_dish(&reading, sentence) } else { None };
                 }
+                continue;
+            }
+            // `¿tienen changua? deme dos`.
+            if let Some((item, units)) = asked.take().zip(intent::follow_up(&sentence.words)) {
+                turn.focus = Some(turn.slots.add(vec![item], units, Vec::new(), true));
+                turn.is_touched = true;
                 continue;
             }
             if intent::asks_same_again(&sentence.words) && before.lines.is_empty() {
@@ -177,6 +194,27 @@ impl Parser {
         named
     }
 
+    /// The one dish that a sentence names.
+    fn only_dish(&self, reading: &Reading<'_>, sentence: &Sentence) -> Option<ItemNo> {
+        let mut dish = None;
+        let mut at = sentence.start;
+        while at < sentence.end {
+            let phrase = phrase_at(&self.index, reading, at, sentence.end, Scopes::default());
+            let mention = phrase.and_then(|phrase| phrase.mention).filter(|mention| !mention.is_foreign);
+            let Some(mention) = mention else {
+                at += 1;
+                continue;
+            };
+            let [item] = mention.candidates[..] else { return None };
+            if !mention.is_headed || dish.is_some_and(|dish| dish != item) {
+                return None;
+            }
+            dish = Some(item);
+            at = mention.end.max(at + 1);
+        }
+        dish
+    }
+
     /// Cancels the order, and not one dish of it.
     fn is_cancelled<'a>(&'a self, turn: &BasketTurn<'a>, sentence: &Sentence, pays: Option<PaymentMethod>) -> bool {
         // In Colombia, `cancelo en efectivo` pays.
@@ -204,6 +242,15 @@ impl Parser {
         self.order_before(turn, sentence, cut)
     }
 
+    /// `me da dos perros, y ya le pagué`: the order counts, though the sentence goes on about something else.
+    fn order_before_aside<'a>(&'a self, turn: &mut BasketTurn<'a>, sentence: &Sentence, at: usize) -> bool {
+        let before = &sentence.words[..at];
+        let is_parted = before.contains([',', '.']) || before.contains(" y ");
+        let counts =
+            before.split_whitespace().any(|word| text::number::word(word).is_some() || word.parse::<u32>().is_ok());
+        is_parted && (counts || intent::is_command(before)) && self.order_before(turn, sentence, Some(at))
+    }
+
     /// Reads the part before a question as an order.
     fn order_before<'a>(&'a self, turn: &mut BasketTurn<'a>, sentence: &Sentence, cut: Option<usize>) -> bool {
         let Some(before) = cut.map(|cut| &sentence.words[..cut]) else { return false };
@@ -226,7 +273,11 @@ impl Parser {
             let token = &turn_reading(turn).tokens[at];
             token.token.number().is_some() || super::text::number::is_named(&token.word)
         });
-        if start >= sentence.end || sentence.is_question || !counts && !intent::is_command(rest) {
+        // `soy alérgico al maní, una changua`.
+        let begins_anew = sentence.words[..cut].contains("alergic")
+            && sentence.words[cut..].trim_start().starts_with([',', '.'])
+            && rest.split(' ').next().is_some_and(|word| matches!(word, "un" | "una" | "unos" | "unas"));
+        if start >= sentence.end || sentence.is_question || !counts && !begins_anew && !intent::is_command(rest) {
             return false;
         }
         let words = rest.to_owned();
@@ -243,7 +294,11 @@ impl Parser {
             let counts = matches!(token.word.as_str(), "una" | "uno")
                 && at > sentence.start
                 && reading.word(at - 1) == ","
-                && !turn.slots.all.is_empty();
+                && !turn.slots.all.is_empty()
+                // `y una más`.
+                || matches!(token.word.as_str(), "una" | "uno")
+                    && reading.word(at + 1) == "mas"
+                    && !turn.slots.all.is_empty();
             !token.is_weak && !token.hits.is_empty() || token.token.number().is_some() || counts
         });
         if names {

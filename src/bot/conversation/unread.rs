@@ -145,15 +145,18 @@ pub fn correct(exchange: &mut Exchange<'_>, id: &str, text: Option<&str>) {
         Some(text) if asked == id => Some(text),
         _ => heard.iter().find(|heard| heard.id == *asked).map(|heard| heard.text.as_str()),
     };
+    let now = exchange.moment.now;
+    let says = |asked: &String| {
+        words_of(asked).map(|text| Said { id: asked.clone(), at: now, what: Utterance::Text(text.to_owned()) })
+    };
+    let left: Vec<Said> = ids.iter().filter_map(says).collect();
     let texts: Vec<&str> = ids.iter().filter_map(words_of).collect();
     let said = texts.join("\n");
     if said.is_empty() || !is_open(&exchange.talk.phase) {
         return;
     }
-    let held = match text {
-        Some(text) => answer_alone(exchange, id, text),
-        None => Some(unread.held.clone()),
-    };
+    let held = answer_alone(exchange, id, &left);
+    let held = if text.is_none() { held.or_else(|| Some(unread.held.clone())) } else { held };
     match held.filter(|_| exchange.restaurant.settings.language_model) {
         Some(mut held) if takeover::may_ask_anew(exchange) => {
             if unread.held.is_empty() {
@@ -165,13 +168,14 @@ pub fn correct(exchange: &mut Exchange<'_>, id: &str, text: Option<&str>) {
     }
 }
 
-/// What the bot alone says to an edited message. `None`: it is read now, or calls for a human.
-fn answer_alone(exchange: &Exchange<'_>, id: &str, text: &str) -> Option<Vec<String>> {
+/// What the bot alone says to the messages that are left of a question when one of them, `changed`, was edited or deleted. `None`: they are
+/// read now, or call for a human.
+fn answer_alone(exchange: &Exchange<'_>, changed: &str, left: &[Said]) -> Option<Vec<String>> {
     let mut talk = exchange.talk.clone();
-    let at = talk.heard.iter().position(|heard| heard.id == id).unwrap_or(talk.heard.len());
+    let is_part = |id: &str| id == changed || left.iter().any(|said| said.id == id);
+    let at = talk.heard.iter().position(|heard| is_part(&heard.id)).unwrap_or(talk.heard.len());
     talk.heard.truncate(at);
-    let said = Said { id: id.to_owned(), at: exchange.moment.now, what: Utterance::Text(text.to_owned()) };
-    let heard = hearing::hear(&mut talk, exchange.restaurant, &[said]);
+    let heard = hearing::hear(&mut talk, exchange.restaurant, left);
     if !is_unread(&heard) {
         return None;
     }

@@ -70,6 +70,20 @@ const YES: &[&str] = &[
     "breve",
     "siii",
     "sipi",
+    "dele",
+    "denle",
+    "mandelo",
+    "mandalo",
+    "mandela",
+    "mandenlo",
+    "mandemelo",
+    "enviemelo",
+    "enviela",
+    "envielo",
+    "envielos",
+    "envialo",
+    "despachelo",
+    "despachela",
 ];
 
 const NO: &[&str] = &[
@@ -211,6 +225,9 @@ pub(super) fn answer(plain: &str) -> Option<Intent> {
         || joined.contains("seria todo")
         || joined.contains("nada mas") && !joined.starts_with("no gracias")
         || joined == "no mas"
+        || joined == "no mas gracias"
+        || joined.contains("eso no mas")
+        || joined.contains("asi no mas")
         || joined == "de una"
         || joined.contains("asi esta bien")
         || joined.contains("asi es")

@@ -50,6 +50,15 @@ pub(super) fn extend(
         // A dish that begins its own order is not part of this one's name.
         let told: Vec<(ItemNo, Place, Likeness)> = narrowing.by_name(next);
         let kept = narrowed(&candidates, &told);
+        // `clásica con doble lechuga` wants more lettuce, and no double one.
+        let is_more_of_side = by_with
+            && matches!(token.word.as_str(), "doble" | "triple" | "extra")
+            && lexicon::is_ingredient(reading.word(next + 1))
+            && reading.word(next + 1) != "carne"
+            && narrowed(&kept, &narrowing.by_name(next + 1)).is_empty();
+        if is_more_of_side {
+            break;
+        }
         let begins_another = |narrowing: &Narrowing<'_>| narrowing.is_head_of_any(next) && kept.is_empty();
         if joined_by_and {
             // `jamón y queso` is one name only where the name has the `y`, or a word of it is still to come.

@@ -95,7 +95,7 @@ fn is_filler(word: &str) -> bool {
 
 pub fn size_wish(word: &str) -> Option<SizeWish> {
     Some(match word.trim_end_matches('s') {
-        "grande" | "familiar" | "familiare" | "gigante" | "jumbo" | "grandota" | "grandote" | "grandecita"
+        "grande" | "familiar" | "familiare" | "fam" | "gigante" | "jumbo" | "grandota" | "grandote" | "grandecita"
         | "mayor" | "grandisima" | "xl" => SizeWish::Largest,
         "mediana" | "mediano" => SizeWish::Medium,
         "pequena" | "pequeno" | "chico" | "chica" | "chiquita" | "chiquito" | "personal" | "personale" | "mini"
@@ -200,6 +200,11 @@ fn weight(word: &str) -> Option<u32> {
 pub fn mention_at(index: &Index, reading: &Reading<'_>, at: usize, here: Circumstances<'_>) -> Option<Mention> {
     let narrowing = Narrowing { index, reading };
     let token = reading.tokens.get(at)?;
+    // `la otra normal` names no dish, though `hamburguesa normal` may.
+    let is_exact = token.hits.iter().any(|(_, near)| *near == Likeness::Same);
+    if here.scope.is_none() && !is_exact && matches!(token.word.as_str(), "normal" | "normales") {
+        return None;
+    }
     let in_scope = |item: ItemNo| here.scope.is_none_or(|scope| scope.contains(&item));
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut likeness = Likeness::Same;

@@ -99,6 +99,27 @@ impl NoteReader<'_> {
         Some(ReadNotes { notes, end })
     }
 
+    /// `carne quede bien asada`, behind `que la`: how something on the dish is to be.
+    pub(super) fn side_as(&self, at: usize) -> Option<ReadNotes> {
+        let is_side = self.is_noun(at) && (lexicon::is_ingredient(self.word(at)) || self.is_of_host(at));
+        let verb = matches!(
+            self.word(at + 1),
+            "sea" | "sean" | "este" | "esten" | "venga" | "vengan" | "quede" | "queden" | "vaya" | "vayan"
+        );
+        if !is_side || !verb || self.begins_item(at) {
+            return None;
+        }
+        let mut end = at + 2;
+        while matches!(self.word(end), "bien" | "muy" | "mas" | "super") {
+            end += 1;
+        }
+        if !self.is_adjective(end) {
+            return None;
+        }
+        let notes = vec![format!("{} {}", self.reading.slice(at..at + 1), self.reading.slice(at + 2..end + 1))];
+        Some(ReadNotes { notes, end: end + 1 })
+    }
+
     /// `extra queso`, `bien asada`, `poca sal`.
     pub(super) fn amounts(&self, at: usize) -> Option<ReadNotes> {
         let word = self.word(at);
@@ -190,7 +211,8 @@ impl NoteReader<'_> {
         }
         let (start, mut end) = self.noun_phrase(next)?;
         // `con el huevo bien cocido`.
-        if next > at + 1 && matches!(self.word(end), "bien" | "muy" | "poco") && self.is_adjective(end + 1) {
+        let is_described = next > at + 1 || self.is_of_host(start) && end == start + 1;
+        if is_described && matches!(self.word(end), "bien" | "muy" | "poco") && self.is_adjective(end + 1) {
             end += 2;
         }
         let mut notes = vec![self.positive(start, end)];

@@ -95,7 +95,69 @@ pub fn tokens(text: &str) -> Vec<Token> {
     join_numbers(&mut raw);
     join_words(&mut raw);
     join_measures(&mut raw);
+    open_counts(&mut raw);
+    open_list(&mut raw);
     raw
+}
+
+/// `1. tamal 2. changua 3. café`, all in one line: the numbers enumerate, and each begins a line. A list of two may
+/// count as well, and is left to the reader.
+fn open_list(tokens: &mut [Token]) {
+    const SHORTEST: usize = 3;
+    let numbers: Vec<usize> = (0..tokens.len().saturating_sub(1))
+        .filter(|at| {
+            matches!(tokens[*at].kind, TokenKind::Number(_))
+                && matches!(tokens[at + 1].kind, TokenKind::Mark('.' | ')'))
+                && tokens[at + 1].span.start == tokens[*at].span.end
+        })
+        .collect();
+    let in_order = numbers.iter().zip(1..).all(|(at, n)| tokens[*at].number() == Some(n * 1_000));
+    let begins_line = |at: usize| at == 0 || matches!(tokens[at - 1].kind, TokenKind::Mark('\n' | ':'));
+    let one_line = numbers.iter().any(|at| !begins_line(*at));
+    if numbers.len() < SHORTEST || !in_order || !one_line || !begins_line(numbers[0]) {
+        return;
+    }
+    for at in numbers {
+        for token in &mut tokens[at..at + 2] {
+            token.text = "\n".to_owned();
+            token.kind = TokenKind::Mark('\n');
+        }
+    }
+}
+
+/// `(2) tamales` is `2 tamales`, and `dos (2) tamales` says it twice. A number in parentheses behind a dish stays.
+fn open_counts(tokens: &mut Vec<Token>) {
+    let mut at = 0;
+    while at + 2 < tokens.len() {
+        let is_count = tokens[at].kind == TokenKind::Mark('(')
+            && matches!(tokens[at + 1].kind, TokenKind::Number(_))
+            && tokens[at + 2].kind == TokenKind::Mark(')');
+        if !is_count {
+            at += 1;
+            continue;
+        }
+        let before = at.checked_sub(1).map(|n| &tokens[n]);
+        let is_said_twice = before.is_some_and(|before| {
+            let said = match before.kind {
+                TokenKind::Number(value) => Some(value),
+                TokenKind::Word if matches!(before.text.as_str(), "un" | "una") => Some(1_000),
+                TokenKind::Word => super::number::word(&before.text).map(|value| value * 1_000),
+                _ => None,
+            };
+            said.is_some() && said == tokens[at + 1].number()
+        });
+        let begins = before.is_none_or(|before| match before.kind {
+            TokenKind::Mark(mark) => matches!(mark, '\n' | ',' | '.' | ';' | ':' | '-'),
+            _ => before.text == "y",
+        });
+        if is_said_twice {
+            tokens.drain(at..at + 3);
+        } else if begins {
+            tokens.remove(at + 2);
+            tokens.remove(at);
+        }
+        at += 1;
+    }
 }
 
 /// An asterisk makes letters bold, multiplies, or begins an entry of a list.
@@ -425,6 +487,20 @@ mod tests {
         assert_eq!(shown("350ml, 1/2 pollo"), "350ml , 0.5 pollo");
         assert_eq!(shown("½ pollo"), "0.5 pollo");
         assert_eq!(shown("papas x2"), "papas x 2");
+    }
+
+    #[test]
+    fn a_number_in_parentheses_counts_what_follows_or_repeats_what_was_said() {
+        assert_eq!(shown("(2) tamales, (3) cafés"), "2 tamales , 3 cafes");
+        assert_eq!(shown("dos (2) tamales y un (1) café"), "dos tamales y un cafe");
+        assert_eq!(shown("tamales (2)"), "tamales ( 2 )");
+    }
+
+    #[test]
+    fn a_list_in_one_line_is_enumerated() {
+        assert_eq!(shown("1. tamal 2. changua 3. café"), "\n \n tamal \n \n changua \n \n cafe");
+        assert_eq!(shown("1. tamal 2. changuas"), "1 . tamal 2 . changuas");
+        assert_eq!(shown("quiero 1. tamal"), "quiero 1 . tamal");
     }
 
     #[test]

@@ -76,6 +76,16 @@ impl BasketTurn<'_> {
                 self.removing = true;
                 return end;
             }
+            // `quite la lulada y una hamburguesa`: of those that are there.
+            let directly = phrase.start > self.start && self.word(phrase.start - 1) == "y";
+            let counted = matches!(phrase.quantity, Quantity::One | Quantity::Number(_));
+            let old = settled.iter().all(|id| self.slots.get(*id).is_some_and(|slot| !slot.is_fresh));
+            if counted && directly && old && !settled.is_empty() && self.word(end) != "mas" {
+                let units = self.units_to_remove(&phrase, &settled);
+                self.take_away(&settled, units);
+                self.removing = true;
+                return end;
+            }
         }
         if let Some(replacing) = self.replacing {
             if replacing.is_ready {
@@ -143,6 +153,7 @@ impl BasketTurn<'_> {
         settled: &[SlotId],
         end: usize,
     ) -> usize {
+        let is_total = self.word(end) == "son";
         let (behind, behind_end) = self.quantity_behind(phrase, end);
         let quantity = behind.map_or(phrase.quantity, Quantity::Number);
         let end = behind_end;
@@ -151,6 +162,17 @@ impl BasketTurn<'_> {
         }
         let units = quantity.units();
         let another = matches!(quantity, Quantity::Another(_));
+        // `las luladas son 3`, of those that are there.
+        if is_total
+            && let Some(units) = behind
+            && !hits.is_empty()
+            && hits.iter().all(|id| self.slots.get(*id).is_some_and(|slot| !slot.is_fresh))
+        {
+            self.slots.set_total(&self.same_lines(hits), units.min(MAX_QUANTITY));
+            self.is_touched = true;
+            self.set_focus(hits.last().copied());
+            return end;
+        }
         // `tres sencillas en total`.
         if self.word(end) == "en"
             && self.word(end + 1) == "total"
@@ -221,13 +243,29 @@ impl BasketTurn<'_> {
                 self.set_focus(alive.or_else(|| self.slots.all.last().map(|slot| slot.id)));
                 return end;
             }
+            // `quite la lulada, mejor una uva` takes nobody else's place.
             if (self.correcting || self.setting)
                 && !self.corrected
+                && !self.has_removed
                 && let Some(target) = self.correction_target(mention)
             {
                 self.replace_line(target, None, mention, units);
                 return end;
             }
+        }
+        // `una hamburguesa es sin cebolla`: one of those that are there.
+        if matches!(self.word(end), "es" | "va")
+            && matches!(quantity, Quantity::One | Quantity::Number(_))
+            && self.notes_at(end + 1).is_some_and(|notes| !notes.notes.is_empty())
+            && let Some(line) = hits.last()
+            && let Some(units) = units
+            && self.slots.get(*line).is_some_and(|slot| !slot.is_fresh && slot.qty >= units)
+        {
+            let id = self.slots.split(*line, units);
+            self.is_touched = true;
+            self.set_focus(Some(id));
+            self.referred = Some(id);
+            return end + 1;
         }
         // `a una hamburguesa quítele la cebolla`: one of those that are there.
         if phrase.start > self.start
@@ -277,6 +315,23 @@ impl BasketTurn<'_> {
             return end;
         }
         let open = self.slots.open(&mention.candidates);
+        // `3 gaseosas, dos cocas y una sprite`, where the size is asked for still.
+        if !mention.is_headed
+            && !mention.options.is_empty()
+            && let Some(parts) = self.parts
+            && let Some(units) = units.filter(|units| *units <= parts.left)
+            && self
+                .slots
+                .get(parts.parent)
+                .is_some_and(|slot| slot.is_fresh && slot.candidates.len() > 1 && slot.candidates == mention.candidates)
+        {
+            let id = self.slots.split(parts.parent, units);
+            self.note(id, &mention.options);
+            self.parts = if id == parts.parent { None } else { Some(Parts { left: parts.left - units, ..parts }) };
+            self.set_focus(Some(id));
+            self.is_touched = true;
+            return end;
+        }
         // `sprite`, where the size is asked for still.
         if let Some(open) = open
             && mention.is_only_option()
@@ -337,6 +392,14 @@ impl BasketTurn<'_> {
             }
             self.is_touched = true;
             return end;
+        }
+        // `otra gratinada igual`: with the notes of the one that is there.
+        if another
+            && matches!(self.word(end), "igual" | "iguales" | "igualita" | "igualito")
+            && let Some(line) = self.same_lines(hits).last().and_then(|id| self.slots.get(*id)).cloned()
+        {
+            self.grow(&line, units.unwrap_or(1));
+            return end + 1;
         }
         self.add(mention, quantity, hits);
         end
@@ -424,6 +487,7 @@ impl BasketTurn<'_> {
 
     pub(super) fn add(&mut self, mention: &Mention, quantity: Quantity, hits: &[SlotId]) {
         self.is_touched = true;
+        self.has_removed = false;
         self.last_counted = quantity != Quantity::None || self.of_each.is_some();
         let mut notes = mention.options.clone();
         notes.append(&mut self.waiting_notes);

@@ -83,13 +83,28 @@ impl BasketTurn<'_> {
                 targets = fitting;
             }
         }
+        let (spared, end) = self.spared(notes.end);
         for id in targets {
-            self.note(id, &notes.notes);
+            if !spared.contains(&id) {
+                self.note(id, &notes.notes);
+            }
         }
         self.is_touched = true;
         self.parts = None;
-        self.covered += notes.end - at;
-        Some(notes.end)
+        self.covered += end - at;
+        Some(end)
+    }
+
+    /// `todas sin salsa menos la bbq`: the lines that a note for all leaves out, and where their naming ends.
+    fn spared(&self, end: usize) -> (Vec<SlotId>, usize) {
+        let at = if self.word(end) == "," { end + 1 } else { end };
+        if !matches!(self.word(at), "menos" | "excepto" | "salvo") {
+            return (Vec::new(), end);
+        }
+        let mention = self.phrase(at + 1).and_then(|phrase| phrase.mention).filter(|mention| !mention.is_foreign);
+        let Some(mention) = mention else { return (Vec::new(), end) };
+        let lines = self.in_basket(&mention);
+        if lines.is_empty() { (lines, end) } else { (lines, mention.end) }
     }
 
     pub(super) fn note(&mut self, id: SlotId, notes: &[String]) {
@@ -151,6 +166,18 @@ impl BasketTurn<'_> {
         if self.slots.all.is_empty() {
             self.waiting_notes.extend(notes.iter().cloned());
             return end;
+        }
+        // `quítele la cebolla a una`.
+        if self.word(end) == "a"
+            && !notes.is_empty()
+            && let Some(target) = self.target_of(notes)
+            && let Some(part) = self.phrase(end + 1)
+            && part.mention.is_none()
+            && matches!(part.quantity, Quantity::One | Quantity::Number(_))
+            && self.is_end(part.end)
+        {
+            self.set_focus(Some(target));
+            return self.part_with_notes(&part, notes, part.end);
         }
         self.annotate(notes);
         end
@@ -309,6 +336,22 @@ impl BasketTurn<'_> {
     pub(super) fn added_at(&self, at: usize) -> Option<crate::bot::notes::ReadNotes> {
         let host = self.host();
         NoteReader { index: self.index, reading: self.reading, host: &host, end: self.limit }.added(at)
+    }
+
+    /// `a una quítele la cebolla y a la otra la salsa`: the verb that was said of the first holds for the other.
+    pub(super) fn left_out_too(&self, phrase_start: usize, at: usize) -> Option<crate::bot::notes::ReadNotes> {
+        if phrase_start <= self.start || !matches!(self.word(phrase_start - 1), "a" | "al") {
+            return None;
+        }
+        let starts = |n: usize, stems: &[&str]| stems.iter().any(|stem| self.word(n).starts_with(stem));
+        let verb = (self.start..phrase_start).rev().find(|n| {
+            starts(*n, &["quit", "saque", "saca", "saqu", "retir", "pon", "pong", "ech", "agreg", "anad", "adicion"])
+        })?;
+        if !starts(verb, &["quit", "saqu", "saca", "retir"]) {
+            return None;
+        }
+        let host = self.host();
+        NoteReader { index: self.index, reading: self.reading, host: &host, end: self.limit }.left_out(at)
     }
 
     pub(super) fn host(&self) -> Vec<ItemNo> {

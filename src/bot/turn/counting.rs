@@ -112,6 +112,11 @@ impl BasketTurn<'_> {
             }
             return next;
         }
+        if self.parts.is_some()
+            && let Some(notes) = self.left_out_too(phrase.start, next)
+        {
+            return self.part_with_notes(&phrase, &notes.notes, notes.end);
+        }
         // `a uno le pone azúcar`.
         if self.focus.is_some()
             && (self.parts.is_some() || phrase.start > self.start && matches!(self.word(phrase.start - 1), "a" | "al"))
@@ -185,6 +190,10 @@ impl BasketTurn<'_> {
                 let lines =
                     item.map_or_else(|| vec![focus], |item| if fresh { vec![focus] } else { self.slots.of(&[item]) });
                 self.slots.set_total(&lines, units.min(MAX_QUANTITY));
+                // `dos, no, que sean tres, y una sin cebolla`: one of the three.
+                if fresh && units >= 2 && lines == [focus] {
+                    self.parts = Some(Parts { parent: focus, total: units, left: units });
+                }
                 self.setting = false;
                 self.corrected = true;
                 self.is_touched = true;
@@ -230,6 +239,17 @@ impl BasketTurn<'_> {
             }
             let open = self.slots.all.iter().rev().find(|slot| slot.candidates.len() > 1).map(|slot| slot.id);
             if alone && !fresh {
+                // `alitas`, and `16` in the next message: the plate of sixteen.
+                if let Some(open) = open
+                    && let Some(item) = self.named_by_number(open, units)
+                {
+                    if let Some(slot) = self.slots.get_mut(open) {
+                        slot.candidates = vec![item];
+                    }
+                    self.set_focus(Some(open));
+                    self.is_touched = true;
+                    return next;
+                }
                 let target = open.unwrap_or(focus);
                 self.slots.set_total(&[target], units.min(MAX_QUANTITY));
                 self.is_touched = true;
@@ -252,6 +272,18 @@ impl BasketTurn<'_> {
             return next;
         }
         self.unknown_after(&phrase, next)
+    }
+
+    /// The one candidate of an open wish that has the number in its name.
+    fn named_by_number(&self, open: SlotId, number: u32) -> Option<ItemNo> {
+        let slot = self.slots.get(open).filter(|slot| slot.qty == 1 && !slot.asks_number)?;
+        let part = crate::bot::index::NamePart::Number(number.saturating_mul(1_000));
+        let mut named = slot.candidates.iter().copied().filter(|item| {
+            let name = self.index.items[usize::from(*item)].names.first();
+            name.is_some_and(|name| name.parts.contains(&part))
+        });
+        let item = named.next()?;
+        named.next().is_none().then_some(item)
     }
 
     /// The same dish in so many pieces.
@@ -331,7 +363,10 @@ impl BasketTurn<'_> {
         self.is_touched = true;
         self.covered += end - phrase.start;
         let units = match phrase.quantity {
-            Quantity::Half => self.parts.map(|parts| parts.total / 2),
+            Quantity::Half => {
+                let of_line = || self.slots.get(focus).map(|slot| slot.qty / 2).filter(|half| *half > 0);
+                self.parts.map(|parts| parts.total / 2).or_else(of_line)
+            }
             Quantity::None => {
                 self.parts.filter(|parts| parts.left < parts.total && phrase.is_definite).map(|parts| parts.left)
             }
@@ -369,7 +404,17 @@ impl BasketTurn<'_> {
                     && self.slots.get(plain).is_some_and(|slot| !slot.notes.is_empty()))
             {
                 let id = self.slots.split(plain, units);
+                // `uno en agua`, of two in milk.
+                let is_other_liquid = |note: &String| matches!(note.as_str(), "en agua" | "en leche");
+                if let Some(slot) = self.slots.get_mut(id)
+                    && notes.iter().any(is_other_liquid)
+                {
+                    slot.notes.retain(|old| !is_other_liquid(old));
+                }
                 self.note(id, notes);
+                if phrase.quantity == Quantity::Half && id != plain {
+                    self.parts = Some(Parts { parent: plain, total: units * 2, left: units });
+                }
                 self.set_focus(Some(id));
                 return end;
             }

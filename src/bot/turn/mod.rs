@@ -6,6 +6,7 @@ mod amounts;
 mod annotating;
 mod changing;
 mod counting;
+mod fallback;
 mod removing;
 
 use super::{
@@ -73,6 +74,8 @@ pub struct BasketTurn<'a> {
     /// The number that was read last may mean something else: `3 x 10`.
     is_number_doubtful: bool,
     quantity_behind: bool,
+    /// This sentence took a dish away, and has named none since.
+    has_removed: bool,
     limit: usize,
     start: usize,
 }
@@ -106,6 +109,7 @@ impl<'a> BasketTurn<'a> {
             last_counted: false,
             is_number_doubtful: false,
             quantity_behind: false,
+            has_removed: false,
             limit: 0,
             start: 0,
         };
@@ -134,6 +138,7 @@ impl<'a> BasketTurn<'a> {
         self.replacing = None;
         self.last_end = usize::MAX;
         self.of_each = None;
+        self.has_removed = false;
         self.listed.clear();
         self.quantity_behind = self.counts_behind();
         // `ponga cinco buñuelos mejor`, `un ajiaco mejor`.
@@ -263,6 +268,9 @@ impl<'a> BasketTurn<'a> {
             return at + 1;
         }
         if let Some(next) = self.skip_circumstance(at) {
+            return next;
+        }
+        if let Some(next) = self.fallback(at) {
             return next;
         }
         if let Some((command, next)) = command_at(self.reading, at, self.limit)
@@ -429,7 +437,12 @@ impl<'a> BasketTurn<'a> {
         }
         match self.word(at) {
             "somos" | "mesa" | "vamos" if is_number(at + 1) => Some(at + 2),
-            "para" | "pa" if is_number(at + 1) && noun(at + 2) => Some(at + 3),
+            // `para 4 personas` may answer which one is meant.
+            "para" | "pa"
+                if is_number(at + 1) && noun(at + 2) && self.phrase(at).and_then(|phrase| phrase.mention).is_none() =>
+            {
+                Some(at + 3)
+            }
             "a" | "para" | "tipo" | "como" | "hacia"
                 if matches!(self.word(at + 1), "las" | "la") && is_number(at + 2) =>
             {
@@ -485,7 +498,8 @@ impl<'a> BasketTurn<'a> {
                     | "aperitivo"
             ) && (self.word(at + 1) != "una" || self.is_end(at + 2)) =>
             {
-                Some(at + 2)
+                let strong = self.word(at + 1) == "plato" && self.word(at + 2) == "fuerte";
+                Some(if strong { at + 3 } else { at + 2 })
             }
             "el" | "mi" | "este" | "su"
                 if matches!(self.word(at + 1), "pedido" | "domicilio" | "favor" | "orden" | "encargo" | "dia") =>

@@ -55,6 +55,18 @@ impl BasketTurn<'_> {
             self.is_touched = true;
             return Some(target + 1);
         }
+        // `no quiero nada de eso, quiero una changua`.
+        if self.word(next) == "nada"
+            && self.word(next + 1) == "de"
+            && matches!(self.word(next + 2), "eso" | "esto" | "lo")
+        {
+            self.slots.all.clear();
+            self.set_focus(None);
+            self.parts = None;
+            self.correcting = false;
+            self.is_touched = true;
+            return Some(next + 3);
+        }
         let phrase = self.phrase(target);
         if let Some(phrase) = &phrase
             && let Some(mention) = &phrase.mention
@@ -67,6 +79,8 @@ impl BasketTurn<'_> {
                         .focus
                         .is_some_and(|focus| self.slots.get(focus).is_some_and(|slot| !hits.contains(&slot.id)))
                     && mention.words == 1
+                    // `quite el de pollo` names a dish.
+                    && !(phrase.is_definite && phrase.is_attribute)
                     && !mention.is_full
                     // `quite la sal`, which is bought by itself.
                     && (!mention.is_headed || self.host_has(mention.start))
@@ -155,6 +169,7 @@ impl BasketTurn<'_> {
     /// Removes so many units, or all.
     pub(super) fn take_away(&mut self, ids: &[SlotId], units: Option<u32>) {
         self.is_touched = true;
+        self.has_removed = true;
         match units {
             None => ids.iter().for_each(|id| self.slots.remove(*id)),
             Some(mut units) => {
@@ -212,11 +227,15 @@ impl BasketTurn<'_> {
                 from += 1;
             }
         }
-        let mention = self.dish_of_its_own(from)?;
+        let mention = self.dish_of_its_own(from).or_else(|| self.contrasted_dish(at))?;
         if self.word(at) == "que" && !self.in_basket(&mention).is_empty() {
             return None;
         }
         let hits = self.in_basket(&mention);
+        // `no la hamburguesa sin salsa` lacks a comma: nothing is refused but the salsa.
+        if self.word(at) == "no" && from == at + 1 && self.word(mention.end) == "sin" && !hits.is_empty() {
+            return Some(from);
+        }
         self.correcting = false;
         // `no haga la hamburguesa tan asada`: it is wanted, and otherwise.
         if let Some(notes) = self.refused_manner(mention.end, &mention.candidates) {
@@ -228,6 +247,27 @@ impl BasketTurn<'_> {
         self.covered += mention.end - at;
         self.last_end = mention.end;
         Some(mention.end)
+    }
+
+    /// `una doble, no una sencilla`: what the other dish is not. A number behind `no` corrects instead.
+    fn contrasted_dish(&self, at: usize) -> Option<Mention> {
+        let is_parted = at > self.start && matches!(self.word(at - 1), "," | "y");
+        if !is_parted || self.word(at) != "no" || !self.has_fresh() {
+            return None;
+        }
+        let phrase = self.phrase(at + 1)?;
+        let names_one = phrase.quantity == Quantity::One || phrase.is_definite && phrase.quantity == Quantity::None;
+        let mention = phrase.mention.filter(|_| names_one)?;
+        let is_side = mention.words == 1 && lexicon::is_ingredient(self.word(mention.start));
+        if mention.is_foreign || mention.is_only_option() || is_side {
+            return None;
+        }
+        let ordered_now = self
+            .slots
+            .all
+            .iter()
+            .any(|slot| slot.is_fresh && slot.candidates.iter().any(|item| mention.candidates.contains(item)));
+        (!ordered_now).then_some(mention)
     }
 
     /// Notes for lines that stay. Where there are none, the words say nothing.

@@ -249,6 +249,28 @@ fn what_is_edited_is_asked_anew_and_what_is_deleted_of_nobody() {
     assert_eq!(text, "xyzzy plugh");
     assert!(chat.input(answered(&ask)).contains("¿Le anoto 2 × *Perro Caliente*?"));
 
+    // What is held back speaks of the words that are left, and of all of them.
+    let two = || {
+        let mut chat = Chat::with(helped());
+        let ids = ["quiero un sushi", "quiero una paella"].map(|said| {
+            assert_eq!(chat.say(said), "");
+            chat.talk.heard.last().unwrap().id.clone()
+        });
+        (chat, ids)
+    };
+    let alone = |chat: &mut Chat| {
+        let (ask, _) = asked(chat).unwrap();
+        chat.input(Input::ModelAnswered { ask, lines: Vec::new() })
+    };
+    let (mut chat, [_, last]) = two();
+    assert_eq!(chat.input(Input::Revoked { id: last }), "");
+    let said = alone(&mut chat);
+    assert!(said.contains("sushi") && !said.contains("paella"), "{said}");
+    let (mut chat, [first, _]) = two();
+    assert_eq!(chat.input(Input::Edited { id: first, text: "quiero un ramen".into() }), "");
+    let said = alone(&mut chat);
+    assert!(said.contains("ramen") && said.contains("paella"), "{said}");
+
     // Switched off meanwhile.
     let (mut chat, _, id) = unread();
     chat.restaurant = Restaurant::new(Parser::new(menu()), settings());
