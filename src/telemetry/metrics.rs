@@ -30,6 +30,11 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+pub use self::{
+    http_route::{HttpRoute, http_unmatched},
+    page::Page,
+    vault_timer::VaultTimer,
+};
 use self::{
     label::{
         BotOrderOutcome, BotTurnOutcome, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome,
@@ -37,11 +42,6 @@ use self::{
         TakingOutcome,
     },
     registry::Meters,
-};
-pub use self::{
-    http_route::{HttpRoute, http_unmatched},
-    page::Page,
-    vault_timer::VaultTimer,
 };
 
 /// The recorder keeps every sample of a histogram until somebody sums them up.

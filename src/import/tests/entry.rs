@@ -33,7 +33,10 @@ fn marks_and_keys_of_the_pairing_before_go_and_settings_stay() {
         .map(|record| (record.space, record.key.clone()))
         .collect();
     let expected = [&state[0], &state[1], &state[2], &state[4]].map(|record| (record.space, record.key.clone()));
-    assert_eq!(deleted, expected, "it was stopped, might change its account, had to be scanned again, and had sessions");
+    assert_eq!(
+        deleted, expected,
+        "it was stopped, might change its account, had to be scanned again, and had sessions"
+    );
 }
 
 /// By that a message is let through of which nothing is known here.

@@ -253,6 +253,15 @@ impl AlertEngine {
             let rise = self.rises.entry(alarm.clone()).or_insert_with(|| Rise::new(last));
             if rise.see(*count, limit.within, now) >= limit.count {
                 wrong.insert(alarm.clone(), None);
+                let (condition, subject) = alarm;
+                let member = self.groups.get_mut(condition).and_then(|group| group.members.get_mut(subject));
+                if let Some(member) = member
+                    && member.told
+                    && condition.is_told_anew()
+                    && rise.is_new(now)
+                {
+                    member.begin_anew(now);
+                }
             }
         }
         let looks_since = self.looks_since.map_or(now, |since| since.min(now));

@@ -40,6 +40,11 @@ impl AlertMember {
         Self { since, told: false, is_replaced: false, gone: None, absent: None }
     }
 
+    /// It has happened once more, and people are told of that, too.
+    pub fn begin_anew(&mut self, now: Timestamp) {
+        *self = Self::new(now);
+    }
+
     pub fn is_ripe(&self, delay: Duration, now: Timestamp) -> bool {
         age(now, self.since) >= delay / RIPE
     }

@@ -31,4 +31,9 @@ impl Rise {
         self.steps.retain(|(at, _)| *at <= now && age(now, *at) < within);
         self.steps.iter().map(|(_, step)| step).sum()
     }
+
+    /// Whether it has risen at this look.
+    pub fn is_new(&self, now: Timestamp) -> bool {
+        self.steps.back().is_some_and(|(at, _)| *at == now)
+    }
 }
