@@ -59,8 +59,8 @@ fn see_tenant(seen: &mut AlertObservation, name: &str, standing: &TenantStanding
     let is_banned =
         standing.state == State::Failed && standing.session.as_ref().is_some_and(|session| session.is_banned);
     mark(seen, AlertCondition::ScanNeeded, name, standing.needs_scan);
-    // A process that has just begun does not know who was logged out before.
-    let is_unsaid = !standing.needs_scan && !standing.is_paired;
+    // Who has no session here yet may have been logged out: only its store knows.
+    let is_unsaid = standing.session.is_none() && !standing.needs_scan && !standing.is_paired;
     if is_unsaid {
         seen.unsaid.insert((AlertCondition::ScanNeeded, name.to_owned()));
     }

@@ -22,7 +22,7 @@ use crate::{
     journal::{self, Archive, Record},
     message::{SegmentReferences, StoredSegment},
     seal::{Digest, Keyring, Kind, SealPosition, TenantSeal, UnsealError},
-    store::{self, ACCOUNT_CHANGE, PAIRING, STOPPED, StoreError, key, space},
+    store::{self, ACCOUNT_CHANGE, PAIRING, REJECTED, STOPPED, StoreError, key, space},
     tenant::TenantId,
     vault::{Seq, VaultError},
 };
@@ -277,7 +277,7 @@ impl TenantBackup {
         if state.iter().any(|record| history.contains(&record.space)) {
             return Ok(Vec::new());
         }
-        let marks = [STOPPED, ACCOUNT_CHANGE, PAIRING].map(key::text);
+        let marks = [STOPPED, ACCOUNT_CHANGE, PAIRING, REJECTED].map(key::text);
         let is_mark = |record: &&Record| record.space == space::SETTINGS && marks.contains(&record.key);
         let records = self.records.iter().filter(|record| !NOT_KEPT.contains(&record.space) && !is_mark(record));
         let mut kept: Vec<_> = records.cloned().collect();

@@ -26,7 +26,7 @@ use crate::{
     bot::owner_records,
     journal::{Change, Record},
     store::{
-        ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, PAIRING, RESTORED, STOPPED, Store, StoreError,
+        ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, PAIRING, REJECTED, RESTORED, STOPPED, Store, StoreError,
         key::{self, Key},
         records::{self, DeviceListRecord, DeviceRecord, LidMappingRecord, SyncKeyRecord, TcTokenRecord},
         space::{self, Space},
@@ -76,8 +76,9 @@ impl TenantEntry {
         for record in state.iter().filter(|record| credentials.contains(&record.space)) {
             entry.0.push(Change { space: record.space, key: record.key.clone(), value: None });
         }
-        // Of the pairing before: it was stopped, say, or might change its account, or a code is still on somebody's screen.
-        let marks = [STOPPED, ACCOUNT_CHANGE, PAIRING].map(key::text);
+        // Of the pairing before: it was stopped, say, or might change its account, or a code is still on somebody's screen, or WhatsApp had
+        // logged it out.
+        let marks = [STOPPED, ACCOUNT_CHANGE, PAIRING, REJECTED].map(key::text);
         for record in state.iter().filter(|record| record.space == space::SETTINGS && marks.contains(&record.key)) {
             entry.0.push(Change { space: record.space, key: record.key.clone(), value: None });
         }

@@ -179,6 +179,9 @@ const MAX_LOOKS_OF_TENANT: usize = 16;
 /// The reason of a session that nobody has paired.
 pub const NOT_PAIRED: &str = "not paired";
 
+/// The reason of a session that WhatsApp has logged out.
+const LOGGED_OUT: &str = "WhatsApp logged this device out: scan again";
+
 const STAYS_AWAY: &str = "stopped; it stays linked, and away until it is started";
 
 /// A command to a session's supervisor.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     journal::{self, OpenError},
     message::{EventId, Inbox, Log, Outbox, Retention},
-    store::{Exported, STOPPED, Store, StoreCallbacks, StoreError, StoreOptions, key, space},
+    store::{Exported, Rejection, STOPPED, Store, StoreCallbacks, StoreError, StoreOptions, key, space},
     tenant::TenantId,
     vault::Decision,
 };
@@ -78,10 +78,11 @@ impl Session {
         let outbox = Arc::new(outbox);
         // Side by side: each waits for its turn on the store's thread, and for nothing else.
         let stopped = key::text(STOPPED);
-        let (device, stopped, exported, country, has_keys, told, pairing_mark) = tokio::try_join!(
+        let (device, stopped, exported, rejection, country, has_keys, told, pairing_mark) = tokio::try_join!(
             store.device(),
             store.get(space::SETTINGS, &stopped),
             Exported::read(&store),
+            Rejection::read(&store),
             country::OwnCountry::read(&store),
             store.has_app_state_keys(),
             state_events::PublishedStates::read(&store),
@@ -95,6 +96,8 @@ impl Session {
         });
         let stopped = stopped.is_some();
         let gone = exported.as_ref().map(Exported::words);
+        // A build that writes no such mark may have paired it since.
+        let rejection = rejection.filter(|_| device.is_none() && gone.is_none());
         let own = store.own_account().await?;
         let first_sync = Arc::new(app_state::first_sync::FirstSync::new(has_keys));
         let skipped = match &device {
@@ -108,18 +111,22 @@ impl Session {
             (Some(_), _) if stopped => STAYS_AWAY,
             (Some(_), _) => "restored",
             (None, Some(gone)) => gone.as_str(),
+            (None, None) if rejection.is_some() => super::LOGGED_OUT,
             (None, None) => super::NOT_PAIRED,
         };
         // One that is linked dials by itself: until then it takes messages as it does while it connects.
         let state = if device.is_some() && !stopped { State::Starting } else { State::Stopped };
+        let now = env.clock.now();
+        let since = rejection.map_or(now, |rejection| rejection.at.min(now));
         let status = Status {
             paired: device.is_some(),
+            rejected: rejection.is_some(),
             phone_number: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.user.to_string())),
             expected: own.map(|own| own.number),
             lid: device.as_ref().and_then(|device| Some(device.lid.as_ref()?.to_non_ad_string())),
             jid: device.as_ref().and_then(|device| Some(device.pn.as_ref()?.to_string())),
             push_name: device.map(|device| device.push_name).filter(|name| !name.is_empty()),
-            ..Status::new(state, reason.into(), env.clock.now())
+            ..Status::new(state, reason.into(), since)
         };
         let inner = Arc::new(Inner {
             tenant: tenant.clone(),

@@ -1,8 +1,12 @@
 //! A session's figures for metrics, from memory only: no question to WhatsApp, the store or the vault.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -27,8 +31,34 @@ pub(super) struct WhatsAppReadings {
     limits: Mutex<AccountLimits>,
     breaks: AtomicU64,
     other_accounts: AtomicU64,
+    refused_lately: Mutex<RefusedAccounts>,
     is_banned: AtomicBool,
     is_outdated: AtomicBool,
+}
+
+/// Accounts whose scans were refused within [`SAME_ACCOUNT`], oldest first.
+#[derive(Debug, Default)]
+struct RefusedAccounts(VecDeque<(Timestamp, String)>);
+
+/// Somebody who tries again within this time is no news. For so long an alert of it lasts.
+const SAME_ACCOUNT: Duration = Duration::from_secs(3600);
+
+/// So many are remembered of a tenant.
+const MOST_REFUSED: usize = 16;
+
+impl RefusedAccounts {
+    /// Whether it is another one than those before.
+    fn note(&mut self, number: &str, now: Timestamp) -> bool {
+        self.0.retain(|(at, _)| now.duration_since(*at).unsigned_abs() < SAME_ACCOUNT);
+        if self.0.iter().any(|(_, known)| known == number) {
+            return false;
+        }
+        if self.0.len() == MOST_REFUSED {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, number.to_owned()));
+        true
+    }
 }
 
 /// As WhatsApp answered last; nobody asks for it here.
@@ -46,12 +76,17 @@ impl WhatsAppReadings {
 
     /// A connection ended, or there was none.
     pub fn ended(&self, end: ConnectionEnd, was_connected: bool) {
-        use ConnectionEnd::{Banned, Dropped, Garbled, OtherAccount, Outdated, Unanswered, Unreachable, Unwell};
+        use ConnectionEnd::{Banned, Dropped, Garbled, Outdated, Unanswered, Unreachable, Unwell};
         let is_break = was_connected && matches!(end, Dropped | Garbled | Unanswered | Unreachable | Unwell);
         self.breaks.fetch_add(is_break.into(), Relaxed);
-        self.other_accounts.fetch_add((end == OtherAccount).into(), Relaxed);
         self.is_banned.store(end == Banned, Relaxed);
         self.is_outdated.store(end == Outdated, Relaxed);
+    }
+
+    /// Another account has scanned, and was refused.
+    pub fn refused(&self, number: &str, now: Timestamp) {
+        let is_new = lock(&self.refused_lately).note(number, now);
+        self.other_accounts.fetch_add(is_new.into(), Relaxed);
     }
 
     pub fn capping(&self, told: &Capping) {
@@ -110,7 +145,7 @@ pub struct Standing {
     pub no_new_chats: Option<bool>,
     /// Logins that the line or WhatsApp broke, since the session was opened.
     pub breaks: u64,
-    /// Scans of another account that were refused.
+    /// Other accounts whose scans were refused; one that tries again within an hour counts once.
     pub other_accounts: u64,
     /// Why the last connection ended: WhatsApp has banned the account for a while, …
     pub is_banned: bool,
@@ -181,5 +216,19 @@ mod tests {
             assert_eq!(held, expected, "{lock:?} {cap:?}");
         }
         assert_eq!(WhatsAppReadings::default().no_new_chats(NOW * 1_000), None);
+    }
+
+    #[test]
+    fn an_account_that_tries_again_within_an_hour_is_counted_once() {
+        let seen = WhatsAppReadings::default();
+        let counted = |number: &str, second: i64| {
+            seen.refused(number, Timestamp::from_second(1_800_000_000 + second).unwrap());
+            seen.other_accounts.load(Relaxed)
+        };
+        let tries = [("1", 0), ("1", 60), ("2", 120), ("1", 3599), ("1", 3600), ("2", 3600)];
+        assert_eq!(tries.map(|(number, second)| counted(number, second)), [1, 1, 2, 2, 3, 3]);
+        // However many there are.
+        let many: Vec<_> = (10..1000).map(|number| counted(&number.to_string(), 3601)).collect();
+        assert_eq!((many.last(), lock(&seen.refused_lately).0.len()), (Some(&993), MOST_REFUSED));
     }
 }

@@ -23,7 +23,7 @@ pub struct Status {
     pub reason: String,
     /// Whether there are credentials that WhatsApp has not rejected.
     pub paired: bool,
-    /// WhatsApp rejected the credentials, and nobody has scanned since: an operator should know.
+    /// WhatsApp rejected the credentials, and nobody has linked it since: an operator should know. A restart does not forget it.
     pub rejected: bool,
     /// Digits.
     pub phone_number: Option<String>,

@@ -292,6 +292,7 @@ impl WorkingCopy {
             turn.remember_account(paired)?;
             if was.is_none() {
                 turn.delete(space::SETTINGS, key::text(ACCOUNT_CHANGE))?;
+                turn.forget_rejection()?;
                 turn.decision = Some(connected(paired, self.clock.now()));
             }
         }

@@ -40,6 +40,7 @@ mod pages;
 mod pool;
 mod protocol;
 pub mod records;
+mod rejection;
 mod signal;
 mod signal_queue;
 pub mod space;
@@ -70,6 +71,7 @@ pub use self::{
     failure::{CopyFailure, CopyFailureKind},
     messages::{Filed, InboundPlace},
     pool::{Pool, PoolOptions},
+    rejection::{REJECTED, Rejection},
 };
 use self::{
     copy::{CopyState, Snapshots, WorkingCopy, Written, remove},
@@ -365,8 +367,11 @@ impl Store {
     ///
     /// The library's client must be gone before: it keeps the credentials in memory. Should a late save of its device
     /// arrive all the same, it is ignored.
-    pub async fn wipe_credentials(&self, decision: Decision) -> Result<ChangeNo, StoreError> {
+    ///
+    /// `rejected`: WhatsApp logged the tenant out, which stays marked ([`Rejection`]); else its owner wants it.
+    pub async fn wipe_credentials(&self, decision: Decision, rejected: bool) -> Result<ChangeNo, StoreError> {
         self.copy.signal_queue.clear();
+        let rejection = rejected.then(|| Rejection { at: self.copy.clock.now() });
         let ((), written) = self
             .turn(move |turn| {
                 if let Some(account) = turn.own_account()? {
@@ -379,6 +384,10 @@ impl Store {
                     for key in turn.database.keys(space, &[])? {
                         turn.delete(space, key)?;
                     }
+                }
+                match rejection {
+                    Some(rejection) => turn.mark_rejected(rejection)?,
+                    None => turn.forget_rejection()?,
                 }
                 turn.paired = Some(None);
                 turn.decision = Some(decision);

@@ -13,78 +13,41 @@
 
 pub mod family;
 mod history;
+mod http_route;
 pub mod label;
 mod library;
 mod page;
 mod process;
+mod registry;
+mod vault_timer;
 
 use std::{
-    sync::{
-        OnceLock, PoisonError, RwLock,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
+    sync::{OnceLock, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use http::{Method, StatusCode};
 use jiff::Timestamp;
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub use self::page::Page;
+pub use self::{
+    http_route::{HttpRoute, http_unmatched},
+    page::Page,
+    vault_timer::VaultTimer,
+};
 use self::{
-    family::{FAMILIES, Family, Kind},
-    history::MessageRing,
     label::{
-        BotOrderOutcome, BotTurnOutcome, By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome,
-        ForwardOutcome, GivingOutcome, LabelValue, MessageKind, ModelOutcome, PairingOutcome, SendFailure,
-        TakeoverReason, TakingOutcome, VaultOperation, VaultOutcome,
+        BotOrderOutcome, BotTurnOutcome, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome,
+        ForwardOutcome, GivingOutcome, MessageKind, ModelOutcome, PairingOutcome, SendFailure, TakeoverReason,
+        TakingOutcome,
     },
+    registry::Meters,
 };
 
 /// The recorder keeps every sample of a histogram until somebody sums them up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 static METERS: OnceLock<Meters> = OnceLock::new();
-
-struct Meters {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
-    messages: By<Direction, By<MessageKind, Counter>>,
-    recent_messages: By<Direction, MessageRing>,
-    message_failures: By<SendFailure, Counter>,
-    message_durable: Histogram,
-    message_delivery: By<Consumer, Histogram>,
-    decrypt_failures: Counter,
-    disconnects: By<ConnectionEnd, Counter>,
-    reconnects: By<ConnectionEnd, Counter>,
-    pairings: By<PairingOutcome, Counter>,
-    webhook_deliveries: By<DeliveryOutcome, Counter>,
-    webhook_duration: Histogram,
-    webhook_parked: Counter,
-    vault_operations: By<VaultOperation, By<VaultOutcome, Counter>>,
-    vault_seconds: By<VaultOperation, Histogram>,
-    takeovers: By<TakeoverReason, Counter>,
-    restores: Histogram,
-    given: By<GivingOutcome, Counter>,
-    giving: Histogram,
-    taken: By<TakingOutcome, Counter>,
-    forwarded: By<ForwardOutcome, Counter>,
-    media_fetches: By<FetchOutcome, Counter>,
-    media_bytes: By<Direction, Counter>,
-    bot_turns: By<BotTurnOutcome, Counter>,
-    bot_orders: By<BotOrderOutcome, Counter>,
-    bot_reply: Histogram,
-    model_questions: By<ModelOutcome, Counter>,
-    socketio_clients: Gauge,
-    /// Milliseconds since 1970; 0: there was none.
-    heartbeat_ms: AtomicI64,
-    started_at: Timestamp,
-    /// The same moment, on a clock that nobody sets.
-    began: Instant,
-}
 
 /// Begins to count. A second call does nothing.
 pub fn install() {
@@ -224,32 +187,6 @@ pub fn socket_closed() {
 
 // --- the vault and the fleet
 
-/// Measures one question to the vault; one that is dropped before its answer counts as [`VaultOutcome::Abandoned`].
-pub struct VaultTimer {
-    operation: VaultOperation,
-    began: Instant,
-    outcome: VaultOutcome,
-}
-
-impl VaultTimer {
-    pub fn begin(operation: VaultOperation) -> Self {
-        Self { operation, began: Instant::now(), outcome: VaultOutcome::Abandoned }
-    }
-
-    pub fn end(mut self, outcome: VaultOutcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for VaultTimer {
-    fn drop(&mut self) {
-        if let Some(meters) = meters() {
-            meters.vault_operations.at(self.operation).at(self.outcome).increment(1);
-            meters.vault_seconds.at(self.operation).record(self.began.elapsed());
-        }
-    }
-}
-
 /// A tenant was read from the vault and taken over.
 pub fn tenant_opened(reason: TakeoverReason, took: Duration) {
     if let Some(meters) = meters() {
@@ -336,146 +273,11 @@ pub fn model_asked(outcome: ModelOutcome) {
     }
 }
 
-// --- HTTP
-
-/// The meters of one route, by its path in the table of routes. Made once; its series appear with its first answer.
-#[derive(Debug)]
-pub struct HttpRoute {
-    method: &'static str,
-    path: &'static str,
-    duration: OnceLock<Histogram>,
-    /// By status: few.
-    answers: RwLock<Vec<(StatusCode, Counter)>>,
-}
-
-impl HttpRoute {
-    pub fn new(method: &Method, path: &'static str) -> Self {
-        Self { method: label::method(method), path, duration: OnceLock::new(), answers: RwLock::default() }
-    }
-
-    pub fn answered(&self, status: StatusCode, took: Duration) {
-        let Some(meters) = meters() else { return };
-        self.duration.get_or_init(|| meters.histogram(&family::HTTP_DURATION, &[self.path])).record(took);
-        let known = self.answers.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, counter)) = known.iter().find(|(known, _)| *known == status) {
-            return counter.increment(1);
-        }
-        drop(known);
-        let counter = meters.counter(&family::HTTP_REQUESTS, &[self.path, self.method, status.as_str()]);
-        counter.increment(1);
-        // Two at once register the same series.
-        self.answers.write().unwrap_or_else(PoisonError::into_inner).push((status, counter));
-    }
-}
-
-/// A request was answered that no route is for: whatever its path, it is one series for each method.
-pub fn http_unmatched(method: &Method, status: StatusCode) {
-    let Some(meters) = meters() else { return };
-    let labels = [label::UNMATCHED, label::method(method), status.as_str()];
-    meters.counter(&family::HTTP_REQUESTS, &labels).increment(1);
-}
-
-impl Meters {
-    fn new() -> Self {
-        let mut builder = PrometheusBuilder::new();
-        for Family { name, kind, .. } in FAMILIES.iter().copied() {
-            if let Kind::Histogram(buckets) = kind {
-                let matcher = Matcher::Full((*name).to_owned());
-                builder =
-                    builder.set_buckets_for_metric(matcher, buckets).expect("no family has an empty list of buckets");
-            }
-        }
-        let of_library = Matcher::Prefix(library::PREFIX.to_owned());
-        builder = builder.set_buckets_for_metric(of_library, family::LIBRARY).expect("they are not empty");
-        let recorder = builder.build_recorder();
-        for Family { name, kind, help, .. } in FAMILIES.iter().copied() {
-            match kind {
-                Kind::Counter => recorder.describe_counter((*name).into(), None, (*help).into()),
-                Kind::Gauge => recorder.describe_gauge((*name).into(), None, (*help).into()),
-                Kind::Histogram(_) => recorder.describe_histogram((*name).into(), None, (*help).into()),
-            }
-        }
-        let counter = |family, labels: &[&str]| register_counter(&recorder, family, labels);
-        let histogram = |family, labels: &[&str]| register_histogram(&recorder, family, labels);
-        Self {
-            messages: By::new(|way: Direction| {
-                By::new(|kind: MessageKind| counter(&family::MESSAGES, &[way.text(), kind.text()]))
-            }),
-            recent_messages: By::new(|_: Direction| MessageRing::default()),
-            message_failures: By::new(|reason: SendFailure| counter(&family::MESSAGE_FAILURES, &[reason.text()])),
-            message_durable: histogram(&family::MESSAGE_DURABLE, &[]),
-            message_delivery: By::new(|to: Consumer| histogram(&family::MESSAGE_DELIVERY, &[to.text()])),
-            decrypt_failures: counter(&family::DECRYPT_FAILURES, &[]),
-            disconnects: By::new(|end: ConnectionEnd| counter(&family::DISCONNECTS, &[end.text()])),
-            reconnects: By::new(|end: ConnectionEnd| counter(&family::RECONNECTS, &[end.text()])),
-            pairings: By::new(|outcome: PairingOutcome| counter(&family::PAIRINGS, &[outcome.text()])),
-            webhook_deliveries: By::new(|outcome: DeliveryOutcome| {
-                counter(&family::WEBHOOK_DELIVERIES, &[outcome.text()])
-            }),
-            webhook_duration: histogram(&family::WEBHOOK_DURATION, &[]),
-            webhook_parked: counter(&family::WEBHOOK_PARKED, &[]),
-            vault_operations: By::new(|operation: VaultOperation| {
-                By::new(|outcome: VaultOutcome| counter(&family::VAULT_OPERATIONS, &[operation.text(), outcome.text()]))
-            }),
-            vault_seconds: By::new(|operation: VaultOperation| histogram(&family::VAULT_SECONDS, &[operation.text()])),
-            takeovers: By::new(|reason: TakeoverReason| counter(&family::TAKEOVERS, &[reason.text()])),
-            restores: histogram(&family::RESTORE_SECONDS, &[]),
-            given: By::new(|outcome: GivingOutcome| counter(&family::HANDOVERS_GIVEN, &[outcome.text()])),
-            giving: histogram(&family::HANDOVER_GIVING, &[]),
-            taken: By::new(|outcome: TakingOutcome| counter(&family::HANDOVERS_TAKEN, &[outcome.text()])),
-            forwarded: By::new(|outcome: ForwardOutcome| counter(&family::FORWARDED, &[outcome.text()])),
-            media_fetches: By::new(|outcome: FetchOutcome| counter(&family::MEDIA_FETCHES, &[outcome.text()])),
-            media_bytes: By::new(|way: Direction| counter(&family::MEDIA_BYTES, &[way.text()])),
-            bot_turns: By::new(|outcome: BotTurnOutcome| counter(&family::BOT_TURNS, &[outcome.text()])),
-            bot_orders: By::new(|outcome: BotOrderOutcome| counter(&family::BOT_ORDERS, &[outcome.text()])),
-            bot_reply: histogram(&family::BOT_REPLY, &[]),
-            model_questions: By::new(|outcome: ModelOutcome| counter(&family::MODEL_QUESTIONS, &[outcome.text()])),
-            socketio_clients: recorder.register_gauge(&key(&family::SOCKETIO_CLIENTS, &[]), &METADATA),
-            heartbeat_ms: AtomicI64::new(0),
-            #[expect(clippy::disallowed_methods, reason = "a scrape compares it with the real time")]
-            started_at: Timestamp::now(),
-            began: Instant::now(),
-            handle: recorder.handle(),
-            recorder,
-        }
-    }
-
-    /// The minute that goes on, counted since 1970 by a clock that nobody sets.
-    fn minute(&self) -> u32 {
-        let started_at = u64::try_from(self.started_at.as_second()).unwrap_or_default();
-        u32::try_from((started_at + self.began.elapsed().as_secs()) / 60).unwrap_or_default()
-    }
-
-    fn counter(&self, family: &Family, labels: &[&str]) -> Counter {
-        register_counter(&self.recorder, family, labels)
-    }
-
-    fn histogram(&self, family: &Family, labels: &[&str]) -> Histogram {
-        register_histogram(&self.recorder, family, labels)
-    }
-}
-
-/// The recorder does not look at it.
-const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
-
-fn register_counter(recorder: &PrometheusRecorder, family: &Family, labels: &[&str]) -> Counter {
-    recorder.register_counter(&key(family, labels), &METADATA)
-}
-
-fn register_histogram(recorder: &PrometheusRecorder, family: &Family, labels: &[&str]) -> Histogram {
-    recorder.register_histogram(&key(family, labels), &METADATA)
-}
-
-/// `values` in the order of the family's labels.
-fn key(family: &Family, values: &[&str]) -> Key {
-    debug_assert_eq!(family.labels.len(), values.len(), "{}", family.name);
-    let labels = family.labels.iter().zip(values).map(|(name, value)| Label::new(*name, (*value).to_owned()));
-    Key::from_parts(family.name, labels.collect::<Vec<_>>())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use http::{Method, StatusCode};
+
+    use super::{family::FAMILIES, *};
 
     #[test]
     fn a_page_has_each_family_once_and_says_what_it_is() {

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     import::entry::TenantEntry,
     journal::Record,
-    store::{ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, RESTORED, STOPPED, key, space},
+    store::{ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, REJECTED, RESTORED, STOPPED, key, space},
 };
 
 #[test]
@@ -15,6 +15,7 @@ fn marks_and_keys_of_the_pairing_before_go_and_settings_stay() {
     let state = [
         record(space::SETTINGS, STOPPED),
         record(space::SETTINGS, ACCOUNT_CHANGE),
+        record(space::SETTINGS, REJECTED),
         record(space::SETTINGS, "menu"),
         record(space::SESSIONS, "573001112233@c.us.0"),
         record(space::INBOX, "a message"),
@@ -31,8 +32,11 @@ fn marks_and_keys_of_the_pairing_before_go_and_settings_stay() {
         })
         .map(|record| (record.space, record.key.clone()))
         .collect();
-    let expected = [&state[0], &state[1], &state[3]].map(|record| (record.space, record.key.clone()));
-    assert_eq!(deleted, expected, "it was stopped, might change its account, and had sessions");
+    let expected = [&state[0], &state[1], &state[2], &state[4]].map(|record| (record.space, record.key.clone()));
+    assert_eq!(
+        deleted, expected,
+        "it was stopped, might change its account, had to be scanned again, and had sessions"
+    );
 }
 
 /// By that a message is let through of which nothing is known here.

@@ -176,6 +176,7 @@ impl Inner {
     async fn refuse(&self, expected: String, scanned: &OwnAccount) {
         let signal = DisconnectReason::OtherAccount { expected: hint(&expected), scanned: hint(&scanned.number) };
         warn!(event = "scan_refused", reason = %signal, "a scan is refused");
+        self.seen.refused(&scanned.number, self.env.clock.now());
         self.refused_scan.put(signal);
         let client = self.client.borrow().clone();
         if let Some(client) = client {

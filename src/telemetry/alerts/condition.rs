@@ -69,6 +69,11 @@ impl AlertCondition {
         matches!(self, Self::OtherAccount | Self::HandoverFailed)
     }
 
+    /// Of something that happened: once more is news, also within its time. Of handovers, which fail together, one stands for the others.
+    pub fn is_told_anew(self) -> bool {
+        matches!(self, Self::OtherAccount)
+    }
+
     /// What explains it: of the same tenant, or of the whole daemon. While one of these is so, nobody is told of this.
     pub fn causes(self) -> &'static [Self] {
         match self {

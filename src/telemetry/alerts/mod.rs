@@ -9,11 +9,13 @@ mod channel;
 mod condition;
 mod engine;
 mod file;
+mod group;
 mod https;
 mod message;
 mod note;
 mod outbox;
 mod recent;
+mod rise;
 mod smtp;
 #[cfg(test)]
 mod tests;
@@ -348,6 +350,11 @@ impl AlertDesk {
             );
         }
     }
+}
+
+/// Zero of what lies ahead: the clock was set back.
+fn age(now: Timestamp, since: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 fn new_id() -> String {

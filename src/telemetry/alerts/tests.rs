@@ -222,7 +222,10 @@ fn what_is_counted_is_told_when_it_rises() {
     count(&mut play, OtherAccount, 1);
     assert_eq!(play.until(14400), ["7230 firing other_account a"], "it is over with that: nothing is resolved");
     count(&mut play, OtherAccount, 2);
-    assert_eq!(play.until(18000), ["14430 firing other_account a"]);
+    assert_eq!(play.until(15000), ["14430 firing other_account a"]);
+    // Within the hour: another one than before.
+    count(&mut play, OtherAccount, 3);
+    assert_eq!(play.until(21600), ["15030 firing other_account a"]);
 }
 
 /// Nobody knows how often it broke before the start.

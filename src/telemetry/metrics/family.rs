@@ -94,7 +94,7 @@ families! {
     MESSAGE_FAILURES Counter "sessiond_message_failures_total" ["reason"] "Accepted messages that are not sent, by why.";
     DECRYPT_FAILURES Counter "sessiond_decrypt_failures_total" [] "Messages that came and could not be decrypted; the phone is asked for them.";
     MESSAGE_DURABLE Histogram(DURABLE) "sessiond_message_durable_seconds" [] "From a message's stanza until the vault has it.";
-    MESSAGE_DELIVERY Histogram(DELIVERY) "sessiond_message_delivery_seconds" ["consumer"] "From recording a message until a consumer has it.";
+    MESSAGE_DELIVERY Histogram(DELIVERY) "sessiond_message_delivery_seconds" ["consumer"] "From recording a message until a consumer has it, for each webhook and socket; what passes between the stanza and the recording is in sessiond_message_durable_seconds alone.";
     OUTBOX Gauge "sessiond_outbox_messages" [] "Accepted messages that WhatsApp has not confirmed, of all tenants.";
     OUTBOX_OLDEST Gauge "sessiond_outbox_oldest_timestamp_seconds" [] "When the oldest of them was accepted; no series while there is none.";
     SOCKETIO_CLIENTS Gauge "sessiond_socketio_clients" [] "Sockets that have shown a key.";

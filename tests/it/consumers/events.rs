@@ -12,6 +12,7 @@ use crate::{
     contracts::waha::{Scene, paired_on},
     support::{
         receiver::{Post, Receiver},
+        scrape::scrape,
         stage::{LIMIT, Stage},
     },
 };
@@ -421,5 +422,17 @@ async fn what_is_over_in_a_moment_is_no_event_and_a_loss_that_lasts_is() {
     receiver.resume().await;
     assert_eq!(receiver.nth("session.status", 5).await["status"], json!("STOPPED"));
     until(LIMIT, "the directory to be told", async || directory().await == "disconnected").await.unwrap();
+    // Whoever looks after it learns that it needs a scan, as before, until it is deleted: the next of its name was never logged out.
+    let session = async || stage.dashboard.get("/api/sessions/trattoria").await.unwrap().body;
+    let scan_needed = async || scrape(&stage).await.value("sessiond_session_scan_needed{tenant=\"trattoria\"}");
+    let logged_out = session().await;
+    assert_eq!(logged_out["rejected"], json!(true), "{logged_out}");
+    assert_eq!(logged_out["reason"], json!("WhatsApp logged this device out: scan again"), "{logged_out}");
+    assert_eq!(scan_needed().await, 1.0);
+    assert_eq!(stage.dashboard.delete("/api/sessions/trattoria").await.unwrap().status, 200);
+    let made = stage.dashboard.post("/api/sessions", json!({ "name": "trattoria" })).await.unwrap();
+    assert_eq!(made.status, 201, "{}", made.body);
+    let anew = session().await;
+    assert_eq!((&anew["rejected"], scan_needed().await), (&json!(false), 0.0), "{anew}");
     tokio::time::timeout(Duration::from_secs(10), daemon.kill()).await.unwrap().unwrap();
 }

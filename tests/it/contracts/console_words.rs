@@ -92,6 +92,7 @@ fn every_reason_of_a_session_is_said_in_spanish() {
             ("STAYS_AWAY: &str =", &[";"]),
             ("Status::new(State::", &[")"]),
             ("NOT_PAIRED: &str =", &[";"]),
+            ("LOGGED_OUT: &str =", &[";"]),
         ] {
             said.extend(stretches(&source, mark, ends).flat_map(literals));
         }

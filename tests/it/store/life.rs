@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sessiond::{
     journal::{ChangeNo, Record},
     store::{
-        Batch, Pool, PoolOptions, Store, StoreError, StoreOptions, key,
+        Batch, Pool, PoolOptions, Rejection, Store, StoreError, StoreOptions, key,
         space::{self, Home, Space, Wipe},
     },
     vault::{Decision, Vault},
@@ -172,7 +172,7 @@ async fn a_wipe_takes_the_credentials_and_nothing_else() {
     put_one_of_each(&world.store).await;
     world.settle().await;
     let gone = Decision { whatsapp_connected: Some(false), ..Decision::default() };
-    let change = world.store.wipe_credentials(gone.clone()).await.unwrap();
+    let change = world.store.wipe_credentials(gone.clone(), false).await.unwrap();
     world.store.wait(change).await.unwrap();
 
     let (at, decision) = world.line.decisions().pop().unwrap();
@@ -198,6 +198,31 @@ async fn a_wipe_takes_the_credentials_and_nothing_else() {
     // A new one pairs.
     world.store.save(&full_device()).await.unwrap();
     assert_eq!(world.line.decisions().pop().unwrap().1.whatsapp_connected, Some(true));
+}
+
+#[tokio::test]
+async fn a_logout_is_marked_with_the_wipe_until_a_device_is_paired_or_the_owner_unlinks() {
+    let world = World::new().await;
+    let is_marked = async |store: &Arc<Store>| Rejection::read(store).await.unwrap().is_some();
+    let gone = Decision { whatsapp_connected: Some(false), ..Decision::default() };
+    world.store.save(&full_device()).await.unwrap();
+    assert!(!is_marked(&world.store).await);
+    let change = world.store.wipe_credentials(gone.clone(), true).await.unwrap();
+    world.store.wait(change).await.unwrap();
+    let (at, _) = world.line.decisions().pop().unwrap();
+    let (before, after) = (world.restored_after(at - 1).await, world.restored_after(at).await);
+    assert!(!is_marked(&before.store).await && before.store.exists().await.unwrap());
+    assert!(is_marked(&after.store).await && !after.store.exists().await.unwrap());
+
+    // Another one is paired, …
+    world.store.save(&full_device()).await.unwrap();
+    assert!(!is_marked(&world.store).await);
+    // … is logged out, too, and then nobody wants the tenant any more, as before its deletion.
+    world.store.wipe_credentials(gone.clone(), true).await.unwrap();
+    assert!(is_marked(&world.store).await);
+    let change = world.store.wipe_credentials(gone, false).await.unwrap();
+    world.store.wait(change).await.unwrap();
+    assert!(!is_marked(&world.restored().await.store).await);
 }
 
 #[tokio::test]

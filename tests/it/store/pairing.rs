@@ -148,7 +148,7 @@ async fn a_tenant_that_was_paired_before_accounts_were_remembered_keeps_its_acco
     batch.delete(space::SETTINGS, key::text("session/account"));
     world.store.write(batch).await.unwrap();
     let gone = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
-    world.store.wipe_credentials(gone).await.unwrap();
+    world.store.wipe_credentials(gone, false).await.unwrap();
     let own = world.store.own_account().await.unwrap().unwrap();
     assert_eq!((own.number.as_str(), own.lid.as_deref()), ("5511987650001", Some("100000012345678")));
 

@@ -12,7 +12,7 @@ use super::{Stop, Supervisor};
 use crate::{
     backoff::Backoff,
     journal::{ChangeNo, JournalClosedError, SnapshotError},
-    session::{Inner, SessionCommand, connection::disconnect::DisconnectReason, env::jitter, state::State},
+    session::{Inner, LOGGED_OUT, SessionCommand, connection::disconnect::DisconnectReason, env::jitter, state::State},
     sync::lock,
     vault::Decision,
 };
@@ -62,13 +62,15 @@ impl Supervisor {
         let rejected = matches!(signal, DisconnectReason::LoggedOut { .. }) && !self.is_unlinking();
         // Somebody scanned, and sees the next QR code.
         let pairs_again = rejected && was_pairing;
+        // A device before this one may have been logged out, and whoever has just scanned has not mended that.
+        let needs_scan = rejected && (!pairs_again || self.session.status.borrow().rejected);
         let reason = match signal {
             DisconnectReason::LoggedOut { code } if pairs_again => format!("WhatsApp refused the pairing ({code})"),
-            DisconnectReason::LoggedOut { .. } if rejected => "WhatsApp logged this device out: scan again".to_owned(),
+            DisconnectReason::LoggedOut { .. } if rejected => LOGGED_OUT.to_owned(),
             DisconnectReason::LoggedOut { .. } => DisconnectReason::Unlinked { told: true }.to_string(),
             signal => signal.to_string(),
         };
-        let wiped = self.wipe(&reason, rejected && !pairs_again, commands).await;
+        let wiped = self.wipe(&reason, needs_scan, commands).await;
         if pairs_again && wiped.is_ok() {
             self.wants_to_pair();
             self.last_pairing_error = Some(reason);
@@ -98,7 +100,7 @@ impl Supervisor {
         let session = self.session.clone();
         let mut failures = 0;
         let wiped = loop {
-            let error = match self.meanwhile(commands, session.record_wipe()).await? {
+            let error = match self.meanwhile(commands, session.record_wipe(rejected)).await? {
                 Ok(change) => break change,
                 Err(error) => error,
             };
@@ -137,14 +139,14 @@ impl Supervisor {
 }
 
 impl Inner {
-    /// An entry first; then a fresh device.
-    async fn record_wipe(&self) -> anyhow::Result<ChangeNo> {
+    /// An entry first; then a fresh device. `rejected`: a scan is needed, which the next process must know.
+    async fn record_wipe(&self, rejected: bool) -> anyhow::Result<ChangeNo> {
         self.journal.keep_state_before_wipe().await?;
         // With the wipe, since nobody opens the tenant at the next start.
         if let Err(error) = self.tell_state(State::Stopped).await {
             warn!(event = "logout_unwritten", %error, "could not record that the session is logged out");
         }
         let decision = Decision { whatsapp_connected: Some(false), phone_number: Some(None), connected_at: Some(None) };
-        Ok(self.store.wipe_credentials(decision).await?)
+        Ok(self.store.wipe_credentials(decision, rejected).await?)
     }
 }
