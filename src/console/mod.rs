@@ -18,12 +18,12 @@ macro_rules! assets {
 #[rustfmt::skip]
 const ASSETS: &[(&str, &[u8])] = assets![
     "index.html" "icon.svg"
-    "tokens.css" "base.css" "parts.css" "shell.css" "overview.css" "tenants.css" "movein.css" "talk.css"
+    "tokens.css" "base.css" "parts.css" "shell.css" "overview.css" "tenants.css" "movein.css" "talk.css" "bot.css" "kitchen.css"
     "main.js" "shell.js" "signin.js" "api.js" "wire.js" "live.js"
     "dom.js" "text.js" "marks.js" "format.js" "prefs.js" "words.js" "words.en.js" "words.es.js" "reasons.js" "reasons.es.js"
     "dialog.js" "icons.js" "overview.js" "plot.js" "tenants.js" "order.js" "names.js" "place.js" "tenant.js" "pairing.js" "movein.js"
     "talk.js" "chats.js" "thread.js" "bubble.js" "content.js" "files.js" "composer.js"
-    "webhooks.js" "hookform.js" "events.js" "keys.js"
+    "webhooks.js" "hookform.js" "events.js" "keys.js" "kitchen.js" "bot.js" "menu.js" "restaurant.js" "tryout.js" "chatbot.js"
 ];
 
 static FILES: LazyLock<HashMap<&str, CompiledFile>> =

@@ -63,6 +63,10 @@ export const post = (path, body, options) => request("POST", path, { body: body 
 /** A form with files in it. */
 export const upload = (path, form) => request("POST", path, { body: form, patience: 1_200_000 });
 export const put = (path, body, options) => request("PUT", path, { body, ...options });
+/** A document and its version: `{ value, tag }`. */
+export const getTagged = (path, options) => request("GET", path, { ...options, tagged: true });
+/** Replaces what had this `tag`, and nothing newer: else a `wrong_version`. */
+export const putTagged = (path, body, tag) => request("PUT", path, { body, tagged: true, headers: tag ? { "If-Match": tag } : {} });
 export const remove = (path, options) => request("DELETE", path, options);
 
 /** Of `parts` of a path that are not ours to trust. */
@@ -85,7 +89,7 @@ export function socketAddress() {
   return url;
 }
 
-async function request(method, address, { body, headers = {}, as = key, raw = false, patience = PATIENCE, signal } = {}) {
+async function request(method, address, { body, headers = {}, as = key, raw = false, tagged = false, patience = PATIENCE, signal } = {}) {
   const signals = [AbortSignal.timeout(patience), ...(signal ? [signal] : [])];
   const options = { method, headers: { "X-Api-Key": as ?? "", ...headers }, cache: "no-store", credentials: "omit", redirect: "error", signal: AbortSignal.any(signals) };
   if (body instanceof FormData) {
@@ -105,7 +109,8 @@ async function request(method, address, { body, headers = {}, as = key, raw = fa
     if (raw) return answer.blob();
     // An answer that breaks off must not look whole.
     const text = await answer.text().catch((error) => { throw new Problem(0, { title: error.message }); });
-    return text ? JSON.parse(text) : null;
+    const value = text ? JSON.parse(text) : null;
+    return tagged ? { value, tag: answer.headers.get("etag") } : value;
   }
   const problem = new Problem(answer.status, await answer.json().catch(() => null));
   problem.retryAfter = Number(answer.headers.get("retry-after")) || null;

@@ -2,12 +2,14 @@
 // the line over which it changes, and the conversations, which go on while another part is looked at.
 
 import { get, path } from "./api.js";
+import { botPart } from "./bot.js";
 import { fill, h } from "./dom.js";
 import { words } from "./dialog.js";
 import { phone } from "./format.js";
 import { icon } from "./icons.js";
 import { follow } from "./live.js";
 import { keysPart } from "./keys.js";
+import { kitchenPart } from "./kitchen.js";
 import { isNamed, learnNames, nameOf } from "./names.js";
 import { numberOf } from "./order.js";
 import { connectionPart } from "./pairing.js";
@@ -22,7 +24,7 @@ import { webhooksPart } from "./webhooks.js";
 /** What does not come over the line (heartbeats, for one) is asked for now and then. */
 const EVERY_MS = 15_000;
 
-const PARTS = { talk: talkPart, connection: connectionPart, webhooks: webhooksPart, keys: keysPart };
+const PARTS = { talk: talkPart, orders: kitchenPart, bot: botPart, connection: connectionPart, webhooks: webhooksPart, keys: keysPart };
 
 export function tenantView(to, { online }) {
   const tenant = to.tenant;

@@ -128,6 +128,8 @@ export default {
   "tenant.parts": "Parts of this tenant",
   "tenant.back": "All tenants",
   "tenant.talk": "Conversations",
+  "tenant.orders": "Orders",
+  "tenant.bot": "Bot",
   "tenant.connection": "Connection",
   "tenant.webhooks": "Webhooks",
   "tenant.keys": "Keys",
@@ -378,6 +380,21 @@ export default {
   "hooks.state.failing": "Failing",
   "hooks.state.gone": "Stopped by the receiver",
   "hooks.state.crashed": "Crashed",
+
+  "kitchen.none": "No orders yet. What customers confirm comes here by itself.",
+
+  "bot.parts": "Parts of the bot",
+  "bot.menu": "Menu",
+  "bot.restaurant": "Restaurant",
+  "bot.try": "Try it",
+
+  "menu.none": "The menu is empty.",
+
+  "restaurant.saved": "Saved: it counts for the next message.",
+
+  "tryout.text": "Write as a customer would. Nothing reaches a customer, and no order is made.",
+
+  "chatbot.silent": "The bot is silent here",
 
   "keys.text": "A key is shown once, when it is made. The daemon keeps its hash only.",
   "keys.none": "There are no keys but the admin key.",

@@ -128,6 +128,8 @@ export default {
   "tenant.parts": "Partes de este negocio",
   "tenant.back": "Todos los negocios",
   "tenant.talk": "Conversaciones",
+  "tenant.orders": "Pedidos",
+  "tenant.bot": "Bot",
   "tenant.connection": "Conexión",
   "tenant.webhooks": "Webhooks",
   "tenant.keys": "Claves",
@@ -378,6 +380,21 @@ export default {
   "hooks.state.failing": "Fallando",
   "hooks.state.gone": "Detenido por el receptor",
   "hooks.state.crashed": "Caído",
+
+  "kitchen.none": "Todavía no hay pedidos. Los que confirmen los clientes llegan aquí solos.",
+
+  "bot.parts": "Partes del bot",
+  "bot.menu": "Menú",
+  "bot.restaurant": "Restaurante",
+  "bot.try": "Probarlo",
+
+  "menu.none": "El menú está vacío.",
+
+  "restaurant.saved": "Guardado: vale desde el próximo mensaje.",
+
+  "tryout.text": "Escriba como un cliente. Nada llega a ningún cliente ni se hace ningún pedido.",
+
+  "chatbot.silent": "El bot está callado aquí",
 
   "keys.text": "Una clave se muestra una sola vez, al crearla. El servidor guarda solo su huella.",
   "keys.none": "No hay más claves que la de administrador.",
