@@ -21,6 +21,9 @@ use crate::{
     vault::Usage,
 };
 
+/// All that was there is there again. Whoever deleted it may do it again, and a daemon that is down then has nothing to write.
+const VAULT_RENEWED: &str = "the vault's file, or its log, was deleted or replaced while this process ran, and was written anew: find out who did it";
+
 /// The old service's fields and more; 503 while the daemon is stopping, where the disk is full, when no tenant at all is served here, and
 /// beside a process that serves tenants, before WhatsApp could be reached from this one or where it has not got their key.
 #[derive(Serialize, JsonSchema)]
@@ -146,7 +149,8 @@ impl Health {
         };
         if caller == Some(&Caller::Admin) {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
-            health.warnings = Some(app.auth.warnings());
+            let renewed = (app.fleet.env().vault.renewals() > 0).then_some(VAULT_RENEWED);
+            health.warnings = Some(app.auth.warnings().into_iter().chain(renewed).collect());
             health.sessions.ill = Some(ill(app).into_iter().chain(illegible(app)).collect());
             health.sessions.stopped = Some(stopped(app));
             let mut incidents = app.fleet.incidents();
