@@ -211,6 +211,7 @@ fn stopped(app: &App) -> Vec<String> {
 /// Tenants that should work and do not: the paired, unless they were stopped, those whom WhatsApp logged out, and those that failed. And
 /// those whose vault has lost something: while that lasts nothing of them is durable.
 pub(super) fn ill(app: &App) -> Vec<Ill> {
+    let now = app.fleet.env().clock.now();
     app.fleet
         .reports()
         .into_iter()
@@ -221,6 +222,8 @@ pub(super) fn ill(app: &App) -> Vec<Ill> {
             session::State::Failed => true,
             session::State::Stopped if is_stopped(app, &report.tenant) => false,
             state if state.is_ceremony() => false,
+            // A quiet line is tested.
+            _ if report.status.is_just_connecting(now) => false,
             _ => report.status.paired || report.status.rejected,
         })
         .map(|report| Ill {
