@@ -57,7 +57,8 @@ pub struct Health {
     /// `crashes`, `vault_refusals`), records of the directory (`records_mended`), tenants that another process did not let go of when it
     /// should have (`handovers_failed`), a vault that had lost something (`vault_losses`), a damaged snapshot (`snapshots_passed_over`),
     /// a working copy that no snapshot was made of (`refused_snapshots`). Not put right: `states_lost`, a vault that had lost something
-    /// that nobody had any more; `bot_conversations_broken`, chats in which the bot broke and says nothing until they are given back.
+    /// that nobody had any more; `bot_conversations_broken`, chats in which the bot broke and says nothing until they are given back;
+    /// `bots_stuck`, bots that have been at the same work for a minute, and answer nobody meanwhile: a bug.
     #[serde(skip_serializing_if = "Option::is_none")]
     incidents: Option<BTreeMap<&'static str, u64>>,
     /// The channels of alerts, and whether they work; for the operator.
@@ -155,6 +156,7 @@ impl Health {
             health.sessions.stopped = Some(stopped(app));
             let mut incidents = app.fleet.incidents();
             incidents.insert("bot_conversations_broken", app.bots.broken());
+            incidents.insert("bots_stuck", app.bots.stuck());
             health.incidents = Some(incidents);
             health.alerts = Some(app.alerts.channels());
             health.vault = Some(VaultUsage { reads, writes, deletes });
