@@ -49,7 +49,8 @@ pub fn unknown_targets(filter: &str) -> Vec<String> {
         |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) || word.parse::<u8>().is_ok();
     let is_known = |target: &str| {
         FOREIGN.iter().any(|(known, ..)| {
-            known.starts_with(target) || target.strip_prefix(*known).is_some_and(|rest| rest.starts_with("::"))
+            known.starts_with(target)
+                || target.strip_prefix(*known).is_some_and(|rest| known.ends_with('/') || rest.starts_with("::"))
         })
     };
     let targets = filter.split(',').filter_map(|directive| directive.split(['=', '[']).next()).map(str::trim);
@@ -106,7 +107,7 @@ mod tests {
             "info",
             "INFO,sessiond=debug",
             "sessiond::session=trace,h2=off",
-            "warn, hyper::proto=error",
+            "warn, hyper::proto=error,Client/Mex=error,Bot/x=warn",
             "[session]=debug",
         ] {
             assert_eq!(unknown_targets(known), Vec::<String>::new(), "{known}");
