@@ -172,7 +172,13 @@ async fn check(config: Config) -> anyhow::Result<()> {
             println!("vault      Firestore, project {project}, database {database}")
         }
     }
-    println!("keys       {} master key(s) configured", config.vault.master_keys.len());
+    match (&config.vault.home, config.vault.master_keys.len()) {
+        (VaultHome::Embedded { path, .. }, 0) => match path.with_extension("key") {
+            file if file.exists() => println!("keys       the vault's own, {}", file.display()),
+            file => println!("keys       none yet: the first start makes one, {}", file.display()),
+        },
+        (_, count) => println!("keys       {count} master key(s) configured"),
+    }
     println!("http       {}", config.http.listen);
     println!("data       {}", config.data_dir.display());
     println!("whatsapp   {}", config.whatsapp.endpoint);

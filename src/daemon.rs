@@ -22,7 +22,7 @@ pub use self::{
     allocator::give_back_large_blocks,
     env::{alerts, journal_policy},
     signals::{hear_hangups, run},
-    vault::{MasterKeyError, existing_vault, first_key, open_vault},
+    vault::{MasterKeyError, existing_vault, first_key, open_vault, present_keys},
     vault_lock::{EXIT_IN_USE, VaultLock, VaultLockError},
 };
 use self::{

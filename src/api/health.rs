@@ -21,6 +21,9 @@ use crate::{
     vault::Usage,
 };
 
+/// All that was there is there again. Whoever deleted it may do it again, and a daemon that is down then has nothing to write.
+const VAULT_RENEWED: &str = "the vault's file, or its log, was deleted or replaced while this process ran, and was written anew: find out who did it";
+
 /// The old service's fields and more; 503 while the daemon is stopping, where the disk is full, when no tenant at all is served here, and
 /// beside a process that serves tenants, before WhatsApp could be reached from this one or where it has not got their key.
 #[derive(Serialize, JsonSchema)]
@@ -54,7 +57,8 @@ pub struct Health {
     /// `crashes`, `vault_refusals`), records of the directory (`records_mended`), tenants that another process did not let go of when it
     /// should have (`handovers_failed`), a vault that had lost something (`vault_losses`), a damaged snapshot (`snapshots_passed_over`),
     /// a working copy that no snapshot was made of (`refused_snapshots`). Not put right: `states_lost`, a vault that had lost something
-    /// that nobody had any more; `bot_conversations_broken`, chats in which the bot broke and says nothing until they are given back.
+    /// that nobody had any more; `bot_conversations_broken`, chats in which the bot broke and says nothing until they are given back;
+    /// `bots_stuck`, bots that have been at the same work for a minute, and answer nobody meanwhile: a bug.
     #[serde(skip_serializing_if = "Option::is_none")]
     incidents: Option<BTreeMap<&'static str, u64>>,
     /// The channels of alerts, and whether they work; for the operator.
@@ -146,11 +150,13 @@ impl Health {
         };
         if caller == Some(&Caller::Admin) {
             let Usage { reads, writes, deletes } = app.fleet.env().vault.usage();
-            health.warnings = Some(app.auth.warnings());
+            let renewed = (app.fleet.env().vault.renewals() > 0).then_some(VAULT_RENEWED);
+            health.warnings = Some(app.auth.warnings().into_iter().chain(renewed).collect());
             health.sessions.ill = Some(ill(app).into_iter().chain(illegible(app)).collect());
             health.sessions.stopped = Some(stopped(app));
             let mut incidents = app.fleet.incidents();
             incidents.insert("bot_conversations_broken", app.bots.broken());
+            incidents.insert("bots_stuck", app.bots.stuck());
             health.incidents = Some(incidents);
             health.alerts = Some(app.alerts.channels());
             health.vault = Some(VaultUsage { reads, writes, deletes });
@@ -207,6 +213,7 @@ fn stopped(app: &App) -> Vec<String> {
 /// Tenants that should work and do not: the paired, unless they were stopped, those whom WhatsApp logged out, and those that failed. And
 /// those whose vault has lost something: while that lasts nothing of them is durable.
 pub(super) fn ill(app: &App) -> Vec<Ill> {
+    let now = app.fleet.env().clock.now();
     app.fleet
         .reports()
         .into_iter()
@@ -217,6 +224,8 @@ pub(super) fn ill(app: &App) -> Vec<Ill> {
             session::State::Failed => true,
             session::State::Stopped if is_stopped(app, &report.tenant) => false,
             state if state.is_ceremony() => false,
+            // A quiet line is tested.
+            _ if report.status.is_just_connecting(now) => false,
             _ => report.status.paired || report.status.rejected,
         })
         .map(|report| Ill {

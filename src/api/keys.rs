@@ -4,12 +4,12 @@
 //! part them is refused rather than granted more than it asked for. `metrics`, which WAHA does not have, is of no session, and goes with
 //! nothing else: a key that opens the counters of all tenants opens none of them.
 
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible};
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value, json};
 
 use super::{
     App,
@@ -39,8 +39,25 @@ pub struct KeyRequest {
     /// None: yes for a new key, and unchanged for another.
     is_active: Option<bool>,
     /// None: all that can be done for the session, and unchanged for a key that has some.
-    #[serde(default, deserialize_with = "object")]
-    actions: Option<Actions>,
+    #[serde(default, deserialize_with = "asked_actions")]
+    #[schemars(with = "Option<Actions>")]
+    actions: Option<AskedActions>,
+}
+
+/// Actions as somebody wrote them. One that is misspelt is no right, and whoever wrote it must hear of it.
+struct AskedActions {
+    known: Actions,
+    unknown: Vec<String>,
+}
+
+/// The names of [`Actions`].
+const ACTION_NAMES: [&str; 7] = ["read", "send", "control", "setting", "app", "delete", "metrics"];
+
+fn asked_actions<'de, D: Deserializer<'de>>(field: D) -> Result<Option<AskedActions>, D::Error> {
+    let Some(asked) = object::<Map<String, Value>, D>(field)? else { return Ok(None) };
+    let unknown = asked.keys().filter(|name| !ACTION_NAMES.contains(&name.as_str())).cloned().collect();
+    let known = Actions::deserialize(Value::Object(asked)).map_err(D::Error::custom)?;
+    Ok(Some(AskedActions { known, unknown }))
 }
 
 /// The rights of a key. `setting`, `app` and `delete` go with `control` here.
@@ -90,6 +107,17 @@ impl KeyRequest {
             )
         };
         let session = self.session.as_deref().filter(|session| !session.is_empty());
+        let unknown = self.actions.iter().flat_map(|asked| &asked.unknown);
+        let unknown: Vec<_> = unknown
+            .map(|name| FieldError {
+                field: format!("actions.{name}").into(),
+                message: format!("there is no such action, but {}", ACTION_NAMES.join(", ")),
+            })
+            .collect();
+        if let Some(first) = unknown.first() {
+            return Err(Problem::invalid(format!("{}: {}", first.field, first.message), unknown));
+        }
+        let asked = self.actions.as_ref().map(|asked| asked.known);
         if self.is_admin {
             // The key would open all other sessions as well.
             return match session {
@@ -97,9 +125,9 @@ impl KeyRequest {
                 None => Ok(Rights::Admin),
             };
         }
-        if self.actions.is_some_and(|actions| actions.metrics == Some(true)) {
+        if asked.is_some_and(|actions| actions.metrics == Some(true)) {
             let alone = Actions { metrics: Some(true), ..Actions::default() };
-            let others = self.actions.map(Actions::asked_for);
+            let others = asked.map(Actions::asked_for);
             return match session {
                 Some(_) => Err(invalid("session", "goes with no key for metrics: that is of all sessions")),
                 None if others != Some(alone) => {
@@ -109,13 +137,13 @@ impl KeyRequest {
             };
         }
         // A key that is for metrics stays so as long as nothing else is said.
-        if let (None, None, Some(Rights::Metrics)) = (session, self.actions, now) {
+        if let (None, None, Some(Rights::Metrics)) = (session, asked, now) {
             return Ok(Rights::Metrics);
         }
         let session = session.ok_or_else(|| invalid("session", "is required, unless isAdmin"))?;
         let tenant =
             session.parse().map_err(|error: crate::tenant::InvalidTenantId| invalid("session", &error.to_string()))?;
-        let Some(actions) = self.actions else {
+        let Some(actions) = asked else {
             let scopes = match now {
                 Some(Rights::Tenant { scopes, .. }) => scopes.clone(),
                 _ => Scope::ALL.into(),
@@ -131,7 +159,14 @@ impl KeyRequest {
             }
         }
         let asked = [(Scope::Read, actions.read), (Scope::Send, actions.send), (Scope::Control, actions.control)];
-        let scopes = asked.into_iter().filter(|(_, asked)| *asked == Some(true)).map(|(scope, _)| scope).collect();
+        let scopes: BTreeSet<_> =
+            asked.into_iter().filter(|(_, asked)| *asked == Some(true)).map(|(scope, _)| scope).collect();
+        if scopes.is_empty() {
+            return Err(invalid(
+                "actions",
+                "allow nothing: set one of read, send and control, or leave actions out for all",
+            ));
+        }
         Ok(Rights::Tenant { tenant, scopes })
     }
 }
@@ -225,8 +260,6 @@ impl From<VaultError> for Problem {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     fn rights(request: Value) -> Result<Rights, Problem> {
@@ -243,7 +276,6 @@ mod tests {
     #[test]
     fn actions_become_scopes() {
         assert_eq!(scopes(Value::Null), Scope::ALL);
-        assert_eq!(scopes(json!({})), []);
         assert_eq!(scopes(json!({ "read": true, "send": false })), [Scope::Read]);
         assert_eq!(scopes(json!({ "control": true })), [Scope::Control]);
         assert_eq!(scopes(json!({ "control": true, "setting": true, "app": true, "delete": true })), [Scope::Control]);
@@ -263,6 +295,23 @@ mod tests {
         assert!(rights(json!({ "actions": { "metrics": false } })).is_err());
         let unchanged: KeyRequest = serde_json::from_value(json!({ "isActive": false })).unwrap();
         assert_eq!(unchanged.rights(Some(&Rights::Metrics)).unwrap(), Rights::Metrics);
+    }
+
+    #[test]
+    fn a_key_that_could_do_nothing_and_an_action_that_is_none_are_refused() {
+        let fields = |actions: Value| {
+            let problem = rights(json!({ "session": "a", "actions": actions })).unwrap_err();
+            let told = serde_json::to_value(&problem).unwrap();
+            let errors = told["errors"].as_array().unwrap().iter();
+            errors.map(|error| error["field"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(fields(json!({ "sned": true, "read": true, "raed": false })), ["actions.raed", "actions.sned"]);
+        for nothing in [json!({}), json!({ "read": false }), json!({ "read": null, "control": false })] {
+            assert_eq!(fields(nothing), ["actions"]);
+        }
+        assert!(rights(json!({ "isAdmin": true, "actions": { "all": true } })).is_err());
+        let known = serde_json::to_value(Actions { metrics: Some(true), ..Actions::default() }).unwrap();
+        assert!(known.as_object().unwrap().keys().all(|name| ACTION_NAMES.contains(&name.as_str())));
     }
 
     #[test]

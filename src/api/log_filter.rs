@@ -18,13 +18,24 @@ use crate::telemetry::log_filter::{self, LogFilterError};
 /// A longer one is a mistake, and every line would be held against all of it.
 const LONGEST_FILTER: usize = 1024;
 
-/// The lines that are logged.
-#[derive(Serialize, Deserialize, JsonSchema)]
+/// The lines that are to be logged.
+#[derive(Deserialize, JsonSchema)]
 #[schemars(example = json!({ "filter": "info,sessiond::session=debug" }))]
 pub struct LogFilterSetting {
     /// As `log.filter` has it. The cap on what other crates may say stays.
     #[schemars(length(max = 1024))]
     filter: String,
+}
+
+/// The lines that are logged now.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(example = json!({ "filter": "info,sessiond::session=debug" }))]
+pub struct LogFilterInForce {
+    filter: String,
+    /// Targets in it that are neither ours nor of a library whose lines are known: they choose nothing, and are misspelt, as likely as not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_targets: Vec<String>,
 }
 
 /// The address that the operator asks from, for the log: there is one admin key, and several people may have it.
@@ -52,16 +63,17 @@ impl Takes for OperatorAddress {
 }
 
 /// `GET /api/server/log-filter`
-pub async fn show() -> Result<Json<LogFilterSetting>, Problem> {
+pub async fn show() -> Result<Json<LogFilterInForce>, Problem> {
     let filter = log_filter::current().ok_or(LogFilterError::NotInstalled)?;
-    Ok(Json(LogFilterSetting { filter }))
+    let unknown_targets = log_filter::unknown_targets(&filter);
+    Ok(Json(LogFilterInForce { filter, unknown_targets }))
 }
 
 /// `PUT /api/server/log-filter`: until it is changed again, or the process ends.
 pub async fn change(
     operator: OperatorAddress,
     Body(setting): Body<LogFilterSetting>,
-) -> Result<Json<LogFilterSetting>, Problem> {
+) -> Result<Json<LogFilterInForce>, Problem> {
     if setting.filter.chars().count() > LONGEST_FILTER {
         return Err(invalid(format!("expected at most {LONGEST_FILTER} characters")));
     }

@@ -75,6 +75,12 @@ impl BackupFailedError {
         Self { tenant: tenant.to_string(), code: error.code(), detail: error.to_string() }
     }
 
+    fn without_key(file: &str) -> Self {
+        let detail = "there is no master key here: put the key file of the vault that it was made from beside the new vault, or set \
+                      vault.master_keys. Nothing was made";
+        Self { tenant: file.to_owned(), code: "unknown_key", detail: detail.to_owned() }
+    }
+
     fn of_import(tenant: &TenantId, error: &RefusedImport) -> Self {
         Self { tenant: tenant.to_string(), code: error.code(), detail: error.to_string() }
     }
@@ -131,6 +137,15 @@ pub async fn restore(config: Config, options: RestoreOptions) -> anyhow::Result<
     let instance = InstanceId(Ulid::generate().to_string().into());
     let name = options.file.display().to_string();
     let file = tokio::task::block_in_place(|| read(&options.file)).with_context(|| name.clone())?;
+    // Before a vault is made, and a key for it: what does not come back leaves nothing, and least of all a key that is not the right one.
+    let keys = daemon::present_keys(&config)?;
+    if keys.is_empty() {
+        return Err(BackupFailedError::without_key(&name).into());
+    }
+    let no_backup = |error| BackupFailedError::of_backup(&name, &error);
+    let backup = TenantBackup::open(&Keyring::new(keys), &file).map_err(no_backup)?;
+    let tenant = options.tenant.clone().unwrap_or_else(|| backup.tenant.clone());
+    let settled = backup.settle().map_err(no_backup)?;
     let mut lock = match &config.vault.home {
         VaultHome::Embedded { path, shared } => Some(VaultLock::acquire(path, *shared, &instance)?),
         VaultHome::Firestore { .. } => None,
@@ -140,10 +155,6 @@ pub async fn restore(config: Config, options: RestoreOptions) -> anyhow::Result<
         lock.hold_vault()?;
     }
     let writer = writer(opened, instance, &config);
-    let no_backup = |error| BackupFailedError::of_backup(&name, &error);
-    let backup = TenantBackup::open(&writer.keyring, &file).map_err(no_backup)?;
-    let tenant = options.tenant.clone().unwrap_or_else(|| backup.tenant.clone());
-    let settled = backup.settle().map_err(no_backup)?;
     let refused = |error| BackupFailedError::of_import(&tenant, &error);
     if let Some(others) = LivingDaemons::of(&config)
         && others.have(&writer, &tenant).await.map_err(refused)?

@@ -284,7 +284,7 @@ fn alerts_are_off_until_a_channel_is_set_and_each_condition_has_its_switch() {
         ("SESSIOND_ALERTS__DISCORD", "secret"),
         ("SESSIOND_ALERTS__WEBHOOK_KEY", "a key without a webhook"),
         ("SESSIOND_ALERTS__MAIL_KEY", "secret"),
-        ("SESSIOND_ALERTS__SMTP_URL", "smtps://user:secret@smtp.kds.example"),
+        ("SESSIOND_ALERTS__MAIL_TO", "a@b.example"),
         ("SESSIOND_ALERTS__SMTP_CA", "/etc/ssl/own.pem"),
         ("SESSIOND_ALERTS__LANGUAGE", "fr"),
         ("SESSIOND_ALERTS__SCAN_NEEDED", "soon"),
@@ -323,6 +323,19 @@ fn mail_goes_by_one_way_and_over_smtp_only_with_tls() {
     ] {
         let mistakes = load_with(url, more).unwrap_err();
         assert!(mistakes.len() == 1 && !mistakes[0].contains("secret"), "{url}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn a_mistake_in_an_address_of_a_mail_is_told_of_that_address() {
+    let url = "smtp_url = \"smtps://user:secret@b.example\"";
+    for (more, key) in [
+        ("mail_from = \"a@b.example\"\nmail_to = [\"nobody\"]", "alerts.mail_to"),
+        ("mail_from = \"a@b.example\"", "alerts.mail_to"),
+        ("mail_from = \"nobody\"\nmail_to = [\"a@b.example\"]", "alerts.mail_from"),
+    ] {
+        let mistakes = load(&[], Some(&format!("[alerts]\n{url}\n{more}\n"))).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].contains(key) && !mistakes[0].contains("secret"), "{mistakes:?}");
     }
 }
 

@@ -200,6 +200,20 @@ pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<(Arc<dyn a
     Ok(Some((vault.await?, keyring)))
 }
 
+/// The master keys as far as they are there: none of a vault that is still to be made. Makes nothing.
+pub fn present_keys(config: &Config) -> anyhow::Result<Vec<MasterKey>> {
+    let mut keys = config.vault.master_keys.clone();
+    if let VaultHome::Embedded { path, .. } = &config.vault.home
+        && keys.is_empty()
+    {
+        let file = key_file(path)?;
+        if file.exists() {
+            keys.push(read_key_file(&file).map_err(|error| unreadable(&file, error))?);
+        }
+    }
+    Ok(keys)
+}
+
 /// The name of the key that seals; `None`: an embedded vault's own, which is not there yet.
 pub fn first_key(config: &Config) -> anyhow::Result<Option<KeyId>> {
     Ok(match config.vault.master_keys.first() {

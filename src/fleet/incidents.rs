@@ -62,8 +62,8 @@ impl Incidents {
         }
     }
 
-    /// By name. `open`: the journals of the sessions that are not closed.
-    pub(super) fn all(&self, open: &[Journal]) -> BTreeMap<&'static str, u64> {
+    /// By name. `open`: the journals of the sessions that are not closed; `renewals`: see [`crate::vault::Vault::renewals`].
+    pub(super) fn all(&self, open: &[Journal], renewals: u64) -> BTreeMap<&'static str, u64> {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
         let sum = |count: fn(&Journal) -> u64| open.iter().map(count).sum::<u64>();
         BTreeMap::from([
@@ -75,7 +75,7 @@ impl Incidents {
             ("handovers_failed", read(&self.handovers_failed)),
             ("states_lost", read(&self.states_lost)),
             ("snapshots_passed_over", read(&self.snapshots_passed_over)),
-            ("vault_losses", read(&self.vault_losses) + sum(Journal::losses)),
+            ("vault_losses", read(&self.vault_losses) + sum(Journal::losses) + renewals),
             ("refused_snapshots", read(&self.refused_snapshots) + sum(Journal::refused_snapshots)),
         ])
     }

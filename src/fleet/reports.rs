@@ -80,7 +80,7 @@ impl Fleet {
 
     /// Counts the faults since the start, by name; each was put right as far as it could be.
     pub fn incidents(&self) -> BTreeMap<&'static str, u64> {
-        self.incidents.all(&self.open_journals())
+        self.incidents.all(&self.open_journals(), self.env().vault.renewals())
     }
 
     pub(super) fn open_journals(&self) -> Vec<Journal> {

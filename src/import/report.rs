@@ -65,6 +65,10 @@ pub struct ImportReport {
     /// The old service's bot was on: here it answers customers as soon as the tenant is connected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub bot_on: bool,
+    /// Of a tenant that was there already, where the command has looked: how many Signal sessions it has here. None of this copy's were
+    /// written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions_in_vault: Option<u64>,
     /// By kind: how many entries of the source were kept, dropped, ignored.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub entries: BTreeMap<EntryKind, EntryCounts>,
@@ -91,6 +95,7 @@ impl ImportReport {
             number: None,
             finality: None,
             bot_on: false,
+            sessions_in_vault: None,
             entries: BTreeMap::new(),
             problems: Vec::new(),
             unlisted_problems: 0,
@@ -164,7 +169,21 @@ impl fmt::Display for ImportReport {
         if let Some(reason) = &self.reason {
             write!(f, " {} ({})", reason.detail, reason.code)?;
         }
-        if self.reason.is_none() && !self.entries.is_empty() {
+        if self.outcome == ImportOutcome::AlreadyImported {
+            write!(f, " nothing was written")?;
+            let brings = self.counts(EntryKind::Session).kept;
+            match self.sessions_in_vault {
+                Some(0) if brings > 0 => {
+                    write!(
+                        f,
+                        ", and the vault has no sessions of it\n    it is too late to bring the {brings} of this copy: each is made anew with \
+                         its next message"
+                    )?;
+                }
+                Some(count) => write!(f, ", sessions in the vault {count}")?,
+                None => {}
+            }
+        } else if self.reason.is_none() && !self.entries.is_empty() {
             let (sessions, pre_keys) = (self.counts(EntryKind::Session), self.counts(EntryKind::PreKey));
             let whole = sessions.kept + sessions.dropped;
             let (kept, sender_keys) = (sessions.kept, self.counts(EntryKind::SenderKey).kept);
@@ -180,5 +199,27 @@ impl fmt::Display for ImportReport {
         }
         let more = (self.problems.len().saturating_sub(SHOWN)) as u64 + self.unlisted_problems;
         if more > 0 { write!(f, "\n    and {more} more (--json lists them)") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The counts are the source's: of a tenant that was there they are none of the vault's.
+    #[test]
+    fn of_a_tenant_that_was_there_is_told_what_the_vault_has() {
+        let report = |sessions_in_vault| {
+            let mut report = ImportReport::new("seven", "trattoria".parse().ok(), ImportOutcome::AlreadyImported);
+            report.entries.insert(EntryKind::Session, EntryCounts { kept: 1, dropped: 0, ignored: 0 });
+            report.sessions_in_vault = sessions_in_vault;
+            report.to_string()
+        };
+        let none = report(Some(0));
+        assert!(none.contains("the vault has no sessions of it") && none.contains("too late"), "{none}");
+        assert!(report(Some(3)).ends_with("nothing was written, sessions in the vault 3"), "{}", report(Some(3)));
+        for told in [report(None), none] {
+            assert!(!told.contains("1 of 1"), "{told}");
+        }
     }
 }

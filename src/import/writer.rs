@@ -142,6 +142,13 @@ impl ImportWriter {
         Ok(found)
     }
 
+    /// How many Signal sessions the vault has of a tenant. Takes nothing over, writes nothing.
+    pub async fn count_sessions(&self, tenant: &TenantId) -> Result<u64, RefusedImport> {
+        let record = self.vault.tenant(tenant).await?;
+        let state = journal::look(&self.context(tenant, record.as_ref())).await?;
+        Ok(state.iter().filter(|record| record.space == space::SESSIONS).count() as u64)
+    }
+
     /// For whoever takes each tenant once: an import is remembered for good. Takes nothing over, writes nothing.
     pub async fn past(&self, tenant: &TenantId) -> Result<TenantPast, RefusedImport> {
         let record = self.vault.tenant(tenant).await?;

@@ -1,6 +1,6 @@
 //! A session's state, in the words of WAHA's API, and why it is in it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::pairing::passkey::Ceremony;
@@ -14,6 +14,12 @@ pub struct Qr {
     pub code: Secret,
     pub expires_at: Timestamp,
 }
+
+/// The reason of a session that is being connected, and of which nothing has failed yet.
+pub(super) const FIRST_CONNECTING: &str = "connecting";
+
+/// So long a first try may take before anybody is worried: a quiet line that is tested is back sooner.
+const FIRST_CONNECTING_GRACE: SignedDuration = SignedDuration::from_secs(5);
 
 /// A session's state, with its reason and the names of its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +65,12 @@ impl Status {
             trouble: None,
             since,
         }
+    }
+
+    /// Whether it is being connected since a moment ago, and nothing has failed: as after each test of a quiet line.
+    pub fn is_just_connecting(&self, now: Timestamp) -> bool {
+        let is_first = self.state == State::Starting && self.reason == FIRST_CONNECTING && self.trouble.is_none();
+        is_first && now.duration_since(self.since) < FIRST_CONNECTING_GRACE
     }
 
     /// The connection's state in the form that dashboards get.
@@ -109,6 +121,16 @@ mod tests {
 
     fn stopped() -> Status {
         Status { paired: true, ..Status::new(State::Stopped, String::new(), Timestamp::UNIX_EPOCH) }
+    }
+
+    #[test]
+    fn a_first_try_worries_nobody_for_a_moment() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let first = Status { paired: true, ..Status::new(State::Starting, FIRST_CONNECTING.into(), at(100)) };
+        assert!(first.is_just_connecting(at(102)) && !first.is_just_connecting(at(105)));
+        let failed = Status { reason: "WhatsApp does not answer".into(), ..first.clone() };
+        let unreached = Status { trouble: Some("no route".into()), ..first };
+        assert!([failed, unreached, stopped()].iter().all(|status| !status.is_just_connecting(at(102))));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
 use tracing::{Level, info};
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
+use super::FOREIGN;
 use crate::sync::lock;
 
 /// There is one subscriber a process.
@@ -40,11 +41,31 @@ pub fn current() -> Option<String> {
     INSTALLED.get().map(|installed| lock(&installed.text).clone())
 }
 
+/// The targets in a filter that are neither ours nor of a crate whose lines are known: misspelt, as likely as not. A filter means all
+/// targets that begin as it says.
+pub fn unknown_targets(filter: &str) -> Vec<String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level =
+        |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) || word.parse::<u8>().is_ok();
+    let is_known = |target: &str| {
+        FOREIGN.iter().any(|(known, ..)| {
+            known.starts_with(target)
+                || target.strip_prefix(*known).is_some_and(|rest| known.ends_with('/') || rest.starts_with("::"))
+        })
+    };
+    let targets = filter.split(',').filter_map(|directive| directive.split(['=', '[']).next()).map(str::trim);
+    targets.filter(|target| !is_level(target) && !is_known(target)).map(str::to_owned).collect()
+}
+
 /// Chooses lines by another filter from now on. `by`: who wants it so.
 pub fn change(text: &str, by: &dyn fmt::Display) -> Result<(), LogFilterError> {
     // The parser counts its places from the first letter and cuts from the first blank: a blank before a letter of two bytes would be a
     // panic.
     let text = text.split(',').map(str::trim).collect::<Vec<_>>().join(",");
+    // It would be a filter, by which nothing but errors is logged: nobody means that by no words.
+    if text.split(',').all(str::is_empty) {
+        return Err(LogFilterError::Unreadable);
+    }
     let filter = EnvFilter::try_new(&text).map_err(|_| LogFilterError::Unreadable)?;
     let installed = INSTALLED.get().ok_or(LogFilterError::NotInstalled)?;
     let mut now = lock(&installed.text);
@@ -70,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_cannot_be_read_is_refused_before_anything_is_asked() {
-        for text in ["sessiond=loud", "info,[", "a=b=c"] {
+        for text in ["sessiond=loud", "info,[", "a=b=c", "", " , "] {
             assert_eq!(change(text, &"a test"), Err(LogFilterError::Unreadable), "{text}");
         }
         // These can be read; the unit tests install none.
@@ -78,5 +99,19 @@ mod tests {
             assert_eq!(change(text, &"a test"), Err(LogFilterError::NotInstalled), "{text}");
         }
         assert_eq!(current(), None);
+    }
+
+    #[test]
+    fn a_misspelt_target_is_named() {
+        for known in [
+            "info",
+            "INFO,sessiond=debug",
+            "sessiond::session=trace,h2=off",
+            "warn, hyper::proto=error,Client/Mex=error,Bot/x=warn",
+            "[session]=debug",
+        ] {
+            assert_eq!(unknown_targets(known), Vec::<String>::new(), "{known}");
+        }
+        assert_eq!(unknown_targets("info,sesiond=debug, sessiondx=warn,lib[a]=info"), ["sesiond", "sessiondx", "lib"]);
     }
 }

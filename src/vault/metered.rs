@@ -159,6 +159,11 @@ metered! {
         self.home.doubts()
     }
 
+    // The same.
+    fn renewals(&self) -> u64 {
+        self.home.renewals()
+    }
+
     fn suspect(&self) {
         self.suspicions.send_modify(|count| *count += 1);
     }

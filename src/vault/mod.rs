@@ -415,6 +415,12 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
         watch::channel(0).1
     }
 
+    /// How often, since it was opened, all of the vault was gone and was written anew from what this process had open: nothing is lost then,
+    /// so no owner doubts it.
+    fn renewals(&self) -> u64 {
+        0
+    }
+
     /// An owner has found that something of its tenant is lost: the others of this process look sooner than they would have.
     fn suspect(&self) {}
     /// Counts how often an owner found that. A vault that nobody shares says nothing.

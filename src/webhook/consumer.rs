@@ -305,9 +305,13 @@ impl DeliveryLoop<'_> {
             self.gone = true;
             self.write(Batch::default()).await?;
         }
-        if let AttemptOutcome::Failed(refusal) = &attempt.outcome {
-            debug!(webhook = self.cx.webhook.id, error = refusal.error, attempts = job.attempts, "not taken");
-            self.health().last_error.clone_from(&refusal.error);
+        match &attempt.outcome {
+            AttemptOutcome::Failed(refusal) => {
+                debug!(webhook = self.cx.webhook.id, error = refusal.error, attempts = job.attempts, "not taken");
+                self.health().last_error.clone_from(&refusal.error);
+            }
+            // What was wrong is over.
+            AttemptOutcome::Taken => self.health().last_error.clear(),
         }
         #[expect(clippy::disallowed_methods, reason = "the queue's chance comes in here")]
         let chance = rand::random();

@@ -136,6 +136,7 @@ impl BotDesk {
 
     pub async fn run(mut self: Box<Self>, mut commands: mpsc::Receiver<Box<BotCommand>>) {
         while let Err(error) = self.work(&mut commands).await {
+            self.shared.busy.rests(self.session.tenant());
             self.forget_broken();
             if error.is_final() {
                 debug!(%error, "the bot ends with its session");
@@ -229,8 +230,10 @@ impl BotDesk {
             }
             let mut rest = None;
             if self.is_on() {
+                self.shared.busy.begins(self.session.tenant());
                 Box::pin(self.read()).await?;
                 rest = Box::pin(self.take_turns()).await?;
+                self.shared.busy.rests(self.session.tenant());
             }
             tokio::select! {
                 () = stop.cancelled() => break,

@@ -10,6 +10,7 @@
 //! their changes leave.
 
 mod asking;
+mod busy;
 mod desk;
 mod gathering;
 mod hearing;
@@ -31,13 +32,16 @@ use reqwest::Url;
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use ulid::Ulid;
 
-use self::desk::{BotCommand, BotDesk};
 pub use self::model_client::ModelClient;
 pub use self::records::{ConversationRecord, OrderRecord, Versioned};
+use self::{
+    busy::BusyDesks,
+    desk::{BotCommand, BotDesk},
+};
 use super::{
     conversation::{self, Restaurant, Tried},
     menu::Menu,
@@ -83,6 +87,7 @@ struct BotContext {
     model: Option<ModelClient>,
     /// Conversations that broke and are not mended, as far as this process has met them.
     broken: AtomicU64,
+    busy: BusyDesks,
 }
 
 /// Why something about a bot was not done.
@@ -134,13 +139,19 @@ impl Bots {
         outbound: Outbound,
         model: Option<ModelClient>,
     ) -> Arc<Self> {
-        let shared = Arc::new(BotContext { feed, clock, settings, outbound, model, broken: AtomicU64::new(0) });
+        let (broken, busy) = (AtomicU64::new(0), BusyDesks::default());
+        let shared = Arc::new(BotContext { feed, clock, settings, outbound, model, broken, busy });
         Arc::new(Self { shared, desks: Mutex::default() })
     }
 
     /// Conversations that broke and wait for somebody.
     pub fn broken(&self) -> u64 {
         self.shared.broken.load(Ordering::Relaxed)
+    }
+
+    /// Desks that have been at the same work for too long, and answer nobody meanwhile.
+    pub fn stuck(&self) -> u64 {
+        self.shared.busy.stuck(Instant::now())
     }
 
     /// Whether an external bot may be asked there. What its host stands for is decided at the connection.

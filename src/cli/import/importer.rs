@@ -79,6 +79,11 @@ impl Importer {
         if reserved == Ok(true) && !matches!(written, Ok(_) | Err(RefusedImport::Unconfirmed)) {
             self.devices().remove(&device);
         }
+        let sessions_in_vault = match (&self.writer, &written) {
+            // Only told: where it cannot be read, it is not.
+            (Some(writer), Ok(Occupancy::SameDevice)) => writer.count_sessions(&id).await.ok(),
+            _ => None,
+        };
         let mut report = match written {
             Ok(Occupancy::SameDevice) => ImportReport::new(name, Some(id), ImportOutcome::AlreadyImported),
             Ok(Occupancy::Free) if self.is_dry => ImportReport::new(name, Some(id), ImportOutcome::Importable),
@@ -86,6 +91,7 @@ impl Importer {
             Err(error) => ImportReport::failed(name, Some(id), ImportFailure::from(&error)),
         };
         report.describe(&settled.copy, self.finality);
+        report.sessions_in_vault = sessions_in_vault;
         report
     }
 

@@ -98,6 +98,10 @@ impl Reader<'_> {
                 self.mistake("alerts.smtp_ca", "is for alerts.smtp_url, which is not set");
                 return None;
             }
+            if self.text("alerts.mail_key").is_empty() && !self.list("alerts.mail_to").is_empty() {
+                self.mistake("alerts.mail_to", "no mail is sent: neither alerts.smtp_url nor alerts.mail_key is set");
+                return None;
+            }
             return Some(None);
         }
         if !self.text("alerts.mail_key").is_empty() {
@@ -107,14 +111,18 @@ impl Reader<'_> {
         let (from, to) = (self.text("alerts.mail_from"), self.list("alerts.mail_to"));
         let to: Option<Vec<Mailbox>> = to.iter().map(|text| text.parse().ok()).collect();
         let to = to.filter(|to| (1..=50).contains(&to.len()));
-        let (Some(server), Ok(from), Some(to)) = (smtp_server(&url, ca), from.parse::<Mailbox>(), to) else {
-            self.mistake(
-                "alerts.smtp_url",
-                "expected smtps://user:password@host:465, or smtp://user:password@host:587 (with STARTTLS), and with it \
-                 alerts.mail_from, and up to 50 addresses in alerts.mail_to",
-            );
-            return None;
-        };
+        let (server, from) = (smtp_server(&url, ca), from.parse::<Mailbox>().ok());
+        if server.is_none() {
+            let expected = "expected smtps://user:password@host:465, or smtp://user:password@host:587 (with STARTTLS)";
+            self.mistake("alerts.smtp_url", expected);
+        }
+        if from.is_none() {
+            self.mistake("alerts.mail_from", "expected an address, from which alerts.smtp_url sends");
+        }
+        if to.is_none() {
+            self.mistake("alerts.mail_to", "expected 1 to 50 addresses, to which alerts.smtp_url sends");
+        }
+        let (Some(server), Some(from), Some(to)) = (server, from, to) else { return None };
         Some(Some(AlertSmtp { server, from, to }))
     }
 

@@ -21,6 +21,10 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -86,6 +90,8 @@ pub(super) struct VaultFile {
     own: Option<Vec<u8>>,
     /// Counts how often something may have been lost.
     doubts: watch::Sender<u64>,
+    /// Counts how often the file, or its log, was taken away and was written anew from what was open.
+    renewals: Arc<AtomicU64>,
 }
 
 struct Open {
@@ -124,12 +130,23 @@ impl VaultFile {
     pub(super) fn open(path: &Path) -> Result<Self, VaultError> {
         let open = Open::new(path)?;
         let own = check_value(&open.connection).map_err(vault_error)?;
-        Ok(Self { path: path.to_owned(), open: Some(open), own, doubts: watch::Sender::new(0) })
+        Ok(Self {
+            path: path.to_owned(),
+            open: Some(open),
+            own,
+            doubts: watch::Sender::new(0),
+            renewals: Arc::default(),
+        })
     }
 
     /// See [`super::Vault::doubts`].
     pub(super) fn doubts(&self) -> watch::Receiver<u64> {
         self.doubts.subscribe()
+    }
+
+    /// See [`super::Vault::renewals`].
+    pub(super) fn renewals(&self) -> Arc<AtomicU64> {
+        self.renewals.clone()
     }
 
     /// A connection to the file that the path leads to.
@@ -315,6 +332,7 @@ impl VaultFile {
             Err(error) => return Err(vault_error(error)),
         }
         self.put(&aside)?;
+        self.renewals.fetch_add(1, Ordering::Relaxed);
         self.close();
         Ok(())
     }

@@ -18,7 +18,13 @@ mod segments;
 mod snapshots;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,6 +53,7 @@ use crate::{
 pub struct Embedded {
     writer: Writer,
     doubts: watch::Receiver<u64>,
+    renewals: Arc<AtomicU64>,
     counters: Counters,
     /// Where its file is.
     folder: PathBuf,
@@ -60,10 +67,10 @@ impl Embedded {
     /// Opens the file or makes it, readable for its owner only. Blocks shortly.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         let file = VaultFile::open(path)?;
-        let doubts = file.doubts();
+        let (doubts, renewals) = (file.doubts(), file.renewals());
         let writer = Writer::start(file).map_err(|error| VaultError::Unavailable(error.to_string()))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-        Ok(Self { writer, doubts, counters: Counters::default(), folder, floor: 0, is_shared: false })
+        Ok(Self { writer, doubts, renewals, counters: Counters::default(), folder, floor: 0, is_shared: false })
     }
 
     /// With less than so many bytes free on its disk it takes no more entries, pieces and chunks: the rest is for takeovers,
@@ -477,6 +484,10 @@ impl Vault for Embedded {
         // A new receiver has no doubts from before.
         doubts.mark_unchanged();
         doubts
+    }
+
+    fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Relaxed)
     }
 }
 

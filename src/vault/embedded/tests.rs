@@ -202,7 +202,9 @@ async fn a_file_that_is_deleted_under_its_hands_is_there_again_with_everything()
         for name in if all { &["vault.db", "vault.db-wal", "vault.db-shm"][..] } else { &["vault.db"] } {
             fs::remove_file(folder.path().join(name)).unwrap();
         }
+        assert_eq!(vault.renewals(), 0);
         vault.append(&tenant(1), None, &[document(2, vec![2])], None).await.unwrap();
+        assert_eq!(vault.renewals(), 1);
         let (_copy, left) = as_left_behind(folder.path());
         assert_eq!(left.documents(&tenant(1), Seq(1)).await.unwrap().len(), 2);
         assert_eq!(left.check_value().await.unwrap(), Some(Bytes::from_static(b"check")));

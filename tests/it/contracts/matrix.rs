@@ -397,7 +397,7 @@ async fn every_route_with_every_credential() {
                 let metrics = house.key_as(json!({ "actions": { "metrics": true } })).await.1;
                 (metrics, house.key(TENANT, &Scope::ALL).await.1)
             }
-            _ => (house.key(TENANT, &Scope::ALL).await.1, house.key(TENANT, &[]).await.1),
+            _ => (house.key(TENANT, &Scope::ALL).await.1, house.key(TENANT, &[Scope::Read]).await.1),
         };
         let (everybody, operator) = (who == Everybody, who == Operator);
         let within = !operator;
@@ -416,7 +416,8 @@ async fn every_route_with_every_credential() {
             ("the operator's key", Some(&house.stage.setup.admin_key), 0),
         ];
         for (what, credential, refused) in cases {
-            let (id, _) = if path.contains("/keys/") { house.key(TENANT, &[]).await } else { Default::default() };
+            let (id, _) =
+                if path.contains("/keys/") { house.key(TENANT, &[Scope::Read]).await } else { Default::default() };
             let ask = async |tenant: &str| {
                 let body: Value = serde_json::from_str(&about(&body.to_string(), tenant, &id)).unwrap();
                 taken_apart(house.ask(method, &about(asked, tenant, &id), credential, &body).await).await

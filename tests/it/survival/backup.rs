@@ -73,6 +73,12 @@ async fn a_tenant_comes_back_from_its_backup(home: Home) {
     let stranger = stranger.embedded(&stage.path("stranger.db")).set("SESSIOND_MASTER_KEY", "7a".repeat(32));
     let (code, report) = run(&stranger, &["restore", &name]).await;
     assert!(code == Some(1) && report["log"].as_str().unwrap().contains("unknown_key"), "{report:#}");
+    assert!(!stage.path("stranger.db").exists(), "a vault was made for a backup that does not open");
+    // With no key at all.
+    let keyless = stranger.embedded(&stage.path("keyless/vault.db")).set("SESSIOND_MASTER_KEY", "");
+    let (code, report) = run(&keyless, &["restore", &name]).await;
+    assert!(code == Some(1) && report["log"].as_str().unwrap().contains("unknown_key"), "{report:#}");
+    assert!(!stage.path("keyless").exists(), "something was left behind");
     let (code, report) = run(&other, &["restore", &name]).await;
     assert_eq!((code, &report["outcome"]), (Some(0), &json!("restored")), "{report:#}");
     let (code, report) = run(&other, &["restore", &name]).await;

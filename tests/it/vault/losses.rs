@@ -75,6 +75,11 @@ async fn made_good(home: Home, fate: Fate) {
     assert!(fate == Fate::ComesTo(Harm::LogCut) || TOLD.iter().any(|told| log.contains(told)), "{log}");
     let well = || async { scene.stage.health().await.1["status"] == "ok" };
     until(LIMIT, "all to be well", well).await.unwrap_or_else(|error| panic!("{error}\n{log}"));
+    if fate == Fate::Forgets(Loss::TheFile) {
+        let (_, health) = scene.stage.health().await;
+        let losses = health["incidents"]["vault_losses"].as_u64();
+        assert!(losses >= Some(1) && health["warnings"].to_string().contains("was deleted"), "{health}");
+    }
 
     daemon.kill().await.unwrap();
     scene.stage.wipe_local_data();

@@ -44,12 +44,15 @@ async fn the_filter_changes_while_the_daemon_runs_and_the_cap_stays() {
     };
     assert_eq!(filter(&stage).await, json!("info"), "as it is configured");
 
-    for wrong in ["sessiond=loud".to_owned(), "a".repeat(1025)] {
+    for wrong in ["sessiond=loud".to_owned(), String::new(), "a".repeat(1025)] {
         let answer = stage.dashboard.put(PATH, json!({ "filter": wrong })).await.unwrap();
         assert_eq!((answer.status, &answer.body["code"]), (400, &json!("invalid_input")), "{}", answer.body);
         assert_eq!(answer.body["errors"][0]["field"], json!("filter"), "{}", answer.body);
     }
     assert_eq!(filter(&stage).await, json!("info"), "as it was");
+
+    let misspelt = stage.dashboard.put(PATH, json!({ "filter": "info,sesiond=debug" })).await.unwrap().body;
+    assert_eq!(misspelt, json!({ "filter": "info,sesiond=debug", "unknownTargets": ["sesiond"] }));
 
     // All that there is: our own details, and not a word more of anybody else.
     set(&stage, "trace").await;
