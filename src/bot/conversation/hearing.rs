@@ -17,6 +17,7 @@ use crate::bot::{
     basket::BasketLine,
     intent::{self, Intent},
     payment::{self, PaymentMethod},
+    text::token::emoji_food,
 };
 
 /// Longer texts are read up to here: the parser takes no more.
@@ -399,7 +400,7 @@ fn proposes_number(order: &OrderState) -> bool {
     wish.is_some_and(|wish| wish.asks_number && wish.qty > 0 && wish.candidates.len() == 1)
 }
 
-/// A thumb is a yes, a row of question marks wants an answer; other signs say nothing.
+/// A thumb is a yes, a row of question marks wants an answer, a dish asks what there is of it; other signs say nothing.
 fn hear_signs(said: &str, turn: &mut HeardTurn) {
     let has = |signs: &[char]| said.contains(signs);
     if has(&['👎', '❌']) {
@@ -409,6 +410,10 @@ fn hear_signs(said: &str, turn: &mut HeardTurn) {
         turn.is_sign = true;
     } else if has(&['?', '¿']) {
         turn.nudges = true;
+    } else if let Some(food) = said.chars().find_map(emoji_food) {
+        // It may decorate: what there is of it is shown, and nothing is noted.
+        turn.questions.push(Question::Menu(food.to_owned()));
+        turn.intent = Intent::Menu;
     } else {
         return;
     }
