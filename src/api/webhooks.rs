@@ -106,6 +106,11 @@ pub async fn put(
     For { tenant, .. }: For<Controlling>,
     Body(config): Body<Config>,
 ) -> Result<Json<SessionConfig>, Problem> {
+    if config.0.as_object().is_some_and(serde_json::Map::is_empty) {
+        // It would take every webhook away, which an empty list says outright.
+        let message = "expected at least one field: the body replaces everything, and [] takes all webhooks away";
+        return Err(Problem::invalid(message.to_owned(), Vec::new()));
+    }
     if app.fleet.status(&tenant).is_none() && app.fleet.record(&tenant).await?.is_none() {
         // What is refused makes none.
         app.webhooks.check_new(&config.0)?;

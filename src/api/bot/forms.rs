@@ -197,6 +197,7 @@ impl JsonSchema for SettingsForm {
             "type": "object",
             // One of the two.
             "not": { "required": ["delivers", "pickUp"], "properties": { "delivers": { "const": false }, "pickUp": { "const": false } } },
+            "minProperties": 1,
             "additionalProperties": false,
             "description": "The bot's switches and the restaurant's rules. All of it is replaced; what is left out has its default.",
             "properties": {

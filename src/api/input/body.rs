@@ -38,7 +38,8 @@ impl<T: JsonSchema> Takes for Body<T> {
     }
 }
 
-/// A JSON body without unknown fields: such a field is somebody's typing mistake, and what was meant would be lost in silence.
+/// A JSON body without unknown fields: such a field is somebody's typing mistake, and what was meant would be lost in silence. Nor is it
+/// empty: it replaces everything.
 pub struct WholeBody<T>(pub T);
 
 impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for WholeBody<T> {
@@ -53,7 +54,14 @@ impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for WholeB
             let field = |field: String| FieldError { field: field.into(), message: "there is no such field".into() };
             return Err(Problem::invalid(error, unknown.into_iter().map(field).collect()));
         }
-        checked(body).map(Self)
+        let says_nothing = body.as_object().is_some_and(Map::is_empty);
+        let read = checked(body)?;
+        if says_nothing {
+            // It would set everything back to its default, and was hardly meant so.
+            let message = "expected at least one field: the body replaces everything".to_owned();
+            return Err(Problem::invalid(message, Vec::new()));
+        }
+        Ok(Self(read))
     }
 }
 
@@ -104,8 +112,22 @@ fn read<T: DeserializeOwned>(body: &mut Value) -> Result<T, Problem> {
             },
             (_, None) => (place, said),
         };
+        let message = in_our_words(message);
         Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
     })
+}
+
+/// The message without the names of Rust's types.
+fn in_our_words(said: String) -> String {
+    if said.starts_with("unknown variant ")
+        && let Some((_, known)) = said.rsplit_once(", expected ")
+    {
+        return format!("expected {}", known.replace('`', ""));
+    }
+    match said.rsplit_once(", expected ") {
+        Some((found, "u8" | "u16" | "u32" | "u64" | "usize")) => format!("{found}, expected a whole number"),
+        _ => said,
+    }
 }
 
 /// Finds the field that serde means: without it serde says something else, or nothing. Serde forgets the places of flattened fields.
@@ -264,17 +286,20 @@ mod tests {
             serde_json::to_value(parsed::<T>(body).err().unwrap()).unwrap()
         }
         const NO_TEXT: &str = "invalid type: integer `5`, expected a string";
+        const NO_NUMBER: &str = "invalid type: string \"1\", expected a whole number";
         for (problem, field, message) in [
             (said::<SampleList>(json!({})), "asked", "is required"),
             (said::<SampleList>(json!({ "asked": [{}] })), "asked[0].name", "is required"),
             (said::<SampleList>(json!({ "asked": [{ "name": 5 }] })), "asked[0].name", NO_TEXT),
             (said::<SampleLetter>(json!({ "text": "x", "to": 5, "ttl": 1 })), "to", NO_TEXT),
-            (said::<SampleLetter>(json!({ "to": "x", "ttl": "1" })), "ttl", "invalid type: string \"1\", expected u64"),
+            (said::<SampleLetter>(json!({ "to": "x", "ttl": "1" })), "ttl", NO_NUMBER),
         ] {
             assert_eq!(problem["errors"][0]["field"], field, "{problem}");
             assert_eq!(problem["errors"][0]["message"], message, "{problem}");
             assert_eq!(problem["error"], json!(format!("{field}: {message}")));
         }
+        let known = in_our_words("unknown variant `Foil`, expected `paper` or `foil`".to_owned());
+        assert_eq!(known, "expected paper or foil");
         let problem = said::<SampleList>(json!(5));
         assert!(problem["errors"].as_array().is_none_or(Vec::is_empty), "{problem}");
     }

@@ -72,6 +72,15 @@ pattern!(
     NAME,
     r"(?i)\b(?:a\s+nombre\s+de|mi\s+nombre\s+es|me\s+llamo|my\s+name\s+is)\s+(\p{L}[\p{L}'’-]*(?:[ \t]+\p{L}[\p{L}'’-]*){0,3})\s*(?:$|[,.;\n])"
 );
+// A name begins with a capital here: `soy alérgico`, `soy de la torre 3`.
+pattern!(
+    I_AM,
+    r"(?:^|[,.;\n]\s*|\s[yY]\s+)[Ss]oy\s+(\p{Lu}\p{Ll}[\p{L}'’-]*(?:[ \t]+\p{Lu}\p{Ll}[\p{L}'’-]*){0,3})\s*(?:$|[,.;\n])"
+);
+pattern!(
+    NO_NAME,
+    r"^(alergic|client|vegetarian|vegan|celiac|diabetic|intolerant|hipertens|nuev|vecin|domiciliari|mensajer|repartidor|(?:el|la|un|una|yo|de|del)\b)"
+);
 pattern!(
     FOR_SOMEBODY,
     r"(?i)(?:^|\s)(?:es\s+|son\s+|va\s+|van\s+)?para\s+((?:don|do[nñ]a|(?:el\s+)?se[nñ]or|(?:la\s+)?se[nñ]ora)[ \t]+\p{L}[\p{L}'’-]*(?:[ \t]+\p{Lu}[\p{L}'’-]*)?)\s*(?:$|[,.;\n])"
@@ -329,7 +338,12 @@ fn cut_out(said: &str, range: Range<usize>) -> String {
 
 /// `a nombre de Juan Pérez`, `para don Carlos`: the rest of the text, and the name.
 pub fn name(said: &str) -> Option<(String, String)> {
-    let found = NAME.captures(said).or_else(|| FOR_SOMEBODY.captures(said))?;
+    let introduces = || {
+        let found = I_AM.captures(said).filter(|_| !said.contains('?'))?;
+        let first = phrases::plain(&found[1]);
+        (!NO_NAME.is_match(&first)).then_some(found)
+    };
+    let found = NAME.captures(said).or_else(|| FOR_SOMEBODY.captures(said)).or_else(introduces)?;
     let whole = found.get(0)?;
     Some((cut_out(said, whole.range()), words::one_line(&found[1], 60)))
 }
@@ -428,6 +442,19 @@ mod tests {
         assert_eq!(name("dos tamales para don Carlos"), Some(("dos tamales".into(), "don Carlos".into())));
         assert_eq!(name("es para la señora Rosa").unwrap().1, "la señora Rosa");
         assert_eq!(name("dos tamales para dos personas"), None);
+        assert_eq!(name("para recoger, efectivo, soy Ana").unwrap().1, "Ana");
+        assert_eq!(name("un ajiaco y soy Ana María Ruiz, gracias").unwrap().1, "Ana María Ruiz");
+        assert_eq!(name("soy Elena").unwrap().1, "Elena");
+        for said in [
+            "soy alérgico",
+            "Soy Alérgico",
+            "soy de la torre 3",
+            "soy cliente",
+            "soy el de ayer",
+            "soy Ana, ¿ya viene?",
+        ] {
+            assert_eq!(name(said), None, "{said}");
+        }
         assert_eq!(
             courier("dos tamales, y me pueden llamar cuando lleguen, gracias"),
             Some(("dos tamales, y gracias".into(), "me pueden llamar cuando lleguen".into()))

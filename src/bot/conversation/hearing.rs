@@ -17,6 +17,7 @@ use crate::bot::{
     basket::BasketLine,
     intent::{self, Intent},
     payment::{self, PaymentMethod},
+    text::token::emoji_food,
 };
 
 /// Longer texts are read up to here: the parser takes no more.
@@ -243,7 +244,7 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
         numbers: talk.numbers,
         answered: None,
     };
-    let resumed = goes_on(talk, said, turn);
+    let resumed = goes_on(talk, restaurant, said, turn);
     let said = resumed.as_deref().unwrap_or(said);
     heard.before.clone_from(&turn.order);
     let is_form = match form::read(said) {
@@ -354,13 +355,17 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     taking::take_reading(reading, &said, &plain, turn);
 }
 
-/// `sí, y una gaseosa`, `sí pero sin cebolla`, to `¿seguimos con él?`: the order goes on, and the rest is read in it.
-fn goes_on(talk: &mut Conversation, said: &str, turn: &mut HeardTurn) -> Option<String> {
-    if talk.phase != Phase::Resuming {
-        return None;
-    }
-    let rest = asides::behind_yes(said)?;
-    let joined = exchange::joined(talk.kept.clone()?, turn.order.clone());
+/// `sí, y una gaseosa`, `sí pero sin cebolla`, to `¿seguimos con él?`, and `que sean dos` before anything is asked: the order goes on, and
+/// the rest is read in it.
+fn goes_on(talk: &mut Conversation, restaurant: &Restaurant, said: &str, turn: &mut HeardTurn) -> Option<String> {
+    let kept = talk.kept.clone()?;
+    let confirmed = if talk.phase == Phase::Resuming { asides::behind_yes(said) } else { None };
+    let rest = match confirmed {
+        Some(rest) => rest,
+        None if changes_kept(talk, restaurant, &kept, said, turn) => said.to_owned(),
+        None => return None,
+    };
+    let joined = exchange::joined(kept, turn.order.clone());
     if !is_small(&joined) {
         return None;
     }
@@ -371,13 +376,31 @@ fn goes_on(talk: &mut Conversation, said: &str, turn: &mut HeardTurn) -> Option<
     Some(rest)
 }
 
+/// `que sean dos`, `otra igual`, with nothing in the basket: only the order that was put aside can be meant. As a new order it would be
+/// added to that one.
+fn changes_kept(talk: &Conversation, restaurant: &Restaurant, kept: &OrderState, said: &str, turn: &HeardTurn) -> bool {
+    let plain = phrases::plain(said);
+    let refuses = talk.phase == Phase::Resuming && plain.starts_with("no ");
+    let is_empty = turn.order.lines.is_empty() && turn.order.ambiguous.is_empty();
+    if !is_empty || refuses || asides::begins_anew(&plain) {
+        return false;
+    }
+    let Some(amendment) = asides::amends(&plain) else { return false };
+    let reader = Reader { restaurant, history: &talk.history, numbers: talk.numbers };
+    let is_about_kept = amendment == Amendment::Change
+        || phrases::one_more(&plain).is_some()
+        // Without that order the words mean no dish.
+        || !reader.read(&turn.order, said, None).changed;
+    is_about_kept && reader.read(kept, said, None).changed
+}
+
 /// `¿Le anoto 400?`
 fn proposes_number(order: &OrderState) -> bool {
     let wish = order.ambiguous.first();
     wish.is_some_and(|wish| wish.asks_number && wish.qty > 0 && wish.candidates.len() == 1)
 }
 
-/// A thumb is a yes, a row of question marks wants an answer; other signs say nothing.
+/// A thumb is a yes, a row of question marks wants an answer, a dish asks what there is of it; other signs say nothing.
 fn hear_signs(said: &str, turn: &mut HeardTurn) {
     let has = |signs: &[char]| said.contains(signs);
     if has(&['👎', '❌']) {
@@ -387,6 +410,10 @@ fn hear_signs(said: &str, turn: &mut HeardTurn) {
         turn.is_sign = true;
     } else if has(&['?', '¿']) {
         turn.nudges = true;
+    } else if let Some(food) = said.chars().find_map(emoji_food) {
+        // It may decorate: what there is of it is shown, and nothing is noted.
+        turn.questions.push(Question::Menu(food.to_owned()));
+        turn.intent = Intent::Menu;
     } else {
         return;
     }

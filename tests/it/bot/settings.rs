@@ -47,7 +47,7 @@ async fn what_is_wrong_is_told_field_by_field() {
     let fields = async |what: &str, body: Value| {
         let (status, problem) = ask(&stage, "PUT", &format!("/api/{TENANT}/bot/{what}"), Some(body)).await;
         assert_eq!((status, &problem["code"]), (400, &json!("invalid_input")), "{problem}");
-        let errors = problem["errors"].as_array().unwrap().iter();
+        let errors = problem["errors"].as_array().into_iter().flatten();
         errors.map(|error| error["field"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let item = |id: &str, name: &str, price: Value| json!({ "id": id, "name": name, "price": price });
@@ -75,6 +75,9 @@ async fn what_is_wrong_is_told_field_by_field() {
         fields("menu", json!({ "items": [{ "id": "a", "name": "Ajiaco", "price": 1, "alias": [] }] })).await,
         ["items[0].alias"]
     );
+    // Nothing at all would set everything back.
+    assert!(fields("settings", json!({})).await.is_empty());
+    assert_eq!(fields("menu", json!({})).await, ["items"]);
     // What is shown is taken.
     for what in ["menu", "settings"] {
         let path = format!("/api/{TENANT}/bot/{what}");

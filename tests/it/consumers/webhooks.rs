@@ -133,7 +133,9 @@ async fn wrong_settings_are_refused_field_by_field() {
     }
     let (_, kept) = ask(&stage, "GET", "/api/trattoria/webhooks", None).await;
     assert_eq!(kept["webhooks"], json!([]));
-    assert_eq!(ask(&stage, "PUT", "/api/a.b/webhooks", Some(json!({}))).await.0, 400);
+    let (status, body) = ask(&stage, "PUT", "/api/trattoria/webhooks", Some(json!({}))).await;
+    assert_eq!((status, &body["code"]), (400, &json!("invalid_input")));
+    assert_eq!(ask(&stage, "PUT", "/api/a.b/webhooks", Some(json!({ "webhooks": [] }))).await.0, 400);
     daemon.kill().await.unwrap();
 }
 

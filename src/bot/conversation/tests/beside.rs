@@ -409,3 +409,14 @@ fn for_whom_and_how_it_comes_calls_nobody() {
     play(&mut chat, &[("nos faltaron 2 colombianas", &["persona"])]);
     assert!(chat.called_owner());
 }
+
+#[test]
+fn the_picture_of_a_dish_asks_what_there_is_of_it() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("🍔🍔", &["Hamburguesa Sencilla", "Hamburguesa Doble Carne"])]);
+    assert!(chat.talk.lines().is_empty());
+    play(&mut chat, &[("dos perros calientes", &["2 × Perro Caliente"])]);
+    assert_ne!(chat.say("🍕"), "");
+    assert_eq!(chat.talk.lines().len(), 1);
+    assert_eq!(chat.say("😂"), "");
+}

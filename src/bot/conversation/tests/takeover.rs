@@ -50,6 +50,29 @@ fn the_owners_word_and_the_console_bring_the_bot_back() {
 }
 
 #[test]
+fn a_change_is_of_the_order_that_was_put_aside() {
+    for (said, now) in [
+        ("que sean tres perros calientes", "3 × Perro Caliente"),
+        ("que sean tres", "3 × Perro Caliente"),
+        ("otra igual", "3 × Perro Caliente"),
+    ] {
+        let mut chat = Chat::new();
+        play(&mut chat, &[("dos perros calientes", &["2 × Perro Caliente"])]);
+        chat.input(Input::TakenOver);
+        chat.input(Input::GivenBack);
+        play(&mut chat, &[(said, &[now, "!¿Seguimos"])]);
+        assert_eq!((chat.talk.lines().len(), chat.talk.lines()[0].qty), (1, 3), "{said}");
+        assert!(chat.talk.kept.is_none(), "{said}");
+    }
+    // A dish that is wished for anew is no change: the customer says which.
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes", &[])]);
+    chat.input(Input::TakenOver);
+    chat.input(Input::GivenBack);
+    play(&mut chat, &[("una salchipapa", &["1 × Salchipapa", "¿Seguimos con él?", "2 × Perro"])]);
+}
+
+#[test]
 fn no_notice_while_the_owner_talks() {
     let mut chat = Chat::new();
     play(
