@@ -11,6 +11,7 @@
 
 mod asking;
 mod desk;
+mod fetching;
 mod gathering;
 mod hearing;
 mod model_client;
@@ -143,7 +144,7 @@ impl Bots {
         self.shared.broken.load(Ordering::Relaxed)
     }
 
-    /// Whether an external bot may be asked there. What its host stands for is decided at the connection.
+    /// Whether an external bot may be asked there, or a rule's file fetched. What its host stands for is decided at the connection.
     pub fn check_url(&self, url: &str) -> Result<Url, TargetError> {
         self.shared.outbound.check(url)
     }
