@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::{
@@ -20,8 +20,8 @@ use crate::{
     store::StoreError,
 };
 
-/// How long hosts may take for the files of a turn, with all tries.
-const FILES_LIMIT: Duration = Duration::from_secs(20);
+/// How long hosts may take for a file, with all tries.
+const FILE_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a rule says with its file.
 #[derive(Debug, Clone)]
@@ -39,15 +39,27 @@ pub async fn files(session: &Session, ask: &AskRecord) -> Result<Vec<FetchedFile
     while !session.may_decide() {
         sleep(BREATH).await;
     }
-    let until = Instant::now() + FILES_LIMIT;
     let mut files = Vec::with_capacity(ask.files.len());
     for (at, FiledReply { caption, file }) in ask.files.iter().enumerate() {
         let key = format!("bot/{}/{}/{at}", ask.chat, ask.id);
         let attachment = attachment(caption, file);
-        let uploading = timeout_at(until, upload(session, &ask.chat, &attachment, &file.url, &key, humanize)).await;
-        let message = match uploading.unwrap_or_else(|_| Err(AcceptError::Unfetched("it takes too long".into()))) {
+        // A host that answers nobody would hold the places of all who ask.
+        let is_missing = session.is_missing_file(&file.url);
+        let uploaded = if is_missing {
+            Err(AcceptError::Unfetched("it could not be had a moment ago".into()))
+        } else {
+            let uploading = upload(session, &ask.chat, &attachment, &file.url, &key, humanize);
+            let too_late = |_| Err(AcceptError::Unfetched("it takes too long".into()));
+            timeout(FILE_LIMIT, uploading).await.unwrap_or_else(too_late)
+        };
+        let message = match uploaded {
             Ok(message) => Some(Box::new(message)),
             Err(error) => {
+                let is_the_files =
+                    matches!(error, AcceptError::Unfetched(_) | AcceptError::TooLarge(_) | AcceptError::Draft(_));
+                if is_the_files && !is_missing {
+                    session.note_missing_file(&file.url);
+                }
                 warn!(event = "bot_file_missing", %error, "a rule's file cannot be had: its text is said without it");
                 None
             }
@@ -72,7 +84,8 @@ async fn upload(
                 error @ (AcceptError::NotConnected
                 | AcceptError::VaultDown
                 | AcceptError::Busy
-                | AcceptError::MediaDown),
+                | AcceptError::MediaDown
+                | AcceptError::Unasked(_)),
             ) => {
                 debug!(%error, "a rule's file is taken to WhatsApp again");
                 sleep(TRY_AGAIN).await;

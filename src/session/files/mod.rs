@@ -154,6 +154,8 @@ pub struct Files {
     asked: Mutex<Memory<FileName, Instant>>,
     /// Files of bots that WhatsApp has.
     shared: Mutex<Memory<SharedFile, (Uploaded, Instant)>>,
+    /// URLs of such files that could not be had, and when.
+    missing: Mutex<Memory<String, Instant>>,
     /// Held while a file is kept; for writing, while the tenant becomes another account.
     keeping: Arc<RwLock<()>>,
     /// Downloads of this tenant.
@@ -173,6 +175,7 @@ impl Files {
             failures: Mutex::default(),
             asked: Mutex::default(),
             shared: Mutex::default(),
+            missing: Mutex::default(),
             keeping: Arc::default(),
             slots: Semaphore::new(per_tenant),
             phone_turns: Semaphore::new(per_tenant),
@@ -236,6 +239,16 @@ impl Session {
     /// Why the file of a message could not be fetched, when it was tried last.
     pub fn file_failure(&self, message: &Message) -> Option<FileError> {
         lock(&self.0.files.failures).get(&FileName::of(message)?).map(|(failure, _)| failure.clone())
+    }
+
+    /// A file that a bot sends could not be had at its URL: for a moment nobody waits for it again.
+    pub fn note_missing_file(&self, url: &str) {
+        lock(&self.0.files.missing).put(url.to_owned(), Instant::now());
+    }
+
+    /// Whether it could not be had a moment ago.
+    pub fn is_missing_file(&self, url: &str) -> bool {
+        lock(&self.0.files.missing).get(&url.to_owned()).is_some_and(|since| since.elapsed() < FINAL)
     }
 
     /// The name that the sender of a file gave to it, as far as its message is kept.
