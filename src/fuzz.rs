@@ -114,7 +114,12 @@ fn conversation(bytes: &[u8]) {
                 Effect::Place(order) => {
                     assert_eq!(shown.take(), Some(order.total.to_string()), "not the total that was shown")
                 }
-                Effect::Cancel { .. } | Effect::CallOwner { .. } | Effect::Ask { .. } | Effect::AskModel { .. } => {}
+                Effect::Cancel { .. }
+                | Effect::CallOwner { .. }
+                | Effect::Ask { .. }
+                | Effect::AskFiles { .. }
+                | Effect::File { .. }
+                | Effect::AskModel { .. } => {}
             }
         }
         assert!(replies <= MAX_REPLIES, "{replies} replies");

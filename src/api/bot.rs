@@ -2,6 +2,8 @@
 
 mod forms;
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     extract::{FromRequestParts, State},
@@ -128,6 +130,12 @@ pub async fn put_settings(
         app.bots.check_url(&bot.url).map_err(refused)?;
         if !crate::outbound::signature::is_key(&bot.key) {
             return Err(flaw("externalBot.key", "expected base64 after whsec_".to_owned()));
+        }
+    }
+    for (at, rule) in settings.0.rules.iter().enumerate() {
+        if let Some(file) = &rule.file {
+            let refused = |refusal| flaw(format!("rules[{at}].file.url"), format!("the target {refusal}"));
+            app.bots.check_url(&file.url).map_err(refused)?;
         }
     }
     let session = app.fleet.open_or_create(&tenant).await?;
@@ -365,8 +373,9 @@ fn within(field: &'static str, given: Option<usize>, most: usize) -> Result<usiz
     if (1..=most).contains(&given) { Ok(given) } else { Err(flaw(field, format!("expected 1 to {most}"))) }
 }
 
-fn flaw(field: &'static str, message: String) -> Problem {
-    Problem::invalid(format!("{field}: {message}"), vec![FieldError { field: field.into(), message }])
+fn flaw(field: impl Into<Cow<'static, str>>, message: String) -> Problem {
+    let field = field.into();
+    Problem::invalid(format!("{field}: {message}"), vec![FieldError { field, message }])
 }
 
 impl From<BotError> for Problem {

@@ -1,4 +1,5 @@
-//! Rules of an owner whose tenant takes no orders: words, a pattern, the first contact, the hours; and what is answered. Pure.
+//! Rules of an owner whose tenant takes no orders: words, a pattern, the first contact, the hours; and what is answered: a text, a file.
+//! Pure.
 //!
 //! Owns the shapes, their validation, and whether a rule is met; `conversation::ruling` says what follows. A pattern takes time in
 //! proportion to the text: it is matched without backtracking.
@@ -19,6 +20,9 @@ const MAX_PATTERN_BYTES: usize = 256 << 10;
 /// Of all patterns of a tenant together.
 const MAX_PATTERNS_BYTES: usize = 1 << 20;
 pub const MAX_REPLY_CHARS: usize = 2_000;
+pub const MAX_FILE_URL_CHARS: usize = 2_000;
+pub const MAX_FILE_NAME_CHARS: usize = 255;
+pub const MAX_MIME_CHARS: usize = 127;
 const MAX_PAUSE_MINUTES: u32 = 7 * 24 * 60;
 
 /// A rule's answer may name these.
@@ -28,14 +32,36 @@ pub const PLACEHOLDERS: [&str; 4] = ["greeting", "name", "restaurant", "opening"
 #[serde(rename_all = "camelCase")]
 pub struct ReplyRule {
     pub when: RuleTrigger,
-    /// A template; see [`PLACEHOLDERS`].
+    /// A template; see [`PLACEHOLDERS`]. Beside a file it is the caption, and may be left out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reply: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<RuleFile>,
     /// A human is called, and the bot says nothing more for a while.
     #[serde(default)]
     pub human: bool,
     /// Nobody is told it again within so many minutes.
     #[serde(default)]
     pub pause_minutes: u32,
+}
+
+/// A file that a rule sends, where it is. Its bytes say whether it is a picture, a film or a sound; anything else is a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleFile {
+    pub url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// Of a document; `audio/ogg` makes a sound a voice message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mimetype: Option<String>,
+}
+
+/// What a rule says with its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FiledReply {
+    pub caption: String,
+    pub file: RuleFile,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +77,30 @@ pub enum RuleTrigger {
     Away,
     /// Whatever was said.
     Anything,
+}
+
+impl RuleFile {
+    /// Every mistake, by its field in the rule. Whether the URL may be asked is the network's to say.
+    fn flaws(&self) -> Vec<(&'static str, RuleError)> {
+        let is_line = |text: &str, most: usize| {
+            !text.is_empty() && text.chars().count() <= most && !text.contains(char::is_control)
+        };
+        let is_name = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
+        };
+        let is_mime = |mime: &String| {
+            let essence = mime.split(';').next().unwrap_or_default();
+            let is_pair = essence.split_once('/').is_some_and(|(kind, rest)| is_name(kind) && is_name(rest));
+            is_line(mime, MAX_MIME_CHARS) && is_pair
+        };
+        let is_named = self.filename.as_ref().is_none_or(|name| is_line(name, MAX_FILE_NAME_CHARS));
+        let checks = [
+            ("file.url", is_line(&self.url, MAX_FILE_URL_CHARS), RuleError::FileUrl),
+            ("file.filename", is_named, RuleError::FileName),
+            ("file.mimetype", self.mimetype.as_ref().is_none_or(is_mime), RuleError::MimeType),
+        ];
+        checks.into_iter().filter(|(_, is_valid, _)| !is_valid).map(|(field, _, error)| (field, error)).collect()
+    }
 }
 
 impl RuleTrigger {
@@ -72,8 +122,14 @@ pub enum RuleError {
     Regex,
     #[error("with this one the regular expressions of all rules are too large together")]
     TooLarge,
-    #[error("an answer needs 1 to {MAX_REPLY_CHARS} characters")]
+    #[error("an answer needs 1 to {MAX_REPLY_CHARS} characters, or a file")]
     Reply,
+    #[error("a file's URL needs 1 to {MAX_FILE_URL_CHARS} characters")]
+    FileUrl,
+    #[error("a file's name needs 1 to {MAX_FILE_NAME_CHARS} characters on one line")]
+    FileName,
+    #[error("expected a media type like image/jpeg")]
+    MimeType,
     #[error("{{{0}}} is no placeholder of an answer")]
     Placeholder(String),
     #[error("a pause has {MAX_PAUSE_MINUTES} minutes at the most")]
@@ -102,8 +158,12 @@ pub fn flaws(rules: &[ReplyRule]) -> Vec<(String, RuleError)> {
             RuleTrigger::Regex(_) => flaw("when.regex", RuleError::Regex),
             RuleTrigger::FirstContact | RuleTrigger::Away | RuleTrigger::Anything => {}
         }
-        if rule.reply.trim().is_empty() || rule.reply.chars().count() > MAX_REPLY_CHARS {
+        let is_nothing = rule.reply.trim().is_empty() && rule.file.is_none();
+        if is_nothing || rule.reply.chars().count() > MAX_REPLY_CHARS {
             flaw("reply", RuleError::Reply);
+        }
+        for (field, error) in rule.file.iter().flat_map(RuleFile::flaws) {
+            flaw(field, error);
         }
         if let Some(name) = texts::placeholders(&rule.reply).find(|name| !PLACEHOLDERS.contains(name)) {
             flaw("reply", RuleError::Placeholder(name.to_owned()));
@@ -272,6 +332,36 @@ mod tests {
         let many = vec![wrong[4].clone(); MAX_RULES + 1];
         assert_eq!(flaws(&many), [("rules".to_owned(), RuleError::TooMany)]);
         assert!(serde_json::from_value::<ReplyRule>(json!({ "when": "sometimes", "reply": "a" })).is_err());
+    }
+
+    #[test]
+    fn a_rule_says_a_text_or_sends_a_file_or_both() {
+        let file = |file: serde_json::Value| json!({ "when": "anything", "file": file });
+        let right = rules(json!([
+            file(json!({ "url": "https://example.com/menu.png" })),
+            { "when": "anything", "reply": "{greeting}", "file": { "url": "https://example.com/a", "filename": "Menú.pdf",
+                "mimetype": "application/pdf" } },
+        ]));
+        assert!(flaws(&right).is_empty(), "{:?}", flaws(&right));
+        // It is given back as it came, and what was kept before there were files is read.
+        assert_eq!(json!(right[0])["file"], json!({ "url": "https://example.com/menu.png" }));
+        assert_eq!((json!(right[0]).get("reply"), rules(json!([right[1].clone()]))), (None, vec![right[1].clone()]));
+        let wrong = rules(json!([
+            { "when": "anything" },
+            file(json!({ "url": "" })),
+            file(json!({ "url": "https://example.com/a", "filename": "a\nb", "mimetype": "pdf" })),
+            { "when": "anything", "reply": "x".repeat(MAX_REPLY_CHARS + 1), "file": { "url": "https://example.com/a" } },
+        ]));
+        let fields: Vec<_> = flaws(&wrong).into_iter().map(|(field, _)| field).collect();
+        let expected = [
+            "rules[0].reply",
+            "rules[1].file.url",
+            "rules[2].file.filename",
+            "rules[2].file.mimetype",
+            "rules[3].reply",
+        ];
+        assert_eq!(fields, expected);
+        assert!(serde_json::from_value::<ReplyRule>(file(json!({ "filename": "a" }))).is_err());
     }
 
     #[test]

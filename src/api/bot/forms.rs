@@ -276,12 +276,25 @@ impl JsonSchema for SettingsForm {
         schema.ensure_object()["properties"]["takesOrders"] = json!({
             "type": "boolean", "default": true, "description": "false: `rules` answer, and nobody orders.",
         });
+        let file = json!({
+            "type": ["object", "null"], "required": ["url"], "additionalProperties": false,
+            "description": "Sent with `reply` as its caption, or without. A JPEG or PNG goes as a picture, an MP4 as a film, a sound as a sound, all else as a document.",
+            "properties": {
+                "url": { "type": "string", "minLength": 1, "maxLength": rules::MAX_FILE_URL_CHARS },
+                "filename": { "type": ["string", "null"], "minLength": 1, "maxLength": rules::MAX_FILE_NAME_CHARS, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*$", "description": "As a document is called. Left out: as it is called where it is." },
+                "mimetype": { "type": ["string", "null"], "maxLength": rules::MAX_MIME_CHARS, "pattern": "^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[^\\x00-\\x1f\\x7f-\\x9f]*)?$", "description": "Of a document. `audio/ogg`: a voice message." },
+            },
+        });
         let keyword = json!({ "type": "string", "minLength": 1, "maxLength": 60 });
         schema.ensure_object()["properties"]["rules"] = json!({
             "type": "array", "maxItems": rules::MAX_RULES,
             "description": "Answers of a tenant that takes no orders, in their order. The first that is met answers; `firstContact` and `away` are said beside it.",
             "items": {
-                "type": "object", "required": ["when", "reply"], "additionalProperties": false,
+                "type": "object", "required": ["when"], "additionalProperties": false,
+                "anyOf": [
+                    { "required": ["reply"], "properties": { "reply": { "minLength": 1, "pattern": "\\S" } } },
+                    { "required": ["file"], "properties": { "file": { "type": "object" } } },
+                ],
                 "properties": {
                     "when": { "anyOf": [
                         { "enum": ["firstContact", "away", "anything"] },
@@ -296,7 +309,8 @@ impl JsonSchema for SettingsForm {
                             "description": "A regular expression, as the Rust crate `regex` reads it.",
                         },
                     ] },
-                    "reply": { "type": "string", "minLength": 1, "maxLength": rules::MAX_REPLY_CHARS, "pattern": "\\S", "description": "May name {greeting}, {name}, {restaurant} and {opening}." },
+                    "reply": { "type": "string", "maxLength": rules::MAX_REPLY_CHARS, "description": "May name {greeting}, {name}, {restaurant} and {opening}. Beside a file it is the caption." },
+                    "file": file,
                     "human": { "type": "boolean", "default": false, "description": "A human is called, and the bot is silent in that chat for `takeoverMinutes`." },
                     "pauseMinutes": number(0, 10_080),
                 },

@@ -47,7 +47,7 @@ use super::{
     order::{Order, OrderStage},
     payment::PaymentMethod,
     restaurant::RestaurantSettings,
-    rules::RuleBook,
+    rules::{FiledReply, RuleBook},
 };
 
 use exchange::Exchange;
@@ -123,6 +123,12 @@ pub enum Input {
         ask: String,
         answer: ExternalAnswer,
     },
+    /// Rules' files that were asked for are with WhatsApp, or cannot be had.
+    FilesFetched {
+        ask: String,
+        replies: Vec<FetchedReply>,
+        human: bool,
+    },
     /// The language model answers what it was asked; no lines: it does not help.
     ModelAnswered {
         ask: String,
@@ -130,6 +136,13 @@ pub enum Input {
     },
     /// The time of [`Step::wake_at`] has come.
     Woken,
+}
+
+/// What became of a rule's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedReply {
+    pub caption: String,
+    pub has_file: bool,
 }
 
 /// The restaurant at this moment. It is built once for a menu and its settings, and serves every conversation until they change.
@@ -180,6 +193,10 @@ pub enum Effect {
     CallOwner { reason: String },
     /// The external bot is to be asked, under this id; [`Input::Answered`] follows.
     Ask { ask: String, texts: Vec<String> },
+    /// Rules' files are to be fetched, under this id; [`Input::FilesFetched`] follows. `human`: a human is called then.
+    AskFiles { ask: String, replies: Vec<FiledReply>, human: bool },
+    /// A message to the customer: the file of the reply at this place of [`Input::FilesFetched`], with its caption.
+    File { at: usize },
     /// The language model is to be asked, under this id; [`Input::ModelAnswered`] follows.
     AskModel { ask: String, text: String },
 }
@@ -258,6 +275,10 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
         Input::Answered { ask, answer } => {
             let may_answer = is_heard(exchange) && gates::shut(exchange).is_none();
             ruling::answered(exchange, &ask, &answer, may_answer);
+        }
+        Input::FilesFetched { ask, replies, human } => {
+            let may_answer = is_heard(exchange) && gates::shut(exchange).is_none();
+            ruling::fetched(exchange, &ask, &replies, human, may_answer);
         }
         Input::ModelAnswered { ask, lines } => {
             let may_answer = is_heard(exchange) && gates::shut(exchange).is_none();
@@ -401,10 +422,13 @@ fn nobody() -> Customer {
     Customer { chat: "try".to_owned(), name: None, phone: None }
 }
 
+/// As texts: of a file its URL is shown, and its caption below.
 fn replies(effects: Vec<Effect>) -> Vec<String> {
-    let reply = |effect: Effect| match effect {
-        Effect::Reply(text) | Effect::Notice(text) => Some(text),
-        _ => None,
+    let filed = |reply: FiledReply| format!("📎 {}\n{}", reply.file.url, reply.caption).trim_end().to_owned();
+    let said = |effect: Effect| match effect {
+        Effect::Reply(text) | Effect::Notice(text) => vec![text],
+        Effect::AskFiles { replies, .. } => replies.into_iter().map(filed).collect(),
+        _ => Vec::new(),
     };
-    effects.into_iter().filter_map(reply).collect()
+    effects.into_iter().flat_map(said).collect()
 }

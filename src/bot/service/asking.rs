@@ -1,4 +1,5 @@
-//! Asks a tenant's external bot or the operator's language model what the engine wants asked, and hands the answer to the desk.
+//! Asks a tenant's external bot or the operator's language model what the engine wants asked, has rules' files fetched, and hands what
+//! comes of it to the desk.
 //!
 //! Each question is a record, written in the change of its turn; the answer and the end of that record are one change as well. So whatever
 //! dies, a question is asked (again, under the same id) until there is an answer or its time is over, and what is answered is said once.
@@ -23,6 +24,7 @@ use ulid::Ulid;
 use super::{
     BotContext,
     desk::BotCommand,
+    fetching,
     records::{self, AskRecord, Respondent},
     turn::AskOutcome,
 };
@@ -50,10 +52,10 @@ const PAGE: usize = 64;
 const MAX_AGE: SignedDuration = SignedDuration::from_mins(15);
 
 /// Between two tries, within the time of a question.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// While nothing may be decided.
-const BREATH: Duration = Duration::from_millis(250);
+pub(super) const BREATH: Duration = Duration::from_millis(250);
 
 /// After the store or the vault failed.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -208,8 +210,12 @@ async fn flight(
 
 async fn outcome(session: &Session, cx: &BotContext, ask: &AskRecord) -> Result<AskOutcome, StoreError> {
     let is_old = cx.clock.now().duration_since(ask.asked_at) > MAX_AGE;
-    let is_over = is_old || !is_awaited(session, ask).await?;
+    let is_awaited = is_awaited(session, ask).await?;
+    let is_over = is_old || !is_awaited;
     Ok(match ask.of {
+        Respondent::FileHosts if !is_awaited => AskOutcome::Files { files: Vec::new(), human: false },
+        // A rule's answer is said however late, as one without a file is.
+        Respondent::FileHosts => AskOutcome::Files { files: fetching::files(session, ask).await?, human: ask.human },
         Respondent::ExternalBot if is_over => AskOutcome::Replies(ExternalAnswer::default()),
         Respondent::ExternalBot => AskOutcome::Replies(replies(session, cx, ask).await?),
         Respondent::LanguageModel if is_over => AskOutcome::Lines(Vec::new()),
@@ -314,9 +320,9 @@ mod tests {
     fn a_chat_that_asks_much_takes_no_others_turn() {
         let ask = |n: usize, chat: &str| {
             let (id, chat) = (n.to_string(), chat.to_owned());
-            let asked_at = Timestamp::UNIX_EPOCH;
+            let (texts, files, asked_at) = (Vec::new(), Vec::new(), Timestamp::UNIX_EPOCH);
             let of = Respondent::ExternalBot;
-            (Ulid(n as u128), AskRecord { id, of, chat, name: None, texts: Vec::new(), asked_at })
+            (Ulid(n as u128), AskRecord { id, of, chat, name: None, texts, files, human: false, asked_at })
         };
         let mut first = FirstAsks::default();
         assert!(!first.take((0..PAGE).map(|n| ask(n, "ana")).collect()), "the others' are behind a page of one chat");

@@ -12,6 +12,7 @@
 mod asking;
 mod busy;
 mod desk;
+mod fetching;
 mod gathering;
 mod hearing;
 mod model_client;
@@ -154,7 +155,7 @@ impl Bots {
         self.shared.busy.stuck(Instant::now())
     }
 
-    /// Whether an external bot may be asked there. What its host stands for is decided at the connection.
+    /// Whether an external bot may be asked there, or a rule's file fetched. What its host stands for is decided at the connection.
     pub fn check_url(&self, url: &str) -> Result<Url, TargetError> {
         self.shared.outbound.check(url)
     }

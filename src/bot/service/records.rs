@@ -14,6 +14,7 @@ use crate::{
         order::Order,
         owner_records::{MENU, PLACE, SETTINGS},
         restaurant::RestaurantSettings,
+        rules::FiledReply,
     },
     message::EventId,
     store::{
@@ -36,6 +37,8 @@ pub enum Respondent {
     #[default]
     ExternalBot,
     LanguageModel,
+    /// Whoever has a rule's files.
+    FileHosts,
 }
 
 /// A question that the engine wants asked elsewhere, until it is answered.
@@ -51,6 +54,12 @@ pub struct AskRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub texts: Vec<String>,
+    /// Of rules; each is said with its file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FiledReply>,
+    /// A human is called with the answer.
+    #[serde(default)]
+    pub human: bool,
     pub asked_at: Timestamp,
 }
 

@@ -8,6 +8,7 @@ use ulid::Ulid;
 
 use super::{
     BotError,
+    fetching::FetchedFile,
     gathering::{FULL_TURN, inputs},
     hearing::HeardEvent,
     records::{self, AskRecord, ConversationRecord, OpenTurn, OrderRecord, Respondent, StoredChat},
@@ -15,14 +16,14 @@ use super::{
 };
 use crate::{
     bot::{
-        conversation::{self, Conversation, Customer, Effect, Input, Moment, Restaurant, Step},
+        conversation::{self, Conversation, Customer, Effect, FetchedReply, Input, Moment, Restaurant, Step},
         external::ExternalAnswer,
         language_model::ModelLine,
         order::{OrderStage, PaymentStatus},
     },
     clock::Clock,
     crash,
-    message::{BotDecision, EventBody, EventId, Humanize, OrderChange},
+    message::{BotDecision, EventBody, EventId, Humanize, OrderChange, Outgoing},
     session::{AcceptError, Session},
     store::{Store, StoreError},
     telemetry::metrics::label::{BotOrderOutcome, BotTurnOutcome},
@@ -38,10 +39,12 @@ const LONGEST_OPEN: SignedDuration = SignedDuration::from_secs(60);
 const MAX_OPEN_BYTES: usize = 16 * 1024;
 
 /// What came of a question that was asked elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum AskOutcome {
     /// Of the external bot, or in its place.
     Replies(ExternalAnswer),
+    /// Of rules. `human`: a human is called as well.
+    Files { files: Vec<FetchedFile>, human: bool },
     /// Of the language model; none: it does not help.
     Lines(Vec<ModelLine>),
 }
@@ -71,7 +74,7 @@ pub enum TurnCause {
         key: Ulid,
         record: Box<OrderRecord>,
     },
-    /// The external bot or the language model has answered a question.
+    /// The external bot or the language model has answered a question, or files were fetched.
     Answered {
         key: Ulid,
         ask: String,
@@ -109,11 +112,19 @@ pub struct DecidedTurn {
     pub moved: Option<OrderRecord>,
     /// Orders are new or changed.
     pub has_orders: bool,
-    /// The external bot or the language model is asked something.
+    /// The external bot or the language model is asked something, or files are to be fetched.
     pub has_asks: bool,
     /// For who counts.
     pub outcome: BotTurnOutcome,
     pub order_outcomes: Vec<BotOrderOutcome>,
+}
+
+/// What a turn says.
+enum TurnReply {
+    Answer(String),
+    /// News of an order: it answers nobody.
+    Notice(String),
+    File(Box<Outgoing>),
 }
 
 /// Why a turn is not decided.
@@ -145,8 +156,9 @@ pub struct ChatTurn<'a> {
     decision: BotDecision,
     name: TurnName,
     reopening: Reopening,
-    /// Texts to say, and of each, that it is no answer but news of an order.
-    replies: Vec<(String, bool)>,
+    replies: Vec<TurnReply>,
+    /// Of rules, until they are said; by their places in the input.
+    files: Vec<Option<Box<Outgoing>>>,
     /// Orders of this turn, by their six digits.
     orders: HashMap<String, (Ulid, OrderRecord)>,
     order_outcomes: Vec<BotOrderOutcome>,
@@ -173,6 +185,7 @@ impl<'a> ChatTurn<'a> {
             name,
             reopening,
             replies: Vec::new(),
+            files: Vec::new(),
             orders: HashMap::new(),
             order_outcomes: Vec::new(),
             has_asks: false,
@@ -237,6 +250,15 @@ impl<'a> ChatTurn<'a> {
                 records::remove_ask(&mut self.decision.batch, key);
                 vec![match outcome {
                     AskOutcome::Replies(answer) => Input::Answered { ask, answer },
+                    AskOutcome::Files { files, human } => {
+                        let reply = |file: &FetchedFile| FetchedReply {
+                            caption: file.caption.clone(),
+                            has_file: file.message.is_some(),
+                        };
+                        let replies = files.iter().map(reply).collect();
+                        self.files = files.into_iter().map(|file| file.message).collect();
+                        Input::FilesFetched { ask, replies, human }
+                    }
                     AskOutcome::Lines(lines) => Input::ModelAnswered { ask, lines },
                 }]
             }
@@ -334,7 +356,7 @@ impl<'a> ChatTurn<'a> {
                 return Ok(Thought::Broke);
             };
             (now, wake_at) = (step.conversation, step.wake_at);
-            if step.effects.iter().any(|effect| matches!(effect, Effect::Reply(_))) {
+            if step.effects.iter().any(|effect| matches!(effect, Effect::Reply(_) | Effect::File { .. })) {
                 told_at = Some(Timestamp::MAX);
             }
             all_effects.extend(step.effects);
@@ -388,8 +410,12 @@ impl<'a> ChatTurn<'a> {
 
     async fn carry_out(&mut self, record: &ConversationRecord, effect: Effect) -> Result<(), StoreError> {
         match effect {
-            Effect::Reply(text) => self.replies.push((text, false)),
-            Effect::Notice(text) => self.replies.push((text, true)),
+            Effect::Reply(text) => self.replies.push(TurnReply::Answer(text)),
+            Effect::Notice(text) => self.replies.push(TurnReply::Notice(text)),
+            Effect::File { at } => {
+                let file = self.files.get_mut(at).and_then(Option::take);
+                self.replies.extend(file.map(TurnReply::File));
+            }
             Effect::Place(order) => {
                 let restaurant = self.restaurant.settings.name.clone();
                 let placed = OrderRecord { order: *order, restaurant, updated_at: self.clock.now(), revision: 0 };
@@ -420,16 +446,30 @@ impl<'a> ChatTurn<'a> {
                 }
             }
             Effect::CallOwner { reason } => self.call_owner(record, reason),
-            Effect::Ask { ask, texts } => self.ask(record, Respondent::ExternalBot, ask, texts),
-            Effect::AskModel { ask, text } => self.ask(record, Respondent::LanguageModel, ask, vec![text]),
+            Effect::Ask { ask, texts } => {
+                let question = self.question(record, Respondent::ExternalBot, ask);
+                self.ask(&AskRecord { texts, ..question });
+            }
+            Effect::AskModel { ask, text } => {
+                let question = self.question(record, Respondent::LanguageModel, ask);
+                self.ask(&AskRecord { texts: vec![text], ..question });
+            }
+            Effect::AskFiles { ask, replies, human } => {
+                let question = self.question(record, Respondent::FileHosts, ask);
+                self.ask(&AskRecord { files: replies, human, ..question });
+            }
         }
         Ok(())
     }
 
-    fn ask(&mut self, record: &ConversationRecord, of: Respondent, id: String, texts: Vec<String>) {
+    /// One that asks nothing yet.
+    fn question(&self, record: &ConversationRecord, of: Respondent, id: String) -> AskRecord {
         let (chat, name, asked_at) = (self.names[0].clone(), record.name.clone(), self.clock.now());
-        let question = AskRecord { id, of, chat, name, texts, asked_at };
-        records::put_ask(&mut self.decision.batch, Ulid::generate(), &question);
+        AskRecord { id, of, chat, name, texts: Vec::new(), files: Vec::new(), human: false, asked_at }
+    }
+
+    fn ask(&mut self, question: &AskRecord) {
+        records::put_ask(&mut self.decision.batch, Ulid::generate(), question);
         self.has_asks = true;
     }
 
@@ -469,7 +509,17 @@ impl<'a> ChatTurn<'a> {
     /// Makes messages of the replies. Their ids are made from what the turn answers: the same turn says the same messages.
     async fn say(&mut self, record: &mut ConversationRecord, retry: Retry) -> Result<(), DecideError> {
         let Retry { events, key, must_speak } = retry;
-        for (n, (text, is_notice)) in std::mem::take(&mut self.replies).into_iter().enumerate() {
+        for (n, reply) in std::mem::take(&mut self.replies).into_iter().enumerate() {
+            let (text, is_notice) = match reply {
+                TurnReply::Answer(text) => (text, false),
+                TurnReply::Notice(text) => (text, true),
+                // It is a message already, with an id of its question's.
+                TurnReply::File(message) => {
+                    record.told = Some(message.message.id.clone());
+                    self.decision.messages.push(*message);
+                    continue;
+                }
+            };
             let key = format!("bot/{}/{key}/{n}", self.names[0]);
             // News of an order answers nobody: what waits to be read may be a human's to answer.
             let humanize = self.restaurant.settings.humanize.then_some(Humanize { reads: !is_notice });

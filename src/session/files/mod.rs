@@ -63,6 +63,12 @@ const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// How many files are remembered that failed, and how many that the phone was asked for.
 const REMEMBERED: usize = 256;
 
+/// A file that many are sent is taken to WhatsApp again after this: it may be another one at the same URL.
+const SHARED_FOR: Duration = Duration::from_secs(300);
+
+/// Its URL, and the name and the type that are said of it.
+type SharedFile = (String, Option<String>, Option<String>);
+
 /// Why there is no file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
@@ -146,6 +152,10 @@ pub struct Files {
     failures: Mutex<Memory<FileName, (FileError, Instant)>>,
     /// When the phone was asked.
     asked: Mutex<Memory<FileName, Instant>>,
+    /// Files of bots that WhatsApp has.
+    shared: Mutex<Memory<SharedFile, (Uploaded, Instant)>>,
+    /// URLs of such files that could not be had, and when.
+    missing: Mutex<Memory<String, Instant>>,
     /// Held while a file is kept; for writing, while the tenant becomes another account.
     keeping: Arc<RwLock<()>>,
     /// Downloads of this tenant.
@@ -164,6 +174,8 @@ impl Files {
             flights: Mutex::default(),
             failures: Mutex::default(),
             asked: Mutex::default(),
+            shared: Mutex::default(),
+            missing: Mutex::default(),
             keeping: Arc::default(),
             slots: Semaphore::new(per_tenant),
             phone_turns: Semaphore::new(per_tenant),
@@ -185,6 +197,17 @@ impl Files {
         pace.take(kind).map_err(|wait| FileError::TooMany { wait })?;
         asked.put(name.clone(), Instant::now());
         Ok(true)
+    }
+
+    /// A file that was taken to WhatsApp a moment ago.
+    fn uploaded(&self, file: &SharedFile) -> Option<Uploaded> {
+        let shared = lock(&self.shared);
+        let (uploaded, since) = shared.get(file)?;
+        (since.elapsed() < SHARED_FOR).then(|| uploaded.clone())
+    }
+
+    fn note_uploaded(&self, file: SharedFile, uploaded: Uploaded) {
+        lock(&self.shared).put(file, (uploaded, Instant::now()));
     }
 
     /// Why a file does not come, where that was found out a moment ago.
@@ -216,6 +239,16 @@ impl Session {
     /// Why the file of a message could not be fetched, when it was tried last.
     pub fn file_failure(&self, message: &Message) -> Option<FileError> {
         lock(&self.0.files.failures).get(&FileName::of(message)?).map(|(failure, _)| failure.clone())
+    }
+
+    /// A file that a bot sends could not be had at its URL: for a moment nobody waits for it again.
+    pub fn note_missing_file(&self, url: &str) {
+        lock(&self.0.files.missing).put(url.to_owned(), Instant::now());
+    }
+
+    /// Whether it could not be had a moment ago.
+    pub fn is_missing_file(&self, url: &str) -> bool {
+        lock(&self.0.files.missing).get(&url.to_owned()).is_some_and(|since| since.elapsed() < FINAL)
     }
 
     /// The name that the sender of a file gave to it, as far as its message is kept.

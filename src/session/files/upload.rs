@@ -43,10 +43,12 @@ pub enum FileSource {
     Here(Spooled),
     /// Checked already, as far as that can be without a connection.
     At(reqwest::Url),
+    /// The same, of a file that many are sent: it goes to WhatsApp once in a few minutes.
+    Shared(reqwest::Url),
 }
 
 /// A file that WhatsApp has, and what its message will say of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Uploaded {
     pub at: UploadResponse,
     pub fit: Fit,
@@ -86,6 +88,13 @@ impl Session {
         source: FileSource,
         name: Option<FileName>,
     ) -> Result<Uploaded, AcceptError> {
+        let shared = match &source {
+            FileSource::Shared(url) => Some((url.to_string(), attachment.file_name.clone(), attachment.mime.clone())),
+            FileSource::Here(_) | FileSource::At(_) => None,
+        };
+        if let Some(known) = shared.as_ref().and_then(|file| self.0.files.uploaded(file)) {
+            return Ok(known);
+        }
         let limit = attachment.kind.limit(self.0.env.media.settings.max_sent);
         let (file, fetched_as, url_turn) = self.spooled(source, limit).await?;
         self.know_hosts().await?;
@@ -111,7 +120,11 @@ impl Session {
         };
         let (at, ()) = tokio::join!(self.to_whatsapp(kind, &file), self.keep(name, &file));
         let title = title::with_ending(file_name.unwrap_or_else(|| "file".into()), &fit.mime);
-        Ok(Uploaded { at: at?, fit, preview, seconds, title })
+        let uploaded = Uploaded { at: at?, fit, preview, seconds, title };
+        if let Some(file) = shared {
+            self.0.files.note_uploaded(file, uploaded.clone());
+        }
+        Ok(uploaded)
     }
 
     /// WhatsApp has said where its hosts are, if there is a line. Waited for before a common turn is taken: whoever is offline, or gets no
@@ -149,7 +162,7 @@ impl Session {
         let env = &self.0.env;
         match source {
             FileSource::Here(file) => Ok((file, None, None)),
-            FileSource::At(url) => {
+            FileSource::At(url) | FileSource::Shared(url) => {
                 let fetching = env.media.spool.fetch(&env.files_from, url, limit);
                 let fetched = self.0.files.urls.fetch(&env.url_places, UPLOAD_TURN_TIMEOUT, fetching).await;
                 let (fetched, turn) = fetched.map_err(|UrlPlaceError| AcceptError::Busy)?;

@@ -22,7 +22,9 @@ use crate::{
     journal::{ChangeNo, JournalClosedError},
     message::{
         Acceptance, Accepted, Addressed, BotDecision, Delivery, Draft, Failure, Flaw, Humanize, Mentions, Message,
-        MessageTarget, OutboxError, Outgoing, SendRequest, media::FileName, timer,
+        MessageTarget, OutboxError, Outgoing, SendRequest,
+        media::{Attachment, FileName},
+        timer,
     },
     pacing::Held,
     session::{End, RequestError, Session, files::FileSource, inbound::edits::Editable, state::State},
@@ -176,6 +178,24 @@ impl Session {
         let (to, draft) = (chat.to_owned(), Draft::Text { text, mentions: Mentions::default() });
         let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
         Ok(Outgoing { is_notice, ..self.composed(&request, None, Some(key)).await? })
+    }
+
+    /// The same of an attachment whose bytes are at a URL: they are with WhatsApp then. The same file is fetched once in a few minutes,
+    /// whoever is sent it.
+    pub async fn bot_file(
+        &self,
+        chat: &str,
+        attachment: Attachment,
+        url: &str,
+        key: &str,
+        humanize: Option<Humanize>,
+    ) -> Result<Outgoing, AcceptError> {
+        let checked = self.0.env.files_from.check(url);
+        let checked = checked.map_err(|refusal| AcceptError::Unfetched(format!("its URL {refusal}")))?;
+        let (to, draft) = (chat.to_owned(), Draft::File(attachment));
+        let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
+        let composed = self.composed(&request, Some(FileSource::Shared(checked)), Some(key)).await?;
+        Ok(Outgoing { is_notice: false, ..composed })
     }
 
     /// Writes what a bot decided. What it says goes out when the vault has it; wait for that with [`Self::settled`].

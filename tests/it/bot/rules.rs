@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::Scene;
-use crate::support::stage::{Home, LIMIT, Stage, await_death};
+use crate::{
+    messages::media::{Shop, picture},
+    support::stage::{Home, LIMIT, Stage, await_death},
+};
 
 /// A bot of the owner's: repeats what it is asked, unless it is broken.
 struct OwnBot {
@@ -58,18 +61,34 @@ async fn answer(State((asked, is_broken)): State<Shared>, headers: HeaderMap, bo
 }
 
 async fn ruled(bot: &OwnBot) -> Option<Scene> {
+    let rules = json!([
+        { "when": { "keywords": ["horario"] }, "reply": "De 8 a 18, {name}." },
+        { "when": { "regex": "urgen(te|cia)" }, "reply": "Ya le responde una persona.", "human": true },
+    ]);
+    let own_bot = json!({ "url": bot.url, "key": "a-key-of-the-owner", "fallback": "Más tarde." });
+    scene_with(rules, own_bot).await
+}
+
+async fn scene_with(rules: Value, own_bot: Value) -> Option<Scene> {
     let stage = Stage::new(Home::Embedded).await?;
     let stage = stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32").set("http_proxy", "");
     let scene = Scene::open_on(stage).await?;
     let mut settings = super::settings();
     settings["takesOrders"] = json!(false);
-    settings["rules"] = json!([
-        { "when": { "keywords": ["horario"] }, "reply": "De 8 a 18, {name}." },
-        { "when": { "regex": "urgen(te|cia)" }, "reply": "Ya le responde una persona.", "human": true },
-    ]);
-    settings["externalBot"] = json!({ "url": bot.url, "key": "a-key-of-the-owner", "fallback": "Más tarde." });
+    settings["rules"] = rules;
+    settings["externalBot"] = own_bot;
     scene.ok("PUT", "settings", Some(settings)).await;
     Some(scene)
+}
+
+/// Those that a customer has got, with their captions.
+async fn pictures(scene: &Scene, customer: &str) -> Vec<(Vec<u8>, String)> {
+    let inbox = scene.stage.network.customer_inbox(customer).await.unwrap();
+    let pictures = inbox.into_iter().filter(|received| received.kind == "image").map(|received| {
+        let caption = received.fields["caption"].as_str().unwrap_or_default().to_owned();
+        (received.file.unwrap().data, caption)
+    });
+    pictures.collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,5 +149,56 @@ async fn a_question_is_answered_once_whatever_dies() {
     assert_eq!(scene.got(&ana).await.len(), 2);
     let ids: Vec<_> = bot.asked().into_iter().map(|(_, question)| question["id"].clone()).collect();
     assert!(ids.len() == 2 && ids[0] == ids[1], "{ids:?}");
+    scene.daemon.kill().await.unwrap();
+}
+
+/// It dies when WhatsApp has the file, before its message is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rules_file_comes_once_and_its_text_comes_without_it_where_it_is_missing() {
+    let shop = Shop::open().await;
+    let first = shop.offer("/menu.png", picture(64, 32));
+    let rules = json!([
+        { "when": { "keywords": ["menu"] }, "reply": "El menú, {name}.", "file": { "url": shop.url("/menu.png") } },
+        { "when": { "keywords": ["precios"] }, "reply": "Llámenos.", "file": { "url": shop.url("/missing") } },
+    ]);
+    let scene = scene_with(rules, Value::Null).await.unwrap();
+    let (ana, luz) = (scene.customer(0), scene.customer(1));
+    scene.talk(&ana, "¿me manda el menú?").await;
+    let got = pictures(&scene, &ana).await;
+    let [(data, caption)] = &got[..] else { panic!("{} pictures", got.len()) };
+    assert!(*data == first && caption.starts_with("El menú"), "{caption}");
+    // Another one is told of it at once: what is there now is nobody's yet.
+    let second = shop.offer("/menu.png", picture(32, 64));
+    scene.talk(&luz, "el menu").await;
+    assert!(pictures(&scene, &luz).await[0].0 == first, "it was taken to WhatsApp anew");
+    assert_eq!(scene.talk(&ana, "¿y los precios?").await, ["Llámenos."]);
+    assert_eq!(scene.talk(&luz, "precios").await, ["Llámenos."]);
+    // She did not wait for it.
+    for words in ["bot_file_missing", "could not be had a moment ago"] {
+        assert!(scene.stage.log().contains(words), "{words}: {}", scene.stage.log());
+    }
+    let tried = scene.ok("POST", "try", Some(json!({ "text": "el menú" }))).await;
+    assert!(tried["replies"][0].as_str().unwrap().starts_with("📎 http://127.0.0.1"), "{tried}");
+
+    let shown = scene.ok("GET", "settings", None).await;
+    for url in ["ftp://127.0.0.1/menu.png", "http://127.0.0.2/menu.png"] {
+        let mut wrong = shown.clone();
+        wrong["rules"][0]["file"]["url"] = json!(url);
+        let (status, problem) = scene.ask("PUT", "settings", Some(wrong)).await;
+        assert_eq!((status, &problem["code"]), (400, &json!("invalid_input")), "{problem}");
+    }
+
+    scene.daemon.kill().await.unwrap();
+    let mut dying = scene.stage.setup.clone().set("LOOPBACK_CRASH", "bot_asked:1").start(LIMIT).await.unwrap();
+    let before = scene.got(&ana).await.len();
+    scene.stage.network.customer_send(&ana, &scene.conversation.number, "otra vez el menú").await.unwrap();
+    await_death(&mut dying, 0).await;
+    scene.stage.wipe_local_data();
+    let scene = Scene { daemon: scene.stage.start().await, ..scene };
+    scene.await_more(&ana, before, "the picture").await;
+    // What is said after it comes after all else that was on its way.
+    assert_eq!(scene.talk(&ana, "precios").await, ["Llámenos."]);
+    let got: Vec<_> = pictures(&scene, &ana).await.into_iter().map(|(data, _)| data).collect();
+    assert!(got == [first, second], "{} pictures", got.len());
     scene.daemon.kill().await.unwrap();
 }

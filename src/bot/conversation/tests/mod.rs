@@ -123,7 +123,12 @@ impl Chat {
             match effect {
                 Effect::Reply(text) | Effect::Notice(text) => said.push(text.clone()),
                 Effect::Place(order) => self.orders.push((**order).clone()),
-                Effect::Cancel { .. } | Effect::CallOwner { .. } | Effect::Ask { .. } | Effect::AskModel { .. } => {}
+                Effect::File { at } => said.push(format!("file {at}")),
+                Effect::Cancel { .. }
+                | Effect::CallOwner { .. }
+                | Effect::Ask { .. }
+                | Effect::AskFiles { .. }
+                | Effect::AskModel { .. } => {}
             }
         }
         self.effects = effects;

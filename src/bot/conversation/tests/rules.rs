@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Chat, ordering::play};
 use crate::bot::{
-    conversation::{Effect, Input, SilenceCause},
+    conversation::{Effect, FetchedReply, Input, Moment, SilenceCause, try_text},
     external::ExternalAnswer,
     restaurant::RestaurantSettings,
 };
@@ -61,6 +61,86 @@ fn two_machines_stop() {
         answered += usize::from(chat.effects.iter().any(|effect| matches!(effect, Effect::Reply(_))));
     }
     assert!(answered <= 13, "{answered}");
+    assert_eq!(chat.talk.silence(chat.now).map(|silence| silence.cause), Some(SilenceCause::Loop));
+}
+
+fn with_files() -> Chat {
+    let mut settings = ruled();
+    settings.rules = serde_json::from_value(json!([
+        { "when": "firstContact", "reply": "{greeting}, {name}." },
+        { "when": { "keywords": ["menu"] }, "reply": "Con gusto, {name}.", "file": { "url": "https://example.com/menu.png" } },
+        { "when": { "keywords": ["precios"] }, "reply": "Ya le responden.", "file": { "url": "https://example.com/p.pdf" }, "human": true },
+        { "when": { "keywords": ["mapa"] }, "file": { "url": "https://example.com/map.png" }, "pauseMinutes": 60 },
+    ]))
+    .unwrap();
+    settings.external_bot = serde_json::from_value(json!({ "url": "https://bot.example.com/" })).unwrap();
+    assert!(settings.flaws().is_empty(), "{:?}", settings.flaws());
+    Chat::with(settings)
+}
+
+/// What came of the files that the last step asks for.
+fn fetched(chat: &Chat, has_file: bool) -> Input {
+    let asked = chat.effects.iter().filter_map(|effect| match effect {
+        Effect::AskFiles { ask, replies, human } => Some((ask.clone(), replies.clone(), *human)),
+        _ => None,
+    });
+    let asked: Vec<_> = asked.collect();
+    let [(ask, replies, human)] = &asked[..] else { panic!("{asked:?}") };
+    let replies = replies.iter().map(|reply| FetchedReply { caption: reply.caption.clone(), has_file });
+    Input::FilesFetched { ask: ask.clone(), replies: replies.collect(), human: *human }
+}
+
+#[test]
+fn a_rules_file_is_fetched_first_and_sent_once() {
+    let mut chat = with_files();
+    assert_eq!(chat.say("el menu"), "Buenas tardes, Ana.", "what has no file waits for none");
+    assert!(asked(&chat).is_empty(), "a rule has answered");
+    let there = fetched(&chat, true);
+    assert_eq!(chat.input(there.clone()), "file 0");
+    assert_eq!(chat.input(there), "", "sent twice");
+    assert_eq!(chat.say("otra vez el menú"), "");
+    let missing = fetched(&chat, false);
+    assert_eq!(chat.input(missing), "Con gusto, Ana.");
+    // A file alone says nothing when it is not there.
+    assert_eq!(chat.say("un mapa"), "");
+    let missing = fetched(&chat, false);
+    assert_eq!(chat.input(missing), "");
+    assert_eq!(chat.say("un mapa"), "", "it pauses");
+    // The owner was faster.
+    chat.say("menu");
+    let late = fetched(&chat, true);
+    chat.input(Input::OwnerWrote { text: Some("Yo se lo mando".into()) });
+    assert_eq!(chat.input(late), "");
+    chat.input(Input::GivenBack);
+    // A human comes with the file.
+    assert_eq!(chat.say("precios"), "");
+    assert!(!chat.called_owner());
+    let prices = fetched(&chat, true);
+    assert_eq!(chat.input(prices), "file 0");
+    assert!(chat.called_owner());
+    assert_eq!(chat.talk.silence(chat.now).map(|silence| silence.cause), Some(SilenceCause::HumanCalled));
+}
+
+#[test]
+fn who_tries_a_rule_sees_where_its_file_is() {
+    let chat = with_files();
+    let moment = Moment { now: chat.now, chance: [7; 16], told_at: None };
+    let tried = try_text(&chat.restaurant, chat.talk.clone(), "el menu y un mapa", moment);
+    assert_eq!(tried.replies.last().map(String::as_str), Some("📎 https://example.com/menu.png\nCon gusto."));
+}
+
+#[test]
+fn two_machines_stop_though_they_send_files() {
+    let mut chat = with_files();
+    let mut sent = 0;
+    for n in 0..60 {
+        chat.say(&format!("menu {n}"));
+        if chat.effects.iter().any(|effect| matches!(effect, Effect::AskFiles { .. })) {
+            let file = fetched(&chat, true);
+            sent += usize::from(chat.input(file) == "file 0");
+        }
+    }
+    assert!((1..=13).contains(&sent), "{sent}");
     assert_eq!(chat.talk.silence(chat.now).map(|silence| silence.cause), Some(SilenceCause::Loop));
 }
 

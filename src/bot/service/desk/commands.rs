@@ -49,7 +49,7 @@ pub enum BotCommand {
         id: String,
         answer: oneshot::Sender<Changed<OrderRecord>>,
     },
-    /// The external bot's or the language model's, of a question that was kept under `key`.
+    /// The external bot's or the language model's, or files; of a question that was kept under `key`.
     Answer {
         key: Ulid,
         ask: AskRecord,
