@@ -1,6 +1,7 @@
 //! The bot of a tenant: menu and settings, a place to try it, conversations and orders.
 
 mod forms;
+mod standing;
 
 use std::borrow::Cow;
 
@@ -15,7 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use ulid::Ulid;
 
-pub use self::forms::{MenuForm, SettingsForm, TriedForm};
+use self::standing::BotStanding;
+pub use self::{
+    forms::{MenuForm, SettingsForm, TriedForm},
+    standing::conversation,
+};
 use super::{
     App,
     auth::{Controlling, For, Reading},
@@ -191,6 +196,10 @@ pub struct BotConversation {
     chat_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    state: BotStanding,
+    /// It answers again by itself then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent_until: Option<jiff::Timestamp>,
     updated_at: jiff::Timestamp,
     /// The time at which the bot looks at it again by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,15 +219,18 @@ pub async fn conversations(
 ) -> Result<Json<BotConversations>, Problem> {
     let limit = within("limit", query.limit, MOST_CONVERSATIONS)?;
     let session = known(&app, &tenant).await?;
-    let found = app.bots.conversations(&session, query.cursor.as_deref(), limit).await?;
+    let found = app.bots.conversations(&session, query.cursor.as_deref(), limit);
+    let (found, settings) = tokio::try_join!(found, app.bots.settings(&session))?;
     let cursor = found.last().filter(|_| found.len() == limit).map(|last| last.chat.clone());
-    let show = |ShownConversation { chat, record, broken }| BotConversation {
-        chat_id: chat_id(&chat),
-        name: record.name,
-        updated_at: record.updated_at,
-        wake_at: record.wake_at,
-        broken,
-        conversation: json!(record.conversation),
+    let show = |shown: ShownConversation| BotConversation {
+        chat_id: chat_id(&shown.chat),
+        state: BotStanding::of(&shown, &settings.value),
+        silent_until: shown.silence.map(|silence| silence.until),
+        name: shown.record.name,
+        updated_at: shown.record.updated_at,
+        wake_at: shown.record.wake_at,
+        broken: shown.broken,
+        conversation: json!(shown.record.conversation),
     };
     Ok(Json(BotConversations { conversations: found.into_iter().map(show).collect(), cursor }))
 }

@@ -324,6 +324,7 @@ fn table() -> Vec<Section> {
             Route::put("/api/{session}/bot/settings", Keyed, bot::put_settings, "Replace them; in force for the next message").also(&[412]).makes(),
             Route::post("/api/{session}/bot/try", Keyed, bot::try_out, "What the bot would answer; touches no customer"),
             Route::get("/api/{session}/bot/conversations", Keyed, bot::conversations, "The chats that the bot knows"),
+            Route::get("/api/{session}/bot/conversations/{chat}", Keyed, bot::conversation, "Whether the bot answers in a chat, and if not, why").also(&[422]),
             Route::post("/api/{session}/bot/conversations/{chat}/take", Keyed, bot::take, "Take a chat over: the bot is silent there"),
             Route::post("/api/{session}/bot/conversations/{chat}/give-back", Keyed, bot::give_back, "Let the bot answer there again"),
             Route::get("/api/{session}/bot/orders", Keyed, bot::orders, "Orders, the newest first"),

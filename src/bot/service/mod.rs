@@ -29,6 +29,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::Value;
 use tokio::{
@@ -44,7 +45,7 @@ use self::{
     desk::{BotCommand, BotDesk},
 };
 use super::{
-    conversation::{self, Restaurant, Tried},
+    conversation::{self, Restaurant, Silence, Tried},
     menu::Menu,
     order::OrderStage,
     restaurant::RestaurantSettings,
@@ -126,6 +127,16 @@ pub struct ShownConversation {
     pub record: ConversationRecord,
     /// Why the bot is silent here for good.
     pub broken: Option<String>,
+    /// Why it is silent here now, and until when.
+    pub silence: Option<Silence>,
+}
+
+impl ShownConversation {
+    fn new(chat: String, stored: records::StoredChat, now: Timestamp) -> Self {
+        let silence = stored.record.conversation.silence(now).cloned();
+        let broken = stored.unreadable.or_else(|| stored.record.broken.clone());
+        Self { chat, record: stored.record, broken, silence }
+    }
 }
 
 /// What a desk has done, and the change to wait for.
@@ -231,14 +242,16 @@ impl Bots {
         limit: usize,
     ) -> Result<Vec<ShownConversation>, BotError> {
         let found = records::conversations(session.store(), after, limit).await?;
-        Ok(found
-            .into_iter()
-            .map(|(chat, stored)| ShownConversation {
-                chat,
-                broken: stored.unreadable.or_else(|| stored.record.broken.clone()),
-                record: stored.record,
-            })
-            .collect())
+        let now = self.shared.clock.now();
+        Ok(found.into_iter().map(|(chat, stored)| ShownConversation::new(chat, stored, now)).collect())
+    }
+
+    /// The conversation of a chat, whichever of its names is given. One that the bot has not met is empty.
+    pub async fn conversation(&self, session: &Session, chat: &str) -> Result<ShownConversation, BotError> {
+        let names = session.store().names(chat).await?;
+        let stored = records::conversation(session.store(), &names).await?;
+        let chat = names.into_iter().next().unwrap_or_else(|| chat.to_owned());
+        Ok(ShownConversation::new(chat, stored, self.shared.clock.now()))
     }
 
     /// A human takes the chat over: the bot is silent there, and what it has not sent is not sent.

@@ -24,6 +24,11 @@ impl Scene {
         assert_eq!(self.got(customer).await, before, "{text} was answered\n{}", self.stage.log());
     }
 
+    /// How the bot stands in a customer's chat.
+    async fn standing(&self, nth: usize) -> Value {
+        self.ok("GET", &format!("conversations/{}", self.chat(nth)), None).await
+    }
+
     pub(super) async fn sends(&self, to: &str, text: &str, more: Value) {
         let mut body = json!({ "session": TENANT, "chatId": format!("{to}@c.us"), "text": text });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -81,8 +86,20 @@ async fn a_chat_is_taken_and_given_back_by_the_api() {
     let shown = scene.ok("GET", "conversations", None).await;
     let chats: Vec<_> = shown["conversations"].as_array().unwrap().iter().map(|it| it["chatId"].clone()).collect();
     assert!(chats.contains(&json!(scene.chat(0))), "{shown}");
+    let taken = scene.standing(0).await;
+    assert_eq!((&taken["chatId"], &taken["state"]), (&json!(scene.chat(0)), &json!("takenOver")), "{taken}");
+    let until: jiff::Timestamp = taken["silentUntil"].as_str().unwrap().parse().unwrap();
+    assert!(until > jiff::Timestamp::UNIX_EPOCH, "{taken}");
+    assert_eq!(scene.standing(1).await["state"], json!("answers"));
     scene.ok("POST", &format!("conversations/{}/give-back", scene.chat(0)), None).await;
+    let given = scene.standing(0).await;
+    assert_eq!((&given["state"], &given["silentUntil"]), (&json!("answers"), &Value::Null), "{given}");
     scene.talk(&ana, "quiero ver mi pedido").await;
+    // Nobody is told that it answers where it is off.
+    let mut off = settings();
+    off["active"] = json!(false);
+    scene.ok("PUT", "settings", Some(off)).await;
+    assert_eq!(scene.standing(0).await["state"], json!("off"));
     let (status, _) = scene.ask("POST", "conversations/120363000000000001@g.us/take", None).await;
     assert_eq!(status, 400);
     scene.daemon.kill().await.unwrap();

@@ -87,6 +87,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("PUT", "/api/{session}/bot/settings", "/api/$T/bot/settings", json!({ "active": false }), Of(Scope::Control)),
         ("POST", "/api/{session}/bot/try", "/api/$T/bot/try", json!({ "text": "hola" }), Of(Scope::Control)),
         ("GET", "/api/{session}/bot/conversations", "/api/$T/bot/conversations", Value::Null, Of(Scope::Read)),
+        ("GET", "/api/{session}/bot/conversations/{chat}", "/api/$T/bot/conversations/573001112233@c.us", Value::Null, Of(Scope::Read)),
         ("POST", "/api/{session}/bot/conversations/{chat}/take", "/api/$T/bot/conversations/573001112233@c.us/take", Value::Null, Of(Scope::Control)),
         ("POST", "/api/{session}/bot/conversations/{chat}/give-back", "/api/$T/bot/conversations/573001112233@c.us/give-back", Value::Null, Of(Scope::Control)),
         ("GET", "/api/{session}/bot/orders", "/api/$T/bot/orders", Value::Null, Of(Scope::Read)),

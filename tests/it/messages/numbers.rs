@@ -337,6 +337,7 @@ fn other_entrances() -> Vec<(&'static str, String, Value)> {
         post(&format!("/api/{TENANT}/status/image"), json!({ "file": file(jpeg), "contacts": ["#"] })),
         post(&format!("/api/{TENANT}/status/voice"), json!({ "file": file(ogg), "contacts": ["#"] })),
         post(&format!("/api/{TENANT}/status/video"), json!({ "file": file(mp4), "contacts": ["#"] })),
+        ("GET", format!("/api/{TENANT}/bot/conversations/#"), Value::Null),
         post(&format!("/api/{TENANT}/bot/conversations/#/take"), json!({})),
         post(&format!("/api/{TENANT}/bot/conversations/#/give-back"), json!({})),
     ]
