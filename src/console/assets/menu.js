@@ -3,10 +3,11 @@
 
 import { getTagged, path, putTagged } from "./api.js";
 import { fill, h } from "./dom.js";
-import { action, confirm, field, form, note, picker, show, toast, words } from "./dialog.js";
+import { confirm, note, picker, toast, words } from "./dialog.js";
 import { icon } from "./icons.js";
+import { unsavedBar } from "./menu_bar.js";
 import { settleConflicts } from "./menu_conflicts.js";
-import { editDish } from "./menu_dish.js";
+import { editDish, renameCategory } from "./menu_dish.js";
 import { changed, differences, flawsOf, insisted, isTooLong, moved, movedCategory, placed, rebased, yielded } from "./menu_merge.js";
 import { bringDishes } from "./menu_paste.js";
 import { dishTable } from "./menu_table.js";
@@ -43,7 +44,7 @@ export function menuPart({ tenant }) {
   let queue = Promise.resolve();
 
   const said = h("div", { role: "alert" });
-  const bar = h("div", { class: "menu-bar", role: "region", "aria-label": t("menu.unsaved") });
+  const bar = unsavedBar({ save: () => save(), undo, discard });
   const table = dishTable({ edit, move, remove, flip, add, rename, moveCategory: (category, step) => change(t("menu.moved", { name: category || t("menu.no_category") }), movedCategory(items, category, step)), draw });
   const search = h("input", { class: "input", type: "search", placeholder: t("menu.search"), "aria-label": t("menu.search"), autocomplete: "off", oninput: draw });
   const filter = picker({ label: t("menu.show"), options: ["all", "soldout", "unsaved"].map((one) => [one, t(`menu.show.${one}`)]), onchange: draw });
@@ -55,7 +56,7 @@ export function menuPart({ tenant }) {
         h("button", { type: "button", class: "button", onclick: () => base && bringDishes({ tenant, items: () => items, done: bring }) }, icon("file"), t("menu.bring")),
         h("button", { type: "button", class: "button", onclick: () => base && exportFile() }, icon("down"), t("menu.export")),
         h("button", { type: "button", class: "button primary", onclick: () => base && add("") }, icon("plus"), t("menu.add")))),
-    said, tools, table.node, bar);
+    said, tools, table.node, bar.node);
 
   const dirty = () => {
     if (base === null || items === base.value.items) return false;
@@ -148,7 +149,9 @@ export function menuPart({ tenant }) {
   function edit(item) {
     editDish({ item, categories: categories(), flaws: flaws.get(item.id) ?? {}, done: (next) => {
       flaws.delete(item.id);
-      change(t("menu.changed", { name: label(next.name) }), changed(items, next));
+      // What was typed goes over what the dish is by now, field by field.
+      const { items: [joined], conflicts } = rebased([item], [next], items.filter(({ id }) => id === item.id));
+      change(t("menu.changed", { name: label(next.name) }), joined ? changed(items, insisted([joined], conflicts)[0]) : items);
     } });
   }
 
@@ -162,18 +165,7 @@ export function menuPart({ tenant }) {
   }
 
   function rename(category) {
-    show(t("menu.rename"), (close, head) => {
-      const called = field({ label: t("menu.category"), value: category, autocapitalize: "sentences" });
-      const submit = () => {
-        const next = called.input.value.trim();
-        close("");
-        if (next !== category) change(t("menu.renamed", { name: label(next) }), items.map((item) => (item.category === category ? { ...item, category: next } : item)));
-      };
-      return form({
-        fields: [called], submit, children: [head, called.node],
-        foot: h("div", { class: "row end" }, h("button", { type: "button", class: "button", onclick: () => close("") }, t("cancel")), h("button", { type: "submit", class: "button primary" }, t("menu.done"))),
-      });
-    });
+    renameCategory(category, (next) => change(t("menu.renamed", { name: label(next) }), items.map((item) => (item.category === category ? { ...item, category: next } : item))));
   }
 
   function bring(next) {
@@ -275,22 +267,10 @@ export function menuPart({ tenant }) {
   function draw() {
     if (closed || base === null) return;
     const changes = differences(base.value.items, items);
-    const n = changes.added.length + changes.changed.length + changes.removed.length;
-    const unsaved = n > 0 || changes.moved;
     table.draw({ items, query: search.value, filter: filter.input.value, flaws, unsaved: new Set([...changes.added, ...changes.changed]) });
     fill(count, t("menu.count", { n: items.length, out: items.filter(({ available }) => !available).length }));
     tools.hidden = items.length === 0;
-    bar.hidden = !unsaved && steps.length === 0;
-    const facts = [["added", changes.added.length], ["changed", changes.changed.length], ["removed", changes.removed.length]].filter(([, n]) => n > 0).map(([kind, n]) => t(`menu.bar.${kind}`, { n }));
-    if (changes.moved) facts.push(t("menu.bar.moved"));
-    const hadFocus = bar.contains(document.activeElement);
-    fill(bar,
-      h("p", { role: "status" }, h("strong", null, unsaved ? t("menu.unsaved") : t("menu.nothing")), unsaved && ` ${facts.join(", ")}`),
-      h("div", { class: "row" },
-        steps.length > 0 && h("button", { type: "button", class: "button", onclick: undo, title: steps.at(-1).name }, icon("reply"), t("menu.undo")),
-        unsaved && h("button", { type: "button", class: "button", onclick: discard }, t("discard")),
-        unsaved && h("button", { type: "button", class: "button primary", onclick: action(save) }, icon("check"), t("menu.save"))));
-    if (hadFocus && !bar.contains(document.activeElement)) bar.querySelector("button:last-child")?.focus();
+    bar.draw(changes, steps.at(-1)?.name);
     guard();
   }
 
@@ -308,7 +288,6 @@ export function menuPart({ tenant }) {
   document.addEventListener("keydown", keys);
   document.addEventListener("visibilitychange", looksAgain);
   tools.hidden = true;
-  bar.hidden = true;
   load();
   return {
     node,

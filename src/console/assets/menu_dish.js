@@ -21,7 +21,7 @@ function area({ label, hint, value, rows }) {
 }
 
 /**
- * Shows the form for `item`, or for a new one of `category`. `done(item)` takes what it becomes; `ids()` are those that no new dish may get;
+ * Shows the form for `item`, or for a new one of `category`. `done(item)` takes what it becomes; `taken()` are the ids that no new dish may get;
  * `flaws`: by field, what was wrong with it before.
  */
 export function editDish({ item, category = "", categories, flaws, done, taken }) {
@@ -82,4 +82,24 @@ export function editDish({ item, category = "", categories, flaws, done, taken }
     });
     return element;
   }, { class: "wide" });
+}
+
+/** Another name for a category; `done(name)` where it is another one. */
+export function renameCategory(category, done) {
+  show(t("menu.rename"), (close, head) => {
+    const name = field({ label: t("menu.category"), value: category, autocapitalize: "sentences" });
+    const submit = () => {
+      const next = name.input.value.trim();
+      close("done");
+      if (next !== category) done(next);
+    };
+    return form({
+      fields: [name],
+      submit,
+      children: [head, name.node],
+      foot: h("div", { class: "row end" },
+        h("button", { type: "button", class: "button", onclick: () => close("") }, t("cancel")),
+        h("button", { type: "submit", class: "button primary" }, t("menu.done"))),
+    });
+  });
 }

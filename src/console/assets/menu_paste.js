@@ -114,6 +114,8 @@ export function bringDishes({ tenant, items, done }) {
     }
 
     function put() {
+      // The menu may have become another one meanwhile.
+      see();
       close("done");
       done(result.items);
     }

@@ -72,18 +72,18 @@ export function dishTable({ edit, move, remove, flip, add, rename, moveCategory 
     }
   }
 
-  /** A row that is drawn anew or moved keeps the focus that was in it. */
+  /** What is drawn anew or moved keeps the focus that was in it. */
   function holder() {
     const active = document.activeElement;
-    const row = place.contains(active) ? active.closest("[data-dish]") : null;
-    if (!row) return () => {};
-    const [id, part, below] = [row.dataset.dish, active.dataset.part, row.nextElementSibling ?? row.previousElementSibling];
-    const next = below?.dataset.dish;
+    if (!place.contains(active)) return () => {};
+    const row = active.closest("[data-dish]");
+    const group = active.closest(".menu-group");
+    const next = (row?.nextElementSibling ?? row?.previousElementSibling)?.dataset.dish;
     return () => {
       if (place.contains(document.activeElement)) return;
-      const now = find(id) ?? find(next);
-      const button = now?.querySelector(`[data-part="${part}"]`);
-      (button && !button.disabled ? button : now?.querySelector(".dish-name"))?.focus();
+      const now = row ? find(row.dataset.dish) ?? find(next) : group;
+      const same = now?.querySelector(`[data-part="${active.dataset.part}"]:enabled`);
+      (same ?? now?.querySelector(row ? ".dish-name" : "button:enabled"))?.focus();
     };
   }
 
