@@ -75,7 +75,7 @@ function prices(text) {
 
 const HEADS = {
   name: ["nombre", "plato", "producto", "item", "articulo", "dish", "name", "nombre del plato", "nombre del producto"],
-  price: ["precio", "valor", "price", "precio de venta", "pvp", "costo"],
+  price: ["precio", "valor", "price", "precio de venta", "precio unitario", "valor unitario", "precio cop", "pvp"],
   category: ["categoria", "seccion", "grupo", "tipo", "category", "section", "group"],
   description: ["descripcion", "detalle", "ingredientes", "description", "detalles"],
   aliases: ["alias", "sinonimos", "otros nombres", "aliases", "apodos"],
@@ -84,7 +84,7 @@ const HEADS = {
 const NO = new Set(["no", "false", "falso", "0", "agotado", "n"]);
 
 /** Without what stands around a name: bullets, WhatsApp's stars, dots that lead to the price. */
-const edges = (text) => text.replace(/\*([^*]+)\*/g, "$1").replace(/^[\s*_~•·▪●○◦‣✓✔➤►>–—-]+|[\s*_~•·|:–—-]+$/gu, "").replace(/[.\s]*\.{2,}$|…+$/u, "").replace(/\s+/g, " ").trim();
+const edges = (text) => text.replace(/\*([^*]+)\*/g, "$1").replace(/^[\s*_~•·▪●○◦‣✓✔➤►>–—-]+|[\s*_~•·|:+–—-]+$/gu, "").replace(/[.\s]*\.{2,}$|…+$/u, "").replace(/\s+/g, " ").trim();
 
 /**
  * What pasted lines mean: `rows` in their order, each `{ line, text, kind, … }`: a `dish` with name, price (and what else was there), a
@@ -172,13 +172,16 @@ function headOf(row) {
 
 function readTable(lines, sign) {
   const table = lines.map(({ line, text }) => ({ line, text, row: cells(text, sign) }));
-  const head = headOf(table[0].row);
+  // A title may stand above the names of the columns.
+  const top = table.slice(0, 5).findIndex(({ row }) => headOf(row));
+  const head = top < 0 ? null : headOf(table[top].row);
   const columns = head ?? guessed(table.map(({ row }) => row));
   let category = "";
-  return table.slice(head ? 1 : 0).map(({ line, text, row }) => {
+  return table.filter((_, n) => n !== top).map(({ line, row }) => {
     const there = row.filter((cell) => cell !== "");
     const made = { line, text: there.join(" · ") };
     if (there.length === 1) {
+      if (head && line < table[top].line) return unread(made, "no_price");
       const [alone] = readMenu([{ line, text: there[0] }], category);
       if (alone?.kind === "category") category = alone.name;
       return alone ?? unread(made, "no_price");
@@ -190,6 +193,7 @@ function readTable(lines, sign) {
     const name = cell("name");
     const said = own.price === undefined ? "" : row[own.price] ?? "";
     if (name === "" || !/\p{L}/u.test(name)) return unread(made, "no_name");
+    if (!head && clear.length > 1) return unread(made, "prices");
     if (said === "") return unread(made, "no_price");
     const price = priceOf(said);
     if (!price) return unread(made, prices(said).length > 1 ? "prices" : "price");
@@ -255,7 +259,7 @@ function readMenu(lines, category = "") {
       unread(row, "no_name");
     } else if (isDescription(said)) {
       if (last?.kind === "dish") {
-        last.description = [last.description, edges(said)].filter(Boolean).join(" ");
+        last.description = [last.description, bare(edges(said))].filter(Boolean).join(" ");
         Object.assign(row, { kind: "description" });
         continue;
       }
@@ -288,9 +292,12 @@ function readDish(row, said, price) {
   const [head, ...said_of_it] = edges(before).split(/\s+[–—-]\s+|\s*\|\s*/);
   const name = /\p{L}/u.test(before) ? edges(head) : after;
   if (!/\p{L}/u.test(name)) return unread(row, "no_name");
-  const description = [...said_of_it, name === after ? "" : after].filter(Boolean).join(" ").replace(/^\((.*)\)$/, "$1");
-  return Object.assign(row, { kind: "dish", name, price: price.value, description, aliases: [] });
+  const description = [...said_of_it, name === after ? "" : after].filter(Boolean).join(" ");
+  return Object.assign(row, { kind: "dish", name, price: price.value, description: bare(description), aliases: [] });
 }
+
+/** Without the brackets around all of it. */
+const bare = (text) => text.replace(/^\(([^()]*)\)$/, "$1");
 
 /** What stands below a dish and is no heading. */
 function isDescription(said) {

@@ -476,7 +476,7 @@ export default {
   "menu.unread.no_price": "No price. A heading ends with a colon, or has an empty line above.",
   "menu.unread.no_name": "No name.",
   "menu.unread.price": "The price cannot be read: write a whole number.",
-  "menu.unread.prices": "More than one price: write each size on a line of its own.",
+  "menu.unread.prices": "More than one price: write each size on a line of its own, or name the columns.",
   "menu.unread.twice": "It stands further up already.",
   "menu.unread.several": "Several dishes of the menu have this name: change it there.",
   "menu.bring.title": "Paste or import dishes",

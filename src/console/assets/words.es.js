@@ -476,7 +476,7 @@ export default {
   "menu.unread.no_price": "Sin precio. Un título termina en dos puntos o tiene una línea vacía encima.",
   "menu.unread.no_name": "Sin nombre.",
   "menu.unread.price": "No se entiende el precio: escriba un número entero.",
-  "menu.unread.prices": "Más de un precio: escriba cada tamaño en su propia línea.",
+  "menu.unread.prices": "Más de un precio: escriba cada tamaño en su propia línea, o ponga nombre a las columnas.",
   "menu.unread.twice": "Ya está más arriba.",
   "menu.unread.several": "Varios platos del menú tienen este nombre: cámbielo allá.",
   "menu.bring.title": "Pegar o importar platos",
