@@ -45,7 +45,7 @@ export function menuPart({ tenant }) {
 
   const said = h("div", { role: "alert" });
   const bar = unsavedBar({ save: () => save(), undo, discard });
-  const table = dishTable({ edit, move, remove, flip, add, rename, moveCategory: (category, step) => change(t("menu.moved", { name: category || t("menu.no_category") }), movedCategory(items, category, step)), draw });
+  const table = dishTable({ edit, move, remove, flip, add, rename, moveCategory: (category, step) => change(t("menu.moved", { name: category || t("menu.no_category") }), movedCategory(items, category, step)) });
   const search = h("input", { class: "input", type: "search", placeholder: t("menu.search"), "aria-label": t("menu.search"), autocomplete: "off", oninput: draw });
   const filter = picker({ label: t("menu.show"), options: ["all", "soldout", "unsaved"].map((one) => [one, t(`menu.show.${one}`)]), onchange: draw });
   const count = h("p", { class: "muted small", role: "status" });

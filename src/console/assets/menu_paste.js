@@ -2,7 +2,7 @@
 // menu, and nothing is saved by it.
 
 import { fill, h } from "./dom.js";
-import { note, picker, show, toast, unique, words } from "./dialog.js";
+import { note, picker, show, unique } from "./dialog.js";
 import { icon } from "./icons.js";
 import { menusIn, readItems } from "./menu_import.js";
 import { flawsOf, putIn } from "./menu_merge.js";
@@ -44,28 +44,20 @@ export function bringDishes({ tenant, items, done }) {
 
     async function take(one) {
       input.value = "";
-      try {
-        if (one.size > MOST_BYTES) throw new Error(t("problem.too_large"));
-        const text = decoded(await one.arrayBuffer());
-        if (!/^\s*[[{]/.test(text)) {
-          forget();
-          box.value = text;
-          return see();
-        }
-        let whole;
-        try {
-          whole = JSON.parse(text);
-        } catch {
-          throw new Error(t("problem.no_json"));
-        }
-        const menus = menusIn(whole, tenant);
-        if (menus.length === 0) throw new Error(t("menu.bring.no_menu"));
-        file = { name: one.name, menus, at: 0 };
-        drawFile();
-        see();
-      } catch (error) {
-        toast(words(error));
+      const refuse = (why) => fill(found, note("bad", t(why)));
+      if (one.size > MOST_BYTES) return refuse("problem.too_large");
+      const text = decoded(await one.arrayBuffer());
+      if (!/^\s*[[{]/.test(text)) {
+        forget();
+        box.value = text;
+        return see();
       }
+      const menus = menusOf(text, tenant);
+      if (menus === null) return refuse("problem.no_json");
+      if (menus.length === 0) return refuse("menu.bring.no_menu");
+      file = { name: one.name, menus, at: 0 };
+      drawFile();
+      see();
     }
 
     function forget() {
@@ -140,6 +132,15 @@ function decoded(bytes) {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
     return new TextDecoder("windows-1252").decode(bytes);
+  }
+}
+
+/** Null: it is no JSON. */
+function menusOf(text, tenant) {
+  try {
+    return menusIn(JSON.parse(text), tenant);
+  } catch {
+    return null;
   }
 }
 
