@@ -124,6 +124,7 @@ export function menuPart({ tenant }) {
     if (!step) return;
     steps = steps.slice(0, -1);
     items = step.items;
+    if (!dirty()) fill(said);
     draw();
     toast(t("menu.undone", { step: step.name }));
   }

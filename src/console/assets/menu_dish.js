@@ -71,7 +71,7 @@ export function editDish({ item, category = "", categories, flaws, done, taken }
       fields: Object.values(fields),
       submit,
       children: [head, name.node,
-        h("div", { class: "pair" }, h("div", { class: "field" }, price.node, seen), place.node), options,
+        h("div", { class: "pair menu-pair" }, h("div", { class: "field" }, price.node, seen), place.node), options,
         description.node, aliases.node,
         !item && h("label", { class: "check" }, there, h("span", null, t("menu.there.now"))),
         item && h("p", { class: "muted small" }, t("menu.id"), " ", h("code", null, item.id))],

@@ -190,6 +190,7 @@ export default async function menu(world) {
   await page.getByText("Cambios sin guardar").waitFor();
   await page.setViewportSize({ width: 360, height: 740 });
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the screen");
+  await page.locator('[data-dish="d24"]').scrollIntoViewIfNeeded();
   await world.accessible("menu-phone-dark");
   await page.getByRole("button", { name: "Deshacer" }).click();
   await page.getByText("Platos: 300").waitFor();
