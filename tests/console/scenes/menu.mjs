@@ -183,6 +183,15 @@ export default async function menu(world) {
   assert.equal(await page.locator("[data-dish]").count(), 1);
   await page.getByLabel("Search the menu").fill("");
 
+  // Somebody else was faster: the switch is saved on what they made, and what they made stays.
+  world.rough = true;
+  await write({ menu: "carta-1", name: "Carta", items: many.map((one) => (one.id === "d12" ? { ...one, price: 9999 } : one)) });
+  await row("Plato 24").getByRole("switch").click();
+  await world.until("the switch", async () => (await dish("d24")).available === false);
+  assert.equal((await dish("d12")).price, 9999);
+  await row("Plato 12").getByText("$ 9.999").waitFor();
+  world.rough = false;
+
   // In the dark, in Spanish, on a phone; what is not saved is still there.
   await row("Plato 7").getByRole("button", { name: "Remove Plato 7", exact: true }).click();
   await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
@@ -190,7 +199,9 @@ export default async function menu(world) {
   await page.getByText("Cambios sin guardar").waitFor();
   await page.setViewportSize({ width: 360, height: 740 });
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the screen");
-  await page.locator('[data-dish="d24"]').scrollIntoViewIfNeeded();
+  await page.getByLabel("Buscar en el menú").fill("plato 29");
+  await page.getByText("Platos: 299").waitFor();
+  await page.locator('[data-dish="d29"]').scrollIntoViewIfNeeded();
   await world.accessible("menu-phone-dark");
   await page.getByRole("button", { name: "Deshacer" }).click();
   await page.getByText("Platos: 300").waitFor();
