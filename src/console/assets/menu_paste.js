@@ -80,20 +80,26 @@ export function bringDishes({ tenant, items, done }) {
 
     function see() {
       clearTimeout(timer);
-      const { rows, small } = file ? { rows: readItems(file.menus[file.at].items), small: false } : readLines(box.value, { thousands: thousands.checked });
+      const read = () => readLines(box.value, { thousands: thousands.checked });
+      let { rows, small } = file ? { rows: readItems(file.menus[file.at].items), small: false } : read();
+      // Of another text it was not said.
+      if (!small && thousands.checked) {
+        thousands.checked = false;
+        if (!file) ({ rows } = read());
+      }
       thousandsNode.hidden = !small;
-      const read = rows.map((row) => (row.kind === "dish" && flawsOf(row).length > 0 ? { ...row, kind: "unread", reason: `flaw.${flawsOf(row)[0]}` } : row));
-      const dishes = read.filter(({ kind }) => kind === "dish");
+      const told = rows.map((row) => (row.kind === "dish" && flawsOf(row).length > 0 ? { ...row, kind: "unread", reason: `flaw.${flawsOf(row)[0]}` } : row));
+      const dishes = told.filter(({ kind }) => kind === "dish");
       result = putIn(items(), dishes, { replaces: replaces() });
       const of = (kind) => result.effects.filter((effect) => effect.kind === kind).length;
-      const unread = read.filter(({ kind }) => kind === "unread").length + of("several");
+      const unread = told.filter(({ kind }) => kind === "unread").length + of("several");
       go.disabled = dishes.length === 0 || result.effects.every(({ kind }) => kind === "several");
       const facts = [["new", of("new")], ["changed", of("changed")], ["same", of("same")], ["removed", result.removed.length], ["unread", unread]];
-      fill(summary, read.length > 0 && facts.filter(([, n]) => n > 0).map(([kind, n]) => t(`menu.bring.sum.${kind}`, { n })).join(" · "));
-      fill(found, read.length > 0 && [
+      fill(summary, told.length > 0 && facts.filter(([, n]) => n > 0).map(([kind, n]) => t(`menu.bring.sum.${kind}`, { n })).join(" · "));
+      fill(found, told.length > 0 && [
         unread > 0 && note("wait", t("menu.bring.unread", { n: unread })),
         result.removed.length > 0 && note("bad", t("menu.bring.removes", { n: result.removed.length }), " ", result.removed.slice(0, 20).map((item) => label(item.name)).join(", "), result.removed.length > 20 && "…"),
-        preview(read, new Map(result.effects.map((effect) => [effect.dish, effect])), file ? null : lead),
+        preview(told, new Map(result.effects.map((effect) => [effect.dish, effect])), file ? null : lead),
       ]);
     }
 
