@@ -29,7 +29,7 @@ export function dishTable({ edit, move, remove, flip, add, rename, moveCategory 
     const row = event.target.closest("[data-dish]");
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!row) return;
-    if (event.altKey && step) {
+    if (event.altKey && step && !place.hasAttribute("data-found")) {
       event.preventDefault();
       press(row, step < 0 ? "up" : "down");
     } else if (event.key === "Delete" && event.target.matches(".dish-name")) {
@@ -50,8 +50,10 @@ export function dishTable({ edit, move, remove, flip, add, rename, moveCategory 
     const numbers = new Map(items.map(({ id }, n) => [id, n + 1]));
     const whole = wanted.length === 0 && filter === "all";
     const all = grouped(items);
-    const groups = all.map((group, n) => ({ ...group, items: group.items.filter(shows), all: group.items.length, isFirst: n === 0, isLast: n === all.length - 1 })).filter(({ items }) => items.length > 0);
+    const groups = all.map((group, n) => ({ ...group, items: group.items.filter(shows), all: group.items.length, first: group.items[0], last: group.items.at(-1), isFirst: n === 0, isLast: n === all.length - 1 })).filter(({ items }) => items.length > 0);
     const state = { numbers, flaws, unsaved, whole };
+    // Nobody moves among dishes that are not seen.
+    place.toggleAttribute("data-found", !whole);
     const held = holder();
     drawn += 1;
     list(place, groups, {
@@ -112,12 +114,33 @@ export function dishTable({ edit, move, remove, flip, add, rename, moveCategory 
     fill(count, group.items.length === group.all ? String(group.all) : t("menu.of", { n: group.items.length, all: group.all }));
     up.disabled = group.isFirst || !whole;
     down.disabled = group.isLast || !whole;
-    const last = group.items.length - 1;
-    list(rows, group.items.map((item, n) => ({ item, number: numbers.get(item.id), flaws: flaws.get(item.id), isUnsaved: unsaved.has(item.id), canUp: whole && n > 0, canDown: whole && n < last })), {
+    const shown = group.items.map((item) => ({ item, number: numbers.get(item.id), flaws: flaws.get(item.id), isUnsaved: unsaved.has(item.id), canUp: item !== group.first, canDown: item !== group.last }));
+    list(rows, shown, {
       key: ({ item }) => item.id,
       version: (one) => JSON.stringify(one),
-      make: makeRow,
+      make: (one) => {
+        const row = makeRow(one);
+        row.said = saidOf(one);
+        return row;
+      },
+      update: updateRow,
     });
+  }
+
+  const saidOf = ({ item, flaws, isUnsaved }) => JSON.stringify([item, flaws, isUnsaved]);
+
+  /** One dish that comes or goes gives all behind it another number: only that is written then. */
+  function updateRow(row, one) {
+    if (row.said === saidOf(one)) {
+      fill(row.querySelector(".dish-number"), String(one.number));
+      row.querySelector('[data-part="up"]').disabled = !one.canUp;
+      row.querySelector('[data-part="down"]').disabled = !one.canDown;
+      return;
+    }
+    const fresh = makeRow(one);
+    row.said = saidOf(one);
+    row.className = fresh.className;
+    row.replaceChildren(...fresh.childNodes);
   }
 
   function makeRow({ item, number, flaws, isUnsaved, canUp, canDown }) {

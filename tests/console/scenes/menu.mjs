@@ -141,6 +141,16 @@ export default async function menu(world) {
   assert.deepEqual(await dish("aji"), { ...AJIACO, price: 26000, available: false }, "its id and its aliases stay");
   assert.equal((await dish("mondongo")).description, "Con arroz y banano, como en casa");
 
+  // A dish is moved without a mouse, and stays at hand.
+  const gaseosa = row("Gaseosa 400 ml").getByRole("button", { name: "Change Gaseosa 400 ml" });
+  await gaseosa.focus();
+  await page.keyboard.press("Alt+ArrowUp");
+  await bar.getByText("another order").waitFor();
+  assert.match(await page.locator(".dishes tbody tr").first().innerText(), /Gaseosa/);
+  assert.ok(await gaseosa.evaluate((button) => button === document.activeElement));
+  await page.keyboard.press("Control+z");
+  await bar.waitFor({ state: "hidden" });
+
   // A spreadsheet's file as Excel writes it, and the old service's export.
   await page.getByRole("button", { name: "Paste or import" }).click();
   const file = (name, text, encoding) => bring.locator("input[type=file]").setInputFiles({ name, mimeType: "text/plain", buffer: Buffer.from(text, encoding) });
