@@ -159,6 +159,11 @@ async fn nothing_is_missed_that_came_while_another_conversation_was_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_menu_is_written_pasted_and_brought_and_nobodys_change_of_it_is_lost() {
+    play("menu", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_be_asked_is_asked_again() {
     play("again", stage().await).await;
 }
