@@ -1,6 +1,7 @@
 //! The bot of a tenant: menu and settings, a place to try it, conversations and orders.
 
 mod forms;
+mod texts;
 
 use axum::{
     Json,
@@ -13,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use ulid::Ulid;
 
-pub use self::forms::{MenuForm, SettingsForm, TriedForm};
+pub use self::{
+    forms::{MenuForm, SettingsForm, TriedForm},
+    texts::show_texts,
+};
 use super::{
     App,
     auth::{Controlling, For, Reading},
