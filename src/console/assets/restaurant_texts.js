@@ -115,7 +115,16 @@ export function textsPart(settings, told, { language, restaurant }) {
     return {
       name, node, shown, dress,
       own: () => own,
-      field: { names: [`texts.${name}`], get input() { return build().field.input; }, say(message) { if (message || built) build().field.say(message); }, flaw },
+      field: {
+        names: [`texts.${name}`],
+        get input() { return build().field.input; },
+        say(message) {
+          // One that is searched away would not be seen.
+          if (message) node.hidden = false;
+          if (message || built) build().field.say(message);
+        },
+        flaw,
+      },
     };
   }
 

@@ -514,7 +514,7 @@ export default {
   "restaurant.external": "A bot of your own",
   "restaurant.external.uses": "Ask a program of yours where no rule answers",
   "restaurant.external.hint": "The guide says what it is asked and what it answers.",
-  "restaurant.external.url": "Address",
+  "restaurant.external.url": "Address of the program",
   "restaurant.external.key": "Key that signs",
   "restaurant.external.key.hint": "Empty: the one that is kept, or none.",
   "restaurant.external.time": "Time to answer (seconds)",

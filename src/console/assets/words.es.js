@@ -514,7 +514,7 @@ export default {
   "restaurant.external": "Un bot propio",
   "restaurant.external.uses": "Preguntarle a un programa suyo cuando ninguna regla contesta",
   "restaurant.external.hint": "La guía dice qué se le pregunta y qué responde.",
-  "restaurant.external.url": "Dirección web",
+  "restaurant.external.url": "Dirección del programa",
   "restaurant.external.key": "Clave que firma",
   "restaurant.external.key.hint": "Vacío: la que ya está, o ninguna.",
   "restaurant.external.time": "Tiempo para responder (segundos)",
