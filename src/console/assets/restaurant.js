@@ -11,12 +11,11 @@ import { changed, merged, same } from "./restaurant_merge.js";
 import { deliveryPart, paymentPart } from "./restaurant_money.js";
 import { rulesPart } from "./restaurant_rules.js";
 import { textsPart } from "./restaurant_texts.js";
-import { guard } from "./restaurant_unsaved.js";
 import { t } from "./words.js";
 
 const w = (key, values) => t(`restaurant.${key}`, values);
 
-/** What was typed and not saved when the page was made anew, in another language for one. */
+/** What was typed and not saved when this part was left, or made anew in another language: it waits for whoever comes back. */
 const drafts = new Map();
 
 export function restaurantPart({ tenant }) {
@@ -36,9 +35,8 @@ export function restaurantPart({ tenant }) {
   let state = null;
 
   const read = () => Object.assign({}, ...parts.map(([, part]) => part.read()));
-  let isDropped = false;
-  const dirty = () => base !== null && !isDropped && !same(initial, read());
-  const unguard = guard(dirty, () => { isDropped = true; });
+  const here = location.hash;
+  const dirty = () => base !== null && !same(initial, read());
 
   async function load() {
     fill(notice);
@@ -49,8 +47,9 @@ export function restaurantPart({ tenant }) {
       told = texts;
       const draft = drafts.get(tenant);
       drafts.delete(tenant);
-      if (draft) takeIn(settings, draft);
-      else open(settings);
+      if (!draft) return open(settings);
+      takeIn(settings, draft);
+      if (notice.childElementCount === 0) fill(notice, note("wait", w("waited")));
     } catch (problem) {
       if (closed) return;
       fill(place, note("bad", words(problem), " ", h("button", { type: "button", class: "button small", onclick: load }, icon("refresh"), t("retry"))));
@@ -172,13 +171,22 @@ export function restaurantPart({ tenant }) {
     toast(w("saved"));
   }
 
+  /** The whole console goes: nothing could wait. */
+  function leaves(event) {
+    if (dirty()) event.preventDefault();
+  }
+
+  addEventListener("beforeunload", leaves);
   load();
   return {
     node,
     close() {
-      if (isSignedIn() && dirty()) drafts.set(tenant, { base, initial, mine: read() });
+      if (isSignedIn() && dirty()) {
+        drafts.set(tenant, { base, initial, mine: read() });
+        if (location.hash !== here) toast(w("waits"));
+      }
       closed = true;
-      unguard();
+      removeEventListener("beforeunload", leaves);
     },
   };
 }

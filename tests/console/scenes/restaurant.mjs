@@ -104,14 +104,15 @@ export default async function restaurant(world) {
   assert.deepEqual([saved.deliveryTime, saved.deliveryCost.cost, saved.prepayMethods], [{ min: 30, max: 40 }, 5000, ["nequi"]]);
   assert.deepEqual(saved.muted, ["+573001234567", "573009998877"]);
 
-  // Nothing typed is lost by another language, nor by a link without a question.
+  // Nothing typed is lost by another language, nor by another part of the console.
   await field("Address").fill("Carrera 7 # 8-9");
   await page.getByRole("button", { name: "Español" }).click();
   await page.getByText("Hay cambios sin guardar.").waitFor();
   assert.equal(await field("Dirección").inputValue(), "Carrera 7 # 8-9");
-  await page.getByRole("link", { name: "Menú", exact: true }).click();
-  const question = page.getByRole("dialog", { name: "¿Salir sin guardar?" });
-  await question.getByRole("button", { name: "Cancelar" }).click();
+  await page.getByRole("link", { name: "Probarlo", exact: true }).click();
+  await page.getByText("Hay cambios del restaurante sin guardar.").waitFor();
+  await page.getByRole("link", { name: "Restaurante", exact: true }).click();
+  await page.getByText("Estos cambios lo esperaban").waitFor();
   assert.equal(await field("Dirección").inputValue(), "Carrera 7 # 8-9");
   await page.getByRole("button", { name: "Deshacer cambios" }).click();
   assert.equal(await field("Dirección").inputValue(), "Calle 1 # 2-3");
