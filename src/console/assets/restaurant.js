@@ -21,7 +21,7 @@ const drafts = new Map();
 export function restaurantPart({ tenant }) {
   const route = path`api/${tenant}/bot/settings`;
   const lever = h("div");
-  const notice = h("div", { role: "alert" });
+  const notice = h("div", { role: "alert", tabindex: -1 });
   const place = h("div");
   const node = h("div", { class: "restaurant" }, lever, notice, place);
   let closed = false;
@@ -67,15 +67,20 @@ export function restaurantPart({ tenant }) {
     dress();
   }
 
-  /** Somebody else's version under what was typed here. */
+  /** Somebody else's version under what was typed here; whether there was anything in it to look over. */
   function takeIn(settings, { base: before, initial: untouched, mine }) {
     const theirs = changed(before, settings.value);
     const both = changed(untouched, mine).filter((key) => theirs.includes(key));
     open(settings, merged(settings.value, untouched, mine));
     const others = theirs.filter((key) => key !== "active");
-    if (others.length === 0) return fill(notice);
+    fill(notice);
+    if (others.length === 0) return false;
     const names = (keys) => [...new Set(keys.map((key) => parts.find(([, part]) => key in part.read())?.[0]).filter(Boolean))].map((name) => w(name)).join(", ");
     fill(notice, note("wait", w("meanwhile"), both.length > 0 && h("p", null, w("meanwhile.both", { names: names(both) }))));
+    // The form is long: the note is at its head.
+    notice.focus();
+    notice.scrollIntoView({ block: "center" });
+    return true;
   }
 
   function drawLever() {
@@ -93,7 +98,7 @@ export function restaurantPart({ tenant }) {
         takeIn(answer, { base, initial, mine: read() });
       }
       toast(w(answer.value.active ? "switched_on" : "switched_off"));
-      lever.querySelector("[role=switch]").focus();
+      if (notice.childElementCount === 0) lever.querySelector("[role=switch]").focus();
     });
     fill(lever, h("section", { class: `panel lever${on ? " on" : ""}` },
       h("button", { type: "button", class: "lever-button", role: "switch", "aria-checked": String(on), "aria-describedby": "lever-words", onclick: turn },
@@ -157,8 +162,8 @@ export function restaurantPart({ tenant }) {
       if (problem.code !== "wrong_version") throw problem;
       const newest = await getTagged(route);
       if (closed) return;
-      takeIn(newest, { base, initial, mine });
-      return place.querySelector(".save-bar .button.primary").focus();
+      // Nothing but the switch: it does not belong to the form.
+      return takeIn(newest, { base, initial, mine }) ? null : save(fields);
     }
     if (closed) return;
     base = answer.value;
