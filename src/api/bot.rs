@@ -4,6 +4,7 @@ mod forms;
 mod standing;
 
 use std::borrow::Cow;
+mod texts;
 
 use axum::{
     Json,
@@ -20,6 +21,8 @@ use self::standing::BotStanding;
 pub use self::{
     forms::{MenuForm, SettingsForm, TriedForm},
     standing::conversation,
+},
+    texts::show_texts,
 };
 use super::{
     App,

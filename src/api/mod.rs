@@ -322,6 +322,7 @@ fn table() -> Vec<Section> {
             Route::put("/api/{session}/bot/menu", Keyed, bot::put_menu, "Replace the menu; in force for the next message").also(&[412]).makes(),
             Route::get("/api/{session}/bot/settings", Keyed, bot::show_settings, "The bot's switches, hours, costs and texts"),
             Route::put("/api/{session}/bot/settings", Keyed, bot::put_settings, "Replace them; in force for the next message").also(&[412]).makes(),
+            Route::get("/api/{session}/bot/texts", Keyed, bot::show_texts, "The bot's texts as they are without your own, and what may stand in them"),
             Route::post("/api/{session}/bot/try", Keyed, bot::try_out, "What the bot would answer; touches no customer"),
             Route::get("/api/{session}/bot/conversations", Keyed, bot::conversations, "The chats that the bot knows"),
             Route::get("/api/{session}/bot/conversations/{chat}", Keyed, bot::conversation, "Whether the bot answers in a chat, and if not, why").also(&[422]),

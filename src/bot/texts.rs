@@ -68,16 +68,12 @@ fn row_flaws(row: &TextRow, text: &str) -> Vec<TextFlaw> {
     }
     let named: Vec<&str> = TemplatePieces(text).filter_map(|piece| piece.err()).collect();
     for name in &named {
-        if !row.placeholders.iter().any(|known| known.trim_end_matches('!') == *name) {
+        if !row.names().any(|known| known == *name) {
             flaws.push(TextFlaw::UnknownPlaceholder((*name).to_owned()));
         }
     }
-    for known in row.placeholders {
-        let name = known.trim_end_matches('!');
-        if known.ends_with('!') && !named.contains(&name) {
-            flaws.push(TextFlaw::MissingPlaceholder(name));
-        }
-    }
+    let missing = row.required().filter(|name| !named.contains(name));
+    flaws.extend(missing.map(TextFlaw::MissingPlaceholder));
     flaws
 }
 
@@ -158,14 +154,21 @@ fn render_line(template: &str, values: &[(&str, &str)]) -> String {
 
 /// Every text with sample values, for the owner to look at before they are saved.
 pub fn preview(language: Language, own: &BTreeMap<String, String>, restaurant: &str) -> Vec<(TextKey, String)> {
+    let samples = samples(language);
+    let mut values: Vec<(&str, &str)> = vec![("restaurant", restaurant)];
+    values.extend(samples.iter().map(|(name, value)| (*name, value.as_str())));
+    TEXTS.iter().map(|row| (row.key, render(template(row.key, language, own), &values))).collect()
+}
+
+/// A value for each placeholder, as a customer might see it; but for the restaurant's name, which the owner has.
+pub fn samples(language: Language) -> BTreeMap<&'static str, String> {
     let spanish = language == Language::Es;
     let price = Money::new(38_000).to_string();
     let small = Money::new(5_000).to_string();
     let all = Money::new(43_000).to_string();
-    let values = [
+    let values: [(&'static str, &str); 31] = [
         ("greeting", if spanish { "Buenas tardes" } else { "Good afternoon" }),
         ("name", "Ana"),
-        ("restaurant", restaurant),
         ("items", if spanish { "1 × Pollo Asado Entero" } else { "1 × Whole Roast Chicken" }),
         ("subtotal", &price),
         ("delivery", &small),
@@ -196,14 +199,16 @@ pub fn preview(language: Language, own: &BTreeMap<String, String>, restaurant: &
         ("close", "22:00"),
         ("words", "…"),
     ];
-    TEXTS.iter().map(|row| (row.key, render(template(row.key, language, own), &values))).collect()
+    values.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::{Language, TEXTS, TemplatePieces, TextFlaw, flaws, preview, render, row_flaws, table::ALL_KEYS};
+    use super::{
+        Language, TEXTS, TemplatePieces, TextFlaw, flaws, preview, render, row_flaws, samples, table::ALL_KEYS,
+    };
 
     #[test]
     fn every_key_has_one_row_that_is_valid_in_both_languages() {
@@ -218,6 +223,11 @@ mod tests {
                     |language| TemplatePieces(row.text(language)).filter_map(Result::err).collect::<BTreeSet<_>>();
                 assert_eq!(names(Language::Es), names(Language::En), "{}", row.key.name());
             }
+        }
+        // Whoever shows a text with samples has one for each name.
+        let (es, en) = (samples(Language::Es), samples(Language::En));
+        for name in TEXTS.iter().flat_map(|row| row.names()).filter(|name| *name != "restaurant") {
+            assert!(es.contains_key(name) && en.contains_key(name), "{name}");
         }
         for (key, text) in preview(Language::Es, &BTreeMap::new(), "Don Pollo") {
             assert!(!text.is_empty() && !text.contains(['{', '}']), "{}: {text}", key.name());

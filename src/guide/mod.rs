@@ -26,7 +26,7 @@ macro_rules! pages {
 /// Name and text of each page, in the order of the table of contents.
 #[rustfmt::skip]
 pub const PAGES: &[(&str, &str)] = pages![
-    "getting-started" "deploy" "configuration" "pairing" "messages" "dashboards" "bot" "webhooks" "media" "keys" "problems"
+    "getting-started" "deploy" "configuration" "pairing" "messages" "dashboards" "bot" "for-the-restaurant" "webhooks" "media" "keys" "problems"
     "move-in" "move-in-baileys" "move-in-evolution" "move-in-waha" "move-in-whatsmeow" "move-in-databases" "from-the-old-service" "from-waha" "console" "operation" "log-events" "disaster" "watching" "costs" "benchmark" "loopback" "limits" "glossary"
 ];
 

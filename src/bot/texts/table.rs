@@ -18,6 +18,16 @@ impl TextRow {
             Language::En => self.en,
         }
     }
+
+    /// The names of its placeholders.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.placeholders.iter().map(|name| name.trim_end_matches('!'))
+    }
+
+    /// The names that the text cannot do without.
+    pub fn required(&self) -> impl Iterator<Item = &'static str> {
+        self.placeholders.iter().filter_map(|name| name.strip_suffix('!'))
+    }
 }
 
 macro_rules! texts {

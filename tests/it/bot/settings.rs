@@ -87,5 +87,12 @@ async fn what_is_wrong_is_told_field_by_field() {
         let (status, answer) = ask(&stage, "PUT", &path, Some(shown)).await;
         assert_eq!(status, 200, "{answer}");
     }
+    // What may be written is told before: a text of its own with what it needs, and nothing else.
+    let (status, told) = ask(&stage, "GET", &format!("/api/{TENANT}/bot/texts"), None).await;
+    assert_eq!(status, 200, "{told}");
+    let resume = told["texts"].as_array().unwrap().iter().find(|text| text["name"] == "resume").unwrap();
+    assert_eq!((&resume["placeholders"], &resume["required"]), (&json!(["items"]), &json!(["items"])));
+    assert!(resume["default"]["es"].as_str().unwrap().contains("{items}"), "{resume}");
+    assert_eq!(told["samples"]["en"]["name"], json!("Ana"));
     daemon.kill().await.unwrap();
 }

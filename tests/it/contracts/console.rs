@@ -169,6 +169,11 @@ async fn what_could_not_be_asked_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_sets_up_the_restaurant_and_undoes_nobodys_work() {
+    play("restaurant", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_a_tenant_leaves_nothing_behind() {
     play("left", stage().await).await;
 }

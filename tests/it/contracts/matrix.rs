@@ -85,6 +85,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("PUT", "/api/{session}/bot/menu", "/api/$T/bot/menu", json!({ "items": [] }), Of(Scope::Control)),
         ("GET", "/api/{session}/bot/settings", "/api/$T/bot/settings", Value::Null, Of(Scope::Read)),
         ("PUT", "/api/{session}/bot/settings", "/api/$T/bot/settings", json!({ "active": false }), Of(Scope::Control)),
+        ("GET", "/api/{session}/bot/texts", "/api/$T/bot/texts", Value::Null, Of(Scope::Read)),
         ("POST", "/api/{session}/bot/try", "/api/$T/bot/try", json!({ "text": "hola" }), Of(Scope::Control)),
         ("GET", "/api/{session}/bot/conversations", "/api/$T/bot/conversations", Value::Null, Of(Scope::Read)),
         ("GET", "/api/{session}/bot/conversations/{chat}", "/api/$T/bot/conversations/573001112233@c.us", Value::Null, Of(Scope::Read)),
