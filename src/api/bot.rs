@@ -2,9 +2,9 @@
 
 mod forms;
 mod standing;
+mod texts;
 
 use std::borrow::Cow;
-mod texts;
 
 use axum::{
     Json,
@@ -21,7 +21,6 @@ use self::standing::BotStanding;
 pub use self::{
     forms::{MenuForm, SettingsForm, TriedForm},
     standing::conversation,
-},
     texts::show_texts,
 };
 use super::{
