@@ -23,6 +23,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "dom.js" "text.js" "marks.js" "format.js" "prefs.js" "words.js" "words.en.js" "words.es.js" "reasons.js" "reasons.es.js"
     "dialog.js" "icons.js" "overview.js" "plot.js" "tenants.js" "order.js" "names.js" "place.js" "tenant.js" "pairing.js" "movein.js"
     "talk.js" "chats.js" "thread.js" "bubble.js" "content.js" "files.js" "composer.js"
+    "kitchenorders.js" "kitchencard.js" "kitchenmenu.js" "kitchenpaper.js" "kitchenbell.js"
     "webhooks.js" "hookform.js" "events.js" "keys.js" "kitchen.js" "bot.js" "menu.js" "restaurant.js" "tryout.js" "chatbot.js"
 ];
 
