@@ -62,7 +62,7 @@ export class Orders {
     return { before, now: order };
   }
 
-  /** Reads the newest orders, and all older ones that are not over; gives what that changed, as `take` does. */
+  /** Reads the newest orders, and those of the 2,000 before them that are not over; gives what that changed, as `take` does. */
   async load() {
     this.#told = new Set();
     const { orders, cursor = null } = await this.#read({});
