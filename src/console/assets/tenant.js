@@ -49,9 +49,13 @@ export function tenantView(to, { online }) {
   const node = h("div", { class: "tenant" }, h("header", null, head, tabs), place);
 
   const live = follow(tenant, {
-    online,
+    online(up) {
+      online(up);
+      part?.online?.(up);
+    },
     onregistered(resumed) {
       look();
+      part?.onregistered?.();
       // A thread may have been read, and its cursor been known, before the line was up for the first time.
       if (!resumed || talk.chats === null) talk.reload();
     },

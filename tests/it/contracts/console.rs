@@ -154,6 +154,11 @@ async fn a_tenant_comes_from_another_gateway_by_its_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_kitchen_sees_orders_come_moves_them_on_and_hears_of_other_screens() {
+    play("kitchen", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_missed_that_came_while_another_conversation_was_opened() {
     play("missed", stage().await).await;
 }
