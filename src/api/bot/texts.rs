@@ -27,7 +27,7 @@ pub struct BotTexts {
 #[serde(rename_all = "camelCase")]
 pub struct BotText {
     /// Its key in the settings' `texts`.
-    #[schemars(example = "welcome")]
+    #[schemars(example = &"welcome")]
     name: &'static str,
     default: BotTextDefault,
     /// The names that may stand in it, in braces.
