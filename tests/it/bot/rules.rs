@@ -188,9 +188,9 @@ async fn a_rules_file_comes_once_and_its_text_comes_without_it_where_it_is_missi
         assert_eq!((status, &problem["code"]), (400, &json!("invalid_input")), "{problem}");
     }
 
+    let before = scene.got(&ana).await.len();
     scene.daemon.kill().await.unwrap();
     let mut dying = scene.stage.setup.clone().set("LOOPBACK_CRASH", "bot_asked:1").start(LIMIT).await.unwrap();
-    let before = scene.got(&ana).await.len();
     scene.stage.network.customer_send(&ana, &scene.conversation.number, "otra vez el menú").await.unwrap();
     await_death(&mut dying, 0).await;
     scene.stage.wipe_local_data();
