@@ -41,12 +41,11 @@ impl NoteReader<'_> {
         }
     }
 
-    /// `la salsa`, behind `a una quítele la cebolla y a la otra`: it is to be left out as well.
+    /// `la salsa`, behind `a una quítele la cebolla y a la otra`: it is to be left out as well, also where it can be bought by itself.
     pub fn left_out(&self, at: usize) -> Option<ReadNotes> {
         let named = matches!(self.word(at), "la" | "el" | "los" | "las")
             && self.is_noun(at + 1)
-            && (lexicon::is_ingredient(self.word(at + 1)) || self.is_of_host(at + 1))
-            && !self.begins_item(at + 1);
+            && (lexicon::is_ingredient(self.word(at + 1)) || self.is_of_host(at + 1));
         if named { self.negatives(at) } else { None }
     }
 

@@ -340,7 +340,11 @@ impl BasketTurn<'_> {
 
     /// `a una quítele la cebolla y a la otra la salsa`: the verb that was said of the first holds for the other.
     pub(super) fn left_out_too(&self, phrase_start: usize, at: usize) -> Option<crate::bot::notes::ReadNotes> {
-        if phrase_start <= self.start || !matches!(self.word(phrase_start - 1), "a" | "al") {
+        let mut before = phrase_start.checked_sub(1)?;
+        while before > self.start && matches!(self.word(before), "la" | "el") {
+            before -= 1;
+        }
+        if before < self.start || !matches!(self.word(before), "a" | "al") {
             return None;
         }
         let starts = |n: usize, stems: &[&str]| stems.iter().any(|stem| self.word(n).starts_with(stem));
