@@ -770,8 +770,6 @@ export default {
   "tryout.flaw.taken": "“{word}” is what {name} is called already. Change it in the menu.",
   "tryout.flaw.full": "{name} has {most} other names already. Remove one in the menu.",
 
-  "chatbot.silent": "The bot is silent here",
-
   "keys.text": "A key is shown once, when it is made. The daemon keeps its hash only.",
   "keys.none": "There are no keys but the admin key.",
   "keys.new": "New key",

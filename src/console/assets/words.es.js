@@ -770,8 +770,6 @@ export default {
   "tryout.flaw.taken": "«{word}» ya es otro nombre de {name}. Cámbielo en el menú.",
   "tryout.flaw.full": "{name} ya tiene {most} nombres más. Quite uno en el menú.",
 
-  "chatbot.silent": "El bot está callado aquí",
-
   "keys.text": "Una clave se muestra una sola vez, al crearla. El servidor guarda solo su huella.",
   "keys.none": "No hay más claves que la de administrador.",
   "keys.new": "Clave nueva",
