@@ -25,8 +25,9 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "talk.js" "chats.js" "thread.js" "bubble.js" "content.js" "files.js" "composer.js"
     "restaurant.css" "restaurant_basics.js" "restaurant_fields.js" "restaurant_hours.js" "restaurant_merge.js" "restaurant_money.js" "restaurant_rules.js" "restaurant_texts.js"
     "kitchenorders.js" "kitchencard.js" "kitchenmenu.js" "kitchenpaper.js" "kitchenbell.js"
-    "webhooks.js" "hookform.js" "events.js" "keys.js" "kitchen.js" "bot.js" "menu.js" "restaurant.js" "tryout.js" "chatbot.js"
+    "webhooks.js" "hookform.js" "events.js" "keys.js" "kitchen.js" "bot.js" "menu.js" "restaurant.js" "tryout.js"
     "menu.css" "menu_table.js" "menu_dish.js" "menu_paste.js" "menu_reading.js" "menu_merge.js" "menu_import.js" "menu_conflicts.js" "menu_bar.js"
+    "tryout.css" "tryout_heard.js" "tryout_teach.js"
 ];
 
 static FILES: LazyLock<HashMap<&str, CompiledFile>> =

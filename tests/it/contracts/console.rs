@@ -182,3 +182,8 @@ async fn an_owner_sets_up_the_restaurant_and_undoes_nobodys_work() {
 async fn who_leaves_a_tenant_leaves_nothing_behind() {
     play("left", stage().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bot_is_tried_and_taught_a_word_that_it_did_not_know() {
+    play("tryout", stage().await).await;
+}
