@@ -1,7 +1,7 @@
 //! The mark of a tenant that WhatsApp has logged out, and that nobody has linked again: a restart must not forget it.
 //!
-//! Owns [`Rejection`]. The wipe of the rejected credentials writes it, in the same change. The next pairing, or import, deletes it; so does a
-//! wipe that the owner wants. A deletion begins with such a wipe, so the next session of that name has no mark.
+//! Owns [`Rejection`]. The wipe of the rejected credentials writes it, in the same change. The next pairing, or import, deletes it; so does
+//! a wipe that the owner wants. A deletion begins with such a wipe, so the next session of that name has no mark.
 
 use bytes::Bytes;
 use jiff::Timestamp;

@@ -415,8 +415,8 @@ pub trait Vault: fmt::Debug + Send + Sync + 'static {
         watch::channel(0).1
     }
 
-    /// How often, since it was opened, all of the vault was gone and was written anew from what this process had open: nothing is lost then,
-    /// so no owner doubts it.
+    /// How often, since it was opened, all of the vault was gone and was written anew from what this process had open: nothing is lost
+    /// then, so no owner doubts it.
     fn renewals(&self) -> u64 {
         0
     }

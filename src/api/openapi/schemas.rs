@@ -69,8 +69,13 @@ impl Schemas {
     }
 }
 
-/// A parameter that is there cannot be null: of an optional field what it is when it is there.
+/// A parameter that is there cannot be null: of an optional field what it is when it is there. So null is no default of it either.
 fn present(mut schema: Value) -> Value {
+    if schema.get("default").is_some_and(Value::is_null)
+        && let Some(schema) = schema.as_object_mut()
+    {
+        schema.remove("default");
+    }
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|kind| kind != "null");
         if let [kind] = types.as_slice() {

@@ -1,5 +1,5 @@
-//! Has rules' files fetched and taken to WhatsApp before anything is decided of them: no turn waits for a host. A file that cannot be had in
-//! time costs its rule the file, and never the text.
+//! Has rules' files fetched and taken to WhatsApp before anything is decided of them: no turn waits for a host. A file that cannot be had
+//! in time costs its rule the file, and never the text.
 
 use std::time::Duration;
 
