@@ -80,26 +80,32 @@ impl Inbox {
     pub async fn receive(&self, batch: &[Incoming]) -> Result<(), InboxError> {
         let change = {
             let _writing = self.writing.lock().await;
-            let mut seen = HashSet::new();
             let mut records = Batch::default();
             let mut written = false;
             let mut events = Vec::new();
             let messages = || batch.iter().map(|incoming| &incoming.message);
             let pairs = messages().flat_map(names_of_one).collect();
             let places = messages().map(place).collect();
-            for (incoming, filed) in batch.iter().zip(self.store.learn_and_file(pairs, places).await?) {
+            let filed = self.store.learn_and_file(pairs, places).await?;
+            let key_of =
+                |(incoming, filed): (&Incoming, &Filed)| key::inbox(&filed.chat, &incoming.message.id, &filed.sender);
+            let keys: Vec<_> = batch.iter().zip(&filed).map(key_of).collect();
+            // Of a placeholder and its message, which come together where the vault was slow meanwhile, the message counts.
+            let whole: HashSet<_> =
+                batch.iter().zip(&keys).filter(|(incoming, _)| !incoming.body.is_empty()).map(|(_, key)| key).collect();
+            let mut seen = HashSet::new();
+            for ((incoming, filed), key) in batch.iter().zip(filed).zip(&keys) {
                 let Filed { chat, sender, known } = filed;
-                let key = key::inbox(&chat, &incoming.message.id, &sender);
-                if !seen.insert(key.clone()) {
+                if incoming.body.is_empty() && whole.contains(key) || !seen.insert(key) {
                     continue;
                 }
                 let had_placeholder = known.is_some();
                 match known {
                     Some((_, known)) if !known.message.is_empty() || incoming.body.is_empty() => continue,
-                    Some((placeholder, _)) if placeholder != key => records.delete(space::INBOX, placeholder),
+                    Some((placeholder, _)) if placeholder != *key => records.delete(space::INBOX, placeholder),
                     _ => {}
                 }
-                records.put(space::INBOX, key, self.record(incoming).encode_to_vec());
+                records.put(space::INBOX, key.clone(), self.record(incoming).encode_to_vec());
                 written = true;
                 if incoming.visible || had_placeholder {
                     let mut message = Message { chat, sender, ..incoming.message.clone() };

@@ -154,6 +154,30 @@ async fn a_placeholder_is_replaced_under_whatever_name_its_message_comes() {
     }
 }
 
+/// A vault that is slow gathers them: the phone tells the message while its placeholder waits.
+#[tokio::test]
+async fn a_message_that_comes_together_with_its_placeholder_is_the_message() {
+    let unread = |mut incoming: Incoming| {
+        incoming.message.content = Content::Undecryptable;
+        incoming.body = Bytes::new();
+        incoming
+    };
+    let (message, placeholder) = (by_lid("A"), unread(by_number("A")));
+    for batch in [[&placeholder, &message], [&message, &placeholder]] {
+        let world = World::new().await;
+        learn(&world, LID, NUMBER).await;
+        let (inbox, log) = inbox(&world).await;
+        inbox.receive(&batch.map(Incoming::clone)).await.unwrap();
+        assert_eq!(events(&log).await, one(NUMBER, "A"));
+        assert_eq!(
+            log.after(None, 100).await.unwrap().len(),
+            1,
+            "nobody hears of a placeholder that has had its message"
+        );
+        assert_eq!(inbox.find(NUMBER, "A").await.unwrap().unwrap().body, "body");
+    }
+}
+
 #[tokio::test]
 async fn a_name_that_is_learned_later_makes_no_second_message() {
     let world = World::new().await;
