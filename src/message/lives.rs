@@ -8,6 +8,9 @@
 //!
 //! An id is a ULID: 48 bits of milliseconds, 40 of the epoch, 40 of chance. Ids of builds before this have chance in
 //! all 80; what they name is found all the same, as long as it is durable.
+//!
+//! A log that was restored from a backup has ids of another vault's epochs, and here these began anew. So lives are remembered from the
+//! first one here on, and all that came along keeps its place.
 
 use std::time::SystemTime;
 
@@ -36,6 +39,13 @@ struct LogLife {
     after: Ulid,
 }
 
+impl LogLife {
+    /// Whether what it found has another vault's epochs, or a build's before epochs: ours would be earlier than its own.
+    fn follows_another(&self) -> bool {
+        epoch_of(self.after) >= self.epoch
+    }
+}
+
 impl Lives {
     /// As [`Self::write`] wrote it. What is not quite there is left out.
     pub fn read(bytes: &[u8]) -> Self {
@@ -58,6 +68,10 @@ impl Lives {
         // One that wrote nothing durable ended where it began.
         self.0.retain(|life| life.epoch < epoch && life.after < last);
         self.0.push(LogLife { epoch, after: last });
+        // Lives of another vault, whose epochs are not ours: by them events that are here would be taken for lost ones.
+        if let Some(arrival) = self.0.iter().rposition(LogLife::follows_another) {
+            self.0.drain(..arrival);
+        }
         let surplus = self.0.len().saturating_sub(REMEMBERED);
         self.0.drain(..surplus);
     }
@@ -66,7 +80,7 @@ impl Lives {
     pub fn place_of(&self, cursor: Ulid) -> Ulid {
         let epoch = epoch_of(cursor);
         let (first, now) = (self.0.first().map_or(0, |life| life.epoch), self.0.last().map_or(0, |life| life.epoch));
-        // Before the first life that is remembered ids had no epochs, or nobody knows; and nobody is ahead of the life
+        // Before the first life that is remembered ids had no epochs, or another vault's, or nobody knows; and nobody is ahead of the life
         // that is now.
         let epoch = if (first..=now).contains(&epoch) { epoch } else { 0 };
         let next = self.0.iter().find(|life| life.epoch > epoch);
@@ -173,6 +187,50 @@ mod tests {
             assert!(next > last && epoch_of(next) == 7);
             last = next;
         }
+    }
+
+    /// A life that writes three events.
+    fn live(lives: &mut Lives, events: &mut Vec<Ulid>, epoch: Epoch) {
+        let mut newest = events.last().copied().unwrap_or(Ulid::nil());
+        lives.begin(epoch, newest);
+        for _ in 0..3 {
+            newest = next_id(newest, at(events.len() as i64), epoch);
+            events.push(newest);
+        }
+    }
+
+    /// A reader that is sent back from an event which it has just read would read for ever.
+    #[test]
+    fn events_that_came_from_another_vault_keep_their_places() {
+        for first in [1, 2, 3, 16, 17, 18, 39, 40, 41, 60] {
+            let (mut lives, mut events) = (Lives::default(), Vec::new());
+            [1, 17, 40].into_iter().for_each(|epoch| live(&mut lives, &mut events, epoch));
+            let newest = events[events.len() - 1];
+            // Seen after the backup was made.
+            let lost = next_id(newest, at(20), 40);
+            for step in 0..8 {
+                live(&mut lives, &mut events, first + 7 * step);
+                for event in &events {
+                    assert_eq!(lives.place_of(*event), *event, "restored at {first}, and {step} lives later");
+                }
+                if first < 40 && step == 0 {
+                    assert_eq!(lives.place_of(lost), newest);
+                }
+                lives = Lives::read(&lives.write());
+            }
+        }
+    }
+
+    /// A build before this one kept the other vault's lives.
+    #[test]
+    fn a_log_that_was_restored_long_ago_is_read_again() {
+        let (mut before, mut events) = (Lives::default(), Vec::new());
+        [1, 40].into_iter().for_each(|epoch| live(&mut before, &mut events, epoch));
+        let newest = events[events.len() - 1];
+        let kept = [LogLife { epoch: 1, after: Ulid::nil() }, LogLife { epoch: 3, after: newest }];
+        let mut lives = Lives(kept.into());
+        lives.begin(5, next_id(newest, at(20), 3));
+        assert!(events.iter().all(|event| lives.place_of(*event) == *event));
     }
 
     #[test]

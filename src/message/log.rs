@@ -364,6 +364,18 @@ impl Log {
         EventId(self.lives.place_of(cursor.0))
     }
 
+    /// The same for a reader that goes on from there. An event that is here is its own place, whatever is remembered of the lives: a reader
+    /// that was sent back from it would read the same events for ever.
+    async fn place_of_reader(&self, cursor: Cursor) -> Result<Cursor, StoreError> {
+        let place = self.place_of(cursor);
+        if place == cursor {
+            return Ok(place);
+        }
+        // Boxed: all readers' tasks would have room for what hardly ever happens.
+        let is_here = Box::pin(self.find(cursor)).await?.is_some();
+        Ok(if is_here { cursor } else { place })
+    }
+
     /// The id of the last event that brought a message, as far as it has not left the state.
     pub fn newest_message(&self) -> Option<EventId> {
         self.queue().message
@@ -394,7 +406,10 @@ impl Log {
     /// Durable events after `cursor`, oldest first: at most `limit`, at most so many bytes, and at least one as long as there is any.
     pub async fn after(&self, cursor: Option<Cursor>, limit: usize) -> Result<Vec<Event>, StoreError> {
         let published = self.queue().published;
-        let cursor = cursor.map(|cursor| self.place_of(cursor));
+        let cursor = match cursor {
+            Some(cursor) => Some(self.place_of_reader(cursor).await?),
+            None => None,
+        };
         // First what is in the state: what leaves it meanwhile is then seen twice, not never.
         let mut live = Vec::new();
         let mut after = cursor.map(|cursor| Key::from(cursor.0.to_bytes()));

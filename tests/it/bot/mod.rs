@@ -11,6 +11,7 @@ mod manners;
 mod mirror;
 mod owner;
 mod pacing;
+mod restored;
 mod rules;
 mod settings;
 mod trouble;
