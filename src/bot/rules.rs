@@ -52,7 +52,7 @@ pub struct RuleFile {
     pub url: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
-    /// Of a document; `audio/ogg` makes a sound a voice message.
+    /// The type of a document; `audio/ogg` makes a sound a voice message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mimetype: Option<String>,
 }

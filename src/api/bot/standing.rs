@@ -1,4 +1,4 @@
-//! How the bot stands in a chat: whether it answers there, and if not, why and until when.
+//! The bot's state in a chat: it answers there, or is silent for a reason, and perhaps until a time.
 
 use axum::{Json, extract::State};
 use jiff::Timestamp;
@@ -74,7 +74,7 @@ pub struct BotChat {
     broken: Option<String>,
 }
 
-/// Of a chat that the bot has not met too: it would answer there.
+/// Answers for a chat that the bot has not met as well: it would answer there.
 pub async fn conversation(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,

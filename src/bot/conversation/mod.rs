@@ -138,7 +138,7 @@ pub enum Input {
     Woken,
 }
 
-/// What became of a rule's file.
+/// The end of the fetch of a rule's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedReply {
     pub caption: String,

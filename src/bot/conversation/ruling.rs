@@ -95,7 +95,7 @@ fn await_answer(exchange: &mut Exchange<'_>, ask: &str) {
     asked.drain(..asked.len().saturating_sub(MAX_ASKED));
 }
 
-/// Whether it was awaited; from now on it is not.
+/// Ends the wait for it. False: nothing waited.
 fn is_due(exchange: &mut Exchange<'_>, ask: &str) -> bool {
     let asked = &mut exchange.talk.asked_elsewhere;
     let at = asked.iter().position(|other| other == ask);

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::Intent;
 
-/// What a sentence is about that only mentions dishes.
+/// The subject of a sentence that only mentions dishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DishAside {
     pub intent: Intent,

@@ -78,7 +78,7 @@ fn with_files() -> Chat {
     Chat::with(settings)
 }
 
-/// What came of the files that the last step asks for.
+/// The end of the fetches that the last step asks for.
 fn fetched(chat: &Chat, has_file: bool) -> Input {
     let asked = chat.effects.iter().filter_map(|effect| match effect {
         Effect::AskFiles { ask, replies, human } => Some((ask.clone(), replies.clone(), *human)),
