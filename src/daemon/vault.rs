@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 use crate::{
     backoff::Backoff,
     config::{Config, Credentials, VaultHome},
+    message::media::FULL_PART,
     seal::{KeyId, Keyring, MasterKey, load_or_create_key_file, read_key_file, restore_key_file},
     vault::{
         Vault, VaultError, access,
@@ -244,9 +245,10 @@ fn verify(keyring: &Keyring, value: &[u8]) -> Result<(), MasterKeyError> {
     keyring.verify_check_value(value).map_err(|_| MasterKeyError::NotThisVaults)
 }
 
-/// Free bytes below which the embedded vault takes no more entries, at the most: enough for the working copies of some tenants and for the
-/// vault's own log.
-const MOST_VAULT_FLOOR: u64 = 32 << 20;
+/// Free bytes below which the embedded vault takes no more entries, at the most. A start needs them: WhatsApp sends again what did not fit,
+/// and all tenants together write up to 48 MiB of it into their working copies (`store::arrivals`) before they see that the vault
+/// takes nothing. One tenant was seen to write 13 MiB, the vault's own log had 6.
+const MOST_VAULT_FLOOR: u64 = 64 << 20;
 
 async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
     match &config.vault.home {
@@ -254,7 +256,9 @@ async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
             let opened =
                 Embedded::open(path).with_context(|| format!("the vault {} cannot be opened", path.display()))?;
             info!(event = "vault_opened", path = %path.display(), "embedded vault");
-            Ok(Arc::new(opened.with_floor(MOST_VAULT_FLOOR.min(config.media.reserve / 8)).with_sharing(*shared)))
+            Ok(Arc::new(
+                opened.with_floor(MOST_VAULT_FLOOR.min(config.media.reserve / FULL_PART)).with_sharing(*shared),
+            ))
         }
         VaultHome::Firestore { project, database, credentials, request_timeout } => {
             let settings = FirestoreConfig {

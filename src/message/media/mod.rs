@@ -26,7 +26,7 @@ pub use self::{
     kind::{HEAD, is_document, is_shown, of_document, sniff},
     name::{FileName, InvalidFileName, Links},
     place::open as open_place,
-    reserve::{DiskReserve, DiskSpace, Disks},
+    reserve::{DiskReserve, DiskSpace, Disks, FULL_PART},
     sound::seconds,
     spool::{STEP as SPOOL_STEP, Spool, SpoolWriter, Spooled, TooLarge, UrlFetchError},
     sweep::{MessageLookup, Sweeper},

@@ -24,13 +24,16 @@ struct ReserveFields {
     is_low: AtomicBool,
 }
 
+/// The part of the reserve below which a disk is full, and an embedded vault takes no more entries: one in so many bytes.
+pub const FULL_PART: u64 = 4;
+
 /// How much room there is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DiskSpace {
     Enough,
     /// Less than the reserve: no more files.
     Low,
-    /// Less than an eighth of it, or it cannot be said: what has to be written will fail soon.
+    /// Less than a quarter of it ([`FULL_PART`]), or it cannot be said: what has to be written will fail soon.
     Full,
 }
 
@@ -48,7 +51,7 @@ impl DiskReserve {
     pub fn space(&self) -> DiskSpace {
         match self.free() {
             Ok(free) if free >= self.0.bytes => DiskSpace::Enough,
-            Ok(free) if free >= self.0.bytes / 8 => DiskSpace::Low,
+            Ok(free) if free >= self.0.bytes / FULL_PART => DiskSpace::Low,
             // Somebody wiped the folder: the next file makes it again.
             Err(error) if error.kind() == io::ErrorKind::NotFound => DiskSpace::Enough,
             _ => DiskSpace::Full,
