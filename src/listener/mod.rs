@@ -51,7 +51,7 @@ use self::{
 };
 use crate::{
     backoff::Backoff,
-    config::{Connections as Settings, Proxies},
+    config::{ConnectionsConfig, Proxies},
 };
 
 /// The most bytes of a request's head. A token has some two thousand, and proxies add their own.
@@ -88,7 +88,7 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     reject: fn(Rejection) -> Response<Body>,
-    settings: &Settings,
+    settings: &ConnectionsConfig,
     proxies: Proxies,
     room: Room,
     stop: CancellationToken,

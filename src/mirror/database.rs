@@ -96,7 +96,7 @@ pub struct Database {
 
 impl Database {
     /// Asks nobody anything.
-    pub fn open(settings: &config::Import, rules: &config::Outbound) -> Result<Self, LiveError> {
+    pub fn open(settings: &config::Import, rules: &config::OutboundConfig) -> Result<Self, LiveError> {
         let url = settings.database_url.as_deref().ok_or(LiveError::Unconfigured("import.database_url is not set"))?;
         let client = |limit| Outbound::new(rules.allow.clone(), limit, Arc::new(SystemLookup));
         let no_tls = |_| LiveError::Unconfigured("no connections with TLS can be made");
@@ -266,7 +266,7 @@ mod tests {
             credentials: Credentials::ServiceAccount(Secret::new("{}")),
             deadline: Duration::ZERO,
         };
-        let rules = config::Outbound { allow: Allow::default(), timeout: Duration::from_secs(1) };
+        let rules = config::OutboundConfig { allow: Allow::default(), timeout: Duration::from_secs(1) };
         let mut database = Database::open(&settings, &rules).unwrap();
         let refused = database.authorization().await;
         assert!(matches!(refused, Err(LiveError::Unusable(_))), "{refused:?}");

@@ -43,7 +43,7 @@ impl Mirror {
     /// `descriptors`: of requests. Asks nobody anything: the database, and credentials for it, may be there only later.
     pub fn open(
         place: &config::Import,
-        rules: &config::Outbound,
+        rules: &config::OutboundConfig,
         bots: Arc<Bots>,
         (feed, clock): (Feed, Arc<dyn Clock>),
         descriptors: usize,

@@ -68,7 +68,7 @@ pub enum Access {
 #[derive(Debug, Clone)]
 pub struct AuthSettings {
     pub admin_key: Secret,
-    pub auth: config::Auth,
+    pub auth: config::AuthConfig,
     pub limits: config::Limits,
     pub proxies: config::Proxies,
 }

@@ -21,7 +21,7 @@ const TICK: i64 = 15;
 
 struct Play {
     engine: AlertEngine,
-    settings: config::Alerts,
+    settings: config::AlertsConfig,
     seen: AlertObservation,
     now: i64,
 }

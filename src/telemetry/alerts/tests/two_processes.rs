@@ -164,7 +164,7 @@ fn the_end_of_what_another_process_told_is_told_when_the_tenant_comes_again() {
 }
 
 /// A process of this data folder.
-fn process(settings: &config::Alerts, folder: &Path) -> (Arc<Alerts>, AlertDesk) {
+fn process(settings: &config::AlertsConfig, folder: &Path) -> (Arc<Alerts>, AlertDesk) {
     let outbound = Outbound::new(Allow::default(), Duration::from_secs(5), Arc::new(SystemLookup)).unwrap();
     let clock = SystemClock::shared();
     let alerts = Alerts::new(settings.clone(), "https://x.example", folder.to_owned(), outbound, clock);
