@@ -248,7 +248,7 @@ fn normalisation(bytes: &[u8]) {
         failure: None,
         media_url: None,
     };
-    let _ = serde_json::to_vec(&waha::Message::new(&message, view)).expect("plain data");
+    let _ = serde_json::to_vec(&waha::WAMessage::new(&message, view)).expect("plain data");
     let links = Links::new("http://localhost");
     let link = links.of(&tenant(), &message);
     assert!(link.is_none_or(|link| !link.contains("..") && link.bytes().all(|byte| byte.is_ascii_graphic())));

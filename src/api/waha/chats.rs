@@ -55,7 +55,7 @@ pub struct WahaChat {
     conversation_timestamp: i64,
     /// Its messages disappear after so many seconds; null: they stay.
     ephemeral_expiration: Option<u32>,
-    last_message: waha::Message,
+    last_message: waha::WAMessage,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -65,7 +65,7 @@ pub struct Overview {
     id: String,
     name: String,
     picture: &'static str,
-    last_message: waha::Message,
+    last_message: waha::WAMessage,
     #[serde(rename = "_chat")]
     chat: ChatId,
 }
@@ -173,7 +173,7 @@ pub async fn messages(
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
     Query(wanted): Query<MessageList>,
-) -> Result<Streamed<Vec<waha::Message>>, Problem> {
+) -> Result<Streamed<Vec<waha::WAMessage>>, Problem> {
     read(&app, &tenant, &named.chat_id, &wanted).await
 }
 
@@ -182,7 +182,7 @@ pub async fn messages_of(
     State(app): State<App>,
     TenantRequest { tenant, asked: Query(asked), .. }: TenantRequest<Reading, Query<MessagesOfChat>>,
     Query(wanted): Query<MessageList>,
-) -> Result<Streamed<Vec<waha::Message>>, Problem> {
+) -> Result<Streamed<Vec<waha::WAMessage>>, Problem> {
     read(&app, &tenant, asked.chat_id.as_deref().unwrap_or_default(), &wanted).await
 }
 
@@ -191,7 +191,7 @@ async fn read(
     tenant: &TenantId,
     chat_id: &str,
     wanted: &MessageList,
-) -> Result<Streamed<Vec<waha::Message>>, Problem> {
+) -> Result<Streamed<Vec<waha::WAMessage>>, Problem> {
     let chat = match chat_id {
         "all" => None,
         one => Some(chat(app, tenant, "chatId", one).await?),
@@ -210,7 +210,7 @@ pub async fn message(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<MessagePath>,
-) -> Result<Json<waha::Message>, Problem> {
+) -> Result<Json<waha::WAMessage>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let id = bare_id(&named.message_id);
     let session = app.fleet.open_known(&tenant).await?;
@@ -234,7 +234,7 @@ pub async fn edit(
     Path(named): Path<MessagePath>,
     key: IdempotencyKey,
     Body(body): Body<NewText>,
-) -> Result<Json<waha::Message>, Problem> {
+) -> Result<Json<waha::WAMessage>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
     let mentions = mentions(&app, &tenant, body.mentions).await?;

@@ -70,7 +70,7 @@ impl ContactListQuery {
 pub async fn all(
     State(app): State<App>,
     TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<List>>,
-) -> Result<Json<Vec<person::Contact>>, Problem> {
+) -> Result<Json<Vec<person::WAContact>>, Problem> {
     let mut people = app.fleet.open_known(&tenant).await?.people().await?;
     let name = |person: &Person| person.saved.as_ref().map_or(String::new(), |saved| saved.name.to_lowercase());
     if let Some(SortBy::Name) = wanted.sort_by {
@@ -84,7 +84,7 @@ pub async fn all(
 pub async fn one(
     State(app): State<App>,
     TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
-) -> Result<Json<person::Contact>, Problem> {
+) -> Result<Json<person::WAContact>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json((&app.fleet.open_known(&tenant).await?.person(&id).await?).into()))
 }
@@ -100,7 +100,7 @@ pub async fn in_session(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ContactPath>,
-) -> Result<Json<person::Contact>, Problem> {
+) -> Result<Json<person::WAContact>, Problem> {
     let id = chat(&app, &tenant, "id", &named.id).await?;
     Ok(Json((&app.fleet.open_known(&tenant).await?.person(&id).await?).into()))
 }

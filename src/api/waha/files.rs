@@ -22,7 +22,7 @@ use crate::{
     waha,
 };
 
-type Sent = Result<Created<waha::Message>, Problem>;
+type Sent = Result<Created<waha::WAMessage>, Problem>;
 
 /// `POST /api/sendImage`
 pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
@@ -120,7 +120,7 @@ fn needs_no_ffmpeg(kind: AttachmentKind, form: &UploadForm) -> Result<(), Proble
     Ok(())
 }
 
-pub(super) fn accepted(app: &App, tenant: &TenantId, sent: &Acceptance) -> waha::Message {
+pub(super) fn accepted(app: &App, tenant: &TenantId, sent: &Acceptance) -> waha::WAMessage {
     let url = app.fleet.env().media.links.of(tenant, &sent.message);
     super::accepted(sent, url.as_deref())
 }

@@ -26,7 +26,7 @@ use crate::{
         groups::{GroupSetting, GroupSettings, MemberChange},
     },
     tenant::TenantId,
-    waha::group::{Group, GroupChangeResult, GroupJoinRequest, GroupParticipant, Joined},
+    waha::group::{GroupChangeResult, GroupInfo, GroupJoinRequest, GroupParticipant, Joined},
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -67,7 +67,7 @@ pub async fn list(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(wanted): Query<GroupListQuery>,
-) -> Result<Json<Vec<Group>>, Problem> {
+) -> Result<Json<Vec<GroupInfo>>, Problem> {
     let mut groups = app.fleet.open_known(&tenant).await?.groups().await?;
     if let Some(SortBy::Subject) = wanted.sort_by {
         groups.sort_by_key(|group| group.subject.to_lowercase());
@@ -76,7 +76,7 @@ pub async fn list(
         groups.iter_mut().for_each(|group| group.members.clear());
     }
     let groups = page::cut(groups, wanted.sort_order, wanted.limit, wanted.offset);
-    Ok(Json(groups.into_iter().map(Group::from).collect()))
+    Ok(Json(groups.into_iter().map(GroupInfo::from).collect()))
 }
 
 /// `GET /api/{session}/groups/count`
@@ -109,7 +109,7 @@ pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(new): Body<NewGroup>,
-) -> Result<Created<Group>, Problem> {
+) -> Result<Created<GroupInfo>, Problem> {
     let members = new.participants.ok_or_else(|| flaw("participants", "is required"))?;
     let members = people(&app, &tenant, Some(members)).await?;
     let session = app.fleet.open_known(&tenant).await?;
@@ -122,7 +122,7 @@ pub async fn one(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<GroupPath>,
-) -> Result<Json<Group>, Problem> {
+) -> Result<Json<GroupInfo>, Problem> {
     Ok(Json(app.fleet.open_known(&tenant).await?.group(&named.jid()).await?.into()))
 }
 
@@ -149,7 +149,7 @@ pub async fn join_info(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Query(invitation): Query<Invitation>,
-) -> Result<Json<Group>, Problem> {
+) -> Result<Json<GroupInfo>, Problem> {
     let code = invitation.code.unwrap_or_default();
     Ok(Json(app.fleet.open_known(&tenant).await?.invited_to(&code).await?.into()))
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     session::PresenceState,
-    waha::person::{Presence, Presences},
+    waha::person::{Presence, WAHAChatPresences},
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -49,9 +49,12 @@ pub async fn set(
 }
 
 /// `GET /api/{session}/presence`: of all chats that were asked for.
-pub async fn all(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Presences>>, Problem> {
+pub async fn all(
+    State(app): State<App>,
+    For { tenant, .. }: For<Reading>,
+) -> Result<Json<Vec<WAHAChatPresences>>, Problem> {
     let presences = app.fleet.open_known(&tenant).await?.presences();
-    Ok(Json(presences.iter().map(|(chat, shown)| Presences::new(chat, shown)).collect()))
+    Ok(Json(presences.iter().map(|(chat, shown)| WAHAChatPresences::new(chat, shown)).collect()))
 }
 
 /// `GET /api/{session}/presence/{chatId}`
@@ -59,10 +62,10 @@ pub async fn one(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChatPath>,
-) -> Result<Json<Presences>, Problem> {
+) -> Result<Json<WAHAChatPresences>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let (chat, shown) = app.fleet.open_known(&tenant).await?.presence(&chat).await?;
-    Ok(Json(Presences::new(&chat, &shown)))
+    Ok(Json(WAHAChatPresences::new(&chat, &shown)))
 }
 
 /// `POST /api/{session}/presence/{chatId}/subscribe`

@@ -27,7 +27,7 @@ use crate::{
     waha,
 };
 
-pub(super) type Sent = Result<Created<waha::Message>, Problem>;
+pub(super) type Sent = Result<Created<waha::WAMessage>, Problem>;
 /// A body, and the tenant in its `session`.
 pub(super) type For<T> = TenantRequest<Sending, Body<T>>;
 
@@ -266,7 +266,7 @@ pub async fn reaction(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: For<SetReaction>,
-) -> Result<Json<waha::Message>, Problem> {
+) -> Result<Json<waha::WAMessage>, Problem> {
     let about = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
     let session = app.fleet.open_known(&tenant).await?;

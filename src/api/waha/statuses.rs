@@ -25,7 +25,7 @@ use crate::{
     waha,
 };
 
-type Sent = Result<Created<waha::Message>, Problem>;
+type Sent = Result<Created<waha::WAMessage>, Problem>;
 
 /// WAHA's own, where none is given.
 const BACKGROUND: &str = "#38b42f";

@@ -390,7 +390,7 @@ fn a_window_that_is_full_is_no_reason_to_stand_still() {
 #[test]
 fn what_is_of_now_is_given_up_however_it_is_refused() {
     let mut world = World::new(3);
-    let nobody = crate::waha::person::Presences { id: "a".into(), presences: Vec::new() };
+    let nobody = crate::waha::person::WAHAChatPresences { id: "a".into(), presences: Vec::new() };
     let news = JobSource::News(Arc::new(Payload::Presence(nobody)));
     let job = Job { id: id(0), source: news, names: vec![EventName::PresenceUpdate], attempts: 0, refusal: None };
     world.queue.push("presences", job, world.now);
