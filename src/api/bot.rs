@@ -238,7 +238,7 @@ pub async fn conversations(
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub struct ChatPath {
+pub struct BotChatPath {
     /// A phone number or a chat id.
     #[schemars(example = "573009998877@c.us")]
     chat: String,
@@ -252,7 +252,7 @@ pub struct BotTakeover {
 pub async fn take(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Path(named): Path<ChatPath>,
+    Path(named): Path<BotChatPath>,
 ) -> Result<Json<BotTakeover>, Problem> {
     let (session, chat) = (known(&app, &tenant).await?, chat(&app, &tenant, &named).await?);
     app.bots.take(&session, chat).await?;
@@ -262,14 +262,14 @@ pub async fn take(
 pub async fn give_back(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Path(named): Path<ChatPath>,
+    Path(named): Path<BotChatPath>,
 ) -> Result<Json<BotTakeover>, Problem> {
     let (session, chat) = (known(&app, &tenant).await?, chat(&app, &tenant, &named).await?);
     app.bots.give_back(&session, chat).await?;
     Ok(Json(BotTakeover { success: true }))
 }
 
-async fn chat(app: &App, tenant: &TenantId, named: &ChatPath) -> Result<String, Problem> {
+async fn chat(app: &App, tenant: &TenantId, named: &BotChatPath) -> Result<String, Problem> {
     let chat = waha::chat(app, tenant, "chat", &named.chat).await?;
     let is_persons = chat.ends_with("@s.whatsapp.net") || chat.ends_with("@lid");
     if is_persons { Ok(chat) } else { Err(flaw("chat", "expected a person's chat: the bot is in no other".into())) }

@@ -19,7 +19,7 @@ use crate::bot::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(super) struct BotEvalOptions {
     /// A folder with the menus that the corpus names, DIR/<menu>.json.
     #[arg(long, value_name = "DIR")]
     menu: PathBuf,
@@ -58,7 +58,7 @@ impl Menus<'_> {
     }
 }
 
-pub(super) fn run(options: &Options) -> anyhow::Result<()> {
+pub(super) fn run(options: &BotEvalOptions) -> anyhow::Result<()> {
     let mut menus = Menus { folder: &options.menu, parsers: HashMap::new() };
     convert(&options.corpus, &options.out, |utterance: Utterance| {
         Ok(predict_utterance(menus.parser(&utterance.menu)?, &utterance))

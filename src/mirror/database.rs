@@ -83,7 +83,7 @@ impl From<OutboundError> for DatabaseError {
     }
 }
 
-pub struct Database {
+pub struct MirrorDatabase {
     outbound: Outbound,
     /// The same, with a limit of time that is a stream's.
     streams: Outbound,
@@ -94,7 +94,7 @@ pub struct Database {
     requests: Semaphore,
 }
 
-impl Database {
+impl MirrorDatabase {
     /// Asks nobody anything.
     pub fn open(settings: &config::Import, rules: &config::OutboundConfig) -> Result<Self, LiveError> {
         let url = settings.database_url.as_deref().ok_or(LiveError::Unconfigured("import.database_url is not set"))?;
@@ -267,7 +267,7 @@ mod tests {
             deadline: Duration::ZERO,
         };
         let rules = config::OutboundConfig { allow: Allow::default(), timeout: Duration::from_secs(1) };
-        let mut database = Database::open(&settings, &rules).unwrap();
+        let mut database = MirrorDatabase::open(&settings, &rules).unwrap();
         let refused = database.authorization().await;
         assert!(matches!(refused, Err(LiveError::Unusable(_))), "{refused:?}");
         assert!(!database.forget_token());

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ChatPath, chat, known};
+use super::{BotChatPath, chat, known};
 use crate::{
     api::{
         App,
@@ -78,7 +78,7 @@ pub struct BotChat {
 pub async fn conversation(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
-    Path(named): Path<ChatPath>,
+    Path(named): Path<BotChatPath>,
 ) -> Result<Json<BotChat>, Problem> {
     let (session, chat) = (known(&app, &tenant).await?, chat(&app, &tenant, &named).await?);
     let (shown, settings) = tokio::try_join!(app.bots.conversation(&session, &chat), app.bots.settings(&session))?;

@@ -72,9 +72,9 @@ pub async fn script() -> Served<Script> {
 }
 
 /// The document, as JSON.
-pub struct Document;
+pub struct OpenApiDocument;
 
-impl IntoResponse for Document {
+impl IntoResponse for OpenApiDocument {
     fn into_response(self) -> Response {
         static JSON: LazyLock<Bytes> = LazyLock::new(|| crate::api::document().to_string().into());
         let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
@@ -82,12 +82,12 @@ impl IntoResponse for Document {
     }
 }
 
-impl Gives for Document {
+impl Gives for OpenApiDocument {
     fn gives(operation: &mut Operation<'_>) {
         operation.gives_body(StatusCode::OK, "application/json", json_schema!({ "type": "object" }));
     }
 }
 
-pub async fn document() -> Document {
-    Document
+pub async fn document() -> OpenApiDocument {
+    OpenApiDocument
 }

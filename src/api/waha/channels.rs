@@ -71,7 +71,7 @@ pub async fn one(
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub struct Page {
+pub struct ChannelPage {
     /// 10 where it is absent.
     #[schemars(range(min = 1, max = 100))]
     limit: Option<u32>,
@@ -82,7 +82,7 @@ pub async fn posts(
     State(app): State<App>,
     For { tenant, .. }: For<Reading>,
     Path(named): Path<ChannelPath>,
-    Query(page): Query<Page>,
+    Query(page): Query<ChannelPage>,
 ) -> Result<Json<Vec<ChannelMessage>>, Problem> {
     let limit = page.limit.unwrap_or(10);
     if !(1..=100).contains(&limit) {

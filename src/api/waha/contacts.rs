@@ -14,7 +14,7 @@ use super::{
         problem::Problem,
     },
     CountResponse, Success, chat, flaw,
-    page::{self, Order},
+    page::{self, ListOrder},
 };
 use crate::{
     session::Person,
@@ -30,7 +30,7 @@ pub struct List {
     limit: Option<usize>,
     offset: Option<usize>,
     sort_by: Option<SortBy>,
-    sort_order: Option<Order>,
+    sort_order: Option<ListOrder>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]

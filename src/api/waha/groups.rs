@@ -15,7 +15,7 @@ use super::{
     CountResponse, Success,
     chats::PictureUrl,
     conversations, flaw,
-    page::{self, Order},
+    page::{self, ListOrder},
     picture,
     profile::{MAX_PICTURE, NewPicture},
 };
@@ -49,7 +49,7 @@ pub struct GroupListQuery {
     limit: Option<usize>,
     offset: Option<usize>,
     sort_by: Option<SortBy>,
-    sort_order: Option<Order>,
+    sort_order: Option<ListOrder>,
     /// `participants`: without them.
     exclude: Option<String>,
 }

@@ -13,7 +13,7 @@ use super::{
     },
     flaw,
     picture::SmallFile,
-    sending::{For, SendAddressed, Sent, send_with},
+    sending::{SendAddressed, Sent, SessionBody, send_with},
 };
 use crate::message::{Draft, LinkPreview};
 
@@ -66,7 +66,7 @@ in_session!(Custom: to.session, Titled: to.session);
 pub async fn custom(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<Custom>,
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Custom>,
 ) -> Sent {
     let shown = body.preview.ok_or_else(|| flaw("preview", "is required"))?;
     let image = match shown.image {
@@ -88,7 +88,7 @@ pub async fn custom(
 pub async fn titled(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<Titled>,
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Titled>,
 ) -> Sent {
     let (url, title) = (body.url.unwrap_or_default(), body.title.unwrap_or_default());
     let text = format!("{title}\n{url}");

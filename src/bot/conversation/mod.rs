@@ -235,7 +235,7 @@ impl Restaurant {
 
 /// Doors that may be shut: hours, switches, lists. Somebody who tries a text goes in by the back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entrance {
+enum Door {
     Front,
     Back,
 }
@@ -249,11 +249,11 @@ pub fn step(
     moment: Moment,
 ) -> Step {
     let mut exchange = Exchange::new(conversation, customer, restaurant, moment);
-    take(&mut exchange, input, Entrance::Front);
+    take(&mut exchange, input, Door::Front);
     exchange.finish().0
 }
 
-fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
+fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Door) {
     takeover::expire(exchange);
     let is_fresh = exchange.is_fresh();
     if is_fresh {
@@ -318,11 +318,11 @@ fn is_heard(exchange: &Exchange<'_>) -> bool {
 }
 
 /// The customer's turn.
-fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance: Entrance) {
+fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance: Door) {
     if messages.iter().all(|message| message.what == Utterance::Silent) || exchange.is_silenced() {
         return;
     }
-    if entrance == Entrance::Front {
+    if entrance == Door::Front {
         if gates::is_muted(exchange) {
             return;
         }
@@ -386,7 +386,7 @@ pub fn try_text(restaurant: &Restaurant, mut conversation: Conversation, text: &
     let id = moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();
     let said = Said { id, at: moment.now, what: Utterance::Text(text.to_owned()) };
     let mut exchange = Exchange::new(conversation, &customer, restaurant, moment);
-    take(&mut exchange, Input::Said(vec![said]), Entrance::Back);
+    take(&mut exchange, Input::Said(vec![said]), Door::Back);
     let (step, heard) = exchange.finish();
     let heard = heard.unwrap_or_default();
     Tried {

@@ -50,13 +50,13 @@ pub struct FirestoreConfig {
     pub project: String,
     /// `(default)` in most projects.
     pub database: String,
-    pub credentials: Credentials,
+    pub credentials: FirestoreCredentials,
     /// For each request. A streamed answer may take longer, none of its pieces may.
     pub request_timeout: Duration,
 }
 
 #[derive(Debug, Clone)]
-pub enum Credentials {
+pub enum FirestoreCredentials {
     /// A key file's content.
     ServiceAccountJson(ServiceAccountKey),
     /// The credentials that `GOOGLE_APPLICATION_CREDENTIALS`, gcloud or the machine itself provides.

@@ -130,7 +130,7 @@ fn may_remove(text: &str) -> bool {
     words.iter().any(|word| text.contains(word))
 }
 
-struct Play {
+struct ConversationPlay {
     chat: Chat,
     ids: Vec<String>,
     /// The bot may not speak before this time.
@@ -139,7 +139,7 @@ struct Play {
     human_called: bool,
 }
 
-impl Play {
+impl ConversationPlay {
     fn new(quick: bool) -> Self {
         let mut settings = settings();
         settings.quick_order_mode = quick;
@@ -304,7 +304,7 @@ proptest! {
 
     #[test]
     fn no_conversation_breaks_a_promise(quick in any::<bool>(), events in proptest::collection::vec(event(), 1..40)) {
-        let mut play = Play::new(quick);
+        let mut play = ConversationPlay::new(quick);
         for event in &events {
             play.run(event)?;
         }
@@ -314,7 +314,7 @@ proptest! {
 /// The property above must be able to see orders: a generator that never confirms would prove nothing.
 #[test]
 fn the_events_lead_to_orders() {
-    let mut play = Play::new(false);
+    let mut play = ConversationPlay::new(false);
     let at = |text: &str| TEXTS.iter().position(|known| *known == text).unwrap();
     for text in ["dos perros calientes", "listo", "domicilio", "calle 10 # 20-30 apto 301", "sí", "efectivo", "sí"] {
         play.run(&Event::Said(vec![at(text)])).unwrap();
