@@ -69,8 +69,8 @@ fn conversation(bytes: &[u8]) {
     use crate::bot::{
         Parser,
         conversation::{
-            Conversation, Customer, Effect, Input, MAX_RECORD_BYTES, MAX_REPLIES, MAX_REPLY_CHARS, Moment, Restaurant,
-            Said, Utterance, step,
+            ConversationState, Customer, Effect, Input, MAX_RECORD_BYTES, MAX_REPLIES, MAX_REPLY_CHARS, Moment,
+            Restaurant, Said, Utterance, step,
         },
         menu::Menu,
         restaurant::RestaurantSettings,
@@ -82,7 +82,7 @@ fn conversation(bytes: &[u8]) {
     });
     let customer =
         Customer { chat: "573001112233@s.whatsapp.net".into(), name: None, phone: Some("573001112233".into()) };
-    let mut talk = Conversation::default();
+    let mut talk = ConversationState::default();
     let mut now = jiff::Timestamp::UNIX_EPOCH;
     let mut shown = None;
     for (n, text) in String::from_utf8_lossy(bytes).split('\u{1e}').take(5).enumerate() {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     OrderState, Parser,
     basket::{BasketLine, total},
-    evaluation::{Dialogue, Utterance, predict_dialogue, predict_utterance},
+    evaluation::{CorpusUtterance, Dialogue, predict_dialogue, predict_utterance},
     intent::Intent,
     menu::Menu,
 };
@@ -77,7 +77,7 @@ fn figures(names: &[&str]) -> CorpusFigures {
     let mut figures = CorpusFigures::default();
     for name in names {
         for line in corpus(&format!("{name}.jsonl")).lines() {
-            let utterance: Utterance = serde_json::from_str(line).unwrap();
+            let utterance: CorpusUtterance = serde_json::from_str(line).unwrap();
             let expected: ExpectedReading = serde_json::from_str(line).unwrap();
             let parser = parsers.entry(utterance.menu.clone()).or_insert_with(|| parser(&utterance.menu));
             let predicted = predict_utterance(parser, &utterance).cart;
@@ -299,7 +299,7 @@ fn basket() -> OrderState {
 
 static WORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let texts = corpus("open.jsonl");
-    let texts = texts.lines().map(|line| serde_json::from_str::<Utterance>(line).unwrap().text);
+    let texts = texts.lines().map(|line| serde_json::from_str::<CorpusUtterance>(line).unwrap().text);
     texts.flat_map(|text| text.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect()
 });
 

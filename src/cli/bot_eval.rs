@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::bot::{
     Parser,
-    evaluation::{Dialogue, Utterance, predict_dialogue, predict_utterance},
+    evaluation::{CorpusUtterance, Dialogue, predict_dialogue, predict_utterance},
     menu::Menu,
 };
 
@@ -60,7 +60,7 @@ impl Menus<'_> {
 
 pub(super) fn run(options: &BotEvalOptions) -> anyhow::Result<()> {
     let mut menus = Menus { folder: &options.menu, parsers: HashMap::new() };
-    convert(&options.corpus, &options.out, |utterance: Utterance| {
+    convert(&options.corpus, &options.out, |utterance: CorpusUtterance| {
         Ok(predict_utterance(menus.parser(&utterance.menu)?, &utterance))
     })?;
     if let (Some(dialogues), Some(out)) = (&options.dialogues, &options.dialogues_out) {

@@ -82,7 +82,7 @@ pub(super) struct Attached {
 
 /// The outcome of a turn's writes.
 #[derive(Clone, Copy)]
-pub(super) struct Written {
+pub(super) struct TurnWrites {
     /// The number under which everything up to here is recorded.
     pub(super) change: ChangeNo,
     /// The change that must be durable before the library goes on.
@@ -93,7 +93,7 @@ impl WorkingCopy {
     pub(super) async fn turn<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<(T, Written), StoreError> {
+    ) -> Result<(T, TurnWrites), StoreError> {
         self.on_thread(move |copy, files| copy.take_turn(files, work)).await
     }
 
@@ -222,7 +222,7 @@ impl WorkingCopy {
         &self,
         files: &mut OpenFiles,
         work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError>,
-    ) -> Result<(T, Written), StoreError> {
+    ) -> Result<(T, TurnWrites), StoreError> {
         let mut state = lock(&self.state);
         if state.closed {
             return Err(StoreError::Closed);
@@ -245,7 +245,7 @@ impl WorkingCopy {
         state: &mut CopyState,
         files: &mut OpenFiles,
         work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError>,
-    ) -> Result<(T, Written), StoreError> {
+    ) -> Result<(T, TurnWrites), StoreError> {
         let database = files.get(self.lane.id(), || self.open())?;
         let mut turn = StoreTurn::new(database, &self.lookups, state.set, state.wiped.as_ref());
         let done = work(&mut turn).and_then(|answer| turn.commit().map(|()| answer));
@@ -276,7 +276,7 @@ impl WorkingCopy {
             met.iter().for_each(|(lid, number)| hooks.met(lid, number));
         }
         let gate = if all_gated { Some(change) } else { state.gates.pass(&gated, change, self.journal.durable()) };
-        Ok((answer, Written { change, gate }))
+        Ok((answer, TurnWrites { change, gate }))
     }
 
     pub(super) async fn wait(&self, change: ChangeNo) -> Result<(), JournalClosedError> {

@@ -29,14 +29,14 @@ pub struct List {
     session: Option<String>,
     limit: Option<usize>,
     offset: Option<usize>,
-    sort_by: Option<SortBy>,
+    sort_by: Option<ContactOrder>,
     sort_order: Option<ListOrder>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum SortBy {
+pub enum ContactOrder {
     Id,
     Name,
 }
@@ -73,7 +73,7 @@ pub async fn all(
 ) -> Result<Json<Vec<person::WAContact>>, Problem> {
     let mut people = app.fleet.open_known(&tenant).await?.people().await?;
     let name = |person: &Person| person.saved.as_ref().map_or(String::new(), |saved| saved.name.to_lowercase());
-    if let Some(SortBy::Name) = wanted.sort_by {
+    if let Some(ContactOrder::Name) = wanted.sort_by {
         people.sort_by_key(name);
     }
     let people = page::cut(people, wanted.sort_order, wanted.limit, wanted.offset);

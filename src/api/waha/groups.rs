@@ -48,7 +48,7 @@ impl GroupPath {
 pub struct GroupListQuery {
     limit: Option<usize>,
     offset: Option<usize>,
-    sort_by: Option<SortBy>,
+    sort_by: Option<GroupOrder>,
     sort_order: Option<ListOrder>,
     /// `participants`: without them.
     exclude: Option<String>,
@@ -57,7 +57,7 @@ pub struct GroupListQuery {
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum SortBy {
+pub enum GroupOrder {
     Id,
     Subject,
 }
@@ -69,7 +69,7 @@ pub async fn list(
     Query(wanted): Query<GroupListQuery>,
 ) -> Result<Json<Vec<GroupInfo>>, Problem> {
     let mut groups = app.fleet.open_known(&tenant).await?.groups().await?;
-    if let Some(SortBy::Subject) = wanted.sort_by {
+    if let Some(GroupOrder::Subject) = wanted.sort_by {
         groups.sort_by_key(|group| group.subject.to_lowercase());
     }
     if wanted.exclude.is_some_and(|exclude| exclude.split(',').any(|part| part == "participants")) {

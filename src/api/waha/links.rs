@@ -13,7 +13,7 @@ use super::{
     },
     flaw,
     picture::SmallFile,
-    sending::{SendAddressed, Sent, SessionBody, send_with},
+    sending::{SendAddressed, SendResult, SessionBody, send_with},
 };
 use crate::message::{Draft, LinkPreview};
 
@@ -67,7 +67,7 @@ pub async fn custom(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Custom>,
-) -> Sent {
+) -> SendResult {
     let shown = body.preview.ok_or_else(|| flaw("preview", "is required"))?;
     let image = match shown.image {
         Some(image) => image.open(&app, ["preview.image.url", "preview.image.data"]).await?,
@@ -89,7 +89,7 @@ pub async fn titled(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Titled>,
-) -> Sent {
+) -> SendResult {
     let (url, title) = (body.url.unwrap_or_default(), body.title.unwrap_or_default());
     let text = format!("{title}\n{url}");
     let preview = LinkPreview { url, title, description: String::new() };

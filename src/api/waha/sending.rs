@@ -27,7 +27,7 @@ use crate::{
     waha,
 };
 
-pub(super) type Sent = Result<Created<waha::WAMessage>, Problem>;
+pub(super) type SendResult = Result<Created<waha::WAMessage>, Problem>;
 /// A body, and the tenant in its `session`.
 pub(super) type SessionBody<T> = TenantRequest<Sending, Body<T>>;
 
@@ -74,7 +74,7 @@ pub async fn text(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: SessionBody<SendTextRequest>,
-) -> Sent {
+) -> SendResult {
     let mentions = mentions(&app, &tenant, body.mentions).await?;
     let draft = Draft::Text { text: body.text.unwrap_or_default(), mentions };
     send(&app, &tenant, &key, body.to, draft).await
@@ -97,7 +97,7 @@ pub async fn location(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: SessionBody<SendLocation>,
-) -> Sent {
+) -> SendResult {
     let place = Location {
         latitude: body.latitude.ok_or_else(|| flaw("latitude", "is required"))?,
         longitude: body.longitude.ok_or_else(|| flaw("longitude", "is required"))?,
@@ -135,7 +135,7 @@ pub async fn contacts(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: SessionBody<SendContacts>,
-) -> Sent {
+) -> SendResult {
     let country = app.fleet.country(&tenant);
     let mut contacts = Vec::new();
     for person in body.contacts.unwrap_or_default() {
@@ -198,7 +198,7 @@ pub async fn poll(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: SessionBody<NewPoll>,
-) -> Sent {
+) -> SendResult {
     let form = body.poll.ok_or_else(|| flaw("poll", "is required"))?;
     let options = form.options.unwrap_or_default();
     let several = match form.multiple_answers {
@@ -239,7 +239,7 @@ pub async fn vote(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: SessionBody<SendPollVote>,
-) -> Sent {
+) -> SendResult {
     let poll = body.poll_message_id.ok_or_else(|| flaw("pollMessageId", "is required"))?;
     let options = body.votes.unwrap_or_default().into_iter().flat_map(|vote| match vote {
         OneOrSeveral::One(vote) => vec![vote],
@@ -316,7 +316,7 @@ pub async fn choose(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Chosen>,
-) -> Sent {
+) -> SendResult {
     let draft =
         Draft::Choice { id: body.button.unwrap_or_default(), text: body.selected_display_text.unwrap_or_default() };
     let to = SendAddressed {
@@ -380,7 +380,7 @@ async fn show_typing(app: &App, tenant: &TenantId, sign: &Sign, typing: bool) ->
     Ok(EmptyCreated)
 }
 
-async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: SendAddressed, draft: Draft) -> Sent {
+async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: SendAddressed, draft: Draft) -> SendResult {
     send_with(app, tenant, key, to, draft, None).await
 }
 
@@ -392,7 +392,7 @@ pub(super) async fn send_with(
     to: SendAddressed,
     draft: Draft,
     source: Option<FileSource>,
-) -> Sent {
+) -> SendResult {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {
         to: recipient(app, tenant, &chat_id).await?,
@@ -426,7 +426,7 @@ pub async fn forward(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Forward>,
-) -> Sent {
+) -> SendResult {
     let original = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let chat = chat(&app, &tenant, "messageId", &original.chat).await?;
     let draft = Draft::Forward { chat, id: original.id };
@@ -504,7 +504,7 @@ pub async fn happening(
     auth::For { tenant, .. }: auth::For<Sending>,
     key: IdempotencyKey,
     Body(body): Body<NewHappening>,
-) -> Sent {
+) -> SendResult {
     let form = body.event.ok_or_else(|| flaw("event", "is required"))?;
     let event = Happening {
         name: form.name.unwrap_or_default(),
@@ -541,7 +541,7 @@ pub async fn text_by_query(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Query(query), .. }: TenantRequest<Sending, Query<QueryText>>,
-) -> Sent {
+) -> SendResult {
     let to = SendAddressed {
         session: None,
         chat_id: query.phone,

@@ -19,7 +19,7 @@ use super::{
         auth::{Caller, Controlling, For, Names, Reading, Scope, TenantRequest},
         input::{Body, Query},
         problem::Problem,
-        webhooks::Config,
+        webhooks::NewSessionConfig,
     },
     Success, flaw,
     making::SessionInMaking,
@@ -112,7 +112,7 @@ impl JsonSchema for Configuration {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = Config::json_schema(generator);
+        let mut schema = NewSessionConfig::json_schema(generator);
         let country = json!({
             "type": ["string", "null"],
             "pattern": "^[A-Z]{2}$",

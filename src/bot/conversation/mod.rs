@@ -55,7 +55,7 @@ use hearing::Question;
 use phrases::Command;
 
 pub use exchange::{MAX_REPLIES, MAX_REPLY_CHARS};
-pub use state::{Conversation, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
+pub use state::{ConversationState, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
 pub use unread::UnreadTurn;
 
 /// A message of the customer.
@@ -203,7 +203,7 @@ pub enum Effect {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    pub conversation: Conversation,
+    pub conversation: ConversationState,
     pub effects: Vec<Effect>,
     /// When the engine wants [`Input::Woken`]; a later step replaces it.
     pub wake_at: Option<Timestamp>,
@@ -220,7 +220,7 @@ pub struct Tried {
     pub payment: Option<PaymentMethod>,
     pub replies: Vec<String>,
     /// Given back with the next text, the talk goes on.
-    pub conversation: Conversation,
+    pub conversation: ConversationState,
 }
 
 impl Restaurant {
@@ -242,7 +242,7 @@ enum Door {
 
 /// One step.
 pub fn step(
-    conversation: Conversation,
+    conversation: ConversationState,
     input: Input,
     customer: &Customer,
     restaurant: &Restaurant,
@@ -380,7 +380,7 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
 
 /// Tries a text as a customer would say it; touches no customer, no order, no hours. What the language model is to be asked then is of this
 /// text: a question that came with the conversation is nobody's.
-pub fn try_text(restaurant: &Restaurant, mut conversation: Conversation, text: &str, moment: Moment) -> Tried {
+pub fn try_text(restaurant: &Restaurant, mut conversation: ConversationState, text: &str, moment: Moment) -> Tried {
     conversation.unread = None;
     let customer = nobody();
     let id = moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();

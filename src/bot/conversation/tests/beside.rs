@@ -9,7 +9,7 @@ use super::{
 };
 use crate::bot::{
     OrderState, Parser,
-    conversation::{Conversation, Input, Moment, Phase, Restaurant, SilenceCause, try_text},
+    conversation::{ConversationState, Input, Moment, Phase, Restaurant, SilenceCause, try_text},
     evaluation::Utterance,
     restaurant::{BusinessHours, DayHours, RestaurantSettings},
 };
@@ -290,7 +290,7 @@ fn words_beside_the_order_take_nothing_from_it() {
             Restaurant::new(Parser::new(serde_json::from_str(&menu).unwrap()), settings())
         });
         let alone = restaurant.parser.understand(&utterance.text, &OrderState::default(), &[]);
-        let tried = try_text(restaurant, Conversation::default(), &utterance.text, moment);
+        let tried = try_text(restaurant, ConversationState::default(), &utterance.text, moment);
         let read = (tried.cart, tried.payment, tried.address.is_some());
         assert_eq!(read, (alone.state.lines, alone.payment, alone.address.is_some()), "{}", utterance.text);
     }
