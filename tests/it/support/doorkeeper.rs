@@ -19,7 +19,7 @@ use sessiond::{
     tenant::TenantId,
     vault::{
         Usage, Vault, VaultError,
-        access::{AccessVault, ApiKey, Home, KeyChange, KeyCursor, KeyHash},
+        access::{AccessVault, ApiKey, FullVault, KeyChange, KeyCursor, KeyHash},
         embedded::Embedded,
     },
 };
@@ -87,7 +87,7 @@ impl Doorkeeper {
 /// The way to the vault. Says who is a member, too, as another product would.
 #[derive(Debug)]
 pub struct Line {
-    home: Arc<dyn Home>,
+    home: Arc<dyn FullVault>,
     pub down: AtomicBool,
     pub members: Mutex<Vec<(&'static str, &'static str)>>,
 }
@@ -97,7 +97,7 @@ impl Line {
         Vault::usage(&*self.home)
     }
 
-    fn reach(&self) -> Result<&dyn Home, VaultError> {
+    fn reach(&self) -> Result<&dyn FullVault, VaultError> {
         if self.down.load(SeqCst) { Err(VaultError::Unavailable("cut".into())) } else { Ok(&*self.home) }
     }
 }
