@@ -25,7 +25,7 @@ pub use self::{
 };
 use super::{
     App,
-    auth::{Controlling, For, Reading},
+    auth::{Controlling, For, ReadingData},
     input::{Body, Path, Query, WholeBody},
     openapi::{Gives, Operation, Takes},
     problem::{FieldError, Problem},
@@ -99,7 +99,10 @@ impl Takes for IfMatch {
     }
 }
 
-pub async fn show_menu(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Tagged<MenuForm>, Problem> {
+pub async fn show_menu(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Tagged<MenuForm>, Problem> {
     let session = known(&app, &tenant).await?;
     Ok(Tagged(forms::shown(app.bots.menu(&session).await?)))
 }
@@ -118,7 +121,7 @@ pub async fn put_menu(
 
 pub async fn show_settings(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
 ) -> Result<Tagged<SettingsForm>, Problem> {
     let session = known(&app, &tenant).await?;
     Ok(Tagged(forms::shown(app.bots.settings(&session).await?)))
@@ -216,7 +219,7 @@ pub struct BotConversation {
 
 pub async fn conversations(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(query): Query<ConversationsQuery>,
 ) -> Result<Json<BotConversations>, Problem> {
     let limit = within("limit", query.limit, MOST_CONVERSATIONS)?;
@@ -298,7 +301,7 @@ pub struct Orders {
 
 pub async fn orders(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(query): Query<OrdersQuery>,
 ) -> Result<Json<Orders>, Problem> {
     let limit = within("limit", query.limit, MOST_ORDERS)?;
@@ -315,7 +318,7 @@ pub struct OrderPath {
 
 pub async fn order(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<OrderPath>,
 ) -> Result<Json<KitchenOrder>, Problem> {
     let session = known(&app, &tenant).await?;
@@ -339,7 +342,7 @@ impl Gives for PlainText {
 
 pub async fn order_text(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<OrderPath>,
 ) -> Result<PlainText, Problem> {
     let session = known(&app, &tenant).await?;

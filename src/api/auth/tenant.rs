@@ -29,12 +29,12 @@ pub trait Purpose {
     const IS_LOCAL_FIRST: bool = false;
 }
 
-pub struct Reading;
+pub struct ReadingData;
 pub struct ReadingFile;
 pub struct Sending;
 pub struct Controlling;
 
-impl Purpose for Reading {
+impl Purpose for ReadingData {
     const SCOPE: Scope = Scope::Read;
 }
 

@@ -12,7 +12,7 @@ use super::{OfTenant, misnamed};
 use crate::{
     api::{
         App,
-        auth::{Names, Reading, TenantRequest},
+        auth::{Names, ReadingData, TenantRequest},
         input::Query,
         old_form,
         problem::{FieldError, Problem},
@@ -106,7 +106,7 @@ pub struct LegacyConversation {
 
 pub async fn conversations(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<Reading, Query<ChatsPage>>,
+    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<ReadingData, Query<ChatsPage>>,
 ) -> Result<Json<Conversations>, Problem> {
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let Some(session) = app.fleet.serving(&tenant).await? else {
@@ -145,7 +145,7 @@ pub struct LegacyMessages {
 /// Newest first. `before` brings the next page.
 pub async fn messages(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<Reading, Query<MessagesPage>>,
+    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<ReadingData, Query<MessagesPage>>,
 ) -> Result<Streamed<LegacyMessages>, Problem> {
     let field = |message: &str| vec![FieldError { field: "chatId".into(), message: message.into() }];
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
@@ -194,7 +194,7 @@ pub enum BaileysProfile {
 
 pub async fn profile(
     State(app): State<App>,
-    TenantRequest { tenant, .. }: TenantRequest<Reading, Query<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<ReadingData, Query<OfTenant>>,
 ) -> Result<Json<BaileysProfile>, Problem> {
     let status = app.fleet.current_status(&tenant).await?;
     let working = status.filter(|status| status.state == session::State::Working);
@@ -257,7 +257,7 @@ impl SendCount {
 
 pub async fn stats(
     State(app): State<App>,
-    TenantRequest { tenant, .. }: TenantRequest<Reading, Query<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<ReadingData, Query<OfTenant>>,
 ) -> Result<Json<Stats>, Problem> {
     const MINUTE_MS: i64 = 60_000;
     let Some(session) = app.fleet.serving(&tenant).await? else {

@@ -9,7 +9,7 @@ use super::{BotChatPath, chat, known};
 use crate::{
     api::{
         App,
-        auth::{For, Reading},
+        auth::{For, ReadingData},
         input::Path,
         problem::Problem,
     },
@@ -77,7 +77,7 @@ pub struct BotChat {
 /// Answers for a chat that the bot has not met as well: it would answer there.
 pub async fn conversation(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<BotChatPath>,
 ) -> Result<Json<BotChat>, Problem> {
     let (session, chat) = (known(&app, &tenant).await?, chat(&app, &tenant, &named).await?);

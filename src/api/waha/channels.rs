@@ -8,7 +8,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Controlling, For, Reading},
+        auth::{Controlling, For, ReadingData},
         input::{Body, Path, Query},
         problem::Problem,
     },
@@ -28,7 +28,7 @@ pub struct ChannelListQuery {
 /// `GET /api/{session}/channels`
 pub async fn list(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(wanted): Query<ChannelListQuery>,
 ) -> Result<Json<Vec<WAChannel>>, Problem> {
     let channels = app.fleet.open_known(&tenant).await?.channels().await?;
@@ -64,7 +64,7 @@ pub struct ChannelPath {
 /// `GET /api/{session}/channels/{id}`: by its id, or by the code with which its link ends.
 pub async fn one(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChannelPath>,
 ) -> Result<Json<WAChannel>, Problem> {
     Ok(Json(app.fleet.open_known(&tenant).await?.channel(&named.id).await?.into()))
@@ -80,7 +80,7 @@ pub struct ChannelPage {
 /// `GET /api/{session}/channels/{id}/messages/preview`: what it wrote last, followed or not. Files are not fetched.
 pub async fn posts(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChannelPath>,
     Query(page): Query<ChannelPage>,
 ) -> Result<Json<Vec<ChannelMessage>>, Problem> {

@@ -11,7 +11,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Controlling, For, Reading, Sending, TenantRequest},
+        auth::{Controlling, For, ReadingData, Sending, TenantRequest},
         input::{Body, IdempotencyKey, Path, Query, object},
         problem::Problem,
         stream::{self, Frame, Streamed},
@@ -82,7 +82,7 @@ pub struct ChatId {
 /// `GET /api/{session}/chats`
 pub async fn list(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(wanted): Query<ChatList>,
 ) -> Result<Json<Vec<WahaChat>>, Problem> {
     let form = |session: &Session, chat: &history::ChatSummary| WahaChat {
@@ -100,7 +100,7 @@ pub async fn list(
 /// `GET /api/{session}/chats/overview`
 pub async fn overview(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(wanted): Query<ChatList>,
     Ids(ids): Ids,
 ) -> Result<Json<Vec<Overview>>, Problem> {
@@ -158,7 +158,7 @@ pub struct Filter {
 /// `POST /api/{session}/chats/overview`: the same for chats that are named.
 pub async fn overview_of(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Body(wanted): Body<Overviews>,
 ) -> Result<Created<Vec<Overview>>, Problem> {
     let ids = wanted.filter.and_then(|filter| filter.ids).unwrap_or_default();
@@ -170,7 +170,7 @@ pub async fn overview_of(
 /// `GET /api/{session}/chats/{chatId}/messages`: newest first, if nothing else is asked for. `all` is no chat, but all of them.
 pub async fn messages(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
     Query(wanted): Query<MessageList>,
 ) -> Result<Streamed<Vec<waha::WAMessage>>, Problem> {
@@ -180,7 +180,7 @@ pub async fn messages(
 /// `GET /api/messages`
 pub async fn messages_of(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(asked), .. }: TenantRequest<Reading, Query<MessagesOfChat>>,
+    TenantRequest { tenant, asked: Query(asked), .. }: TenantRequest<ReadingData, Query<MessagesOfChat>>,
     Query(wanted): Query<MessageList>,
 ) -> Result<Streamed<Vec<waha::WAMessage>>, Problem> {
     read(&app, &tenant, asked.chat_id.as_deref().unwrap_or_default(), &wanted).await
@@ -208,7 +208,7 @@ async fn read(
 /// `GET /api/{session}/chats/{chatId}/messages/{messageId}`
 pub async fn message(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<MessagePath>,
 ) -> Result<Json<waha::WAMessage>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
@@ -359,7 +359,7 @@ impl PictureUrl {
 /// `GET /api/{session}/chats/{chatId}/picture`
 pub async fn picture(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<PictureUrl>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;

@@ -8,7 +8,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Controlling, For, Reading},
+        auth::{Controlling, For, ReadingData},
         input::{Body, Path, Query},
         problem::Problem,
     },
@@ -65,7 +65,7 @@ pub enum GroupOrder {
 /// `GET /api/{session}/groups`
 pub async fn list(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(wanted): Query<GroupListQuery>,
 ) -> Result<Json<Vec<GroupInfo>>, Problem> {
     let mut groups = app.fleet.open_known(&tenant).await?.groups().await?;
@@ -80,12 +80,18 @@ pub async fn list(
 }
 
 /// `GET /api/{session}/groups/count`
-pub async fn count(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<CountResponse>, Problem> {
+pub async fn count(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Json<CountResponse>, Problem> {
     Ok(Json(CountResponse::of(&app.fleet.open_known(&tenant).await?.groups().await?)))
 }
 
 /// `POST /api/{session}/groups/refresh`: nothing is kept that could be old.
-pub async fn refresh(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Created<Success>, Problem> {
+pub async fn refresh(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Created<Success>, Problem> {
     app.fleet.open_known(&tenant).await?.groups().await?;
     Ok(Created(Success::YES))
 }
@@ -120,7 +126,7 @@ pub async fn create(
 /// `GET /api/{session}/groups/{id}`
 pub async fn one(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<GroupInfo>, Problem> {
     Ok(Json(app.fleet.open_known(&tenant).await?.group(&named.jid()).await?.into()))
@@ -147,7 +153,7 @@ pub struct Invitation {
 /// `GET /api/{session}/groups/join-info`
 pub async fn join_info(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(invitation): Query<Invitation>,
 ) -> Result<Json<GroupInfo>, Problem> {
     let code = invitation.code.unwrap_or_default();
@@ -224,7 +230,7 @@ pub async fn set_description(
 /// `GET /api/{session}/groups/{id}/picture`
 pub async fn picture(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<PictureUrl>, Problem> {
     Ok(Json(PictureUrl::new(app.fleet.open_known(&tenant).await?.group_picture(&named.jid()).await?)))
@@ -265,7 +271,7 @@ macro_rules! setting {
         #[doc = concat!("`GET /api/{session}/groups/{id}/settings/security/", $path, "`")]
         pub async fn $show(
             State(app): State<App>,
-            For { tenant, .. }: For<Reading>,
+            For { tenant, .. }: For<ReadingData>,
             Path(named): Path<GroupPath>,
         ) -> Result<Json<$form>, Problem> {
             let of: fn(GroupSettings) -> bool = $of;
@@ -339,7 +345,7 @@ setting!(
 /// `GET /api/{session}/groups/{id}/participants` and `…/participants/v2`
 pub async fn members(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<Vec<GroupParticipant>>, Problem> {
     let group = app.fleet.open_known(&tenant).await?.group(&named.jid()).await?;

@@ -8,7 +8,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Controlling, For, Reading},
+        auth::{Controlling, For, ReadingData},
         input::{Body, Path},
         problem::Problem,
     },
@@ -20,7 +20,7 @@ use super::{
 use crate::waha::{self, label::WALabel};
 
 /// `GET /api/{session}/labels`
-pub async fn list(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<WALabel>>, Problem> {
+pub async fn list(State(app): State<App>, For { tenant, .. }: For<ReadingData>) -> Result<Json<Vec<WALabel>>, Problem> {
     let labels = app.fleet.open_known(&tenant).await?.labels().await?;
     Ok(Json(labels.iter().map(WALabel::from).collect()))
 }
@@ -99,7 +99,7 @@ pub async fn delete(
 /// `GET /api/{session}/labels/chats/{chatId}`
 pub async fn of_chat(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<Vec<WALabel>>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
@@ -144,7 +144,7 @@ pub struct Labelled {
 /// `GET /api/{session}/labels/{labelId}/chats`
 pub async fn chats(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<LabelPath>,
 ) -> Result<Json<Vec<Labelled>>, Problem> {
     let chats = app.fleet.open_known(&tenant).await?.chats_of_label(&named.label_id).await?;

@@ -8,7 +8,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{For, Reading, Sending},
+        auth::{For, ReadingData, Sending},
         input::{Body, Path},
         problem::Problem,
     },
@@ -51,7 +51,7 @@ pub async fn set(
 /// `GET /api/{session}/presence`: of all chats that were asked for.
 pub async fn all(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
 ) -> Result<Json<Vec<WAHAChatPresences>>, Problem> {
     let presences = app.fleet.open_known(&tenant).await?.presences();
     Ok(Json(presences.iter().map(|(chat, shown)| WAHAChatPresences::new(chat, shown)).collect()))
@@ -60,7 +60,7 @@ pub async fn all(
 /// `GET /api/{session}/presence/{chatId}`
 pub async fn one(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<WAHAChatPresences>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
@@ -71,7 +71,7 @@ pub async fn one(
 /// `POST /api/{session}/presence/{chatId}/subscribe`
 pub async fn subscribe(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;

@@ -16,7 +16,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Caller, Controlling, For, Names, Reading, Scope, TenantRequest},
+        auth::{Caller, Controlling, For, Names, ReadingData, Scope, TenantRequest},
         input::{Body, Query},
         problem::Problem,
         webhooks::NewSessionConfig,
@@ -289,7 +289,7 @@ pub async fn start_named(
 /// `GET /api/sessions/{session}`
 pub async fn one(
     State(app): State<App>,
-    For { tenant, caller, .. }: For<Reading>,
+    For { tenant, caller, .. }: For<ReadingData>,
 ) -> Result<Json<SessionInfo>, Problem> {
     let mut status = status(&app, &tenant).await?;
     if status.is_none() {
@@ -369,7 +369,7 @@ fn country_of(config: &Value) -> Result<Option<CountryId>, Problem> {
 }
 
 /// `GET /api/sessions/{session}/me`
-pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Option<Me>>, Problem> {
+pub async fn me(State(app): State<App>, For { tenant, .. }: For<ReadingData>) -> Result<Json<Option<Me>>, Problem> {
     Ok(Json(status(&app, &tenant).await?.as_ref().and_then(Me::of)))
 }
 
