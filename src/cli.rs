@@ -53,13 +53,13 @@ enum CliCommand {
     Rekey(rekey::RekeyOptions),
     /// The whole main job on this machine: pair, die, lose the disk, come back.
     #[cfg(feature = "loopback")]
-    Demo(crate::demo::Options),
+    Demo(crate::demo::DemoOptions),
 }
 
 #[derive(Debug, Subcommand)]
 enum BotSubcommand {
     /// Read a corpus of utterances and dialogues and write what is understood. Needs no daemon and no vault.
-    Eval(bot_eval::Options),
+    Eval(bot_eval::BotEvalOptions),
 }
 
 impl Cli {

@@ -69,8 +69,8 @@ fn conversation(bytes: &[u8]) {
     use crate::bot::{
         Parser,
         conversation::{
-            Conversation, Customer, Effect, Input, MAX_RECORD_BYTES, MAX_REPLIES, MAX_REPLY_CHARS, Moment, Restaurant,
-            Said, Utterance, step,
+            ConversationState, Customer, Effect, Input, MAX_RECORD_BYTES, MAX_REPLIES, MAX_REPLY_CHARS, Moment,
+            Restaurant, Said, Utterance, step,
         },
         menu::Menu,
         restaurant::RestaurantSettings,
@@ -82,7 +82,7 @@ fn conversation(bytes: &[u8]) {
     });
     let customer =
         Customer { chat: "573001112233@s.whatsapp.net".into(), name: None, phone: Some("573001112233".into()) };
-    let mut talk = Conversation::default();
+    let mut talk = ConversationState::default();
     let mut now = jiff::Timestamp::UNIX_EPOCH;
     let mut shown = None;
     for (n, text) in String::from_utf8_lossy(bytes).split('\u{1e}').take(5).enumerate() {
@@ -248,7 +248,7 @@ fn normalisation(bytes: &[u8]) {
         failure: None,
         media_url: None,
     };
-    let _ = serde_json::to_vec(&waha::Message::new(&message, view)).expect("plain data");
+    let _ = serde_json::to_vec(&waha::WAMessage::new(&message, view)).expect("plain data");
     let links = Links::new("http://localhost");
     let link = links.of(&tenant(), &message);
     assert!(link.is_none_or(|link| !link.contains("..") && link.bytes().all(|byte| byte.is_ascii_graphic())));

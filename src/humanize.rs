@@ -77,14 +77,14 @@ pub enum Act {
 
 /// What was done for it already, by this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Done {
+pub struct ShownManners {
     pub read: bool,
     pub typing: bool,
 }
 
 impl Timing {
     /// What to do next. `waited`: since when this process knows that nothing else is before the message.
-    pub fn act(self, now_ms: i64, waited: Duration, done: Done) -> Act {
+    pub fn act(self, now_ms: i64, waited: Duration, done: ShownManners) -> Act {
         let until = |at_ms: i64| Duration::from_millis(u64::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(0));
         let left = until(self.due_at_ms).min(LONGEST_WAIT.saturating_sub(waited));
         if left.is_zero() {
@@ -133,7 +133,7 @@ mod tests {
         let manner = Manner { reading: Some(span(500)), thinking: span(1_000), typing: span(3_000) };
         let timing = manner.timing(10_000, i64::MAX);
         assert_eq!(timing, Timing { read_at_ms: 10_500, typing_ms: 3_000, due_at_ms: 14_500 });
-        let act = |now_ms, read, typing| timing.act(now_ms, Duration::ZERO, Done { read, typing });
+        let act = |now_ms, read, typing| timing.act(now_ms, Duration::ZERO, ShownManners { read, typing });
         assert_eq!(act(10_000, false, false), Act::Wait(span(500)));
         assert_eq!(act(10_500, false, false), Act::Read);
         assert_eq!(act(10_600, true, false), Act::Wait(span(900)));
@@ -146,13 +146,13 @@ mod tests {
         assert_eq!(act(20_000, false, false), Act::Send);
         // A message that must go before is not kept for the sake of looking human.
         assert_eq!(manner.timing(10_000, 12_000).due_at_ms, 12_000);
-        assert_eq!(Timing::default().act(10_000, Duration::ZERO, Done::default()), Act::Send);
+        assert_eq!(Timing::default().act(10_000, Duration::ZERO, ShownManners::default()), Act::Send);
     }
 
     #[test]
     fn a_clock_that_went_back_keeps_nothing_for_ever() {
         let timing = Timing { read_at_ms: 0, typing_ms: 1_000, due_at_ms: 3_600_000 };
-        let done = Done { read: false, typing: true };
+        let done = ShownManners { read: false, typing: true };
         assert_eq!(timing.act(0, Duration::ZERO, done), Act::Wait(LONGEST_WAIT));
         assert_eq!(timing.act(0, LONGEST_WAIT, done), Act::Send);
     }

@@ -22,7 +22,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::config::{Log, LogFormat};
+use crate::config::{LogConfig, LogFormat};
 
 /// How much crates may say whose lines somebody has read: target, most verbose level, and the reason. A target covers all that
 /// begin with it; the longest counts. A new version of a crate here means to read its lines at that level anew.
@@ -83,7 +83,7 @@ pub enum LogStream {
 }
 
 /// Installs the subscriber. A second call does nothing.
-pub fn init(settings: &Log, stream: LogStream) {
+pub fn init(settings: &LogConfig, stream: LogStream) {
     let (is_terminal, writer) = match stream {
         LogStream::Stdout => (std::io::stdout().is_terminal(), BoxMakeWriter::new(std::io::stdout)),
         LogStream::Stderr => (std::io::stderr().is_terminal(), BoxMakeWriter::new(std::io::stderr)),

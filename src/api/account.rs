@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     App,
-    auth::{Controlling, For, Reading},
+    auth::{Controlling, For, ReadingData},
     input::Body,
     problem::Problem,
 };
@@ -54,7 +54,10 @@ impl SessionAccount {
 }
 
 /// `GET /api/sessions/{session}/account`
-pub async fn show(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<SessionAccount>, Problem> {
+pub async fn show(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Json<SessionAccount>, Problem> {
     Ok(Json(SessionAccount::of(&app.fleet.open_known(&tenant).await?).await?))
 }
 

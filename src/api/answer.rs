@@ -41,15 +41,15 @@ impl<T: JsonSchema> Gives for Created<T> {
 }
 
 /// 201, and nothing to say.
-pub struct Done;
+pub struct EmptyCreated;
 
-impl IntoResponse for Done {
+impl IntoResponse for EmptyCreated {
     fn into_response(self) -> Response {
         StatusCode::CREATED.into_response()
     }
 }
 
-impl Gives for Done {
+impl Gives for EmptyCreated {
     fn gives(operation: &mut Operation<'_>) {
         operation.gives_nothing(StatusCode::CREATED);
     }

@@ -25,7 +25,7 @@ pub use self::{
 };
 use super::{
     App,
-    auth::{Controlling, For, Reading},
+    auth::{Controlling, For, ReadingData},
     input::{Body, Path, Query, WholeBody},
     openapi::{Gives, Operation, Takes},
     problem::{FieldError, Problem},
@@ -99,7 +99,10 @@ impl Takes for IfMatch {
     }
 }
 
-pub async fn show_menu(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Tagged<MenuForm>, Problem> {
+pub async fn show_menu(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Tagged<MenuForm>, Problem> {
     let session = known(&app, &tenant).await?;
     Ok(Tagged(forms::shown(app.bots.menu(&session).await?)))
 }
@@ -118,7 +121,7 @@ pub async fn put_menu(
 
 pub async fn show_settings(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
 ) -> Result<Tagged<SettingsForm>, Problem> {
     let session = known(&app, &tenant).await?;
     Ok(Tagged(forms::shown(app.bots.settings(&session).await?)))
@@ -216,7 +219,7 @@ pub struct BotConversation {
 
 pub async fn conversations(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(query): Query<ConversationsQuery>,
 ) -> Result<Json<BotConversations>, Problem> {
     let limit = within("limit", query.limit, MOST_CONVERSATIONS)?;
@@ -238,7 +241,7 @@ pub async fn conversations(
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub struct ChatPath {
+pub struct BotChatPath {
     /// A phone number or a chat id.
     #[schemars(example = "573009998877@c.us")]
     chat: String,
@@ -252,7 +255,7 @@ pub struct BotTakeover {
 pub async fn take(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Path(named): Path<ChatPath>,
+    Path(named): Path<BotChatPath>,
 ) -> Result<Json<BotTakeover>, Problem> {
     let (session, chat) = (known(&app, &tenant).await?, chat(&app, &tenant, &named).await?);
     app.bots.take(&session, chat).await?;
@@ -262,14 +265,14 @@ pub async fn take(
 pub async fn give_back(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Path(named): Path<ChatPath>,
+    Path(named): Path<BotChatPath>,
 ) -> Result<Json<BotTakeover>, Problem> {
     let (session, chat) = (known(&app, &tenant).await?, chat(&app, &tenant, &named).await?);
     app.bots.give_back(&session, chat).await?;
     Ok(Json(BotTakeover { success: true }))
 }
 
-async fn chat(app: &App, tenant: &TenantId, named: &ChatPath) -> Result<String, Problem> {
+async fn chat(app: &App, tenant: &TenantId, named: &BotChatPath) -> Result<String, Problem> {
     let chat = waha::chat(app, tenant, "chat", &named.chat).await?;
     let is_persons = chat.ends_with("@s.whatsapp.net") || chat.ends_with("@lid");
     if is_persons { Ok(chat) } else { Err(flaw("chat", "expected a person's chat: the bot is in no other".into())) }
@@ -298,7 +301,7 @@ pub struct Orders {
 
 pub async fn orders(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(query): Query<OrdersQuery>,
 ) -> Result<Json<Orders>, Problem> {
     let limit = within("limit", query.limit, MOST_ORDERS)?;
@@ -315,7 +318,7 @@ pub struct OrderPath {
 
 pub async fn order(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<OrderPath>,
 ) -> Result<Json<KitchenOrder>, Problem> {
     let session = known(&app, &tenant).await?;
@@ -339,7 +342,7 @@ impl Gives for PlainText {
 
 pub async fn order_text(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<OrderPath>,
 ) -> Result<PlainText, Problem> {
     let session = known(&app, &tenant).await?;

@@ -35,15 +35,15 @@ pub struct FilePath {
 }
 
 /// A file, or a part of it.
-pub struct Served(Response);
+pub struct MediaAnswer(Response);
 
-impl IntoResponse for Served {
+impl IntoResponse for MediaAnswer {
     fn into_response(self) -> Response {
         self.0
     }
 }
 
-impl Gives for Served {
+impl Gives for MediaAnswer {
     fn gives(operation: &mut Operation<'_>) {
         for status in [StatusCode::OK, StatusCode::PARTIAL_CONTENT] {
             operation.gives_body(status, "*/*", json_schema!({ "type": "string", "format": "binary" }));
@@ -60,7 +60,7 @@ pub async fn serve(
     For { tenant, forwardable, .. }: For<ReadingFile>,
     Path(FilePath { file }): Path<FilePath>,
     headers: HeaderMap,
-) -> Result<Served, Problem> {
+) -> Result<MediaAnswer, Problem> {
     let unknown = || Problem::from(FileError::Unknown);
     let name = file.rsplit_once('.').map_or(file.as_str(), |(name, _)| name);
     let name: FileName = name.parse().map_err(|_| unknown())?;
@@ -80,12 +80,12 @@ pub async fn serve(
     };
     let tag = kept.tag();
     if matches(&headers, header::IF_NONE_MATCH, &tag) {
-        return Ok(Served((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()));
+        return Ok(MediaAnswer((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()));
     }
     let ByteRangeAnswer { status, from, to } = wanted(&headers, &kept, &tag);
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
         let range = [(header::CONTENT_RANGE, format!("bytes */{}", kept.size()))];
-        return Ok(Served((status, range).into_response()));
+        return Ok(MediaAnswer((status, range).into_response()));
     }
     let bytes = keeper.read(&kept, from..to).await.map_err(FileError::from)?;
     let title = match app.fleet.serving_here(&tenant).await {
@@ -117,7 +117,7 @@ pub async fn serve(
     if status == StatusCode::PARTIAL_CONTENT {
         set(header::CONTENT_RANGE, &format!("bytes {from}-{}/{}", to - 1, kept.size()));
     }
-    Ok(Served(response))
+    Ok(MediaAnswer(response))
 }
 
 /// The name that its sender gave to it, else the one that it has here. Clients that do not read the long form (RFC 6266) get it in plain

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     App,
-    auth::{For, Reading},
+    auth::{For, ReadingData},
     input::Body,
     problem::{FieldError, Problem},
     waha,
@@ -44,7 +44,7 @@ pub struct HistoryResponse {
 /// `POST /api/sessions/{session}/history`: what is older than all that is known of a chat. Returns when it is durable.
 pub async fn fetch(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Body(wanted): Body<HistoryRequest>,
 ) -> Result<Json<HistoryResponse>, Problem> {
     let flaw = |field: &'static str, message: &str| {

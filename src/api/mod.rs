@@ -62,12 +62,12 @@ pub(crate) use self::{
     input::Path,
 };
 use crate::{
-    bot::service::Bots, console, fleet::Fleet, guide, listener::Rejection, message::media::Disks,
+    bot::service::Bots, console, fleet::Fleet, guide, listener::RequestRejection, message::media::Disks,
     telemetry::alerts::Alerts, vault::UsageToday, webhook::Webhooks,
 };
 
 /// The answer to a request that the listener keeps from the routes.
-pub fn rejected(rejection: Rejection) -> Response {
+pub fn rejected(rejection: RequestRejection) -> Response {
     Problem::from(rejection).into_response()
 }
 

@@ -79,7 +79,7 @@ pub struct BaileysEntry {
     /// Deleted for everyone.
     revoked: bool,
     /// The latest of each who reacted.
-    reactions: Vec<Reaction>,
+    reactions: Vec<LegacyReaction>,
     /// Of a poll: the latest of each who voted.
     votes: Vec<PollVote>,
     /// For `before`: the next page begins here.
@@ -89,7 +89,8 @@ pub struct BaileysEntry {
 /// A reaction, and who it is from.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Reaction {
+#[schemars(rename = "Reaction")]
+pub struct LegacyReaction {
     from: String,
     from_me: bool,
     emoji: String,
@@ -154,7 +155,8 @@ pub fn entry(session: &Session, tenant: &TenantId, entry: history::HistoryEntry,
         reactions,
         votes,
     } = entry;
-    let reaction = |it: history::Reaction| Reaction { from: phone(&it.sender), from_me: it.from_me, emoji: it.emoji };
+    let reaction =
+        |it: history::Reaction| LegacyReaction { from: phone(&it.sender), from_me: it.from_me, emoji: it.emoji };
     let vote = |it: history::Vote| PollVote { from: phone(&it.sender), from_me: it.from_me, options: it.options };
     BaileysEntry {
         message: message(tenant, about, links),

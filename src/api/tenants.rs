@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     App,
-    auth::{Caller, Names, Reading, Scope, TenantRequest},
+    auth::{Caller, Names, ReadingData, Scope, TenantRequest},
     baileys::misnamed,
     input::Path,
     problem::Problem,
@@ -81,7 +81,7 @@ pub struct Totals {
 /// `GET /api/tenant/{id}`
 pub async fn one(
     State(app): State<App>,
-    TenantRequest { tenant, .. }: TenantRequest<Reading, Path<TenantPath>>,
+    TenantRequest { tenant, .. }: TenantRequest<ReadingData, Path<TenantPath>>,
 ) -> Result<Json<OneTenant>, Problem> {
     let record = app.fleet.record(&tenant).await?.ok_or_else(Problem::unknown_tenant)?;
     Ok(Json(OneTenant { success: true, tenant: form(&app.fleet, record) }))

@@ -24,9 +24,9 @@ use crate::{
 /// no derived reader would do.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub struct Config(pub Value);
+pub struct NewSessionConfig(pub Value);
 
-impl JsonSchema for Config {
+impl JsonSchema for NewSessionConfig {
     fn schema_name() -> Cow<'static, str> {
         "NewSessionConfig".into()
     }
@@ -104,7 +104,7 @@ pub async fn show(
 pub async fn put(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
-    Body(config): Body<Config>,
+    Body(config): Body<NewSessionConfig>,
 ) -> Result<Json<SessionConfig>, Problem> {
     if config.0.as_object().is_some_and(serde_json::Map::is_empty) {
         // It would take every webhook away, which an empty list says outright.

@@ -12,7 +12,7 @@ use super::{
 
 /// A line of a corpus; what is expected of it is the scorer's.
 #[derive(Debug, Deserialize)]
-pub struct Utterance {
+pub struct CorpusUtterance {
     pub id: String,
     pub menu: String,
     pub text: String,
@@ -59,7 +59,7 @@ pub struct TurnPrediction {
     pub ambiguous: Vec<AmbiguousWish>,
 }
 
-pub fn predict_utterance(parser: &Parser, utterance: &Utterance) -> UtterancePrediction {
+pub fn predict_utterance(parser: &Parser, utterance: &CorpusUtterance) -> UtterancePrediction {
     let understood = parser.understand(&utterance.text, &OrderState::default(), &[]);
     UtterancePrediction {
         id: utterance.id.clone(),

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     OrderState, Parser,
     basket::{BasketLine, total},
-    evaluation::{Dialogue, Utterance, predict_dialogue, predict_utterance},
+    evaluation::{CorpusUtterance, Dialogue, predict_dialogue, predict_utterance},
     intent::Intent,
     menu::Menu,
 };
@@ -32,7 +32,7 @@ fn parser(menu: &str) -> Parser {
 static DON_POLLO: LazyLock<Parser> = LazyLock::new(|| parser("don-pollo"));
 
 #[derive(Deserialize)]
-struct Expected {
+struct ExpectedReading {
     intent: Intent,
     cart: Vec<BasketLine>,
     #[serde(default)]
@@ -41,7 +41,7 @@ struct Expected {
 
 #[derive(Deserialize)]
 struct ExpectedDialogue {
-    turns: Vec<Expected>,
+    turns: Vec<ExpectedReading>,
 }
 
 fn units(cart: &[BasketLine]) -> Vec<(String, u32)> {
@@ -58,7 +58,7 @@ fn units(cart: &[BasketLine]) -> Vec<(String, u32)> {
 
 /// The results of a corpus: its orders and its talk.
 #[derive(Debug, Default)]
-struct Figures {
+struct CorpusFigures {
     orders: usize,
     right: usize,
     /// Orders where nobody ordered.
@@ -67,18 +67,18 @@ struct Figures {
     right_turns: usize,
 }
 
-fn is_expected(expected: &Expected, cart: &[BasketLine]) -> bool {
+fn is_expected(expected: &ExpectedReading, cart: &[BasketLine]) -> bool {
     std::iter::once(&expected.cart).chain(&expected.alternatives).any(|expected| units(expected) == units(cart))
 }
 
 /// The figures of `<name>.jsonl` and `<name>_dialogues.jsonl`.
-fn figures(names: &[&str]) -> Figures {
+fn figures(names: &[&str]) -> CorpusFigures {
     let mut parsers: BTreeMap<String, Parser> = BTreeMap::new();
-    let mut figures = Figures::default();
+    let mut figures = CorpusFigures::default();
     for name in names {
         for line in corpus(&format!("{name}.jsonl")).lines() {
-            let utterance: Utterance = serde_json::from_str(line).unwrap();
-            let expected: Expected = serde_json::from_str(line).unwrap();
+            let utterance: CorpusUtterance = serde_json::from_str(line).unwrap();
+            let expected: ExpectedReading = serde_json::from_str(line).unwrap();
             let parser = parsers.entry(utterance.menu.clone()).or_insert_with(|| parser(&utterance.menu));
             let predicted = predict_utterance(parser, &utterance).cart;
             if expected.intent == Intent::Order {
@@ -105,7 +105,7 @@ fn figures(names: &[&str]) -> Figures {
 /// The scorer measures more; this floor tells a change that breaks understanding.
 #[test]
 fn the_corpus_is_understood() {
-    let Figures { orders, right, invented, dialogue_turns, right_turns } = figures(&["open", "locked"]);
+    let CorpusFigures { orders, right, invented, dialogue_turns, right_turns } = figures(&["open", "locked"]);
     assert!(right * 100 >= orders * 97, "{right} of {orders} carts");
     assert!(right_turns * 100 >= dialogue_turns * 97, "{right_turns} of {dialogue_turns} turns");
     assert_eq!(invented, 0, "orders where nobody ordered");
@@ -115,7 +115,8 @@ fn the_corpus_is_understood() {
 /// with, in the words of another author.
 #[test]
 fn menus_of_other_kinds_are_understood() {
-    let Figures { orders, right, invented, dialogue_turns, right_turns } = figures(&["fresh_open", "fresh_locked"]);
+    let CorpusFigures { orders, right, invented, dialogue_turns, right_turns } =
+        figures(&["fresh_open", "fresh_locked"]);
     assert!(right * 100 >= orders * 97, "{right} of {orders} carts");
     assert!(right_turns * 100 >= dialogue_turns * 97, "{right_turns} of {dialogue_turns} turns");
     assert_eq!(invented, 0, "orders where nobody ordered");
@@ -298,7 +299,7 @@ fn basket() -> OrderState {
 
 static WORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let texts = corpus("open.jsonl");
-    let texts = texts.lines().map(|line| serde_json::from_str::<Utterance>(line).unwrap().text);
+    let texts = texts.lines().map(|line| serde_json::from_str::<CorpusUtterance>(line).unwrap().text);
     texts.flat_map(|text| text.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect()
 });
 

@@ -23,7 +23,7 @@ use crate::{
     import::{BackupError, ImportWriter, Occupancy, RefusedImport, TenantBackup},
     seal::Keyring,
     tenant::TenantId,
-    vault::{InstanceId, access::Home},
+    vault::{InstanceId, access::FullVault},
 };
 
 /// The most bytes of a file: it is in memory, sealed and in plain.
@@ -86,7 +86,7 @@ impl BackupFailedError {
     }
 }
 
-fn writer((vault, keyring): (Arc<dyn Home>, Arc<Keyring>), instance: InstanceId, config: &Config) -> ImportWriter {
+fn writer((vault, keyring): (Arc<dyn FullVault>, Arc<Keyring>), instance: InstanceId, config: &Config) -> ImportWriter {
     let (clock, policy) = (SystemClock::shared(), daemon::journal_policy(config));
     ImportWriter { vault, keyring, instance, clock, policy, unsearchable: Arc::default() }
 }

@@ -14,12 +14,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::bot::{
     Parser,
-    evaluation::{Dialogue, Utterance, predict_dialogue, predict_utterance},
+    evaluation::{CorpusUtterance, Dialogue, predict_dialogue, predict_utterance},
     menu::Menu,
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(super) struct BotEvalOptions {
     /// A folder with the menus that the corpus names, DIR/<menu>.json.
     #[arg(long, value_name = "DIR")]
     menu: PathBuf,
@@ -58,9 +58,9 @@ impl Menus<'_> {
     }
 }
 
-pub(super) fn run(options: &Options) -> anyhow::Result<()> {
+pub(super) fn run(options: &BotEvalOptions) -> anyhow::Result<()> {
     let mut menus = Menus { folder: &options.menu, parsers: HashMap::new() };
-    convert(&options.corpus, &options.out, |utterance: Utterance| {
+    convert(&options.corpus, &options.out, |utterance: CorpusUtterance| {
         Ok(predict_utterance(menus.parser(&utterance.menu)?, &utterance))
     })?;
     if let (Some(dialogues), Some(out)) = (&options.dialogues, &options.dialogues_out) {

@@ -17,7 +17,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub struct Post {
-    sent: HashMap<InstanceId, Sent>,
+    sent: HashMap<InstanceId, SentLetter>,
     /// The newest number of each, and what it asked to be told.
     read: HashMap<InstanceId, Letter>,
     knocks: HashMap<InstanceId, u64>,
@@ -25,7 +25,7 @@ pub struct Post {
 }
 
 #[derive(Debug, Default)]
-struct Sent {
+struct SentLetter {
     /// The last that is in the vault for certain.
     letter: Option<Letter>,
     at: Option<Instant>,

@@ -9,7 +9,7 @@ use crate::telemetry::alerts::{AlertCondition, AlertLanguage};
 
 /// Whom the daemon tells that something is wrong, and when. Nobody while no channel is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alerts {
+pub struct AlertsConfig {
     /// URLs: who has one can write there.
     pub slack: Option<Secret>,
     pub discord: Option<Secret>,

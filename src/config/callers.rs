@@ -16,7 +16,7 @@ pub struct Http {
     pub listen: SocketAddr,
     pub origins: Origins,
     pub proxies: Proxies,
-    pub connections: Connections,
+    pub connections: ConnectionsConfig,
     pub handshakes: Handshakes,
     /// Where others reach this daemon; without a slash at its end.
     pub public_url: String,
@@ -24,7 +24,7 @@ pub struct Http {
 
 /// How many may be connected, and how long they may let us wait.
 #[derive(Debug, Clone)]
-pub struct Connections {
+pub struct ConnectionsConfig {
     pub most: usize,
     /// `None`: half of all.
     pub per_address: Option<NonZeroUsize>,
@@ -57,7 +57,7 @@ pub struct Proxies {
 }
 
 #[derive(Debug, Clone)]
-pub struct Auth {
+pub struct AuthConfig {
     /// `None`: make one (embedded vault only).
     pub admin_key: Option<Secret>,
     /// The old contract needs no key.

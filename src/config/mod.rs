@@ -19,15 +19,15 @@ use std::{
 };
 
 pub use self::{
-    alerts::{AlertMail, AlertSmtp, Alerts, SmtpServer},
-    callers::{Auth, Connections, Firebase, Handshakes, Http, Limits, Origins, Proxies, Rates},
+    alerts::{AlertMail, AlertSmtp, AlertsConfig, SmtpServer},
+    callers::{AuthConfig, ConnectionsConfig, Firebase, Handshakes, Http, Limits, Origins, Proxies, Rates},
     read::is_safe,
     secret::{Secret, load_or_create_secret},
-    source::{DEFAULTS, Mistake, Origin},
+    source::{DEFAULTS, Mistake, SettingOrigin},
 };
 use self::{
-    read::Reader,
-    source::{SaidSettings, Table},
+    read::SettingReader,
+    source::{SaidSettings, SettingTable},
 };
 use crate::{outbound::Allow, seal::MasterKey, tenant::TenantId};
 
@@ -42,32 +42,32 @@ pub const WHATSAPP: &str = "wss://web.whatsapp.com/ws/chat";
 pub struct Config {
     pub http: Http,
     pub data_dir: PathBuf,
-    pub vault: Vault,
-    pub auth: Auth,
+    pub vault: VaultConfig,
+    pub auth: AuthConfig,
     pub limits: Limits,
     pub restore: Restore,
     pub import: Import,
     pub heartbeat: Heartbeat,
-    pub session: Session,
+    pub session: SessionPolicy,
     pub whatsapp: WhatsApp,
-    pub messages: Messages,
-    pub media: Media,
-    pub outbound: Outbound,
-    pub webhooks: Webhooks,
+    pub messages: MessagesConfig,
+    pub media: MediaConfig,
+    pub outbound: OutboundConfig,
+    pub webhooks: WebhooksConfig,
     pub cluster: Cluster,
     pub metrics: Metrics,
     pub traces: Traces,
-    pub alerts: Alerts,
+    pub alerts: AlertsConfig,
     pub bot: Bot,
     /// From SIGTERM to the exit. `None`: by the number of tenants.
     pub shutdown_grace: Option<Duration>,
-    pub log: Log,
+    pub log: LogConfig,
     /// As they were said, to tell what another configuration changes.
     said: SaidSettings,
 }
 
 #[derive(Debug, Clone)]
-pub struct Vault {
+pub struct VaultConfig {
     pub home: VaultHome,
     /// Empty: make a key file (embedded vault only).
     pub master_keys: Vec<MasterKey>,
@@ -138,7 +138,7 @@ pub struct Heartbeat {
 }
 
 #[derive(Debug, Clone)]
-pub struct Session {
+pub struct SessionPolicy {
     pub backoff_min: Duration,
     pub backoff_max: Duration,
     pub pairing_timeout: Duration,
@@ -167,7 +167,7 @@ pub struct WhatsApp {
 }
 
 #[derive(Debug, Clone)]
-pub struct Messages {
+pub struct MessagesConfig {
     /// Where a phone number without a country code is dialed.
     pub country: phonenumber::country::Id,
     pub keep: Duration,
@@ -200,7 +200,7 @@ pub struct History {
 }
 
 #[derive(Debug, Clone)]
-pub struct Media {
+pub struct MediaConfig {
     pub home: MediaHome,
     /// Fetch files as their messages come.
     pub eager: bool,
@@ -245,13 +245,13 @@ pub enum MediaHome {
 }
 
 #[derive(Debug, Clone)]
-pub struct Outbound {
+pub struct OutboundConfig {
     pub allow: Allow,
     pub timeout: Duration,
 }
 
 #[derive(Debug, Clone)]
-pub struct Webhooks {
+pub struct WebhooksConfig {
     pub concurrency: usize,
     pub per_tenant: usize,
 }
@@ -325,7 +325,7 @@ pub struct LanguageModel {
 }
 
 #[derive(Debug, Clone)]
-pub struct Log {
+pub struct LogConfig {
     pub filter: String,
     pub format: LogFormat,
 }
@@ -364,12 +364,17 @@ impl Config {
             Ok(text) => Some((path, text)),
             Err(error) => {
                 let expected = format!("cannot be read: {error}");
-                mistakes.push(Mistake { key: "--config".into(), origin: Origin::File(path.to_owned()), expected });
+                mistakes.push(Mistake {
+                    key: "--config".into(),
+                    origin: SettingOrigin::File(path.to_owned()),
+                    expected,
+                });
                 None
             }
         });
-        let table = Table::merge(text.as_ref().map(|(path, text)| (*path, text.as_str())), environment, &mut mistakes);
-        let config = Reader::new(&table, environment, &mut mistakes).config();
+        let table =
+            SettingTable::merge(text.as_ref().map(|(path, text)| (*path, text.as_str())), environment, &mut mistakes);
+        let config = SettingReader::new(&table, environment, &mut mistakes).config();
         match config {
             Some(config) if mistakes.is_empty() => Ok(Self { said: table.said(), ..config }),
             _ => Err(Mistakes(mistakes)),

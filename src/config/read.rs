@@ -18,25 +18,30 @@ use jiff::SignedDuration;
 use toml::Value;
 
 use super::{
-    Config, Http, Log, LogFormat, Metrics, Mistake, Outbound, PerTenant, Restore, Secret, Traces, Webhooks,
-    source::{SaidSettings, Table},
+    Config, Http, LogConfig, LogFormat, Metrics, Mistake, OutboundConfig, PerTenant, Restore, Secret, Traces,
+    WebhooksConfig,
+    source::{SaidSettings, SettingTable},
 };
 use crate::outbound::Allow;
 
 /// Reads settings out of the table; what is wrong goes to the list, and the reading goes on.
-pub struct Reader<'a> {
-    table: &'a Table,
+pub struct SettingReader<'a> {
+    table: &'a SettingTable,
     environment: &'a BTreeMap<String, String>,
     mistakes: &'a mut Vec<Mistake>,
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(table: &'a Table, environment: &'a BTreeMap<String, String>, mistakes: &'a mut Vec<Mistake>) -> Self {
+impl<'a> SettingReader<'a> {
+    pub fn new(
+        table: &'a SettingTable,
+        environment: &'a BTreeMap<String, String>,
+        mistakes: &'a mut Vec<Mistake>,
+    ) -> Self {
         Self { table, environment, mistakes }
     }
 }
 
-impl Reader<'_> {
+impl SettingReader<'_> {
     /// Everything, or nothing when something is wrong; what, is in the list then.
     pub fn config(mut self) -> Option<Config> {
         // Each field is read before the first `?`, so that one mistake does not hide the next.
@@ -105,15 +110,15 @@ impl Reader<'_> {
             whatsapp: whatsapp?,
             media: media?,
             messages: messages?,
-            outbound: Outbound { allow: outbound.0?, timeout: outbound.1? },
-            webhooks: Webhooks { concurrency: webhooks.0?, per_tenant: webhooks.1? },
+            outbound: OutboundConfig { allow: outbound.0?, timeout: outbound.1? },
+            webhooks: WebhooksConfig { concurrency: webhooks.0?, per_tenant: webhooks.1? },
             cluster: cluster?,
             metrics: metrics?,
             traces: traces?,
             alerts: alerts?,
             bot: bot?,
             shutdown_grace: shutdown_grace?,
-            log: Log { filter: filter?, format: format? },
+            log: LogConfig { filter: filter?, format: format? },
             said: SaidSettings::default(),
         })
     }

@@ -34,7 +34,7 @@ const PREFIX: &str = "SESSIOND_";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     pub key: String,
-    pub origin: Origin,
+    pub origin: SettingOrigin,
     pub expected: String,
 }
 
@@ -45,13 +45,13 @@ impl fmt::Display for Mistake {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     Default,
     File(PathBuf),
     Variable(String),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -79,9 +79,9 @@ impl fmt::Debug for SaidSettings {
 }
 
 /// All settings by their dotted keys.
-pub struct Table(BTreeMap<String, (Value, Origin)>);
+pub struct SettingTable(BTreeMap<String, (Value, SettingOrigin)>);
 
-impl Table {
+impl SettingTable {
     /// Merges the three. What is unknown or of the wrong type goes to `mistakes` and is left out.
     pub fn merge(
         file: Option<(&Path, &str)>,
@@ -91,7 +91,7 @@ impl Table {
         let defaults: toml::Table = DEFAULTS.parse().expect("the default file is TOML: a test parses it");
         let mut table = Self(BTreeMap::new());
         flatten("", defaults, &mut |key, value| {
-            table.0.insert(key, (value, Origin::Default));
+            table.0.insert(key, (value, SettingOrigin::Default));
         });
         if let Some((path, text)) = file {
             table.add_file(path, text, mistakes);
@@ -99,20 +99,20 @@ impl Table {
         for (name, key) in ALIASES {
             if let Some(text) = environment.get(*name).filter(|text| !text.is_empty()) {
                 let text = if *name == "PORT" { format!("0.0.0.0:{text}") } else { text.clone() };
-                table.set_text(key, &text, Origin::Variable((*name).to_owned()), mistakes);
+                table.set_text(key, &text, SettingOrigin::Variable((*name).to_owned()), mistakes);
             }
         }
         for (name, text) in environment {
             let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !is_kubernetes(rest, text)) else { continue };
             if !ALIASES.iter().any(|(alias, _)| alias == name) {
                 let key = rest.to_ascii_lowercase().replace("__", ".");
-                table.set_text(&key, text, Origin::Variable(name.clone()), mistakes);
+                table.set_text(&key, text, SettingOrigin::Variable(name.clone()), mistakes);
             }
         }
         table
     }
 
-    pub fn get(&self, key: &str) -> &(Value, Origin) {
+    pub fn get(&self, key: &str) -> &(Value, SettingOrigin) {
         self.0.get(key).expect("keys that are read stand in the default file: a test reads them all")
     }
 
@@ -127,7 +127,7 @@ impl Table {
     }
 
     fn add_file(&mut self, path: &Path, text: &str, mistakes: &mut Vec<Mistake>) {
-        let origin = Origin::File(path.to_owned());
+        let origin = SettingOrigin::File(path.to_owned());
         let parsed: toml::Table = match text.parse() {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -151,7 +151,7 @@ impl Table {
         }
     }
 
-    fn set_text(&mut self, key: &str, text: &str, origin: Origin, mistakes: &mut Vec<Mistake>) {
+    fn set_text(&mut self, key: &str, text: &str, origin: SettingOrigin, mistakes: &mut Vec<Mistake>) {
         let Some((known, _)) = self.0.get(key) else {
             mistakes.push(Mistake { key: key.to_owned(), origin, expected: "there is no such key".into() });
             return;

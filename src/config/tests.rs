@@ -2,7 +2,9 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Advertise, Config, Credentials, MediaHome, Origins, PerTenant, VaultHome, is_reloadable, source::Table};
+use super::{
+    Advertise, Config, Credentials, MediaHome, Origins, PerTenant, VaultHome, is_reloadable, source::SettingTable,
+};
 use crate::telemetry::alerts::{AlertCondition, AlertLanguage};
 
 fn load(variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
@@ -383,7 +385,7 @@ fn secrets_do_not_show() {
 #[test]
 fn every_key_of_the_default_file_is_read() {
     let mut mistakes = Vec::new();
-    let table = Table::merge(None, &BTreeMap::new(), &mut mistakes);
+    let table = SettingTable::merge(None, &BTreeMap::new(), &mut mistakes);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/read");
     let files = fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
     let source = files.chain([include_str!("read.rs").to_owned()]).collect::<String>();

@@ -40,7 +40,7 @@ pub async fn enter() -> Redirect {
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub struct Named {
+pub struct ConsoleFilePath {
     file: String,
 }
 
@@ -50,7 +50,7 @@ pub async fn index(headers: HeaderMap) -> Result<ServedFile, Problem> {
 }
 
 /// `GET /console/{file}`
-pub async fn file(Path(named): Path<Named>, headers: HeaderMap) -> Result<ServedFile, Problem> {
+pub async fn file(Path(named): Path<ConsoleFilePath>, headers: HeaderMap) -> Result<ServedFile, Problem> {
     serve(&named.file, &headers)
 }
 

@@ -80,7 +80,8 @@ impl PeerPort {
         let listener = self.socket.listen(1024).context("the port for other processes cannot be opened")?;
         // All of a peer's come from one address.
         let per_address = NonZeroUsize::new(room.connections);
-        let settings = config::Connections { most: room.connections, per_address, ..config.http.connections.clone() };
+        let settings =
+            config::ConnectionsConfig { most: room.connections, per_address, ..config.http.connections.clone() };
         let introductions = Introductions::new(env.instance.clone(), env.keyring.peer_keys());
         let router = Entrance::new(introductions, self.advertised, env.clock.clone()).before(router);
         let proxies = config::Proxies { trusted: Vec::new(), ..config.http.proxies.clone() };

@@ -44,7 +44,7 @@ pub(super) fn watch(
     let listener = socket.listen(64).context("the port for metrics cannot be opened")?;
     info!(event = "metrics_port_opened", address = %listener.local_addr()?, "metrics are served without a key");
     let room = Room { connections: WATCHERS, reserve };
-    let settings = config::Connections { most: WATCHERS, per_address: None, ..config.http.connections.clone() };
+    let settings = config::ConnectionsConfig { most: WATCHERS, per_address: None, ..config.http.connections.clone() };
     let (router, proxies) = (api::metrics_router(app.clone()), config.http.proxies.clone());
     Ok(async move { listener::serve(listener, router, api::rejected, &settings, proxies, room, stop).await })
 }

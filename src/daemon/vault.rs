@@ -38,7 +38,7 @@ pub enum MasterKeyError {
 }
 
 /// Opens the vault and proves that the master key is its own. What is missing is made.
-pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Home>, Arc<Keyring>)> {
+pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::FullVault>, Arc<Keyring>)> {
     let mut keys = config.vault.master_keys.clone();
     let mut had_key = !keys.is_empty();
     if let VaultHome::Embedded { path, .. } = &config.vault.home {
@@ -154,7 +154,11 @@ pub(super) async fn keep_check_value(
 
 /// Proves that the key is the vault's; makes it the key of a vault that has none. `expected`: the key was there before, and so,
 /// but at a first start, was a vault at this place.
-async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, expected: Option<&VaultHome>) -> anyhow::Result<()> {
+async fn prove(
+    vault: &Arc<dyn access::FullVault>,
+    keyring: &Keyring,
+    expected: Option<&VaultHome>,
+) -> anyhow::Result<()> {
     if let Some(value) = vault.check_value().await? {
         return Ok(verify(keyring, &value)?);
     }
@@ -179,7 +183,7 @@ async fn prove(vault: &Arc<dyn access::Home>, keyring: &Keyring, expected: Optio
 
 /// As [`open_vault`], for a vault that is there: makes nothing. For callers that only look. `None`: there is none
 /// yet.
-pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<(Arc<dyn access::Home>, Arc<Keyring>)>> {
+pub async fn existing_vault(config: &Config) -> anyhow::Result<Option<(Arc<dyn access::FullVault>, Arc<Keyring>)>> {
     let mut keys = config.vault.master_keys.clone();
     if let VaultHome::Embedded { path, .. } = &config.vault.home {
         if !path.exists() {
@@ -250,7 +254,7 @@ fn verify(keyring: &Keyring, value: &[u8]) -> Result<(), MasterKeyError> {
 /// takes nothing. One tenant was seen to write 13 MiB, the vault's own log had 6.
 const MOST_VAULT_FLOOR: u64 = 64 << 20;
 
-async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
+async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::FullVault>> {
     match &config.vault.home {
         VaultHome::Embedded { path, shared } => {
             let opened =
@@ -265,11 +269,11 @@ async fn reach_vault(config: &Config) -> anyhow::Result<Arc<dyn access::Home>> {
                 project: project.clone(),
                 database: database.clone(),
                 credentials: match credentials {
-                    Credentials::ServiceAccount(json) => {
-                        firestore::Credentials::ServiceAccountJson(ServiceAccountKey::new(json.expose().to_owned()))
-                    }
-                    Credentials::ApplicationDefault => firestore::Credentials::ApplicationDefault,
-                    Credentials::Emulator(host) => firestore::Credentials::Emulator { host: host.clone() },
+                    Credentials::ServiceAccount(json) => firestore::FirestoreCredentials::ServiceAccountJson(
+                        ServiceAccountKey::new(json.expose().to_owned()),
+                    ),
+                    Credentials::ApplicationDefault => firestore::FirestoreCredentials::ApplicationDefault,
+                    Credentials::Emulator(host) => firestore::FirestoreCredentials::Emulator { host: host.clone() },
                 },
                 request_timeout: *request_timeout,
             };

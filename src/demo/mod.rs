@@ -24,12 +24,12 @@ use serde_json::Value;
 pub use self::{
     dashboard::{ApiAnswer, Dashboard, Ear, Heard},
     process::{Process, Setup, free_address},
-    tally::{Conversation, Count, Sent, Tally, Written, until},
+    tally::{Conversation, MessageCount, Sent, Tally, Written, until},
     verdict::Verdict,
 };
 
 #[derive(Debug, Clone, Args)]
-pub struct Options {
+pub struct DemoOptions {
     /// Restaurants that pair.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=500))]
     tenants: u16,
@@ -52,7 +52,7 @@ enum VaultKind {
 
 /// What the demo promises, and what came of it.
 #[derive(Debug, Serialize)]
-struct Figures {
+struct DemoFigures {
     tenants: usize,
     paired: usize,
     restored: usize,
@@ -66,7 +66,7 @@ struct Figures {
     port_opened_after_restore: bool,
 }
 
-impl Figures {
+impl DemoFigures {
     fn are_as_promised(&self) -> bool {
         self.paired == self.tenants
             && self.restored == self.tenants
@@ -86,7 +86,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const MESSAGES: usize = 3;
 
 /// Runs the demo; an error when a promise was not kept.
-pub async fn run(options: Options) -> anyhow::Result<()> {
+pub async fn run(options: DemoOptions) -> anyhow::Result<()> {
     let story = Story { began: Instant::now() };
     let dir = tempdir()?;
     story.tell(format!("everything is under {}", dir.path.display()));
@@ -186,10 +186,10 @@ async fn figures(
     tally: &Tally,
     conversations: &[Conversation],
     restart: Restart,
-) -> anyhow::Result<Figures> {
+) -> anyhow::Result<DemoFigures> {
     let stats = network.stats().await;
     let count = tally.count(conversations).await?;
-    Ok(Figures {
+    Ok(DemoFigures {
         tenants: conversations.len(),
         paired: usize::try_from(restart.pairings)?,
         restored: restart.restored,

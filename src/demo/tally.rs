@@ -108,7 +108,7 @@ pub async fn until<F: Future<Output = bool>>(
 
 /// How many messages went where.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
+pub struct MessageCount {
     /// By customers and, as answers, by tenants.
     pub written: usize,
     pub arrived: usize,
@@ -165,8 +165,8 @@ impl Tally {
 
     /// Counts at the network: a customer's message has arrived when the tenant's device has confirmed it and not refused it, an
     /// answer when the customer has decrypted it.
-    pub async fn count(&self, conversations: &[Conversation]) -> anyhow::Result<Count> {
-        let mut count = Count::default();
+    pub async fn count(&self, conversations: &[Conversation]) -> anyhow::Result<MessageCount> {
+        let mut count = MessageCount::default();
         let refused = self.network.stats().await.nacks;
         let refused: HashSet<&String> = refused.iter().map(|nack| &nack.id).collect();
         for conversation in conversations {

@@ -68,7 +68,7 @@ enum Taken {
 struct StartImport {
     fleet: Arc<Fleet>,
     place: config::Import,
-    outbound: config::Outbound,
+    outbound: config::OutboundConfig,
     /// Those of which no more is to be said in this process.
     decided: HashSet<String>,
     imported: usize,
@@ -77,7 +77,7 @@ struct StartImport {
 
 impl Fleet {
     /// Returns when everybody is in or was refused, and at the deadline.
-    pub async fn import_at_start(self: &Arc<Self>, place: config::Import, outbound: config::Outbound) {
+    pub async fn import_at_start(self: &Arc<Self>, place: config::Import, outbound: config::OutboundConfig) {
         let deadline = Instant::now() + place.deadline;
         self.announce_first(deadline).await;
         let (decided, imported, refused) = (HashSet::new(), 0, 0);

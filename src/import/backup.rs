@@ -12,7 +12,7 @@
 //! | 16 | the file's own number, random |
 //! | 1 + 4 + n, repeated | 1 for the last piece; the length of what follows; a piece, sealed |
 //!
-//! The plaintext of a piece is a list of [`Item`]s, each preceded by its length.
+//! The plaintext of a piece is a list of [`BackupItem`]s, each preceded by its length.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use prost::Message;
@@ -49,7 +49,7 @@ const NOT_KEPT: [space::Space; 11] = [
 
 /// A record of the state, or a segment of the history.
 #[derive(Clone, PartialEq, Message)]
-struct Item {
+struct BackupItem {
     #[prost(uint32, tag = "1")]
     space: u32,
     #[prost(bytes = "bytes", tag = "2")]
@@ -199,14 +199,14 @@ impl TenantBackup {
         file
     }
 
-    fn items(&self) -> impl Iterator<Item = Item> {
-        let record = |record: &Record| Item {
+    fn items(&self) -> impl Iterator<Item = BackupItem> {
+        let record = |record: &Record| BackupItem {
             space: record.space.0.into(),
             key: Bytes::copy_from_slice(&record.key),
             value: record.value.clone(),
             segment: None,
         };
-        let segment = |segment: &StoredSegment| Item {
+        let segment = |segment: &StoredSegment| BackupItem {
             space: space::SEGMENTS.0.into(),
             key: Bytes::copy_from_slice(&segment.key()),
             value: segment.reference().into(),
@@ -242,7 +242,7 @@ impl TenantBackup {
         let mut plain = Bytes::from(seal.open(place, sealed).map_err(BackupError::Sealed)?);
         let strange = || BackupError::NoBackup("a newer version wrote it");
         while plain.has_remaining() {
-            let item = Item::decode_length_delimited(&mut plain).map_err(|_| strange())?;
+            let item = BackupItem::decode_length_delimited(&mut plain).map_err(|_| strange())?;
             let record = Record {
                 space: space::Space(u8::try_from(item.space).map_err(|_| strange())?),
                 key: item.key.as_ref().into(),

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use whatsapp_rust::wacore::libsignal::protocol::{SenderKeyRecordComponents, SessionRecordComponents};
 
-use super::{ImportTally, KeyHalves, LidMappings, RestaurantCopy, Secret, SignalAddress, signal::LocalDevice};
+use super::{ImportTally, KeyHalves, KeyMaterial, LidMappings, RestaurantCopy, SignalAddress, signal::LocalDevice};
 
 /// Where a copy comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -59,7 +59,7 @@ pub struct DeviceCopy {
     pub signed_pre_key_signature: [u8; 64],
     pub registration_id: u32,
     /// Of use at a pairing only.
-    pub adv_secret: Option<Secret<[u8; 32]>>,
+    pub adv_secret: Option<KeyMaterial<[u8; 32]>>,
     pub account: AccountProof,
     /// The account's number, and which of its devices this is.
     pub me: SignalAddress,
@@ -73,7 +73,7 @@ pub struct DeviceCopy {
     /// The first that was not uploaded.
     pub first_unuploaded_pre_key_id: u32,
     pub routing_info: Option<Vec<u8>>,
-    pub nct_salt: Option<Secret<Vec<u8>>>,
+    pub nct_salt: Option<KeyMaterial<Vec<u8>>>,
     pub lid_migrated: bool,
 }
 
@@ -90,7 +90,7 @@ pub struct AccountProof {
 /// Lets us write to somebody who has not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContactToken {
-    pub token: Secret<Vec<u8>>,
+    pub token: KeyMaterial<Vec<u8>>,
     /// Unix seconds; 0: unknown.
     pub timestamp: i64,
     pub sender_timestamp: Option<i64>,
@@ -98,7 +98,7 @@ pub struct ContactToken {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncKeyCopy {
-    pub key_data: Secret<Vec<u8>>,
+    pub key_data: KeyMaterial<Vec<u8>>,
     /// Protobuf, as the phone sent it.
     pub fingerprint: Vec<u8>,
     pub timestamp: i64,

@@ -2,7 +2,7 @@
 
 use whatsapp_rust::wacore::libsignal::protocol::{PrivateKey, PublicKey};
 
-use super::{EntryError, Secret};
+use super::{EntryError, KeyMaterial};
 
 /// A public key without and with its type byte.
 pub const PUBLIC_KEY: usize = 32;
@@ -13,20 +13,20 @@ const DJB: u8 = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyHalves {
     pub public: [u8; PUBLIC_KEY],
-    pub private: Secret<[u8; 32]>,
+    pub private: KeyMaterial<[u8; 32]>,
 }
 
 impl KeyHalves {
     pub fn new(public: &[u8], private: &[u8]) -> Result<Self, EntryError> {
         let private = private.try_into().map_err(|_| EntryError::Invalid("a private key"))?;
-        Ok(Self { public: public_key(public)?, private: Secret::new(private) })
+        Ok(Self { public: public_key(public)?, private: KeyMaterial::new(private) })
     }
 
     /// For stores that keep the private half only.
     pub fn from_private(private: &[u8]) -> Result<Self, EntryError> {
         let private: [u8; 32] = private.try_into().map_err(|_| EntryError::Invalid("a private key"))?;
         let public = derive(&private).ok_or(EntryError::Invalid("a private key"))?;
-        Ok(Self { public, private: Secret::new(private) })
+        Ok(Self { public, private: KeyMaterial::new(private) })
     }
 
     pub fn belong_together(&self) -> bool {

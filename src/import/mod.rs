@@ -86,7 +86,7 @@ pub use self::{
     report::{ImportFailure, ImportOutcome, ImportReport},
     restaurant::{OwnedRestaurant, RestaurantCopy, RestaurantPlaces, SOURCE_BYTES},
     restaurant_writer::RestaurantUpdate,
-    secret::Secret,
+    secret::KeyMaterial,
     source::SourceTenant,
     tally::{EntryCounts, EntryKind, EntryProblem, ImportTally},
     time::TimeBudget,

@@ -1,6 +1,6 @@
 //! Key material that a debug print, a log line or a panic message must never show.
 //!
-//! Owns [`Secret`]. It wipes its bytes when it is dropped; [`Secret::expose`] is the only way to them. Compares in time that
+//! Owns [`KeyMaterial`]. It wipes its bytes when it is dropped; [`KeyMaterial::expose`] is the only way to them. Compares in time that
 //! depends on the bytes: readers compare a copy with itself, never with what a stranger may try again and again.
 
 use std::fmt;
@@ -8,9 +8,9 @@ use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret<T: Zeroize>(Zeroizing<T>);
+pub struct KeyMaterial<T: Zeroize>(Zeroizing<T>);
 
-impl<T: Zeroize> Secret<T> {
+impl<T: Zeroize> KeyMaterial<T> {
     pub fn new(value: T) -> Self {
         Self(Zeroizing::new(value))
     }
@@ -20,7 +20,7 @@ impl<T: Zeroize> Secret<T> {
     }
 }
 
-impl<T: Zeroize> fmt::Debug for Secret<T> {
+impl<T: Zeroize> fmt::Debug for KeyMaterial<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<secret>")
     }
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing() {
-        assert_eq!(format!("{:?}", Secret::new([7u8; 32])), "<secret>");
-        assert_eq!(format!("{:?}", Some(Secret::new(b"abc".to_vec()))), "Some(<secret>)");
+        assert_eq!(format!("{:?}", KeyMaterial::new([7u8; 32])), "<secret>");
+        assert_eq!(format!("{:?}", Some(KeyMaterial::new(b"abc".to_vec()))), "Some(<secret>)");
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Takeover {
 
 /// A snapshot's manifest. The plaintexts of the chunks, one after the other, are records, each preceded by its length.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Manifest {
+pub(super) struct ManifestRecord {
     /// Digest of entry or takeover `seq`: what the next entry's seal names as the one before.
     #[prost(bytes = "vec", tag = "1")]
     pub entry: Vec<u8>,
@@ -144,6 +144,6 @@ pub(super) fn read_anything(bytes: &[u8]) {
         assert_eq!(decode_records(written.freeze()).as_ref(), Ok(&state));
     }
     let _ = decode_records(plain);
-    let _ = Manifest::decode(bytes);
+    let _ = ManifestRecord::decode(bytes);
     let _ = Takeover::decode(bytes);
 }

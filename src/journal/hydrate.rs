@@ -226,7 +226,7 @@ pub(super) fn open_manifest(seal: &TenantSeal, manifest: &Manifest) -> Result<Op
     let document = || Document::Manifest(id.clone());
     let plain = seal.open(&manifest_place(id), &manifest.payload).map_err(|why| Damage::unopened(document(), why))?;
     let malformed = |why: String| Damage::Malformed { document: document(), why };
-    let manifest = format::Manifest::decode(&*plain).map_err(|error| malformed(error.to_string()))?;
+    let manifest = format::ManifestRecord::decode(&*plain).map_err(|error| malformed(error.to_string()))?;
     let digest = |bytes: &[u8]| match bytes.try_into() {
         Ok(bytes) => Ok(Digest(bytes)),
         Err(_) => Err(malformed("a digest of another length".into())),

@@ -174,7 +174,7 @@ impl SnapshotWriter {
 
     /// The manifest, which makes chunks a snapshot.
     pub fn manifest(&self, chunks: &Chunks, head: &Head, guards: Vec<Guard>, kept_until: Option<i64>) -> Manifest {
-        let plain = format::Manifest {
+        let plain = format::ManifestRecord {
             entry: head.digest.0.to_vec(),
             epoch: head.epoch.0,
             chunks: chunks.digests.iter().map(|digest| digest.0.to_vec()).collect(),

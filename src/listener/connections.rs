@@ -87,19 +87,19 @@ pub struct CallerConnection {
 }
 
 /// The most connections that there may be.
-fn most(settings: &config::Connections, room: Room) -> usize {
+fn most(settings: &config::ConnectionsConfig, room: Room) -> usize {
     // The other descriptors are promised to WhatsApp, SQLite and webhooks.
     settings.most.min(room.connections).max(1)
 }
 
 /// The most WebSockets among them: the other places are for requests.
-pub fn web_sockets(settings: &config::Connections, room: Room) -> usize {
+pub fn web_sockets(settings: &config::ConnectionsConfig, room: Room) -> usize {
     let most = most(settings, room);
     (most - most / 4).max(1)
 }
 
 impl Connections {
-    pub fn new(settings: &config::Connections, proxies: &config::Proxies, room: Room) -> Arc<Self> {
+    pub fn new(settings: &config::ConnectionsConfig, proxies: &config::Proxies, room: Room) -> Arc<Self> {
         let most = most(settings, room);
         let limits = ConnectionLimits {
             most,

@@ -51,7 +51,7 @@ use self::{
 };
 use crate::{
     backoff::Backoff,
-    config::{Connections as Settings, Proxies},
+    config::{ConnectionsConfig, Proxies},
 };
 
 /// The most bytes of a request's head. A token has some two thousand, and proxies add their own.
@@ -74,7 +74,7 @@ const ACCEPT_RETRIES: Backoff = Backoff::new(Duration::from_millis(50), Duration
 
 /// Why a request does not reach the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejection {
+pub enum RequestRejection {
     /// The address has as many connections as it may.
     TooManyConnections,
     /// More than one `Host`.
@@ -87,8 +87,8 @@ pub enum Rejection {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    reject: fn(Rejection) -> Response<Body>,
-    settings: &Settings,
+    reject: fn(RequestRejection) -> Response<Body>,
+    settings: &ConnectionsConfig,
     proxies: Proxies,
     room: Room,
     stop: CancellationToken,
@@ -118,7 +118,7 @@ pub async fn serve(
 
 struct Server {
     router: Router,
-    reject: fn(Rejection) -> Response<Body>,
+    reject: fn(RequestRejection) -> Response<Body>,
     connections: Arc<Connections>,
     proxies: Proxies,
     tasks: TaskTracker,
@@ -194,12 +194,12 @@ impl Server {
         // Also of what is refused here: a client that sends first gets the answer only if the rest is read.
         let mut request = request.map(|body| Body::new(Awaited::new(body, handle.clone())));
         if handle.begin_request(client) == Err(RefusedConnectionError) {
-            let answer = (self.reject)(Rejection::TooManyConnections);
+            let answer = (self.reject)(RequestRejection::TooManyConnections);
             return answer.map(|body| Body::new(Answering::new(body, handle)));
         }
         // Whoever stands before us may have taken the other one (RFC 9112, 3.2).
         if request.headers().get_all(header::HOST).iter().count() > 1 {
-            let mut answer = (self.reject)(Rejection::Hosts);
+            let mut answer = (self.reject)(RequestRejection::Hosts);
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return answer.map(|body| Body::new(Answering::new(body, handle)));
         }
@@ -210,7 +210,9 @@ impl Server {
             Err(never) => match never {},
         };
         let answer = match answer.status() {
-            StatusCode::SWITCHING_PROTOCOLS if handle.upgrade().is_err() => (self.reject)(Rejection::NoWebSocket),
+            StatusCode::SWITCHING_PROTOCOLS if handle.upgrade().is_err() => {
+                (self.reject)(RequestRejection::NoWebSocket)
+            }
             _ => answer,
         };
         answer.map(|body| Body::new(Answering::new(body, handle)))

@@ -61,7 +61,7 @@ struct PeerRegistration {
 }
 
 #[derive(Deserialize)]
-struct TenantPath {
+struct PeerEventsPath {
     tenant: TenantId,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn router(context: LiveContext, most: usize) -> Router {
 async fn serve(
     Extension(context): Extension<LiveContext>,
     Extension(room): Extension<Arc<Semaphore>>,
-    Path(TenantPath { tenant }): Path<TenantPath>,
+    Path(PeerEventsPath { tenant }): Path<PeerEventsPath>,
     request: Request,
 ) -> Response {
     // Only the second port lets peers in.

@@ -19,7 +19,7 @@ use tracing::{debug, error, warn};
 use ulid::Ulid;
 
 pub use self::cache::SegmentCache;
-pub(super) use self::reference::{Mark, Marks, Segment, mark};
+pub(super) use self::reference::{Marks, NameMark, Segment, mark};
 use self::{cache::Entries, reference::SegmentReference};
 use super::{
     event_body::{Event, EventBody},

@@ -83,7 +83,7 @@ impl From<OutboundError> for DatabaseError {
     }
 }
 
-pub struct Database {
+pub struct MirrorDatabase {
     outbound: Outbound,
     /// The same, with a limit of time that is a stream's.
     streams: Outbound,
@@ -94,9 +94,9 @@ pub struct Database {
     requests: Semaphore,
 }
 
-impl Database {
+impl MirrorDatabase {
     /// Asks nobody anything.
-    pub fn open(settings: &config::Import, rules: &config::Outbound) -> Result<Self, LiveError> {
+    pub fn open(settings: &config::Import, rules: &config::OutboundConfig) -> Result<Self, LiveError> {
         let url = settings.database_url.as_deref().ok_or(LiveError::Unconfigured("import.database_url is not set"))?;
         let client = |limit| Outbound::new(rules.allow.clone(), limit, Arc::new(SystemLookup));
         let no_tls = |_| LiveError::Unconfigured("no connections with TLS can be made");
@@ -266,8 +266,8 @@ mod tests {
             credentials: Credentials::ServiceAccount(Secret::new("{}")),
             deadline: Duration::ZERO,
         };
-        let rules = config::Outbound { allow: Allow::default(), timeout: Duration::from_secs(1) };
-        let mut database = Database::open(&settings, &rules).unwrap();
+        let rules = config::OutboundConfig { allow: Allow::default(), timeout: Duration::from_secs(1) };
+        let mut database = MirrorDatabase::open(&settings, &rules).unwrap();
         let refused = database.authorization().await;
         assert!(matches!(refused, Err(LiveError::Unusable(_))), "{refused:?}");
         assert!(!database.forget_token());

@@ -19,7 +19,7 @@ mod tenant_mirror;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{database::Database, listening::StreamTurns, tenant_mirror::TenantMirror};
+use self::{database::MirrorDatabase, listening::StreamTurns, tenant_mirror::TenantMirror};
 use crate::{
     backoff::Backoff, bot::service::Bots, clock::Clock, config, fleet::SessionObserver, import::LiveError,
     message::Feed, session::Session,
@@ -32,7 +32,7 @@ pub struct Mirror(Arc<MirrorContext>);
 
 /// What the mirrors of all tenants share.
 struct MirrorContext {
-    database: Database,
+    database: MirrorDatabase,
     bots: Arc<Bots>,
     feed: Feed,
     clock: Arc<dyn Clock>,
@@ -43,12 +43,12 @@ impl Mirror {
     /// `descriptors`: of requests. Asks nobody anything: the database, and credentials for it, may be there only later.
     pub fn open(
         place: &config::Import,
-        rules: &config::Outbound,
+        rules: &config::OutboundConfig,
         bots: Arc<Bots>,
         (feed, clock): (Feed, Arc<dyn Clock>),
         descriptors: usize,
     ) -> Result<Arc<Self>, LiveError> {
-        let database = Database::open(place, rules)?;
+        let database = MirrorDatabase::open(place, rules)?;
         let streams = StreamTurns::new((descriptors / 4).clamp(1, MAX_STREAMS));
         Ok(Arc::new(Self(Arc::new(MirrorContext { database, bots, feed, clock, streams }))))
     }

@@ -73,7 +73,7 @@ impl Lookup for SystemLookup {
 pub struct Outbound {
     client: Client,
     allow: Arc<Allow>,
-    checked: Checked,
+    checked: CheckedLookup,
     timeout: Duration,
 }
 
@@ -141,7 +141,7 @@ impl Outbound {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let checked = Checked { allow: allow.clone(), lookup };
+        let checked = CheckedLookup { allow: allow.clone(), lookup };
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(checked.clone())
@@ -267,12 +267,12 @@ fn classify(error: &reqwest::Error) -> OutboundError {
 
 /// Resolves a name and leaves of the answer what may be connected to.
 #[derive(Clone)]
-struct Checked {
+struct CheckedLookup {
     allow: Arc<Allow>,
     lookup: Arc<dyn Lookup>,
 }
 
-impl Checked {
+impl CheckedLookup {
     /// All or nothing: an answer that mixes the public and the inner net was made to get through.
     fn admit(&self, host: &str, mut found: Vec<IpAddr>) -> Result<Vec<IpAddr>, TargetError> {
         if found.is_empty() || !found.iter().all(|address| self.allow.admits(host, *address)) {
@@ -283,7 +283,7 @@ impl Checked {
     }
 }
 
-impl Resolve for Checked {
+impl Resolve for CheckedLookup {
     fn resolve(&self, name: Name) -> Resolving {
         let checked = self.clone();
         Box::pin(async move {

@@ -40,10 +40,10 @@ pub struct Env {
     pub shelf: SegmentCache,
     pub directory: Directory,
     pub ended: EndedTenants,
-    pub settings: config::Session,
+    pub settings: config::SessionPolicy,
     /// Its figures may change while the process runs.
     pub heartbeat: watch::Sender<config::Heartbeat>,
-    pub messages: config::Messages,
+    pub messages: config::MessagesConfig,
     /// Working copies of this process, one folder a tenant.
     pub sessions_dir: PathBuf,
     pub endpoint: Endpoint,

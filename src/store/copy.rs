@@ -26,7 +26,7 @@ use super::{
     key,
     lookups::Lookups,
     pages::{PageFile, Pages},
-    pool::{Files, Lane},
+    pool::{Lane, OpenFiles},
     records,
     signal_queue::SignalQueue,
     space::{self, Home},
@@ -82,7 +82,7 @@ pub(super) struct Attached {
 
 /// The outcome of a turn's writes.
 #[derive(Clone, Copy)]
-pub(super) struct Written {
+pub(super) struct TurnWrites {
     /// The number under which everything up to here is recorded.
     pub(super) change: ChangeNo,
     /// The change that must be durable before the library goes on.
@@ -93,18 +93,18 @@ impl WorkingCopy {
     pub(super) async fn turn<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<(T, Written), StoreError> {
+    ) -> Result<(T, TurnWrites), StoreError> {
         self.on_thread(move |copy, files| copy.take_turn(files, work)).await
     }
 
     /// Runs on the tenant's thread, behind what was asked before. Once queued it runs to its end, though nobody waits.
     pub(super) async fn on_thread<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&WorkingCopy, &mut Files) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&WorkingCopy, &mut OpenFiles) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let copy = self.clone();
         let (answer, answered) = oneshot::channel();
-        let job = move |files: &mut Files| drop(answer.send(copy.run(files, work)));
+        let job = move |files: &mut OpenFiles| drop(answer.send(copy.run(files, work)));
         self.lane.queue(job).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Interrupted)?
     }
@@ -118,14 +118,14 @@ impl WorkingCopy {
             return Err(StoreError::CopyFailed(failure));
         }
         let copy = self.clone();
-        let job = move |files: &mut Files| {
+        let job = move |files: &mut OpenFiles| {
             // The session hears of a failure of the copy before this returns.
             let _ = copy.run(files, |copy, files| copy.take_turn(files, work));
         };
         self.lane.queue(job).await.map_err(|_| StoreError::Closed)
     }
 
-    fn run<T>(&self, files: &mut Files, work: impl FnOnce(&WorkingCopy, &mut Files) -> T) -> T {
+    fn run<T>(&self, files: &mut OpenFiles, work: impl FnOnce(&WorkingCopy, &mut OpenFiles) -> T) -> T {
         match catch_unwind(AssertUnwindSafe(|| work(self, files))) {
             Ok(done) => done,
             Err(panic) => {
@@ -168,7 +168,7 @@ impl WorkingCopy {
         lock(&self.hooks).to.as_ref().and_then(Weak::upgrade)
     }
 
-    pub(super) fn build(&self, files: &mut Files, records: Vec<Record>) -> Result<(), StoreError> {
+    pub(super) fn build(&self, files: &mut OpenFiles, records: Vec<Record>) -> Result<(), StoreError> {
         self.try_build(files, records).map_err(|error| match error {
             // It is the vault's then.
             StoreError::Record { .. } | StoreError::Device { .. } => error,
@@ -176,7 +176,7 @@ impl WorkingCopy {
         })
     }
 
-    fn try_build(&self, files: &mut Files, records: Vec<Record>) -> Result<(), StoreError> {
+    fn try_build(&self, files: &mut OpenFiles, records: Vec<Record>) -> Result<(), StoreError> {
         remove(&self.dir)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
         let file = files.making_room(|| {
@@ -220,9 +220,9 @@ impl WorkingCopy {
 
     pub(super) fn take_turn<T>(
         &self,
-        files: &mut Files,
+        files: &mut OpenFiles,
         work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError>,
-    ) -> Result<(T, Written), StoreError> {
+    ) -> Result<(T, TurnWrites), StoreError> {
         let mut state = lock(&self.state);
         if state.closed {
             return Err(StoreError::Closed);
@@ -243,9 +243,9 @@ impl WorkingCopy {
     fn try_turn<T>(
         &self,
         state: &mut CopyState,
-        files: &mut Files,
+        files: &mut OpenFiles,
         work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError>,
-    ) -> Result<(T, Written), StoreError> {
+    ) -> Result<(T, TurnWrites), StoreError> {
         let database = files.get(self.lane.id(), || self.open())?;
         let mut turn = StoreTurn::new(database, &self.lookups, state.set, state.wiped.as_ref());
         let done = work(&mut turn).and_then(|answer| turn.commit().map(|()| answer));
@@ -276,7 +276,7 @@ impl WorkingCopy {
             met.iter().for_each(|(lid, number)| hooks.met(lid, number));
         }
         let gate = if all_gated { Some(change) } else { state.gates.pass(&gated, change, self.journal.durable()) };
-        Ok((answer, Written { change, gate }))
+        Ok((answer, TurnWrites { change, gate }))
     }
 
     pub(super) async fn wait(&self, change: ChangeNo) -> Result<(), JournalClosedError> {

@@ -39,7 +39,7 @@ use whatsapp_rust::{
 use super::{
     CopyFailure, Store, StoreError,
     account::{ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, OwnAccount, RESTORED},
-    copy::{WorkingCopy, Written},
+    copy::{TurnWrites, WorkingCopy},
     key,
     lookups::Lookups,
     records, space,
@@ -203,7 +203,7 @@ impl Store {
         Ok(affirmed.then_some(written.change))
     }
 
-    async fn save_once(&self, device: Device) -> std::result::Result<Written, StoreError> {
+    async fn save_once(&self, device: Device) -> std::result::Result<TurnWrites, StoreError> {
         let copy = self.copy.clone();
         let ((), written) = self.turn(move |turn| copy.save(turn, &device)).await?;
         Ok(written)

@@ -74,7 +74,7 @@ pub use self::{
     rejection::{REJECTED, Rejection},
 };
 use self::{
-    copy::{CopyState, Snapshots, WorkingCopy, Written, remove},
+    copy::{CopyState, Snapshots, TurnWrites, WorkingCopy, remove},
     device::Wiped,
     digest::{DigestKey, SetDigest},
     gates::Gates,
@@ -450,7 +450,7 @@ impl Store {
     async fn turn<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut StoreTurn<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<(T, Written), StoreError> {
+    ) -> Result<(T, TurnWrites), StoreError> {
         self.copy.turn(work).await
     }
 

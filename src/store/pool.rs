@@ -58,7 +58,7 @@ struct PoolWorker {
     room: Arc<Semaphore>,
 }
 
-type PoolJob = Box<dyn FnOnce(&mut Files) + Send>;
+type PoolJob = Box<dyn FnOnce(&mut OpenFiles) + Send>;
 
 /// A tenant's way to its thread.
 pub(super) struct Lane {
@@ -79,7 +79,7 @@ impl Pool {
         let workers = (0..threads)
             .map(|number| {
                 let (sender, jobs) = sync_channel(options.queue);
-                let files = Files {
+                let files = OpenFiles {
                     open: HashMap::new(),
                     most: (options.open_files / threads).max(1),
                     idle: options.idle,
@@ -111,7 +111,7 @@ impl Lane {
 
     /// Queues a job behind this lane's earlier ones. Waits while the queue is full; once this returns, the job runs
     /// whatever becomes of its caller.
-    pub(super) async fn queue(&self, job: impl FnOnce(&mut Files) + Send + 'static) -> Result<(), Gone> {
+    pub(super) async fn queue(&self, job: impl FnOnce(&mut OpenFiles) + Send + 'static) -> Result<(), Gone> {
         let permit = self.worker.room.clone().acquire_owned().await.map_err(|_| Gone)?;
         self.worker.jobs.send((Box::new(job), permit)).map_err(|_| Gone)
     }
@@ -128,7 +128,7 @@ impl Drop for Lane {
     }
 }
 
-fn work(jobs: &Receiver<(PoolJob, OwnedSemaphorePermit)>, mut files: Files) {
+fn work(jobs: &Receiver<(PoolJob, OwnedSemaphorePermit)>, mut files: OpenFiles) {
     let mut looked = Instant::now();
     loop {
         match jobs.recv_timeout(files.idle) {
@@ -150,14 +150,14 @@ fn work(jobs: &Receiver<(PoolJob, OwnedSemaphorePermit)>, mut files: Files) {
 }
 
 /// The open files of one thread.
-pub(super) struct Files {
+pub(super) struct OpenFiles {
     open: HashMap<LaneId, (Database, Instant)>,
     most: usize,
     idle: Duration,
     open_files: Arc<AtomicUsize>,
 }
 
-impl Files {
+impl OpenFiles {
     /// The lane's file, opened if it is not.
     pub(super) fn get(
         &mut self,

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use whatsapp_rust::{store::error::Result, wacore::store::traits::SignalStore};
 
 use super::{
-    Batch, Store, StoreError, Written, gates,
+    Batch, Store, StoreError, TurnWrites, gates,
     key::{self, Key},
     signal_queue::{Outcome, QueueHead, SignalWrite},
     space::{self, Space},
@@ -242,7 +242,7 @@ impl Store {
 
     /// Writes. The number is that of the change that must be durable before the library goes on.
     async fn store_signal(&self, write: SignalWrite) -> std::result::Result<Option<ChangeNo>, StoreError> {
-        let ((), Written { gate, .. }) = self
+        let ((), TurnWrites { gate, .. }) = self
             .turn(move |turn| {
                 match write {
                     SignalWrite::Leased(space, records) => {

@@ -80,7 +80,7 @@ pub(super) enum QueueHead {
 
 /// The place in the queue behind all that waits now.
 #[derive(Clone, Copy)]
-pub(super) struct Mark {
+pub(super) struct QueueMark {
     queued: u64,
     drops: u64,
 }
@@ -152,12 +152,12 @@ impl SignalQueue {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> QueueMark {
         let state = self.state();
-        Mark { queued: state.queued, drops: state.drops }
+        QueueMark { queued: state.queued, drops: state.drops }
     }
 
-    pub(super) fn outcome(&self, mark: Mark) -> Outcome {
+    pub(super) fn outcome(&self, mark: QueueMark) -> Outcome {
         let state = self.state();
         match () {
             () if state.drops != mark.drops => Outcome::Dropped,

@@ -148,6 +148,6 @@ pub trait AccessVault: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Everything that a home keeps.
-pub trait Home: Vault + AccessVault {}
+pub trait FullVault: Vault + AccessVault {}
 
-impl<T: Vault + AccessVault> Home for T {}
+impl<T: Vault + AccessVault> FullVault for T {}

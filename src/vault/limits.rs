@@ -19,13 +19,13 @@ const MAX_CONFIG: usize = 256 * 1024;
 /// Maps and arrays in each other.
 const MAX_DEPTH: usize = 20;
 
-type Checked = Result<(), VaultError>;
+type LimitCheck = Result<(), VaultError>;
 
-fn refuse(what: impl Into<String>) -> Checked {
+fn refuse(what: impl Into<String>) -> LimitCheck {
     Err(VaultError::Refused(what.into()))
 }
 
-pub(super) fn append(documents: &[JournalDocument]) -> Checked {
+pub(super) fn append(documents: &[JournalDocument]) -> LimitCheck {
     let mut previous = None;
     for document in documents {
         if previous.is_some_and(|previous: Seq| previous.next() != document.seq) {
@@ -36,7 +36,7 @@ pub(super) fn append(documents: &[JournalDocument]) -> Checked {
     start_over(documents, None)
 }
 
-pub(super) fn start_over(documents: &[JournalDocument], manifest: Option<&Manifest>) -> Checked {
+pub(super) fn start_over(documents: &[JournalDocument], manifest: Option<&Manifest>) -> LimitCheck {
     if documents.is_empty() && manifest.is_none() {
         return refuse("an append without a document");
     }
@@ -57,14 +57,14 @@ pub(super) fn start_over(documents: &[JournalDocument], manifest: Option<&Manife
 }
 
 /// An i64 to SQLite.
-fn seq(seq: Seq) -> Checked {
+fn seq(seq: Seq) -> LimitCheck {
     match i64::try_from(seq.0) {
         Ok(1..) => Ok(()),
         _ => refuse(format!("{seq} is no number of a journal document")),
     }
 }
 
-pub(super) fn payload(payload: &[u8]) -> Checked {
+pub(super) fn payload(payload: &[u8]) -> LimitCheck {
     match payload.len() {
         0..=MAX_PAYLOAD => Ok(()),
         length => refuse(format!("{length} bytes in one document, more than {MAX_PAYLOAD}")),
@@ -72,14 +72,14 @@ pub(super) fn payload(payload: &[u8]) -> Checked {
 }
 
 /// Their numbers have four digits in their ids, by which they are ordered.
-pub(super) fn chunk(n: u32, bytes: &[u8]) -> Checked {
+pub(super) fn chunk(n: u32, bytes: &[u8]) -> LimitCheck {
     if n > 9999 {
         return refuse(format!("chunk {n} of a snapshot, more than 10,000"));
     }
     payload(bytes)
 }
 
-pub(super) fn instance_id(InstanceId(id): &InstanceId) -> Checked {
+pub(super) fn instance_id(InstanceId(id): &InstanceId) -> LimitCheck {
     let reserved = id.len() >= 4 && id.starts_with("__") && id.ends_with("__");
     if id.is_empty() || id.len() > MAX_ID || &**id == "." || &**id == ".." || id.contains('/') || reserved {
         return refuse(format!("{id:?} cannot be the id of a document"));
@@ -87,7 +87,7 @@ pub(super) fn instance_id(InstanceId(id): &InstanceId) -> Checked {
     Ok(())
 }
 
-pub(super) fn snapshot_id(id: &SnapshotId) -> Checked {
+pub(super) fn snapshot_id(id: &SnapshotId) -> LimitCheck {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if id.attempt.is_empty() || id.attempt.len() > 64 || !id.attempt.bytes().all(allowed) {
         return refuse(format!("{:?} cannot name an attempt", id.attempt));
@@ -95,7 +95,7 @@ pub(super) fn snapshot_id(id: &SnapshotId) -> Checked {
     seq(id.seq)
 }
 
-pub(super) fn segment(name: &str) -> Checked {
+pub(super) fn segment(name: &str) -> LimitCheck {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if name.is_empty() || name.len() > 128 || !name.bytes().all(allowed) {
         return refuse(format!("{name:?} cannot name a segment"));
@@ -103,34 +103,34 @@ pub(super) fn segment(name: &str) -> Checked {
     instance_id(&InstanceId(name.into()))
 }
 
-pub(super) fn order_id(id: &str) -> Checked {
+pub(super) fn order_id(id: &str) -> LimitCheck {
     if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return refuse(format!("{id:?} cannot name an order"));
     }
     Ok(())
 }
 
-pub(super) fn letter(from: &InstanceId, to: &InstanceId, body: &[u8]) -> Checked {
+pub(super) fn letter(from: &InstanceId, to: &InstanceId, body: &[u8]) -> LimitCheck {
     instance_id(from)?;
     instance_id(to)?;
     payload(body)
 }
 
-pub(super) fn instance(instance: &Instance) -> Checked {
+pub(super) fn instance(instance: &Instance) -> LimitCheck {
     instance_id(&instance.id)?;
     text(&instance.version)?;
     [&instance.address, &instance.listens_at, &instance.process].into_iter().flatten().try_for_each(|value| text(value))
 }
 
 /// Its index would not take more than 1,500 bytes.
-pub(super) fn api_key(key: &ApiKey) -> Checked {
+pub(super) fn api_key(key: &ApiKey) -> LimitCheck {
     match key.id.len() {
         1..=MAX_ID => Ok(()),
         length => refuse(format!("a key's id of {length} bytes")),
     }
 }
 
-pub(super) fn notice(notice: &TenantInfo) -> Checked {
+pub(super) fn notice(notice: &TenantInfo) -> LimitCheck {
     let texts = [&notice.name, &notice.status, &notice.last_error.clone().flatten()];
     texts.into_iter().flatten().try_for_each(|value| text(value))?;
     let Some(config) = &notice.config else { return Ok(()) };
@@ -154,14 +154,14 @@ pub(super) fn prefix_end(prefix: &str) -> Result<String, VaultError> {
     Ok(format!("{}{}", &prefix[..prefix.len() - 1], char::from(last + 1)))
 }
 
-fn text(text: &str) -> Checked {
+fn text(text: &str) -> LimitCheck {
     match text.len() {
         0..=MAX_TEXT => Ok(()),
         length => refuse(format!("a text of {length} bytes, more than {MAX_TEXT}")),
     }
 }
 
-fn nested(value: &Value, depth: usize) -> Checked {
+fn nested(value: &Value, depth: usize) -> LimitCheck {
     if depth > MAX_DEPTH {
         return refuse(format!("config nested deeper than {MAX_DEPTH}"));
     }

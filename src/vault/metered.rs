@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::{
     AppendError, Decision, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest, RecordText, Seq,
     SnapshotId, TenantInfo, Usage, Vault, VaultError,
-    access::{AccessVault, ApiKey, Home, KeyChange, KeyCursor, KeyHash},
+    access::{AccessVault, ApiKey, FullVault, KeyChange, KeyCursor, KeyHash},
 };
 use crate::{
     seal::Digest,
@@ -28,12 +28,12 @@ use crate::{
 /// A home of tenants that is measured.
 #[derive(Debug)]
 pub struct MeteredVault {
-    home: Arc<dyn Home>,
+    home: Arc<dyn FullVault>,
     suspicions: watch::Sender<u64>,
 }
 
 impl MeteredVault {
-    pub fn new(home: Arc<dyn Home>) -> Arc<Self> {
+    pub fn new(home: Arc<dyn FullVault>) -> Arc<Self> {
         Arc::new(Self { home, suspicions: watch::Sender::new(0) })
     }
 }

@@ -9,8 +9,7 @@ use crate::session::{self, ChannelRole};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "WAChannel")]
-pub struct Channel {
+pub struct WAChannel {
     pub id: String,
     pub name: String,
     /// The link to it; empty: there is none.
@@ -37,13 +36,13 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelMessage {
-    pub message: super::Message,
+    pub message: super::WAMessage,
     /// How often each emoji.
     pub reactions: BTreeMap<String, u64>,
     pub view_count: u64,
 }
 
-impl From<session::Channel> for Channel {
+impl From<session::Channel> for WAChannel {
     fn from(channel: session::Channel) -> Self {
         let link = |code: String| format!("https://www.whatsapp.com/channel/{code}");
         Self {

@@ -10,10 +10,10 @@ use super::{
     event_name::EventName,
     group_event,
     id::chat_id,
-    label::{Label, LabelOfChat},
-    message::{self as form, Ack, Key, Source, View, message_id, participant, target_id},
+    label::{LabelOfChat, WALabel},
+    message::{self as form, Ack, Source, View, WAMessageKey, message_id, participant, target_id},
     order::KitchenOrder,
-    person::Presences,
+    person::WAHAChatPresences,
 };
 use crate::{
     message::{
@@ -94,7 +94,7 @@ pub enum Payload {
     Status(SessionStatus),
     AccountRefused(AccountRefusedPayload),
     AccountChanged(AccountChangedPayload),
-    Message(form::Message),
+    Message(form::WAMessage),
     Ack(AckPayload),
     Reaction(ReactionPayload),
     Revoked(RevokedPayload),
@@ -107,13 +107,13 @@ pub enum Payload {
     GroupParticipants(group_event::Participants),
     GroupJoinRequest(group_event::JoinRequestEvent),
     GroupUpdate(group_event::Update),
-    Label(Label),
+    Label(WALabel),
     LabelOfChat(LabelOfChat),
     Archive(ArchivePayload),
     Order(Box<KitchenOrder>),
     OwnerCalled(OwnerCalledPayload),
     Paced(PacingHeldPayload),
-    Presence(Presences),
+    Presence(WAHAChatPresences),
 }
 
 /// Another account than the session's scanned, in vain.
@@ -185,7 +185,7 @@ pub struct AckPayload {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "WAMessageAckData")]
 struct AckData {
-    key: Key,
+    key: WAMessageKey,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -199,13 +199,12 @@ pub struct ReactionPayload {
     source: Source,
     to: String,
     participant: String,
-    reaction: Reaction,
+    reaction: WAReaction,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "WAReaction")]
-pub struct Reaction {
+pub struct WAReaction {
     /// Empty: taken back.
     text: String,
     message_id: String,
@@ -217,7 +216,7 @@ pub struct Reaction {
 pub struct RevokedPayload {
     /// WhatsApp's own id of the message, without its chat.
     revoked_message_id: String,
-    after: form::Message,
+    after: form::WAMessage,
     before: (),
     #[serde(rename = "_data")]
     data: (),
@@ -229,7 +228,7 @@ pub struct RevokedPayload {
 #[schemars(rename = "WAMessageEdited")]
 pub struct EditedPayload {
     #[serde(flatten)]
-    form: form::Message,
+    form: form::WAMessage,
     /// WhatsApp's own id of the message, without its chat.
     edited_message_id: String,
 }
@@ -239,7 +238,7 @@ pub struct EditedPayload {
 #[schemars(rename = "WAMessageMarked")]
 pub struct MarkedPayload {
     #[serde(flatten)]
-    form: form::Message,
+    form: form::WAMessage,
     mark: MarkOfChat,
 }
 
@@ -263,7 +262,7 @@ pub struct MarkOfChat {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "WAPollVote")]
 pub struct VotePayload {
-    vote: Vote,
+    vote: WAVote,
     poll: PollOfVote,
     #[serde(rename = "_data")]
     data: (),
@@ -271,8 +270,7 @@ pub struct VotePayload {
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "WAVote")]
-pub struct Vote {
+pub struct WAVote {
     id: String,
     /// All that are chosen now.
     selected_options: Vec<String>,
@@ -316,7 +314,7 @@ pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>)
         EventBody::Call { call } => return Payload::Call(call.into()),
         EventBody::Group { group, timestamp, change } => return group_event::payload(group, *timestamp, change, name),
         EventBody::Label { news } => {
-            let label = Label::from(&synced::Label { id: news.id.clone(), ..news.label.clone() });
+            let label = WALabel::from(&synced::Label { id: news.id.clone(), ..news.label.clone() });
             return match &news.change {
                 LabelChange::Written | LabelChange::Deleted => Payload::Label(label),
                 LabelChange::Added(chat) | LabelChange::Removed(chat) => {
@@ -352,7 +350,7 @@ pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>)
             });
         }
     };
-    let form = form::Message::new(message, view);
+    let form = form::WAMessage::new(message, view);
     match (&message.content, name) {
         (Content::Reaction { target, emoji }, EventName::MessageReaction) => Payload::Reaction(ReactionPayload {
             id: form.id,
@@ -362,7 +360,7 @@ pub fn payload(session: &str, body: &EventBody, name: EventName, view: View<'_>)
             source: form.source,
             to: form.to,
             participant: form.participant,
-            reaction: Reaction { text: emoji.clone(), message_id: target_id(message, target).to_string() },
+            reaction: WAReaction { text: emoji.clone(), message_id: target_id(message, target).to_string() },
         }),
         (Content::Revoke { target }, EventName::MessageRevoked) => {
             let revoked_message_id = target.id.clone();
@@ -397,7 +395,7 @@ fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> Ac
     let ack = Ack::from(status);
     // In these many take a message in, each for itself.
     let has_many = is_group(chat) || chat == STATUS_CHAT;
-    let key = Key::own(id, chat, has_many.then_some(me));
+    let key = WAMessageKey::own(id, chat, has_many.then_some(me));
     let (me, chat) = (chat_id(me), chat_id(chat));
     let (id, participant) = match has_many {
         true => (format!("true_{chat}_{id}_{me}"), by.map_or_else(|| me.clone(), chat_id)),
@@ -417,7 +415,7 @@ fn ack(id: &str, chat: &str, status: Delivery, by: Option<&str>, me: &str) -> Ac
     }
 }
 
-fn vote(message: &Message, form: form::Message, poll: &message::MessageTarget, options: &[String]) -> VotePayload {
+fn vote(message: &Message, form: form::WAMessage, poll: &message::MessageTarget, options: &[String]) -> VotePayload {
     let participant = participant(message).map(chat_id);
     // The poll is the other one's message when it is not the voter's own.
     let (from, to) = (form.from.clone(), form.to.clone());
@@ -430,7 +428,7 @@ fn vote(message: &Message, form: form::Message, poll: &message::MessageTarget, o
             from_me: poll.from_me,
             participant: participant.as_ref().map(|_| chat_id(&poll.sender)),
         },
-        vote: Vote {
+        vote: WAVote {
             id: message_id(message).to_string(),
             selected_options: options.to_vec(),
             timestamp: message.timestamp * 1000,

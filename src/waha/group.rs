@@ -9,8 +9,7 @@ use crate::session::groups::{self, Member, Rank};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "GroupInfo")]
-pub struct Group {
+pub struct GroupInfo {
     pub id: String,
     pub subject: String,
     /// Empty: there is none.
@@ -34,13 +33,13 @@ pub struct Group {
     pub not_added: Vec<String>,
 }
 
-impl From<groups::GroupCreation> for Group {
+impl From<groups::GroupCreation> for GroupInfo {
     fn from(made: groups::GroupCreation) -> Self {
         Self { not_added: made.left_out.iter().map(|who| chat_id(who)).collect(), ..made.group.into() }
     }
 }
 
-impl From<groups::Group> for Group {
+impl From<groups::Group> for GroupInfo {
     fn from(group: groups::Group) -> Self {
         let settings = group.settings;
         Self {

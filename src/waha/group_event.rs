@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     event::Payload,
     event_name::EventName,
-    group::{Group, GroupParticipant, GroupRole},
+    group::{GroupInfo, GroupParticipant, GroupRole},
     id::chat_id,
 };
 use crate::message::{GroupChange, GroupSetting, Move};
@@ -17,7 +17,7 @@ use crate::message::{GroupChange, GroupSetting, Move};
 pub struct Join {
     /// Seconds since 1970.
     timestamp: i64,
-    group: Group,
+    group: GroupInfo,
     #[serde(rename = "_data")]
     data: NoData,
 }
@@ -143,7 +143,7 @@ pub fn payload(id: &str, timestamp: i64, change: &GroupChange, name: EventName) 
     let update = |group| Payload::GroupUpdate(Update { timestamp, group, data: NoData {} });
     match change {
         GroupChange::Joined(group) => {
-            Payload::GroupJoin(Box::new(Join { timestamp, group: Group::from((**group).clone()), data }))
+            Payload::GroupJoin(Box::new(Join { timestamp, group: GroupInfo::from((**group).clone()), data }))
         }
         GroupChange::Gone => Payload::GroupLeave(Leave { timestamp, group, data }),
         GroupChange::Members { .. } if name == EventName::GroupLeave => {

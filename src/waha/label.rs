@@ -14,8 +14,7 @@ const COLORS: [&str; 20] = [
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "WALabel")]
-pub struct Label {
+pub struct WALabel {
     pub id: String,
     pub name: String,
     /// WhatsApp's number of it.
@@ -23,7 +22,7 @@ pub struct Label {
     pub color_hex: &'static str,
 }
 
-impl From<&synced::Label> for Label {
+impl From<&synced::Label> for WALabel {
     fn from(label: &synced::Label) -> Self {
         let hex = usize::try_from(label.color).ok().and_then(|color| COLORS.get(color)).copied();
         let color_hex = hex.unwrap_or("#000000");
@@ -38,11 +37,11 @@ impl From<&synced::Label> for Label {
 pub struct LabelOfChat {
     label_id: String,
     chat_id: String,
-    label: Label,
+    label: WALabel,
 }
 
 impl LabelOfChat {
-    pub fn new(label: Label, chat: &str) -> Self {
+    pub fn new(label: WALabel, chat: &str) -> Self {
         Self { label_id: label.id.clone(), chat_id: chat_id(chat), label }
     }
 }

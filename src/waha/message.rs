@@ -18,8 +18,7 @@ use crate::{
 /// are empty instead.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "WAMessage")]
-pub struct Message {
+pub struct WAMessage {
     /// See [`MessageId`].
     pub id: String,
     /// Seconds since 1970.
@@ -34,7 +33,7 @@ pub struct Message {
     pub participant: String,
     pub body: String,
     pub has_media: bool,
-    pub media: Option<Media>,
+    pub media: Option<WAMedia>,
     pub media_url: String,
     pub ack: i8,
     pub ack_name: &'static str,
@@ -47,7 +46,7 @@ pub struct Message {
     /// As `participant`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
-    pub location: Option<Location>,
+    pub location: Option<WALocation>,
     /// Null: it has none.
     pub v_cards: Option<Vec<String>>,
     pub reply_to: Option<ReplyTo>,
@@ -67,8 +66,7 @@ pub enum Source {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "WAMedia")]
-pub struct Media {
+pub struct WAMedia {
     pub url: Option<String>,
     pub mimetype: String,
     pub filename: Option<String>,
@@ -76,8 +74,7 @@ pub struct Media {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "WALocation")]
-pub struct Location {
+pub struct WALocation {
     /// Degrees; texts in WAHA's form.
     pub latitude: String,
     pub longitude: String,
@@ -98,7 +95,7 @@ pub struct ReplyTo {
     pub participant: Option<String>,
     pub body: Option<String>,
     pub has_media: bool,
-    pub media: Option<Media>,
+    pub media: Option<WAMedia>,
     /// All that is known of it, in our form: of a product its ids, of an order its token.
     #[serde(rename = "_data")]
     pub data: Value,
@@ -108,8 +105,7 @@ pub struct ReplyTo {
 /// apply are left out, as Baileys leaves them out. Jids are WhatsApp's own: people at `s.whatsapp.net`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "WAMessageKey")]
-pub struct Key {
+pub struct WAMessageKey {
     /// The chat as WhatsApp addressed the message.
     remote_jid: String,
     /// The chat's other name, where both are known: the number of a LID, or the LID of a number.
@@ -127,7 +123,7 @@ pub struct Key {
     addressing_mode: &'static str,
 }
 
-impl Key {
+impl WAMessageKey {
     /// True for a message of the tenant's own.
     pub(super) fn own(id: &str, chat: &str, participant: Option<&str>) -> Self {
         let without_device = |name: &str| jid(&chat_id(name));
@@ -233,7 +229,7 @@ pub struct View<'a> {
     pub media_url: Option<&'a str>,
 }
 
-impl Message {
+impl WAMessage {
     pub fn new(message: &message::Message, view: View<'_>) -> Self {
         let (me, chat) = (chat_id(view.me), chat_id(&message.chat));
         let (from, to) = if message.from_me { (me, chat) } else { (chat, me) };
@@ -266,7 +262,7 @@ impl Message {
             reply_to: message.quoted.as_ref().map(reply_to),
             data: json!({
                 // The names that clients of WAHA's engines look for.
-                "key": Key::new(message),
+                "key": WAMessageKey::new(message),
                 "pushName": message.push_name,
                 "notifyName": message.push_name,
                 "isGroup": message.is_group,
@@ -281,7 +277,7 @@ impl Message {
     }
 }
 
-impl Message {
+impl WAMessage {
     /// The same, with what became of it later. What was deleted for everyone has no body and no file any more, as with WAHA, and its
     /// `_data.content` is an empty text.
     pub fn with_fate(mut self, entry: &HistoryEntry) -> Self {
@@ -329,9 +325,9 @@ fn has_participants(message: &message::Message) -> bool {
     message.is_group || message.chat == STATUS_CHAT
 }
 
-fn media(content: &Content, url: Option<&str>) -> Option<Media> {
+fn media(content: &Content, url: Option<&str>) -> Option<WAMedia> {
     let media = content.media()?;
-    Some(Media {
+    Some(WAMedia {
         url: url.map(str::to_owned),
         mimetype: media.mime.clone(),
         filename: media.file_name.clone(),
@@ -339,10 +335,10 @@ fn media(content: &Content, url: Option<&str>) -> Option<Media> {
     })
 }
 
-fn location(content: &Content) -> Option<Location> {
+fn location(content: &Content) -> Option<WALocation> {
     let Content::Location(place) = content else { return None };
     let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    Some(Location {
+    Some(WALocation {
         latitude: place.latitude.to_string(),
         longitude: place.longitude.to_string(),
         live: place.live,
@@ -409,7 +405,7 @@ pub mod tests {
 
     #[test]
     fn a_customers_text() {
-        let found = Message::new(&message(text("a pizza")), view());
+        let found = WAMessage::new(&message(text("a pizza")), view());
         assert_eq!(found.id, "false_573009998877@c.us_3EB0A");
         assert_eq!((found.from.as_str(), found.to.as_str()), ("573009998877@c.us", "573001112233@c.us"));
         assert_eq!((found.body.as_str(), found.has_media, found.author), ("a pizza", false, None));
@@ -426,7 +422,7 @@ pub mod tests {
             ..message(text("open again"))
         };
         let view = View { source: Source::Api, delivery: Some(Delivery::Read), ..view() };
-        let found = Message::new(&own, view);
+        let found = WAMessage::new(&own, view);
         assert_eq!(found.id, "true_1203630@g.us_3EB0A_573001112233@c.us");
         assert_eq!((found.from.as_str(), found.to.as_str()), ("573001112233@c.us", "1203630@g.us"));
         assert_eq!((found.participant.as_str(), found.ack, found.ack_name), ("573001112233@c.us", 3, "READ"));
@@ -435,7 +431,7 @@ pub mod tests {
     #[test]
     fn a_key_tells_both_names_of_who_wrote() {
         let key = |message: &message::Message| {
-            serde_json::to_value(Message::new(message, view())).unwrap()["_data"]["key"].clone()
+            serde_json::to_value(WAMessage::new(message, view())).unwrap()["_data"]["key"].clone()
         };
         let (number, lid) = ("573009998877@s.whatsapp.net", "99887766@lid");
         let by_number = message(text("x"));
@@ -472,7 +468,7 @@ pub mod tests {
         let (number, lid, group) = ("573009998877@s.whatsapp.net", "99887766@lid", "1203630@g.us");
         let addressed = Addressed { chat: group.into(), sender: number.into(), alternate: Some(lid.into()) };
         let message = message::Message { addressed, chat: group.into(), is_group: true, ..message(text("x")) };
-        let key = serde_json::to_value(Message::new(&message, view())).unwrap()["_data"]["key"].clone();
+        let key = serde_json::to_value(WAMessage::new(&message, view())).unwrap()["_data"]["key"].clone();
         assert_eq!(
             key,
             json!({
@@ -484,7 +480,7 @@ pub mod tests {
 
     #[test]
     fn the_keys_are_wahas() {
-        let found = serde_json::to_value(Message::new(&message(text("x")), view())).unwrap();
+        let found = serde_json::to_value(WAMessage::new(&message(text("x")), view())).unwrap();
         let mut keys: Vec<_> = found.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
         let expected = [
@@ -512,23 +508,23 @@ pub mod tests {
     #[test]
     fn files_places_people_and_quotes() {
         let image = Content::Image(Media { mime: "image/jpeg".into(), caption: "look".into(), ..Media::default() });
-        let found = Message::new(&message(image.clone()), View { media_url: Some("https://x/y"), ..view() });
+        let found = WAMessage::new(&message(image.clone()), View { media_url: Some("https://x/y"), ..view() });
         assert!(found.has_media);
         assert_eq!((found.body.as_str(), found.media_url.as_str()), ("look", "https://x/y"));
         assert_eq!(found.media.unwrap().mimetype, "image/jpeg");
 
         let place = Content::Location(Location { latitude: 4.6, longitude: -74.08, ..Location::default() });
-        let found = Message::new(&message(place), view()).location.unwrap();
+        let found = WAMessage::new(&message(place), view()).location.unwrap();
         assert_eq!((found.latitude.as_str(), found.longitude.as_str()), ("4.6", "-74.08"));
 
         let person = Contact { name: "Ana".into(), vcard: "BEGIN:VCARD".into() };
-        let found = Message::new(&message(Content::Contact { contacts: vec![person] }), view());
+        let found = WAMessage::new(&message(Content::Contact { contacts: vec![person] }), view());
         assert_eq!(found.v_cards.unwrap(), ["BEGIN:VCARD"]);
 
         let target = MessageTarget { id: "A".into(), from_me: true, sender: ME.into() };
         let content = json!({ "content": image });
         let quoted = Some(Quoted { target, content: Box::new(image) });
-        let found = Message::new(&message::Message { quoted, ..message(text("nice")) }, view()).reply_to.unwrap();
+        let found = WAMessage::new(&message::Message { quoted, ..message(text("nice")) }, view()).reply_to.unwrap();
         assert_eq!((found.id.as_str(), found.has_media, &found.data), ("A", true, &content));
         assert_eq!(found.participant.as_deref(), Some("573001112233@c.us"));
     }

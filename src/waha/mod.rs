@@ -22,6 +22,6 @@ pub use self::{
     },
     event_name::{EventName, EventSelection},
     id::{InvalidMessageId, MessageId, chat_id, jid},
-    message::{Ack, Location, Media, Message, ReplyTo, Source, View, message_id, participant, target_id},
+    message::{Ack, ReplyTo, Source, View, WALocation, WAMedia, WAMessage, message_id, participant, target_id},
     order::KitchenOrder,
 };

@@ -12,8 +12,7 @@ use crate::{
 /// A contact, with the names that WAHA's engines give its fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "WAContact")]
-pub struct Contact {
+pub struct WAContact {
     pub id: String,
     /// Digits; null: only the LID is known.
     pub number: Option<String>,
@@ -33,7 +32,7 @@ pub struct Contact {
     pub is_blocked: Option<bool>,
 }
 
-impl From<&Person> for Contact {
+impl From<&Person> for WAContact {
     fn from(person: &Person) -> Self {
         let id = chat_id(&person.id);
         let saved = person.saved.as_ref().filter(|entry| !entry.name.is_empty());
@@ -100,8 +99,7 @@ impl From<session::Profile> for MyProfile {
 
 /// What a chat shows of those who are in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "WAHAChatPresences")]
-pub struct Presences {
+pub struct WAHAChatPresences {
     pub id: String,
     pub presences: Vec<PresenceData>,
 }
@@ -151,7 +149,7 @@ impl From<PresenceState> for Presence {
     }
 }
 
-impl Presences {
+impl WAHAChatPresences {
     pub fn new(chat: &str, shown: &[MemberPresence]) -> Self {
         let one = |shown: &MemberPresence| PresenceData {
             participant: chat_id(&shown.who),

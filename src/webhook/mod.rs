@@ -62,7 +62,7 @@ struct WebhookContext {
     outbound: Outbound,
     feed: Feed,
     clock: Arc<dyn Clock>,
-    settings: config::Webhooks,
+    settings: config::WebhooksConfig,
     /// Requests in flight, of all tenants.
     deliveries: Semaphore,
     hosts: Hosts,
@@ -108,7 +108,7 @@ pub enum WebhookError {
 }
 
 impl Webhooks {
-    pub fn new(outbound: Outbound, feed: Feed, clock: Arc<dyn Clock>, settings: config::Webhooks) -> Arc<Self> {
+    pub fn new(outbound: Outbound, feed: Feed, clock: Arc<dyn Clock>, settings: config::WebhooksConfig) -> Arc<Self> {
         let deliveries = Semaphore::new(settings.concurrency);
         let hosts = Hosts::new(settings.concurrency);
         let healths = Mutex::default();

@@ -39,7 +39,7 @@ pub use self::{
     keys::Keys,
     limits::Action,
     named::NamedTenant,
-    tenant::{Controlling, For, Names, Reading, ReadingFile, RequestPlace, Sending, TenantRequest},
+    tenant::{Controlling, For, Names, ReadingData, ReadingFile, RequestPlace, Sending, TenantRequest},
 };
 use super::{App, forward, problem::Problem};
 use crate::{
@@ -68,7 +68,7 @@ pub enum Access {
 #[derive(Debug, Clone)]
 pub struct AuthSettings {
     pub admin_key: Secret,
-    pub auth: config::Auth,
+    pub auth: config::AuthConfig,
     pub limits: config::Limits,
     pub proxies: config::Proxies,
 }

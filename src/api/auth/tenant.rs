@@ -29,12 +29,12 @@ pub trait Purpose {
     const IS_LOCAL_FIRST: bool = false;
 }
 
-pub struct Reading;
+pub struct ReadingData;
 pub struct ReadingFile;
 pub struct Sending;
 pub struct Controlling;
 
-impl Purpose for Reading {
+impl Purpose for ReadingData {
     const SCOPE: Scope = Scope::Read;
 }
 
@@ -61,7 +61,7 @@ pub struct For<P> {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Named {
+struct SessionPath {
     #[schemars(with = "TenantId")]
     session: String,
 }
@@ -71,7 +71,7 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        let extract::Path(Named { session }) = parts.extract().await.map_err(|_| named("is required"))?;
+        let extract::Path(SessionPath { session }) = parts.extract().await.map_err(|_| named("is required"))?;
         let tenant: TenantId = session.parse().map_err(|error: InvalidTenantId| named(error.to_string()))?;
         caller.permit(&tenant, P::SCOPE)?;
         NamedTenant::note(NamedTenant::of(&parts.extensions).as_ref(), &tenant);
@@ -87,7 +87,7 @@ impl<P: Purpose, S: Send + Sync> FromRequestParts<S> for For<P> {
 
 impl<P: Purpose> Takes for For<P> {
     fn takes(operation: &mut Operation<'_>) {
-        operation.parameters::<Named>(ParameterIn::Path);
+        operation.parameters::<SessionPath>(ParameterIn::Path);
         operation.needs(P::SCOPE);
     }
 }

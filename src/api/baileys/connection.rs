@@ -10,7 +10,7 @@ use super::{OfTenant, form::JsonOrForm};
 use crate::{
     api::{
         App,
-        auth::{Controlling, For, Reading, TenantRequest},
+        auth::{Controlling, For, ReadingData, TenantRequest},
         input::{Body, Query},
         problem::{FieldError, Problem},
     },
@@ -182,7 +182,7 @@ pub struct BaileysStatus {
 
 pub async fn status(
     State(app): State<App>,
-    TenantRequest { tenant, .. }: TenantRequest<Reading, Query<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<ReadingData, Query<OfTenant>>,
 ) -> Result<Json<BaileysStatus>, Problem> {
     let status = app.fleet.current_status(&tenant).await?;
     let connected = status.as_ref().is_some_and(|status| status.state == session::State::Working);

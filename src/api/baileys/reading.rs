@@ -12,7 +12,7 @@ use super::{OfTenant, misnamed};
 use crate::{
     api::{
         App,
-        auth::{Names, Reading, TenantRequest},
+        auth::{Names, ReadingData, TenantRequest},
         input::Query,
         old_form,
         problem::{FieldError, Problem},
@@ -82,7 +82,7 @@ const MAX_PAGE: usize = 500;
 
 #[derive(Serialize, JsonSchema)]
 pub struct Conversations {
-    conversations: Vec<Conversation>,
+    conversations: Vec<LegacyConversation>,
     count: usize,
     /// The most that a page had.
     limit: usize,
@@ -90,7 +90,8 @@ pub struct Conversations {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Conversation {
+#[schemars(rename = "Conversation")]
+pub struct LegacyConversation {
     /// A jid.
     id: String,
     name: Option<String>,
@@ -105,7 +106,7 @@ pub struct Conversation {
 
 pub async fn conversations(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<Reading, Query<ChatsPage>>,
+    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<ReadingData, Query<ChatsPage>>,
 ) -> Result<Json<Conversations>, Problem> {
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let Some(session) = app.fleet.serving(&tenant).await? else {
@@ -115,7 +116,7 @@ pub async fn conversations(
     let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;
     drop(turn);
     let links = &app.fleet.env().media.links;
-    let form = |chat: ChatSummary| Conversation {
+    let form = |chat: ChatSummary| LegacyConversation {
         phone: old_form::phone(&chat.id),
         timestamp: chat.last.message.timestamp * 1000,
         id: chat.id,
@@ -131,7 +132,8 @@ pub async fn conversations(
 #[derive(JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the form is for the document")]
-pub struct Messages {
+#[schemars(rename = "Messages")]
+pub struct LegacyMessages {
     messages: Vec<old_form::BaileysEntry>,
     count: usize,
     /// As it was asked for.
@@ -143,8 +145,8 @@ pub struct Messages {
 /// Newest first. `before` brings the next page.
 pub async fn messages(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<Reading, Query<MessagesPage>>,
-) -> Result<Streamed<Messages>, Problem> {
+    TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<ReadingData, Query<MessagesPage>>,
+) -> Result<Streamed<LegacyMessages>, Problem> {
     let field = |message: &str| vec![FieldError { field: "chatId".into(), message: message.into() }];
     let Some(chat_id) = page.chat_id.filter(|id| !id.is_empty()) else {
         return Err(Problem::invalid(CHAT_MISSING, field("is required")));
@@ -192,7 +194,7 @@ pub enum BaileysProfile {
 
 pub async fn profile(
     State(app): State<App>,
-    TenantRequest { tenant, .. }: TenantRequest<Reading, Query<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<ReadingData, Query<OfTenant>>,
 ) -> Result<Json<BaileysProfile>, Problem> {
     let status = app.fleet.current_status(&tenant).await?;
     let working = status.filter(|status| status.state == session::State::Working);
@@ -213,9 +215,9 @@ pub async fn profile(
 #[schemars(rename = "BaileysStats")]
 pub enum Stats {
     Counted {
-        daily: Count,
-        hourly: Count,
-        minute: Count,
+        daily: SendCount,
+        hourly: SendCount,
+        minute: SendCount,
         cooldown: Cooldown,
         /// Its day is shorter for that, while `pacing.warmUpDays` last.
         is_new_number: bool,
@@ -228,7 +230,8 @@ pub enum Stats {
 
 /// The number of messages sent, against the limit that holds (`pacing` of the tenant's settings). Null: there is none.
 #[derive(Serialize, JsonSchema)]
-pub struct Count {
+#[schemars(rename = "Count")]
+pub struct SendCount {
     count: u32,
     limit: Option<u32>,
     percentage: Option<f64>,
@@ -245,7 +248,7 @@ pub struct Cooldown {
     remaining_minutes: i64,
 }
 
-impl Count {
+impl SendCount {
     fn new(count: u32, limit: Option<u32>) -> Self {
         let percentage = limit.map(|limit| (f64::from(count) * 100.0 / f64::from(limit.max(1))).round());
         Self { count, limit, percentage, remaining: limit.map(|limit| limit.saturating_sub(count)) }
@@ -254,7 +257,7 @@ impl Count {
 
 pub async fn stats(
     State(app): State<App>,
-    TenantRequest { tenant, .. }: TenantRequest<Reading, Query<OfTenant>>,
+    TenantRequest { tenant, .. }: TenantRequest<ReadingData, Query<OfTenant>>,
 ) -> Result<Json<Stats>, Problem> {
     const MINUTE_MS: i64 = 60_000;
     let Some(session) = app.fleet.serving(&tenant).await? else {
@@ -265,9 +268,9 @@ pub async fn stats(
     let now_ms = app.fleet.env().clock.now().as_millisecond();
     let remaining_minutes = until.map_or(0, |until| (until - now_ms + MINUTE_MS - 1).max(0) / MINUTE_MS);
     Ok(Json(Stats::Counted {
-        daily: Count::new(sends.day, allowance.map(|allowance| allowance.day)),
-        hourly: Count::new(sends.hour, allowance.map(|allowance| allowance.hour)),
-        minute: Count::new(sends.minute, allowance.map(|allowance| allowance.minute)),
+        daily: SendCount::new(sends.day, allowance.map(|allowance| allowance.day)),
+        hourly: SendCount::new(sends.hour, allowance.map(|allowance| allowance.hour)),
+        minute: SendCount::new(sends.minute, allowance.map(|allowance| allowance.minute)),
         cooldown: Cooldown { active: until.is_some(), until, remaining_minutes },
         is_new_number: allowance.is_some_and(|allowance| allowance.is_young),
         account_age: (),

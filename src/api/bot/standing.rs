@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ChatPath, chat, known};
+use super::{BotChatPath, chat, known};
 use crate::{
     api::{
         App,
-        auth::{For, Reading},
+        auth::{For, ReadingData},
         input::Path,
         problem::Problem,
     },
@@ -77,8 +77,8 @@ pub struct BotChat {
 /// Answers for a chat that the bot has not met as well: it would answer there.
 pub async fn conversation(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
-    Path(named): Path<ChatPath>,
+    For { tenant, .. }: For<ReadingData>,
+    Path(named): Path<BotChatPath>,
 ) -> Result<Json<BotChat>, Problem> {
     let (session, chat) = (known(&app, &tenant).await?, chat(&app, &tenant, &named).await?);
     let (shown, settings) = tokio::try_join!(app.bots.conversation(&session, &chat), app.bots.settings(&session))?;

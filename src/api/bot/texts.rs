@@ -10,7 +10,7 @@ use super::known;
 use crate::{
     api::{
         App,
-        auth::{For, Reading},
+        auth::{For, ReadingData},
         problem::Problem,
     },
     bot::texts::{Language, TEXTS, samples},
@@ -53,7 +53,10 @@ pub struct BotTextSamples {
     en: BTreeMap<&'static str, String>,
 }
 
-pub async fn show_texts(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<BotTexts>, Problem> {
+pub async fn show_texts(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Json<BotTexts>, Problem> {
     known(&app, &tenant).await?;
     let texts = TEXTS.iter().map(|row| BotText {
         name: row.key.name(),

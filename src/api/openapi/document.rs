@@ -14,10 +14,10 @@ use crate::{
     },
     waha::{
         AccountChangedPayload, AccountRefusedPayload, AckPayload, ArchivePayload, CallData, EditedPayload, Envelope,
-        EventName, KitchenOrder, MarkedPayload, Message, OwnerCalledPayload, PacingHeldPayload, ReactionPayload,
-        RevokedPayload, SessionStatus, VotePayload, group_event,
-        label::{Label, LabelOfChat},
-        person::Presences,
+        EventName, KitchenOrder, MarkedPayload, OwnerCalledPayload, PacingHeldPayload, ReactionPayload, RevokedPayload,
+        SessionStatus, VotePayload, WAMessage, group_event,
+        label::{LabelOfChat, WALabel},
+        person::WAHAChatPresences,
     },
 };
 
@@ -134,13 +134,13 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
             EventName::AccountChanged => {
                 ("The session is another account from here on", schemas.answer::<AccountChangedPayload>())
             }
-            EventName::Message => ("A customer wrote", schemas.answer::<Message>()),
-            EventName::MessageAny => ("Somebody wrote, the tenant itself too", schemas.answer::<Message>()),
+            EventName::Message => ("A customer wrote", schemas.answer::<WAMessage>()),
+            EventName::MessageAny => ("Somebody wrote, the tenant itself too", schemas.answer::<WAMessage>()),
             EventName::MessageAck => ("A message came further", schemas.answer::<AckPayload>()),
             EventName::MessageReaction => ("Somebody reacted to a message", schemas.answer::<ReactionPayload>()),
             EventName::MessageRevoked => ("A message was deleted for everyone", schemas.answer::<RevokedPayload>()),
             EventName::MessageEdited => ("A message says something else now", schemas.answer::<EditedPayload>()),
-            EventName::MessageWaiting => ("A message came that cannot be read yet", schemas.answer::<Message>()),
+            EventName::MessageWaiting => ("A message came that cannot be read yet", schemas.answer::<WAMessage>()),
             EventName::MessageMarked => {
                 ("Something happened in a chat that nobody wrote", schemas.answer::<MarkedPayload>())
             }
@@ -158,8 +158,8 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
                 ("Somebody wants to join a group", schemas.answer::<group_event::JoinRequestEvent>())
             }
             EventName::GroupUpdate => ("A group or its rules changed", schemas.answer::<group_event::Update>()),
-            EventName::LabelUpsert => ("A label is new or changed", schemas.answer::<Label>()),
-            EventName::LabelDeleted => ("A label is gone", schemas.answer::<Label>()),
+            EventName::LabelUpsert => ("A label is new or changed", schemas.answer::<WALabel>()),
+            EventName::LabelDeleted => ("A label is gone", schemas.answer::<WALabel>()),
             EventName::LabelAdded => ("A label was put on a chat", schemas.answer::<LabelOfChat>()),
             EventName::LabelRemoved => ("A label was taken off a chat", schemas.answer::<LabelOfChat>()),
             EventName::ChatArchive => {
@@ -170,7 +170,7 @@ fn webhooks(schemas: &mut Schemas) -> Map<String, Value> {
             EventName::OwnerCalled => ("The bot wants a human in a chat", schemas.answer::<OwnerCalledPayload>()),
             EventName::PacingHeld => ("A limit keeps messages back", schemas.answer::<PacingHeldPayload>()),
             EventName::PresenceUpdate => {
-                ("Who is online or types, in a chat that is followed", schemas.answer::<Presences>())
+                ("Who is online or types, in a chat that is followed", schemas.answer::<WAHAChatPresences>())
             }
         };
         let event = json!({ "properties": { "event": { "const": name.as_str() }, "payload": payload } });

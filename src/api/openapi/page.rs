@@ -38,9 +38,9 @@ files! {
 }
 
 /// One of them.
-pub struct Served<F>(PhantomData<F>);
+pub struct ServedPage<F>(PhantomData<F>);
 
-impl<F: File> IntoResponse for Served<F> {
+impl<F: File> IntoResponse for ServedPage<F> {
     fn into_response(self) -> Response {
         let headers = [
             (header::CONTENT_TYPE, F::MEDIA_TYPE),
@@ -53,28 +53,28 @@ impl<F: File> IntoResponse for Served<F> {
     }
 }
 
-impl<F: File> Gives for Served<F> {
+impl<F: File> Gives for ServedPage<F> {
     fn gives(operation: &mut Operation<'_>) {
         operation.gives_body(StatusCode::OK, F::MEDIA_TYPE, json_schema!({ "type": "string" }));
     }
 }
 
-pub async fn index() -> Served<Index> {
-    Served(PhantomData)
+pub async fn index() -> ServedPage<Index> {
+    ServedPage(PhantomData)
 }
 
-pub async fn style() -> Served<Style> {
-    Served(PhantomData)
+pub async fn style() -> ServedPage<Style> {
+    ServedPage(PhantomData)
 }
 
-pub async fn script() -> Served<Script> {
-    Served(PhantomData)
+pub async fn script() -> ServedPage<Script> {
+    ServedPage(PhantomData)
 }
 
 /// The document, as JSON.
-pub struct Document;
+pub struct OpenApiDocument;
 
-impl IntoResponse for Document {
+impl IntoResponse for OpenApiDocument {
     fn into_response(self) -> Response {
         static JSON: LazyLock<Bytes> = LazyLock::new(|| crate::api::document().to_string().into());
         let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
@@ -82,12 +82,12 @@ impl IntoResponse for Document {
     }
 }
 
-impl Gives for Document {
+impl Gives for OpenApiDocument {
     fn gives(operation: &mut Operation<'_>) {
         operation.gives_body(StatusCode::OK, "application/json", json_schema!({ "type": "object" }));
     }
 }
 
-pub async fn document() -> Document {
-    Document
+pub async fn document() -> OpenApiDocument {
+    OpenApiDocument
 }

@@ -9,19 +9,19 @@ use super::{FieldError, Problem};
 use crate::{
     api::stream,
     fleet::FleetError,
-    listener::Rejection,
+    listener::RequestRejection,
     message::Flaw,
     session::{AcceptError, End, HistoryError, PasskeyStepError, RequestError},
     store::StoreError,
 };
 
-impl From<Rejection> for Problem {
-    fn from(rejection: Rejection) -> Self {
+impl From<RequestRejection> for Problem {
+    fn from(rejection: RequestRejection) -> Self {
         match rejection {
-            Rejection::TooManyConnections => Self::too_many(Duration::from_secs(1))
+            RequestRejection::TooManyConnections => Self::too_many(Duration::from_secs(1))
                 .detailed("this address has as many connections as it may: use them again, or close some"),
-            Rejection::Hosts => Self::invalid("The request names more than one host", Vec::new()),
-            Rejection::NoWebSocket => Self::unavailable("busy", "There are as many WebSockets as there may be"),
+            RequestRejection::Hosts => Self::invalid("The request names more than one host", Vec::new()),
+            RequestRejection::NoWebSocket => Self::unavailable("busy", "There are as many WebSockets as there may be"),
         }
     }
 }

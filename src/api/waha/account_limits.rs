@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::super::{
     App,
-    auth::{For, Reading},
+    auth::{For, ReadingData},
     problem::Problem,
 };
 use crate::session::{Capping, Timelock};
@@ -23,7 +23,10 @@ pub struct TimelockForm {
 }
 
 /// `GET /api/sessions/{session}/timelock`
-pub async fn timelock(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<TimelockForm>, Problem> {
+pub async fn timelock(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Json<TimelockForm>, Problem> {
     let Timelock { kind, active, ends } = app.fleet.open_known(&tenant).await?.timelock().await?;
     Ok(Json(TimelockForm { enforcement_type: kind, is_active: active, time_enforcement_ends: ends }))
 }
@@ -45,7 +48,10 @@ pub struct CappingForm {
 }
 
 /// `GET /api/sessions/{session}/capping`
-pub async fn capping(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<CappingForm>, Problem> {
+pub async fn capping(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Json<CappingForm>, Problem> {
     let Capping { status, total, used, begins, ends, meta_verified, one_time } =
         app.fleet.open_known(&tenant).await?.capping().await?;
     Ok(Json(CappingForm {

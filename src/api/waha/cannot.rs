@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use super::{
     super::{
-        auth::{Caller, Controlling, For, Reading, Sending},
+        auth::{Caller, Controlling, For, ReadingData, Sending},
         input::Path,
         problem::Problem,
     },
@@ -15,7 +15,7 @@ use super::{
 type No = Result<Infallible, Problem>;
 
 /// The directory of channels, in which one searches.
-pub async fn search_channels(_: For<Reading>) -> No {
+pub async fn search_channels(_: For<ReadingData>) -> No {
     Err(Problem::not_implemented("WhatsApp's directory of channels is for its own apps"))
 }
 

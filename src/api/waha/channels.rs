@@ -8,7 +8,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Controlling, For, Reading},
+        auth::{Controlling, For, ReadingData},
         input::{Body, Path, Query},
         problem::Problem,
     },
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::waha::{
     self, Source, View,
-    channel::{Channel, ChannelMessage, Role},
+    channel::{ChannelMessage, Role, WAChannel},
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -28,11 +28,11 @@ pub struct ChannelListQuery {
 /// `GET /api/{session}/channels`
 pub async fn list(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(wanted): Query<ChannelListQuery>,
-) -> Result<Json<Vec<Channel>>, Problem> {
+) -> Result<Json<Vec<WAChannel>>, Problem> {
     let channels = app.fleet.open_known(&tenant).await?.channels().await?;
-    let channels = channels.into_iter().map(Channel::from);
+    let channels = channels.into_iter().map(WAChannel::from);
     Ok(Json(channels.filter(|channel| wanted.role.is_none_or(|role| role == channel.role)).collect()))
 }
 
@@ -49,7 +49,7 @@ pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(new): Body<NewChannel>,
-) -> Result<Created<Channel>, Problem> {
+) -> Result<Created<WAChannel>, Problem> {
     let name = new.name.ok_or_else(|| flaw("name", "is required"))?;
     let session = app.fleet.open_known(&tenant).await?;
     Ok(Created(session.create_channel(&name, new.description.as_deref()).await?.into()))
@@ -64,14 +64,14 @@ pub struct ChannelPath {
 /// `GET /api/{session}/channels/{id}`: by its id, or by the code with which its link ends.
 pub async fn one(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChannelPath>,
-) -> Result<Json<Channel>, Problem> {
+) -> Result<Json<WAChannel>, Problem> {
     Ok(Json(app.fleet.open_known(&tenant).await?.channel(&named.id).await?.into()))
 }
 
 #[derive(Deserialize, JsonSchema)]
-pub struct Page {
+pub struct ChannelPage {
     /// 10 where it is absent.
     #[schemars(range(min = 1, max = 100))]
     limit: Option<u32>,
@@ -80,9 +80,9 @@ pub struct Page {
 /// `GET /api/{session}/channels/{id}/messages/preview`: what it wrote last, followed or not. Files are not fetched.
 pub async fn posts(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChannelPath>,
-    Query(page): Query<Page>,
+    Query(page): Query<ChannelPage>,
 ) -> Result<Json<Vec<ChannelMessage>>, Problem> {
     let limit = page.limit.unwrap_or(10);
     if !(1..=100).contains(&limit) {
@@ -92,7 +92,7 @@ pub async fn posts(
     let me = own_jid(&session);
     let view = View { me: &me, source: Source::App, delivery: None, failure: None, media_url: None };
     let posts = session.posts(&named.id, limit).await?.into_iter().map(|post| ChannelMessage {
-        message: waha::Message::new(&post.message, view),
+        message: waha::WAMessage::new(&post.message, view),
         reactions: post.reactions,
         view_count: post.views,
     });

@@ -11,7 +11,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Controlling, For, Reading, Sending, TenantRequest},
+        auth::{Controlling, For, ReadingData, Sending, TenantRequest},
         input::{Body, IdempotencyKey, Path, Query, object},
         problem::Problem,
         stream::{self, Frame, Streamed},
@@ -55,7 +55,7 @@ pub struct WahaChat {
     conversation_timestamp: i64,
     /// Its messages disappear after so many seconds; null: they stay.
     ephemeral_expiration: Option<u32>,
-    last_message: waha::Message,
+    last_message: waha::WAMessage,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -65,7 +65,7 @@ pub struct Overview {
     id: String,
     name: String,
     picture: &'static str,
-    last_message: waha::Message,
+    last_message: waha::WAMessage,
     #[serde(rename = "_chat")]
     chat: ChatId,
 }
@@ -82,7 +82,7 @@ pub struct ChatId {
 /// `GET /api/{session}/chats`
 pub async fn list(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(wanted): Query<ChatList>,
 ) -> Result<Json<Vec<WahaChat>>, Problem> {
     let form = |session: &Session, chat: &history::ChatSummary| WahaChat {
@@ -100,7 +100,7 @@ pub async fn list(
 /// `GET /api/{session}/chats/overview`
 pub async fn overview(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(wanted): Query<ChatList>,
     Ids(ids): Ids,
 ) -> Result<Json<Vec<Overview>>, Problem> {
@@ -158,7 +158,7 @@ pub struct Filter {
 /// `POST /api/{session}/chats/overview`: the same for chats that are named.
 pub async fn overview_of(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Body(wanted): Body<Overviews>,
 ) -> Result<Created<Vec<Overview>>, Problem> {
     let ids = wanted.filter.and_then(|filter| filter.ids).unwrap_or_default();
@@ -170,19 +170,19 @@ pub async fn overview_of(
 /// `GET /api/{session}/chats/{chatId}/messages`: newest first, if nothing else is asked for. `all` is no chat, but all of them.
 pub async fn messages(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
     Query(wanted): Query<MessageList>,
-) -> Result<Streamed<Vec<waha::Message>>, Problem> {
+) -> Result<Streamed<Vec<waha::WAMessage>>, Problem> {
     read(&app, &tenant, &named.chat_id, &wanted).await
 }
 
 /// `GET /api/messages`
 pub async fn messages_of(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(asked), .. }: TenantRequest<Reading, Query<MessagesOfChat>>,
+    TenantRequest { tenant, asked: Query(asked), .. }: TenantRequest<ReadingData, Query<MessagesOfChat>>,
     Query(wanted): Query<MessageList>,
-) -> Result<Streamed<Vec<waha::Message>>, Problem> {
+) -> Result<Streamed<Vec<waha::WAMessage>>, Problem> {
     read(&app, &tenant, asked.chat_id.as_deref().unwrap_or_default(), &wanted).await
 }
 
@@ -191,7 +191,7 @@ async fn read(
     tenant: &TenantId,
     chat_id: &str,
     wanted: &MessageList,
-) -> Result<Streamed<Vec<waha::Message>>, Problem> {
+) -> Result<Streamed<Vec<waha::WAMessage>>, Problem> {
     let chat = match chat_id {
         "all" => None,
         one => Some(chat(app, tenant, "chatId", one).await?),
@@ -208,9 +208,9 @@ async fn read(
 /// `GET /api/{session}/chats/{chatId}/messages/{messageId}`
 pub async fn message(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<MessagePath>,
-) -> Result<Json<waha::Message>, Problem> {
+) -> Result<Json<waha::WAMessage>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let id = bare_id(&named.message_id);
     let session = app.fleet.open_known(&tenant).await?;
@@ -234,7 +234,7 @@ pub async fn edit(
     Path(named): Path<MessagePath>,
     key: IdempotencyKey,
     Body(body): Body<NewText>,
-) -> Result<Json<waha::Message>, Problem> {
+) -> Result<Json<waha::WAMessage>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let text = body.text.ok_or_else(|| flaw("text", "is required"))?;
     let mentions = mentions(&app, &tenant, body.mentions).await?;
@@ -359,7 +359,7 @@ impl PictureUrl {
 /// `GET /api/{session}/chats/{chatId}/picture`
 pub async fn picture(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
 ) -> Result<Json<PictureUrl>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;

@@ -9,12 +9,12 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Controlling, For, Names, Reading, TenantRequest},
+        auth::{Controlling, For, Names, ReadingData, TenantRequest},
         input::{Body, Path, Query},
         problem::Problem,
     },
     CountResponse, Success, chat, flaw,
-    page::{self, Order},
+    page::{self, ListOrder},
 };
 use crate::{
     session::Person,
@@ -29,14 +29,14 @@ pub struct List {
     session: Option<String>,
     limit: Option<usize>,
     offset: Option<usize>,
-    sort_by: Option<SortBy>,
-    sort_order: Option<Order>,
+    sort_by: Option<ContactOrder>,
+    sort_order: Option<ListOrder>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum SortBy {
+pub enum ContactOrder {
     Id,
     Name,
 }
@@ -69,11 +69,11 @@ impl ContactListQuery {
 /// `GET /api/contacts/all`: whom the tenant saved or talks with.
 pub async fn all(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<List>>,
-) -> Result<Json<Vec<person::Contact>>, Problem> {
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<ReadingData, Query<List>>,
+) -> Result<Json<Vec<person::WAContact>>, Problem> {
     let mut people = app.fleet.open_known(&tenant).await?.people().await?;
     let name = |person: &Person| person.saved.as_ref().map_or(String::new(), |saved| saved.name.to_lowercase());
-    if let Some(SortBy::Name) = wanted.sort_by {
+    if let Some(ContactOrder::Name) = wanted.sort_by {
         people.sort_by_key(name);
     }
     let people = page::cut(people, wanted.sort_order, wanted.limit, wanted.offset);
@@ -83,8 +83,8 @@ pub async fn all(
 /// `GET /api/contacts`
 pub async fn one(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
-) -> Result<Json<person::Contact>, Problem> {
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<ReadingData, Query<ContactListQuery>>,
+) -> Result<Json<person::WAContact>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json((&app.fleet.open_known(&tenant).await?.person(&id).await?).into()))
 }
@@ -98,9 +98,9 @@ pub struct ContactPath {
 /// `GET /api/{session}/contacts/{id}`
 pub async fn in_session(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ContactPath>,
-) -> Result<Json<person::Contact>, Problem> {
+) -> Result<Json<person::WAContact>, Problem> {
     let id = chat(&app, &tenant, "id", &named.id).await?;
     Ok(Json((&app.fleet.open_known(&tenant).await?.person(&id).await?).into()))
 }
@@ -133,7 +133,7 @@ pub async fn save(
 /// `GET /api/contacts/check-exists`, `GET /api/checkNumberStatus`
 pub async fn exists(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<Number>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<ReadingData, Query<Number>>,
 ) -> Result<Json<person::Existence>, Problem> {
     let phone = chat(&app, &tenant, "phone", wanted.phone.as_deref().unwrap_or_default()).await?;
     Ok(Json(app.fleet.open_known(&tenant).await?.account(&phone).await?.into()))
@@ -148,7 +148,7 @@ pub struct ContactAbout {
 /// `GET /api/contacts/about`
 pub async fn about(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<ReadingData, Query<ContactListQuery>>,
 ) -> Result<Json<ContactAbout>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json(ContactAbout { about: app.fleet.open_known(&tenant).await?.about(&id).await? }))
@@ -164,7 +164,7 @@ pub struct ContactPicture {
 /// `GET /api/contacts/profile-picture`
 pub async fn picture(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<Reading, Query<ContactListQuery>>,
+    TenantRequest { tenant, asked: Query(wanted), .. }: TenantRequest<ReadingData, Query<ContactListQuery>>,
 ) -> Result<Json<ContactPicture>, Problem> {
     let id = wanted.id(&app, &tenant).await?;
     Ok(Json(ContactPicture { url: app.fleet.open_known(&tenant).await?.picture(&id).await? }))
@@ -211,7 +211,7 @@ pub struct LidPage {
 /// `GET /api/{session}/lids`
 pub async fn lids(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(wanted): Query<LidPage>,
 ) -> Result<Json<Vec<person::LidToPhoneNumber>>, Problem> {
     let names = app.fleet.open_known(&tenant).await?.all_names().await?;
@@ -221,7 +221,7 @@ pub async fn lids(
 /// `GET /api/{session}/lids/count`
 pub async fn count_lids(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
 ) -> Result<Json<CountResponse>, Problem> {
     Ok(Json(CountResponse::of(&app.fleet.open_known(&tenant).await?.all_names().await?)))
 }
@@ -235,7 +235,7 @@ pub struct LidPath {
 /// `GET /api/{session}/lids/{lid}`
 pub async fn number_of_lid(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<LidPath>,
 ) -> Result<Json<person::LidToPhoneNumber>, Problem> {
     let lid = if named.lid.contains('@') { named.lid } else { format!("{}@lid", named.lid) };
@@ -257,7 +257,7 @@ pub struct NumberPath {
 /// `GET /api/{session}/lids/pn/{phoneNumber}`
 pub async fn lid_of_number(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<NumberPath>,
 ) -> Result<Json<person::LidToPhoneNumber>, Problem> {
     let number = chat(&app, &tenant, "phoneNumber", &named.phone_number).await?;

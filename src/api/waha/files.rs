@@ -10,7 +10,9 @@ use super::{
         problem::Problem,
         upload::{Given, IncomingFile, UploadForm},
     },
-    bare_id, flaw, humanize, mentions, recipient, send_refusal, ttl,
+    bare_id, flaw, humanize, mentions, recipient, send_refusal,
+    sending::SendResult,
+    ttl,
 };
 use crate::{
     message::{
@@ -22,30 +24,28 @@ use crate::{
     waha,
 };
 
-type Sent = Result<Created<waha::Message>, Problem>;
-
 /// `POST /api/sendImage`
-pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
+pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> SendResult {
     send(&app, &key, incoming, AttachmentKind::Image).await
 }
 
 /// `POST /api/sendFile`
-pub async fn file(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
+pub async fn file(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> SendResult {
     send(&app, &key, incoming, AttachmentKind::Document).await
 }
 
 /// `POST /api/sendVoice`
-pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
+pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> SendResult {
     send(&app, &key, incoming, AttachmentKind::Voice).await
 }
 
 /// `POST /api/sendVideo`
-pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
+pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> SendResult {
     send(&app, &key, incoming, AttachmentKind::Video).await
 }
 
 /// `POST /api/sendSticker`
-pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> Sent {
+pub async fn sticker(State(app): State<App>, key: IdempotencyKey, incoming: IncomingFile) -> SendResult {
     send(&app, &key, incoming, AttachmentKind::Sticker).await
 }
 
@@ -54,7 +54,7 @@ async fn send(
     key: &IdempotencyKey,
     IncomingFile { tenant, mut form }: IncomingFile,
     kind: AttachmentKind,
-) -> Sent {
+) -> SendResult {
     let chat_id = form.chat_id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let to = recipient(app, &tenant, chat_id).await?;
     let kind = if kind == AttachmentKind::Video && form.as_note { AttachmentKind::VideoNote } else { kind };
@@ -120,7 +120,7 @@ fn needs_no_ffmpeg(kind: AttachmentKind, form: &UploadForm) -> Result<(), Proble
     Ok(())
 }
 
-pub(super) fn accepted(app: &App, tenant: &TenantId, sent: &Acceptance) -> waha::Message {
+pub(super) fn accepted(app: &App, tenant: &TenantId, sent: &Acceptance) -> waha::WAMessage {
     let url = app.fleet.env().media.links.of(tenant, &sent.message);
     super::accepted(sent, url.as_deref())
 }

@@ -8,14 +8,14 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Controlling, For, Reading},
+        auth::{Controlling, For, ReadingData},
         input::{Body, Path, Query},
         problem::Problem,
     },
     CountResponse, Success,
     chats::PictureUrl,
     conversations, flaw,
-    page::{self, Order},
+    page::{self, ListOrder},
     picture,
     profile::{MAX_PICTURE, NewPicture},
 };
@@ -26,7 +26,7 @@ use crate::{
         groups::{GroupSetting, GroupSettings, MemberChange},
     },
     tenant::TenantId,
-    waha::group::{Group, GroupChangeResult, GroupJoinRequest, GroupParticipant, Joined},
+    waha::group::{GroupChangeResult, GroupInfo, GroupJoinRequest, GroupParticipant, Joined},
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -48,8 +48,8 @@ impl GroupPath {
 pub struct GroupListQuery {
     limit: Option<usize>,
     offset: Option<usize>,
-    sort_by: Option<SortBy>,
-    sort_order: Option<Order>,
+    sort_by: Option<GroupOrder>,
+    sort_order: Option<ListOrder>,
     /// `participants`: without them.
     exclude: Option<String>,
 }
@@ -57,7 +57,7 @@ pub struct GroupListQuery {
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum SortBy {
+pub enum GroupOrder {
     Id,
     Subject,
 }
@@ -65,27 +65,33 @@ pub enum SortBy {
 /// `GET /api/{session}/groups`
 pub async fn list(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(wanted): Query<GroupListQuery>,
-) -> Result<Json<Vec<Group>>, Problem> {
+) -> Result<Json<Vec<GroupInfo>>, Problem> {
     let mut groups = app.fleet.open_known(&tenant).await?.groups().await?;
-    if let Some(SortBy::Subject) = wanted.sort_by {
+    if let Some(GroupOrder::Subject) = wanted.sort_by {
         groups.sort_by_key(|group| group.subject.to_lowercase());
     }
     if wanted.exclude.is_some_and(|exclude| exclude.split(',').any(|part| part == "participants")) {
         groups.iter_mut().for_each(|group| group.members.clear());
     }
     let groups = page::cut(groups, wanted.sort_order, wanted.limit, wanted.offset);
-    Ok(Json(groups.into_iter().map(Group::from).collect()))
+    Ok(Json(groups.into_iter().map(GroupInfo::from).collect()))
 }
 
 /// `GET /api/{session}/groups/count`
-pub async fn count(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<CountResponse>, Problem> {
+pub async fn count(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Json<CountResponse>, Problem> {
     Ok(Json(CountResponse::of(&app.fleet.open_known(&tenant).await?.groups().await?)))
 }
 
 /// `POST /api/{session}/groups/refresh`: nothing is kept that could be old.
-pub async fn refresh(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Created<Success>, Problem> {
+pub async fn refresh(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Created<Success>, Problem> {
     app.fleet.open_known(&tenant).await?.groups().await?;
     Ok(Created(Success::YES))
 }
@@ -109,7 +115,7 @@ pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(new): Body<NewGroup>,
-) -> Result<Created<Group>, Problem> {
+) -> Result<Created<GroupInfo>, Problem> {
     let members = new.participants.ok_or_else(|| flaw("participants", "is required"))?;
     let members = people(&app, &tenant, Some(members)).await?;
     let session = app.fleet.open_known(&tenant).await?;
@@ -120,9 +126,9 @@ pub async fn create(
 /// `GET /api/{session}/groups/{id}`
 pub async fn one(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<GroupPath>,
-) -> Result<Json<Group>, Problem> {
+) -> Result<Json<GroupInfo>, Problem> {
     Ok(Json(app.fleet.open_known(&tenant).await?.group(&named.jid()).await?.into()))
 }
 
@@ -147,9 +153,9 @@ pub struct Invitation {
 /// `GET /api/{session}/groups/join-info`
 pub async fn join_info(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Query(invitation): Query<Invitation>,
-) -> Result<Json<Group>, Problem> {
+) -> Result<Json<GroupInfo>, Problem> {
     let code = invitation.code.unwrap_or_default();
     Ok(Json(app.fleet.open_known(&tenant).await?.invited_to(&code).await?.into()))
 }
@@ -224,7 +230,7 @@ pub async fn set_description(
 /// `GET /api/{session}/groups/{id}/picture`
 pub async fn picture(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<PictureUrl>, Problem> {
     Ok(Json(PictureUrl::new(app.fleet.open_known(&tenant).await?.group_picture(&named.jid()).await?)))
@@ -265,7 +271,7 @@ macro_rules! setting {
         #[doc = concat!("`GET /api/{session}/groups/{id}/settings/security/", $path, "`")]
         pub async fn $show(
             State(app): State<App>,
-            For { tenant, .. }: For<Reading>,
+            For { tenant, .. }: For<ReadingData>,
             Path(named): Path<GroupPath>,
         ) -> Result<Json<$form>, Problem> {
             let of: fn(GroupSettings) -> bool = $of;
@@ -339,7 +345,7 @@ setting!(
 /// `GET /api/{session}/groups/{id}/participants` and `…/participants/v2`
 pub async fn members(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<GroupPath>,
 ) -> Result<Json<Vec<GroupParticipant>>, Problem> {
     let group = app.fleet.open_known(&tenant).await?.group(&named.jid()).await?;

@@ -8,7 +8,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Controlling, For, Reading},
+        auth::{Controlling, For, ReadingData},
         input::{Body, Path},
         problem::Problem,
     },
@@ -17,12 +17,12 @@ use super::{
     flaw,
     whole_number::whole,
 };
-use crate::waha::{self, label::Label};
+use crate::waha::{self, label::WALabel};
 
 /// `GET /api/{session}/labels`
-pub async fn list(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Label>>, Problem> {
+pub async fn list(State(app): State<App>, For { tenant, .. }: For<ReadingData>) -> Result<Json<Vec<WALabel>>, Problem> {
     let labels = app.fleet.open_known(&tenant).await?.labels().await?;
-    Ok(Json(labels.iter().map(Label::from).collect()))
+    Ok(Json(labels.iter().map(WALabel::from).collect()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -61,7 +61,7 @@ pub async fn create(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
     Body(new): Body<NewLabel>,
-) -> Result<Created<Label>, Problem> {
+) -> Result<Created<WALabel>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
     let made = app.fleet.open_known(&tenant).await?.create_label(name, color).await?;
     Ok(Created((&made).into()))
@@ -80,7 +80,7 @@ pub async fn change(
     For { tenant, .. }: For<Controlling>,
     Path(named): Path<LabelPath>,
     Body(new): Body<NewLabel>,
-) -> Result<Json<Label>, Problem> {
+) -> Result<Json<WALabel>, Problem> {
     let (name, color) = (new.name()?, new.color()?);
     let changed = app.fleet.open_known(&tenant).await?.change_label(&named.label_id, name, color).await?;
     Ok(Json((&changed).into()))
@@ -99,12 +99,12 @@ pub async fn delete(
 /// `GET /api/{session}/labels/chats/{chatId}`
 pub async fn of_chat(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
-) -> Result<Json<Vec<Label>>, Problem> {
+) -> Result<Json<Vec<WALabel>>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let labels = app.fleet.open_known(&tenant).await?.labels_of(&chat).await?;
-    Ok(Json(labels.iter().map(Label::from).collect()))
+    Ok(Json(labels.iter().map(WALabel::from).collect()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -144,7 +144,7 @@ pub struct Labelled {
 /// `GET /api/{session}/labels/{labelId}/chats`
 pub async fn chats(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<LabelPath>,
 ) -> Result<Json<Vec<Labelled>>, Problem> {
     let chats = app.fleet.open_known(&tenant).await?.chats_of_label(&named.label_id).await?;

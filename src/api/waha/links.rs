@@ -13,7 +13,7 @@ use super::{
     },
     flaw,
     picture::SmallFile,
-    sending::{For, SendAddressed, Sent, send_with},
+    sending::{SendAddressed, SendResult, SessionBody, send_with},
 };
 use crate::message::{Draft, LinkPreview};
 
@@ -66,8 +66,8 @@ in_session!(Custom: to.session, Titled: to.session);
 pub async fn custom(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<Custom>,
-) -> Sent {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Custom>,
+) -> SendResult {
     let shown = body.preview.ok_or_else(|| flaw("preview", "is required"))?;
     let image = match shown.image {
         Some(image) => image.open(&app, ["preview.image.url", "preview.image.data"]).await?,
@@ -88,8 +88,8 @@ pub async fn custom(
 pub async fn titled(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<Titled>,
-) -> Sent {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Titled>,
+) -> SendResult {
     let (url, title) = (body.url.unwrap_or_default(), body.title.unwrap_or_default());
     let text = format!("{title}\n{url}");
     let preview = LinkPreview { url, title, description: String::new() };

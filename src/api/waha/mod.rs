@@ -189,19 +189,19 @@ fn send_refusal(refused: AcceptError) -> Problem {
 }
 
 /// A message that was accepted, as its sender is answered. `media_url`: where its file can be fetched.
-fn accepted(Acceptance { message, delivery, failure }: &Acceptance, media_url: Option<&str>) -> waha::Message {
+fn accepted(Acceptance { message, delivery, failure }: &Acceptance, media_url: Option<&str>) -> waha::WAMessage {
     let view =
         View { me: &message.sender, source: Source::Api, delivery: Some(*delivery), failure: *failure, media_url };
-    waha::Message::new(message, view)
+    waha::WAMessage::new(message, view)
 }
 
 /// A message from the history.
-fn listed(session: &Session, entry: &HistoryEntry) -> waha::Message {
+fn listed(session: &Session, entry: &HistoryEntry) -> waha::WAMessage {
     let me = own_jid(session);
     let source = if entry.is_ours { Source::Api } else { Source::App };
     let url = session.file_url(&entry.message);
     let view = View { me: &me, source, delivery: entry.status, failure: entry.failure, media_url: url.as_deref() };
-    let mut form = waha::Message::new(&entry.message, view).with_fate(entry);
+    let mut form = waha::WAMessage::new(&entry.message, view).with_fate(entry);
     if entry.status == Some(Delivery::Accepted) {
         form.waiting = session.held(&entry.message.id);
     }

@@ -8,7 +8,7 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{For, Reading, Sending},
+        auth::{For, ReadingData, Sending},
         input::{Body, Path},
         problem::Problem,
     },
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     session::PresenceState,
-    waha::person::{Presence, Presences},
+    waha::person::{Presence, WAHAChatPresences},
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -49,26 +49,29 @@ pub async fn set(
 }
 
 /// `GET /api/{session}/presence`: of all chats that were asked for.
-pub async fn all(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Presences>>, Problem> {
+pub async fn all(
+    State(app): State<App>,
+    For { tenant, .. }: For<ReadingData>,
+) -> Result<Json<Vec<WAHAChatPresences>>, Problem> {
     let presences = app.fleet.open_known(&tenant).await?.presences();
-    Ok(Json(presences.iter().map(|(chat, shown)| Presences::new(chat, shown)).collect()))
+    Ok(Json(presences.iter().map(|(chat, shown)| WAHAChatPresences::new(chat, shown)).collect()))
 }
 
 /// `GET /api/{session}/presence/{chatId}`
 pub async fn one(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
-) -> Result<Json<Presences>, Problem> {
+) -> Result<Json<WAHAChatPresences>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;
     let (chat, shown) = app.fleet.open_known(&tenant).await?.presence(&chat).await?;
-    Ok(Json(Presences::new(&chat, &shown)))
+    Ok(Json(WAHAChatPresences::new(&chat, &shown)))
 }
 
 /// `POST /api/{session}/presence/{chatId}/subscribe`
 pub async fn subscribe(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
     Path(named): Path<ChatPath>,
 ) -> Result<Created<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", &named.chat_id).await?;

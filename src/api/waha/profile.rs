@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{
     super::{
         App,
-        auth::{Controlling, For, Reading},
+        auth::{Controlling, For, ReadingData},
         input::Body,
         problem::Problem,
     },
@@ -22,7 +22,7 @@ pub const MAX_PICTURE: usize = 1024 * 1024;
 /// `GET /api/{session}/profile`
 pub async fn show(
     State(app): State<App>,
-    For { tenant, .. }: For<Reading>,
+    For { tenant, .. }: For<ReadingData>,
 ) -> Result<Json<person::MyProfile>, Problem> {
     Ok(Json(app.fleet.open_known(&tenant).await?.profile().await?.into()))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     super::{
         App,
-        answer::{Created, Done},
+        answer::{Created, EmptyCreated},
         auth::{self, Names, Sending, TenantRequest},
         input::{Body, IdempotencyKey, Query, object},
         problem::Problem,
@@ -27,9 +27,9 @@ use crate::{
     waha,
 };
 
-pub(super) type Sent = Result<Created<waha::Message>, Problem>;
+pub(super) type SendResult = Result<Created<waha::WAMessage>, Problem>;
 /// A body, and the tenant in its `session`.
-pub(super) type For<T> = TenantRequest<Sending, Body<T>>;
+pub(super) type SessionBody<T> = TenantRequest<Sending, Body<T>>;
 
 /// To whom, and in answer to what.
 #[derive(Deserialize, JsonSchema)]
@@ -73,8 +73,8 @@ in_session!(SetReaction: session, Sign: session, Forward: to.session, Star: sess
 pub async fn text(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<SendTextRequest>,
-) -> Sent {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<SendTextRequest>,
+) -> SendResult {
     let mentions = mentions(&app, &tenant, body.mentions).await?;
     let draft = Draft::Text { text: body.text.unwrap_or_default(), mentions };
     send(&app, &tenant, &key, body.to, draft).await
@@ -96,8 +96,8 @@ pub struct SendLocation {
 pub async fn location(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<SendLocation>,
-) -> Sent {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<SendLocation>,
+) -> SendResult {
     let place = Location {
         latitude: body.latitude.ok_or_else(|| flaw("latitude", "is required"))?,
         longitude: body.longitude.ok_or_else(|| flaw("longitude", "is required"))?,
@@ -134,8 +134,8 @@ pub struct ContactCard {
 pub async fn contacts(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<SendContacts>,
-) -> Sent {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<SendContacts>,
+) -> SendResult {
     let country = app.fleet.country(&tenant);
     let mut contacts = Vec::new();
     for person in body.contacts.unwrap_or_default() {
@@ -197,8 +197,8 @@ pub struct PollForm {
 pub async fn poll(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<NewPoll>,
-) -> Sent {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<NewPoll>,
+) -> SendResult {
     let form = body.poll.ok_or_else(|| flaw("poll", "is required"))?;
     let options = form.options.unwrap_or_default();
     let several = match form.multiple_answers {
@@ -238,8 +238,8 @@ pub enum OneOrSeveral {
 pub async fn vote(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<SendPollVote>,
-) -> Sent {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<SendPollVote>,
+) -> SendResult {
     let poll = body.poll_message_id.ok_or_else(|| flaw("pollMessageId", "is required"))?;
     let options = body.votes.unwrap_or_default().into_iter().flat_map(|vote| match vote {
         OneOrSeveral::One(vote) => vec![vote],
@@ -265,8 +265,8 @@ pub struct SetReaction {
 pub async fn reaction(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<SetReaction>,
-) -> Result<Json<waha::Message>, Problem> {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<SetReaction>,
+) -> Result<Json<waha::WAMessage>, Problem> {
     let about = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let emoji = body.reaction.ok_or_else(|| flaw("reaction", "is required; empty takes it back"))?;
     let session = app.fleet.open_known(&tenant).await?;
@@ -286,7 +286,7 @@ pub async fn reaction(
 }
 
 /// A kind of message that linked devices cannot write.
-pub async fn cannot(_: For<SendAddressed>) -> Result<Infallible, Problem> {
+pub async fn cannot(_: SessionBody<SendAddressed>) -> Result<Infallible, Problem> {
     Err(Problem::not_implemented("buttons and lists are for WhatsApp's business API"))
 }
 
@@ -315,8 +315,8 @@ pub struct Chosen {
 pub async fn choose(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<Chosen>,
-) -> Sent {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Chosen>,
+) -> SendResult {
     let draft =
         Draft::Choice { id: body.button.unwrap_or_default(), text: body.selected_display_text.unwrap_or_default() };
     let to = SendAddressed {
@@ -347,40 +347,40 @@ pub struct Sign {
 /// `POST /api/sendSeen`: these messages, or all that came in the chat and were not marked.
 pub async fn seen(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Body(sign), .. }: For<Sign>,
-) -> Result<Done, Problem> {
+    TenantRequest { tenant, asked: Body(sign), .. }: SessionBody<Sign>,
+) -> Result<EmptyCreated, Problem> {
     let chat = chat(&app, &tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let ids = sign.message_ids.unwrap_or_default().into_iter().chain(sign.message_id);
     let ids: Vec<String> = ids.map(|id| bare_id(&id)).collect();
     let session = app.fleet.open_known(&tenant).await?;
     session.mark_read(&chat, &ids).await?;
-    Ok(Done)
+    Ok(EmptyCreated)
 }
 
 /// `POST /api/startTyping`
 pub async fn typing(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Body(sign), .. }: For<Sign>,
-) -> Result<Done, Problem> {
+    TenantRequest { tenant, asked: Body(sign), .. }: SessionBody<Sign>,
+) -> Result<EmptyCreated, Problem> {
     show_typing(&app, &tenant, &sign, true).await
 }
 
 /// `POST /api/stopTyping`
 pub async fn not_typing(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Body(sign), .. }: For<Sign>,
-) -> Result<Done, Problem> {
+    TenantRequest { tenant, asked: Body(sign), .. }: SessionBody<Sign>,
+) -> Result<EmptyCreated, Problem> {
     show_typing(&app, &tenant, &sign, false).await
 }
 
-async fn show_typing(app: &App, tenant: &TenantId, sign: &Sign, typing: bool) -> Result<Done, Problem> {
+async fn show_typing(app: &App, tenant: &TenantId, sign: &Sign, typing: bool) -> Result<EmptyCreated, Problem> {
     let chat = chat(app, tenant, "chatId", sign.chat_id.as_deref().unwrap_or_default()).await?;
     let session = app.fleet.open_known(tenant).await?;
     session.show_typing(&chat, typing).await?;
-    Ok(Done)
+    Ok(EmptyCreated)
 }
 
-async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: SendAddressed, draft: Draft) -> Sent {
+async fn send(app: &App, tenant: &TenantId, key: &IdempotencyKey, to: SendAddressed, draft: Draft) -> SendResult {
     send_with(app, tenant, key, to, draft, None).await
 }
 
@@ -392,7 +392,7 @@ pub(super) async fn send_with(
     to: SendAddressed,
     draft: Draft,
     source: Option<FileSource>,
-) -> Sent {
+) -> SendResult {
     let chat_id = to.chat_id.filter(|id| !id.is_empty()).ok_or_else(|| flaw("chatId", "is required"))?;
     let request = SendRequest {
         to: recipient(app, tenant, &chat_id).await?,
@@ -425,8 +425,8 @@ pub struct Forward {
 pub async fn forward(
     State(app): State<App>,
     key: IdempotencyKey,
-    TenantRequest { tenant, asked: Body(body), .. }: For<Forward>,
-) -> Sent {
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Forward>,
+) -> SendResult {
     let original = message_id("messageId", &body.message_id.unwrap_or_default())?;
     let chat = chat(&app, &tenant, "messageId", &original.chat).await?;
     let draft = Draft::Forward { chat, id: original.id };
@@ -450,7 +450,7 @@ pub struct Star {
 /// `PUT /api/star`: on the tenant's own devices; the other one is not told.
 pub async fn star(
     State(app): State<App>,
-    TenantRequest { tenant, asked: Body(body), .. }: For<Star>,
+    TenantRequest { tenant, asked: Body(body), .. }: SessionBody<Star>,
 ) -> Result<Json<Success>, Problem> {
     let chat = chat(&app, &tenant, "chatId", body.chat_id.as_deref().unwrap_or_default()).await?;
     let starred = body.star.ok_or_else(|| flaw("star", "true or false is required"))?;
@@ -504,7 +504,7 @@ pub async fn happening(
     auth::For { tenant, .. }: auth::For<Sending>,
     key: IdempotencyKey,
     Body(body): Body<NewHappening>,
-) -> Sent {
+) -> SendResult {
     let form = body.event.ok_or_else(|| flaw("event", "is required"))?;
     let event = Happening {
         name: form.name.unwrap_or_default(),
@@ -541,7 +541,7 @@ pub async fn text_by_query(
     State(app): State<App>,
     key: IdempotencyKey,
     TenantRequest { tenant, asked: Query(query), .. }: TenantRequest<Sending, Query<QueryText>>,
-) -> Sent {
+) -> SendResult {
     let to = SendAddressed {
         session: None,
         chat_id: query.phone,

@@ -16,10 +16,10 @@ use super::{
     super::{
         App,
         answer::Created,
-        auth::{Caller, Controlling, For, Names, Reading, Scope, TenantRequest},
+        auth::{Caller, Controlling, For, Names, ReadingData, Scope, TenantRequest},
         input::{Body, Query},
         problem::Problem,
-        webhooks::Config,
+        webhooks::NewSessionConfig,
     },
     Success, flaw,
     making::SessionInMaking,
@@ -112,7 +112,7 @@ impl JsonSchema for Configuration {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = Config::json_schema(generator);
+        let mut schema = NewSessionConfig::json_schema(generator);
         let country = json!({
             "type": ["string", "null"],
             "pattern": "^[A-Z]{2}$",
@@ -289,7 +289,7 @@ pub async fn start_named(
 /// `GET /api/sessions/{session}`
 pub async fn one(
     State(app): State<App>,
-    For { tenant, caller, .. }: For<Reading>,
+    For { tenant, caller, .. }: For<ReadingData>,
 ) -> Result<Json<SessionInfo>, Problem> {
     let mut status = status(&app, &tenant).await?;
     if status.is_none() {
@@ -369,7 +369,7 @@ fn country_of(config: &Value) -> Result<Option<CountryId>, Problem> {
 }
 
 /// `GET /api/sessions/{session}/me`
-pub async fn me(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Option<Me>>, Problem> {
+pub async fn me(State(app): State<App>, For { tenant, .. }: For<ReadingData>) -> Result<Json<Option<Me>>, Problem> {
     Ok(Json(status(&app, &tenant).await?.as_ref().and_then(Me::of)))
 }
 

@@ -14,6 +14,7 @@ use super::{
         upload::IncomingStatus,
     },
     bare_id, conversations, files, flaw,
+    sending::SendResult,
 };
 use crate::{
     message::{
@@ -22,10 +23,7 @@ use crate::{
         status::{Colour, Font, STATUS_CHAT, StatusContent, StatusPost},
     },
     tenant::TenantId,
-    waha,
 };
-
-type Sent = Result<Created<waha::Message>, Problem>;
 
 /// WAHA's own, where none is given.
 const BACKGROUND: &str = "#38b42f";
@@ -55,7 +53,7 @@ pub async fn text(
     For { tenant, .. }: For<Sending>,
     key: IdempotencyKey,
     Body(body): Body<TextStatus>,
-) -> Sent {
+) -> SendResult {
     let shown = StatusContent::Text {
         text: body.text.unwrap_or_default(),
         background: colour(body.background_color.as_deref())?,
@@ -66,17 +64,17 @@ pub async fn text(
 }
 
 /// `POST /api/{session}/status/image`
-pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: IncomingStatus) -> Sent {
+pub async fn image(State(app): State<App>, key: IdempotencyKey, incoming: IncomingStatus) -> SendResult {
     file(&app, &key, incoming, AttachmentKind::Image).await
 }
 
 /// `POST /api/{session}/status/voice`
-pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: IncomingStatus) -> Sent {
+pub async fn voice(State(app): State<App>, key: IdempotencyKey, incoming: IncomingStatus) -> SendResult {
     file(&app, &key, incoming, AttachmentKind::Voice).await
 }
 
 /// `POST /api/{session}/status/video`
-pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: IncomingStatus) -> Sent {
+pub async fn video(State(app): State<App>, key: IdempotencyKey, incoming: IncomingStatus) -> SendResult {
     file(&app, &key, incoming, AttachmentKind::Video).await
 }
 
@@ -96,7 +94,7 @@ pub async fn delete(
     For { tenant, .. }: For<Sending>,
     key: IdempotencyKey,
     Body(body): Body<DeleteStatusRequest>,
-) -> Sent {
+) -> SendResult {
     let shown = StatusContent::Nothing { id: bare_id(&body.id.unwrap_or_default()) };
     let request = request(&app, &tenant, shown, body.contacts, None).await?;
     post(&app, &tenant, &key, request).await
@@ -107,7 +105,7 @@ async fn file(
     key: &IdempotencyKey,
     IncomingStatus { tenant, mut form }: IncomingStatus,
     kind: AttachmentKind,
-) -> Sent {
+) -> SendResult {
     let background = match kind {
         AttachmentKind::Voice => Some(colour(form.background_color.as_deref())?),
         _ => None,
@@ -119,7 +117,7 @@ async fn file(
     Ok(Created(files::accepted(app, &tenant, &sent)))
 }
 
-async fn post(app: &App, tenant: &TenantId, key: &IdempotencyKey, request: SendRequest) -> Sent {
+async fn post(app: &App, tenant: &TenantId, key: &IdempotencyKey, request: SendRequest) -> SendResult {
     let sent = app.fleet.send(tenant, &request, key.as_deref()).await??;
     Ok(Created(super::accepted(&sent, None)))
 }

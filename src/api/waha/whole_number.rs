@@ -31,14 +31,14 @@ mod tests {
     use super::*;
 
     #[derive(Deserialize)]
-    struct Page {
+    struct NumberPage {
         #[serde(default, deserialize_with = "whole")]
         limit: Option<u32>,
     }
 
     #[test]
     fn whole_numbers_in_either_form() {
-        let read = |body: Value| serde_json::from_value::<Page>(body).ok().map(|page| page.limit);
+        let read = |body: Value| serde_json::from_value::<NumberPage>(body).ok().map(|page| page.limit);
         for limit in [json!(20), json!(20.0)] {
             assert_eq!(read(json!({ "limit": limit })), Some(Some(20)), "{limit}");
         }

@@ -4,7 +4,7 @@ use super::{
     Restaurant, asides,
     hearing::{HeardTurn, MAX_ADDRESS_CHARS},
     numbers, phrases,
-    state::{Conversation, Phase},
+    state::{ConversationState, Phase},
     words,
 };
 use crate::bot::{
@@ -35,7 +35,7 @@ pub enum CheckoutAnswer {
     Order(usize),
 }
 
-pub fn answer(talk: &Conversation, restaurant: &Restaurant, said: &str) -> Option<CheckoutAnswer> {
+pub fn answer(talk: &ConversationState, restaurant: &Restaurant, said: &str) -> Option<CheckoutAnswer> {
     let plain = phrases::plain(said);
     if phrases::takes_the_same(&plain) {
         match talk.phase {
@@ -90,7 +90,7 @@ fn says_more(restaurant: &Restaurant, said: &str) -> bool {
 }
 
 /// A correction of the address, or a number that counts nothing: neither is a quantity of the dish that was named last.
-fn correction(talk: &Conversation, plain: &str) -> Option<CheckoutAnswer> {
+fn correction(talk: &ConversationState, plain: &str) -> Option<CheckoutAnswer> {
     let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
     let is_asked = super::checkout::is_under_way(&talk.phase);
     if !talk.order.ambiguous.is_empty() || !is_late && !is_asked {

@@ -1,7 +1,7 @@
 //! The way from a basket to its summary: delivery or pick-up, address, phone, payment. Owns which question comes next; places nothing.
 
 use super::{
-    Conversation, asides,
+    ConversationState, asides,
     exchange::Exchange,
     hearing::{HeardTurn, MAX_ADDRESS_CHARS},
     quote::{self, Quote},
@@ -53,7 +53,7 @@ pub fn take_details(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
 }
 
 /// Adds to the words for the kitchen and the courier.
-pub fn note(talk: &mut Conversation, words: &str) {
+pub fn note(talk: &mut ConversationState, words: &str) {
     if !talk.comment.contains(words) {
         let comment = format!("{}. {words}", talk.comment);
         talk.comment = words::one_line(comment.trim_start_matches(". "), 200);

@@ -5,7 +5,7 @@ use super::{
     Said, Utterance,
     exchange::Exchange,
     hearing,
-    order_reading::Reader,
+    order_reading::OrderReader,
     state::{HeardText, Phase},
     talking,
 };
@@ -31,7 +31,7 @@ pub fn correct(exchange: &mut Exchange<'_>, id: &str, text: Option<&str>) {
         let previous = exchange.talk.heard.iter().rev().find(|heard| heard.answered.is_none());
         let previous = previous.map(|heard| heard.text.clone());
         let reader =
-            Reader { restaurant: exchange.restaurant, history: &exchange.talk.history, numbers: heard.numbers };
+            OrderReader { restaurant: exchange.restaurant, history: &exchange.talk.history, numbers: heard.numbers };
         let before = order.clone();
         if heard.answered.is_none() {
             let reading = reader.read(&order, &said, previous.as_deref());

@@ -6,7 +6,7 @@ use std::ops::Range;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Conversation, Customer, Effect, Moment, Phase, Restaurant, Step, hearing::HeardTurn, state::is_keepable, words,
+    ConversationState, Customer, Effect, Moment, Phase, Restaurant, Step, hearing::HeardTurn, state::is_keepable, words,
 };
 use crate::bot::{
     basket::BasketLine,
@@ -19,7 +19,7 @@ pub const MAX_REPLY_CHARS: usize = 4_000;
 pub const MAX_REPLIES: usize = 6;
 
 pub struct Exchange<'a> {
-    pub talk: Conversation,
+    pub talk: ConversationState,
     pub customer: &'a Customer,
     pub restaurant: &'a Restaurant,
     pub moment: Moment,
@@ -32,7 +32,7 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub fn new(talk: Conversation, customer: &'a Customer, restaurant: &'a Restaurant, moment: Moment) -> Self {
+    pub fn new(talk: ConversationState, customer: &'a Customer, restaurant: &'a Restaurant, moment: Moment) -> Self {
         Self {
             talk,
             customer,

@@ -7,9 +7,9 @@ use super::{
     Restaurant, Said, Utterance, answering,
     asides::{self, Amendment},
     exchange, form, menu_pages,
-    order_reading::Reader,
+    order_reading::OrderReader,
     phrases::{self, Command},
-    state::{Conversation, HeardText, Phase, is_small},
+    state::{ConversationState, HeardText, Phase, is_small},
     taking, words,
 };
 use crate::bot::{
@@ -164,7 +164,7 @@ impl HeardTurn {
 }
 
 /// Reads the messages of a turn, one after the other, and remembers their texts for edits to come.
-pub fn hear(talk: &mut Conversation, restaurant: &Restaurant, messages: &[Said]) -> HeardTurn {
+pub fn hear(talk: &mut ConversationState, restaurant: &Restaurant, messages: &[Said]) -> HeardTurn {
     let mut turn = HeardTurn { order: talk.order.clone(), ..HeardTurn::default() };
     for message in messages.iter().take(MAX_MESSAGES) {
         let answers = turn.answers.len();
@@ -225,7 +225,7 @@ fn readable(said: &str) -> (&str, Option<String>) {
     (read, Some(words::one_line(&last.into_iter().rev().collect::<Vec<_>>().join(" "), 60)))
 }
 
-fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &str, turn: &mut HeardTurn) {
+fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, said: &str, turn: &mut HeardTurn) {
     let (said, cut) = readable(said);
     turn.too_long = cut.or(turn.too_long.take());
     let plain = phrases::plain(said);
@@ -293,7 +293,7 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
     }
     let previous = talk.heard.iter().rev().find(|heard| heard.answered.is_none()).map(|heard| heard.text.clone());
     let history = std::mem::take(&mut talk.history);
-    let reader = Reader { restaurant, history: &history, numbers: talk.numbers };
+    let reader = OrderReader { restaurant, history: &history, numbers: talk.numbers };
     let is_rough = phrases::swears(&plain) && !phrases::insults(&plain);
     let said = if is_rough { phrases::without_swearing(&said) } else { said };
     // `se me olvidó una coca` wants one, and is no complaint.
@@ -357,7 +357,7 @@ fn hear_text(talk: &mut Conversation, restaurant: &Restaurant, id: &str, said: &
 
 /// `sí, y una gaseosa`, `sí pero sin cebolla`, to `¿seguimos con él?`, and `que sean dos` before anything is asked: the order goes on, and
 /// the rest is read in it.
-fn goes_on(talk: &mut Conversation, restaurant: &Restaurant, said: &str, turn: &mut HeardTurn) -> Option<String> {
+fn goes_on(talk: &mut ConversationState, restaurant: &Restaurant, said: &str, turn: &mut HeardTurn) -> Option<String> {
     let kept = talk.kept.clone()?;
     let confirmed = if talk.phase == Phase::Resuming { asides::behind_yes(said) } else { None };
     let rest = match confirmed {
@@ -378,7 +378,13 @@ fn goes_on(talk: &mut Conversation, restaurant: &Restaurant, said: &str, turn: &
 
 /// `que sean dos`, `otra igual`, with nothing in the basket: only the order that was put aside can be meant. As a new order it would be
 /// added to that one.
-fn changes_kept(talk: &Conversation, restaurant: &Restaurant, kept: &OrderState, said: &str, turn: &HeardTurn) -> bool {
+fn changes_kept(
+    talk: &ConversationState,
+    restaurant: &Restaurant,
+    kept: &OrderState,
+    said: &str,
+    turn: &HeardTurn,
+) -> bool {
     let plain = phrases::plain(said);
     let refuses = talk.phase == Phase::Resuming && plain.starts_with("no ");
     let is_empty = turn.order.lines.is_empty() && turn.order.ambiguous.is_empty();
@@ -386,7 +392,7 @@ fn changes_kept(talk: &Conversation, restaurant: &Restaurant, kept: &OrderState,
         return false;
     }
     let Some(amendment) = asides::amends(&plain) else { return false };
-    let reader = Reader { restaurant, history: &talk.history, numbers: talk.numbers };
+    let reader = OrderReader { restaurant, history: &talk.history, numbers: talk.numbers };
     let is_about_kept = amendment == Amendment::Change
         || phrases::one_more(&plain).is_some()
         // Without that order the words mean no dish.
@@ -439,7 +445,7 @@ fn without_asides(said: &str, turn: &mut HeardTurn) -> String {
     said
 }
 
-fn remember(talk: &mut Conversation, heard: HeardText) {
+fn remember(talk: &mut ConversationState, heard: HeardText) {
     talk.heard.retain(|other| other.id != heard.id);
     talk.heard.push(heard);
     talk.trim();

@@ -1,11 +1,11 @@
 //! One customer who was talked with under two names: two records become one. Owns what of the earlier one lives on.
 
 use super::{
-    Conversation, exchange,
+    ConversationState, exchange,
     state::{Silence, is_keepable},
 };
 
-impl Conversation {
+impl ConversationState {
     /// The conversation that was talked in last goes on; the longer silence, every order and an unfinished basket of the other one stay.
     #[must_use]
     pub fn joined_with(mut self, earlier: Self) -> Self {

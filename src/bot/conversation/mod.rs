@@ -55,7 +55,7 @@ use hearing::Question;
 use phrases::Command;
 
 pub use exchange::{MAX_REPLIES, MAX_REPLY_CHARS};
-pub use state::{Conversation, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
+pub use state::{ConversationState, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
 pub use unread::UnreadTurn;
 
 /// A message of the customer.
@@ -203,7 +203,7 @@ pub enum Effect {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    pub conversation: Conversation,
+    pub conversation: ConversationState,
     pub effects: Vec<Effect>,
     /// When the engine wants [`Input::Woken`]; a later step replaces it.
     pub wake_at: Option<Timestamp>,
@@ -220,7 +220,7 @@ pub struct Tried {
     pub payment: Option<PaymentMethod>,
     pub replies: Vec<String>,
     /// Given back with the next text, the talk goes on.
-    pub conversation: Conversation,
+    pub conversation: ConversationState,
 }
 
 impl Restaurant {
@@ -235,25 +235,25 @@ impl Restaurant {
 
 /// Doors that may be shut: hours, switches, lists. Somebody who tries a text goes in by the back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entrance {
+enum Door {
     Front,
     Back,
 }
 
 /// One step.
 pub fn step(
-    conversation: Conversation,
+    conversation: ConversationState,
     input: Input,
     customer: &Customer,
     restaurant: &Restaurant,
     moment: Moment,
 ) -> Step {
     let mut exchange = Exchange::new(conversation, customer, restaurant, moment);
-    take(&mut exchange, input, Entrance::Front);
+    take(&mut exchange, input, Door::Front);
     exchange.finish().0
 }
 
-fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Entrance) {
+fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Door) {
     takeover::expire(exchange);
     let is_fresh = exchange.is_fresh();
     if is_fresh {
@@ -318,11 +318,11 @@ fn is_heard(exchange: &Exchange<'_>) -> bool {
 }
 
 /// The customer's turn.
-fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance: Entrance) {
+fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance: Door) {
     if messages.iter().all(|message| message.what == Utterance::Silent) || exchange.is_silenced() {
         return;
     }
-    if entrance == Entrance::Front {
+    if entrance == Door::Front {
         if gates::is_muted(exchange) {
             return;
         }
@@ -380,13 +380,13 @@ fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate:
 
 /// Tries a text as a customer would say it; touches no customer, no order, no hours. What the language model is to be asked then is of this
 /// text: a question that came with the conversation is nobody's.
-pub fn try_text(restaurant: &Restaurant, mut conversation: Conversation, text: &str, moment: Moment) -> Tried {
+pub fn try_text(restaurant: &Restaurant, mut conversation: ConversationState, text: &str, moment: Moment) -> Tried {
     conversation.unread = None;
     let customer = nobody();
     let id = moment.chance.iter().map(|byte| format!("{byte:02x}")).collect();
     let said = Said { id, at: moment.now, what: Utterance::Text(text.to_owned()) };
     let mut exchange = Exchange::new(conversation, &customer, restaurant, moment);
-    take(&mut exchange, Input::Said(vec![said]), Entrance::Back);
+    take(&mut exchange, Input::Said(vec![said]), Door::Back);
     let (step, heard) = exchange.finish();
     let heard = heard.unwrap_or_default();
     Tried {

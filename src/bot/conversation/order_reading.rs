@@ -23,7 +23,7 @@ const MAX_NOTE_CHARS: usize = 80;
 const MOST_UNASKED: u32 = 200;
 
 /// The part of a conversation that a text's meaning depends on.
-pub struct Reader<'a> {
+pub struct OrderReader<'a> {
     pub restaurant: &'a Restaurant,
     pub history: &'a [Vec<BasketLine>],
     pub numbers: bool,
@@ -49,7 +49,7 @@ pub struct OrderReading {
     pub is_settled: bool,
 }
 
-impl Reader<'_> {
+impl OrderReader<'_> {
     /// Reads a text for the order alone. The same text and order have the same reading: edits lean on that.
     pub fn read(&self, before: &OrderState, said: &str, previous: Option<&str>) -> OrderReading {
         let mut reading = self.read_freely(before, said, previous);

@@ -138,7 +138,7 @@ pub struct ConfirmedTexts {
 /// All that is kept of a customer between two inputs: the record that the bot's service stores. `Default`: nobody has talked yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Conversation {
+pub struct ConversationState {
     pub(super) phase: Phase,
     pub(super) order: OrderState,
     pub(super) heard: Vec<HeardText>,
@@ -190,7 +190,7 @@ pub struct Conversation {
     pub(super) unread: Option<UnreadTurn>,
 }
 
-impl Conversation {
+impl ConversationState {
     pub fn phase(&self) -> &Phase {
         &self.phase
     }

@@ -168,8 +168,8 @@ pub fn correct(exchange: &mut Exchange<'_>, id: &str, text: Option<&str>) {
     }
 }
 
-/// What the bot alone says to the messages that are left of a question when one of them, `changed`, was edited or deleted. `None`: they are
-/// read now, or call for a human.
+/// The bot's own answer to the rest of a question, after the customer edited or deleted `changed`, one of its messages. `None`: the bot
+/// reads the rest now, or the rest calls for a human.
 fn answer_alone(exchange: &Exchange<'_>, changed: &str, left: &[Said]) -> Option<Vec<String>> {
     let mut talk = exchange.talk.clone();
     let is_part = |id: &str| id == changed || left.iter().any(|said| said.id == id);

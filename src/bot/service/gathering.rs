@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::hearing::{Heard, HeardEvent};
+use super::hearing::{HeardEvent, HeardMessage};
 use crate::{
     bot::conversation::{Input, Said, Utterance},
     message::EventId,
@@ -124,16 +124,16 @@ pub fn inputs(events: Vec<HeardEvent>) -> Vec<Input> {
     let mut inputs = Vec::new();
     for event in owners.into_iter().chain(customers) {
         match event.what {
-            Heard::OwnerWrote { text } => inputs.push(Input::OwnerWrote { text }),
-            Heard::Said(said) => match inputs.last_mut() {
+            HeardMessage::OwnerWrote { text } => inputs.push(Input::OwnerWrote { text }),
+            HeardMessage::Said(said) => match inputs.last_mut() {
                 Some(Input::Said(turn)) if turn.len() < FULL_TURN => turn.push(said),
                 _ => inputs.push(Input::Said(vec![said])),
             },
-            Heard::Edited { id, text } => match unread(&mut inputs, &id) {
+            HeardMessage::Edited { id, text } => match unread(&mut inputs, &id) {
                 Some((turn, at)) => turn[at].what = Utterance::Text(text),
                 None => inputs.push(Input::Edited { id, text }),
             },
-            Heard::Revoked { id } => match unread(&mut inputs, &id) {
+            HeardMessage::Revoked { id } => match unread(&mut inputs, &id) {
                 Some((turn, at)) => drop(turn.remove(at)),
                 None => inputs.push(Input::Revoked { id }),
             },
@@ -157,12 +157,12 @@ mod tests {
 
     use super::*;
 
-    fn event(ms: u64, what: Heard) -> HeardEvent {
+    fn event(ms: u64, what: HeardMessage) -> HeardEvent {
         HeardEvent { id: EventId(Ulid::from_parts(ms, 0)), what, name: None }
     }
 
-    fn said(id: &str, text: &str) -> Heard {
-        Heard::Said(Said { id: id.into(), at: jiff::Timestamp::UNIX_EPOCH, what: Utterance::Text(text.into()) })
+    fn said(id: &str, text: &str) -> HeardMessage {
+        HeardMessage::Said(Said { id: id.into(), at: jiff::Timestamp::UNIX_EPOCH, what: Utterance::Text(text.into()) })
     }
 
     fn texts(inputs: &[Input]) -> Vec<String> {
@@ -219,7 +219,7 @@ mod tests {
     fn the_owner_is_heard_at_once_and_first() {
         let mut gathering = Gathering::new(1_000);
         gathering.push("ana", event(10_000, said("a", "hola")));
-        gathering.push("ana", event(10_100, Heard::OwnerWrote { text: None }));
+        gathering.push("ana", event(10_100, HeardMessage::OwnerWrote { text: None }));
         assert_eq!(gathering.next(), Some((10_000, "ana".into())));
         gathering.push("ana", event(10_200, said("b", "gracias")));
         assert_eq!(texts(&inputs(gathering.take("ana"))), ["OwnerWrote { text: None }", "hola+gracias"]);
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_long_turn_is_parted_and_nothing_of_it_is_lost() {
         let mut turn: Vec<_> = (0..70).map(|n| event(n, said(&n.to_string(), &n.to_string()))).collect();
-        turn.push(event(70, Heard::Edited { id: "69".into(), text: "last".into() }));
+        turn.push(event(70, HeardMessage::Edited { id: "69".into(), text: "last".into() }));
         let parts = inputs(turn);
         let lengths: Vec<_> =
             parts.iter().map(|part| if let Input::Said(turn) = part { turn.len() } else { 0 }).collect();
@@ -239,8 +239,8 @@ mod tests {
 
     #[test]
     fn what_was_edited_or_deleted_in_time_is_read_so() {
-        let edit = |id: &str, text: &str| Heard::Edited { id: id.into(), text: text.into() };
-        let revoke = |id: &str| Heard::Revoked { id: id.into() };
+        let edit = |id: &str, text: &str| HeardMessage::Edited { id: id.into(), text: text.into() };
+        let revoke = |id: &str| HeardMessage::Revoked { id: id.into() };
         let turn = [
             said("a", "dos"),
             said("b", "ajiacos"),

@@ -15,13 +15,13 @@ pub const MAX_AGE_AT_START_S: i64 = 15 * 60;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeardEvent {
     pub id: EventId,
-    pub what: Heard,
+    pub what: HeardMessage,
     /// As WhatsApp shows the customer; of what customers say.
     pub name: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Heard {
+pub enum HeardMessage {
     Said(Said),
     Edited { id: String, text: String },
     Revoked { id: String },
@@ -30,21 +30,21 @@ pub enum Heard {
 
 impl HeardEvent {
     pub fn is_owners(&self) -> bool {
-        matches!(self.what, Heard::OwnerWrote { .. })
+        matches!(self.what, HeardMessage::OwnerWrote { .. })
     }
 
     /// It wants no answer: a reaction, a vote.
     pub fn is_silent(&self) -> bool {
-        matches!(self.what, Heard::Said(Said { what: Utterance::Silent, .. }))
+        matches!(self.what, HeardMessage::Said(Said { what: Utterance::Silent, .. }))
     }
 
     /// Bytes that it takes while it waits.
     pub fn size(&self) -> usize {
         const OVERHEAD: usize = 200;
         let text = match &self.what {
-            Heard::Said(Said { what: Utterance::Text(text) | Utterance::Caption(text), .. })
-            | Heard::Edited { text, .. }
-            | Heard::OwnerWrote { text: Some(text) } => text.len(),
+            HeardMessage::Said(Said { what: Utterance::Text(text) | Utterance::Caption(text), .. })
+            | HeardMessage::Edited { text, .. }
+            | HeardMessage::OwnerWrote { text: Some(text) } => text.len(),
             _ => 0,
         };
         OVERHEAD + text
@@ -65,7 +65,7 @@ pub struct Oldest {
     pub owners: i64,
 }
 
-/// What the event is to the bot. `None`: nothing. The outbox says which [`Heard::OwnerWrote`] is a bot's.
+/// What the event is to the bot. `None`: nothing. The outbox says which [`HeardMessage::OwnerWrote`] is a bot's.
 pub fn heard(id: EventId, body: &EventBody, oldest: Oldest) -> Option<HeardEvent> {
     if !is_customers(body.chat()) {
         return None;
@@ -76,7 +76,7 @@ pub fn heard(id: EventId, body: &EventBody, oldest: Oldest) -> Option<HeardEvent
         EventBody::Call { call: call @ Call { stage: CallStage::Ringing, group: false, .. } }
             if call.timestamp >= oldest.customers =>
         {
-            Heard::Said(Said { id: call.id.clone(), at: second(call.timestamp), what: Utterance::Call })
+            HeardMessage::Said(Said { id: call.id.clone(), at: second(call.timestamp), what: Utterance::Call })
         }
         _ => return None,
     };
@@ -92,12 +92,12 @@ fn second(at: i64) -> Timestamp {
     Timestamp::from_second(at).unwrap_or(Timestamp::MIN)
 }
 
-fn said(message: &Message) -> Option<Heard> {
+fn said(message: &Message) -> Option<HeardMessage> {
     let utterance = match &message.content {
         Content::Edit { target, content } if !target.from_me => {
-            return Some(Heard::Edited { id: target.id.clone(), text: content.text().to_owned() });
+            return Some(HeardMessage::Edited { id: target.id.clone(), text: content.text().to_owned() });
         }
-        Content::Revoke { target } if !target.from_me => return Some(Heard::Revoked { id: target.id.clone() }),
+        Content::Revoke { target } if !target.from_me => return Some(HeardMessage::Revoked { id: target.id.clone() }),
         // It comes again when it can be read.
         Content::Undecryptable | Content::Edit { .. } | Content::Revoke { .. } => return None,
         content if content.is_mark() => return None,
@@ -124,17 +124,17 @@ fn said(message: &Message) -> Option<Heard> {
         }
         _ => Utterance::Silent,
     };
-    Some(Heard::Said(Said { id: message.id.clone(), at: second(message.timestamp), what: utterance }))
+    Some(HeardMessage::Said(Said { id: message.id.clone(), at: second(message.timestamp), what: utterance }))
 }
 
 /// A reaction, a vote or a deletion is no talk.
-fn by_owner(message: &Message) -> Option<Heard> {
+fn by_owner(message: &Message) -> Option<HeardMessage> {
     let is_talk = match &message.content {
         Content::Reaction { .. } | Content::Vote { .. } | Content::Revoke { .. } | Content::Undecryptable => false,
         content => !content.is_mark(),
     };
     let text = Some(message.content.text().to_owned()).filter(|text| !text.is_empty());
-    is_talk.then_some(Heard::OwnerWrote { text })
+    is_talk.then_some(HeardMessage::OwnerWrote { text })
 }
 
 #[cfg(test)]
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    fn received(message: Message) -> Option<Heard> {
+    fn received(message: Message) -> Option<HeardMessage> {
         heard(EventId(Ulid(7)), &EventBody::Received { message }, OLDEST).map(|heard| heard.what)
     }
 
@@ -200,7 +200,7 @@ mod tests {
         let media = |caption: &str| Media { caption: caption.into(), ..Media::default() };
         let says = |content| received(message(CHAT, content));
         let at = Timestamp::from_second(NOW).unwrap();
-        let said = |what| Some(Heard::Said(Said { id: "A".into(), at, what }));
+        let said = |what| Some(HeardMessage::Said(Said { id: "A".into(), at, what }));
         assert_eq!(says(Content::Image(media("ya pagué"))), said(Utterance::Caption("ya pagué".into())));
         assert_eq!(says(Content::Document(media("el recibo"))), said(Utterance::Caption("el recibo".into())));
         assert_eq!(says(Content::Video(media("dos de estas"))), said(Utterance::Text("dos de estas".into())));
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(says(Content::Document(media(" "))), said(Utterance::Document));
         let target = |from_me| MessageTarget { id: "B".into(), from_me, sender: CHAT.into() };
         let edit = |from_me| Content::Edit { target: target(from_me), content: Box::new(Content::plain("tres")) };
-        assert_eq!(says(edit(false)), Some(Heard::Edited { id: "B".into(), text: "tres".into() }));
+        assert_eq!(says(edit(false)), Some(HeardMessage::Edited { id: "B".into(), text: "tres".into() }));
         assert_eq!(says(edit(true)), None, "nobody edits another's message");
         assert_eq!(says(Content::Timer { seconds: 0 }), None);
     }
@@ -222,6 +222,6 @@ mod tests {
         let target = MessageTarget { id: "B".into(), from_me: false, sender: CHAT.into() };
         assert_eq!(sent(Content::Reaction { target, emoji: "👍".into() }), None);
         let text = Some("ya le averiguo".to_owned());
-        assert_eq!(sent(Content::plain("ya le averiguo")), Some(Heard::OwnerWrote { text }));
+        assert_eq!(sent(Content::plain("ya le averiguo")), Some(HeardMessage::OwnerWrote { text }));
     }
 }

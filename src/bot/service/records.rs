@@ -9,7 +9,7 @@ use super::hearing::HeardEvent;
 pub use crate::bot::owner_records::Versioned;
 use crate::{
     bot::{
-        conversation::Conversation,
+        conversation::ConversationState,
         menu::Menu,
         order::Order,
         owner_records::{MENU, PLACE, SETTINGS},
@@ -78,7 +78,7 @@ pub struct BotPlace {
 /// A chat.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConversationRecord {
-    pub conversation: Conversation,
+    pub conversation: ConversationState,
     /// Every event of this chat up to here is done.
     pub seen: Option<EventId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +106,7 @@ pub struct OpenTurn {
     pub since: Timestamp,
     pub events: Vec<HeardEvent>,
     /// As everything was before it.
-    pub before: Conversation,
+    pub before: ConversationState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_before: Option<String>,
     /// Ids of what it says.
@@ -436,7 +436,7 @@ mod tests {
     }
 
     fn basket(item: &str) -> serde_json::Value {
-        let mut shown = json!(Conversation::default());
+        let mut shown = json!(ConversationState::default());
         shown["order"]["lines"] = json!([{ "item": item, "qty": 2, "note": [] }]);
         shown
     }

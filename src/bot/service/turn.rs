@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     bot::{
-        conversation::{self, Conversation, Customer, Effect, FetchedReply, Input, Moment, Restaurant, Step},
+        conversation::{self, ConversationState, Customer, Effect, FetchedReply, Input, Moment, Restaurant, Step},
         external::ExternalAnswer,
         language_model::ModelLine,
         order::{OrderStage, PaymentStatus},
@@ -338,7 +338,7 @@ impl<'a> ChatTurn<'a> {
     async fn think(
         &mut self,
         record: &mut ConversationRecord,
-        (mut now, told): (Conversation, Option<String>),
+        (mut now, told): (ConversationState, Option<String>),
         inputs: Vec<Input>,
     ) -> Result<Thought, StoreError> {
         let customer = self.customer(record);
@@ -379,7 +379,7 @@ impl<'a> ChatTurn<'a> {
     /// One step, until the numbers of its orders are nobody else's. `None`: the engine broke.
     async fn step(
         &self,
-        before: &Conversation,
+        before: &ConversationState,
         input: Input,
         customer: &Customer,
         told_at: Option<Timestamp>,

@@ -7,17 +7,17 @@ use lettre::message::Mailbox;
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-use super::{Reader, Secret, is_safe};
+use super::{Secret, SettingReader, is_safe};
 use crate::{
-    config::{AlertMail, AlertSmtp, Alerts, SmtpServer},
+    config::{AlertMail, AlertSmtp, AlertsConfig, SmtpServer},
     telemetry::alerts::{AlertCondition, AlertLanguage},
 };
 
 /// The longest that something may be wrong before somebody is told.
 const MAX_DELAY: Duration = Duration::from_secs(86_400);
 
-impl Reader<'_> {
-    pub(super) fn alerts(&mut self) -> Option<Alerts> {
+impl SettingReader<'_> {
+    pub(super) fn alerts(&mut self) -> Option<AlertsConfig> {
         let slack = self.receiver("alerts.slack");
         let discord = self.receiver("alerts.discord");
         let webhook = self.receiver("alerts.webhook");
@@ -39,7 +39,7 @@ impl Reader<'_> {
         if webhook_key.is_some() && webhook == Some(None) {
             self.mistake("alerts.webhook_key", "signs what goes to alerts.webhook, which is not set");
         }
-        Some(Alerts {
+        Some(AlertsConfig {
             slack: slack?,
             discord: discord?,
             webhook: webhook?,

@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use super::{Reader, is_safe};
-use crate::config::{Auth, Firebase, Limits, Rates, Secret, Vault, VaultHome, secret::MIN_LENGTH};
+use super::{SettingReader, is_safe};
+use crate::config::{AuthConfig, Firebase, Limits, Rates, Secret, VaultConfig, VaultHome, secret::MIN_LENGTH};
 
-impl Reader<'_> {
-    pub(super) fn auth(&mut self, vault: Option<&Vault>) -> Option<Auth> {
+impl SettingReader<'_> {
+    pub(super) fn auth(&mut self, vault: Option<&VaultConfig>) -> Option<AuthConfig> {
         let admin_key = self.admin_key(vault);
         let legacy_open = self.flag("auth.legacy_open");
         let refresh = self.duration("auth.refresh", 1..=60);
@@ -19,13 +19,13 @@ impl Reader<'_> {
         });
         let (project, keys_url) = (project?, keys_url?);
         let firebase = (!project.is_empty()).then_some(Firebase { project, keys_url });
-        Some(Auth { admin_key: admin_key?, legacy_open, refresh: refresh?, firebase })
+        Some(AuthConfig { admin_key: admin_key?, legacy_open, refresh: refresh?, firebase })
     }
 
-    fn admin_key(&mut self, vault: Option<&Vault>) -> Option<Option<Secret>> {
+    fn admin_key(&mut self, vault: Option<&VaultConfig>) -> Option<Option<Secret>> {
         let text = self.text("auth.admin_key");
         if text.is_empty() {
-            if matches!(vault, Some(Vault { home: VaultHome::Firestore { .. }, .. })) {
+            if matches!(vault, Some(VaultConfig { home: VaultHome::Firestore { .. }, .. })) {
                 self.mistake(
                     "auth.admin_key",
                     "must be set with Firestore: at least 16 characters (openssl rand -hex 24)",

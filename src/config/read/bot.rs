@@ -1,9 +1,9 @@
 //! `bot`: what is kept of it, its mirror, and the language model.
 
-use super::{Reader, Secret, is_safe};
+use super::{Secret, SettingReader, is_safe};
 use crate::config::{Bot, Import, LanguageModel};
 
-impl Reader<'_> {
+impl SettingReader<'_> {
     pub(super) fn bot(&mut self, import: Option<&Import>) -> Option<Bot> {
         let keep_conversations = self.duration("bot.keep_conversations", 86_400..=315_360_000);
         let keep_orders = self.duration("bot.keep_orders", 86_400..=315_360_000);

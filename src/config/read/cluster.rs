@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::Reader;
+use super::SettingReader;
 use crate::config::{Advertise, Cluster};
 
-impl Reader<'_> {
+impl SettingReader<'_> {
     pub(super) fn cluster(&mut self) -> Option<Cluster> {
         let listen = self.parsed("cluster.listen", "an address like [::]:3001, or nothing", |text| match text {
             "" => Some(None),

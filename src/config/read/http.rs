@@ -4,10 +4,10 @@ use std::{net::IpAddr, num::NonZeroUsize};
 
 use ipnet::IpNet;
 
-use super::Reader;
-use crate::config::{Connections, Handshakes, Origins, Proxies};
+use super::SettingReader;
+use crate::config::{ConnectionsConfig, Handshakes, Origins, Proxies};
 
-impl Reader<'_> {
+impl SettingReader<'_> {
     pub(super) fn origins(&mut self, legacy_open: bool) -> Option<Origins> {
         let origins = self.list("http.cors_origins");
         if origins == ["*"] || (origins.is_empty() && legacy_open) {
@@ -36,7 +36,7 @@ impl Reader<'_> {
         Some(Proxies { trusted: trusted?, header: header? })
     }
 
-    pub(super) fn connections(&mut self) -> Option<Connections> {
+    pub(super) fn connections(&mut self) -> Option<ConnectionsConfig> {
         let counts = (
             self.count("http.max_connections", 1..=1_000_000),
             self.count("http.max_connections_per_address", 0..=1_000_000),
@@ -47,7 +47,7 @@ impl Reader<'_> {
             self.duration("http.keep_alive", 1..=3600),
             self.duration("http.stall_timeout", 1..=600),
         );
-        Some(Connections {
+        Some(ConnectionsConfig {
             most: counts.0?,
             per_address: NonZeroUsize::new(counts.1?),
             head_timeout: times.0?,

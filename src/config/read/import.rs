@@ -1,9 +1,9 @@
 //! `import`: the old service, whose tenants come at the start.
 
-use super::{Reader, is_safe};
+use super::{SettingReader, is_safe};
 use crate::config::{Credentials, Import, Secret};
 
-impl Reader<'_> {
+impl SettingReader<'_> {
     pub(super) fn import(&mut self, account: Option<(Secret, String)>) -> Option<Import> {
         let on_start = self.parsed("import.on_start", "off or rtdb", |text| match text {
             "off" => Some(false),

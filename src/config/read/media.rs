@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Reader;
+use super::SettingReader;
 use crate::{
-    config::{Credentials, Media, MediaHome, Secret, Vault, VaultHome},
+    config::{Credentials, MediaConfig, MediaHome, Secret, VaultConfig, VaultHome},
     tenant::TenantId,
 };
 
-impl Reader<'_> {
-    pub(super) fn media(&mut self, data_dir: Option<&Path>, vault: Option<&Vault>) -> Option<Media> {
+impl SettingReader<'_> {
+    pub(super) fn media(&mut self, data_dir: Option<&Path>, vault: Option<&VaultConfig>) -> Option<MediaConfig> {
         const MIB: u64 = 1024 * 1024;
         let home = self.media_home(data_dir, vault);
         let keep = (self.duration("media.keep", 60..=31_536_000), self.duration("media.sweep", 1..=86_400));
@@ -20,7 +20,7 @@ impl Reader<'_> {
         let parallel = (self.count("media.parallel", 1..=256), self.count("media.per_tenant", 1..=64));
         let fetch_timeout = self.duration("media.fetch_timeout", 1..=600);
         let proxies = self.media_proxies();
-        Some(Media {
+        Some(MediaConfig {
             home: home?,
             eager: self.flag("media.eager"),
             keep: keep.0?,
@@ -51,7 +51,7 @@ impl Reader<'_> {
         proxies
     }
 
-    fn media_home(&mut self, data_dir: Option<&Path>, vault: Option<&Vault>) -> Option<MediaHome> {
+    fn media_home(&mut self, data_dir: Option<&Path>, vault: Option<&VaultConfig>) -> Option<MediaHome> {
         let given = |text: String| Some(text).filter(|text| !text.is_empty());
         let folder = given(self.text("media.folder")).map(PathBuf::from);
         let (bucket, prefix) = (given(self.text("media.bucket")), self.text("media.prefix"));
@@ -73,7 +73,7 @@ impl Reader<'_> {
         match kind.as_str() {
             "gcs" => {
                 let service_account = match vault {
-                    Some(Vault {
+                    Some(VaultConfig {
                         home: VaultHome::Firestore { credentials: Credentials::ServiceAccount(key), .. },
                         ..
                     }) => Some(key.clone()),

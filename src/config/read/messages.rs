@@ -1,10 +1,10 @@
 //! `messages`: how long they are kept, and what a phone is asked for.
 
-use super::Reader;
-use crate::config::{History, Messages};
+use super::SettingReader;
+use crate::config::{History, MessagesConfig};
 
-impl Reader<'_> {
-    pub(super) fn messages(&mut self) -> Option<Messages> {
+impl SettingReader<'_> {
+    pub(super) fn messages(&mut self) -> Option<MessagesConfig> {
         let country = self.parsed("messages.country", "two letters like CO", |text| text.parse().ok());
         let keep = self.duration("messages.keep", 3600..=31_536_000);
         let keep_events = self.count("messages.keep_events", 100..=1_000_000);
@@ -16,7 +16,7 @@ impl Reader<'_> {
         let keep_mib = self.count("messages.keep_mib", 1..=100_000);
         let keep_whole_mib = self.count("messages.keep_whole_mib", 1..=1024);
         let waiting_mib = self.count("messages.waiting_mib", 1..=1024);
-        Some(Messages {
+        Some(MessagesConfig {
             country: country?,
             keep: keep?,
             keep_events: keep_events?,

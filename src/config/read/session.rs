@@ -1,10 +1,10 @@
 //! `session` and `heartbeat`: how a session connects, sends, and is looked after.
 
-use super::Reader;
-use crate::config::{Heartbeat, Session};
+use super::SettingReader;
+use crate::config::{Heartbeat, SessionPolicy};
 
-impl Reader<'_> {
-    pub(super) fn session(&mut self) -> Option<Session> {
+impl SettingReader<'_> {
+    pub(super) fn session(&mut self) -> Option<SessionPolicy> {
         let backoff_min = self.duration("session.backoff_min", 0..=60);
         let backoff_max = self.duration("session.backoff_max", 1..=3600);
         if let (Some(min), Some(max)) = (backoff_min, backoff_max)
@@ -24,7 +24,7 @@ impl Reader<'_> {
         let file_idle = self.duration("session.file_idle", 1..=86_400);
         let human_percent = self.count("session.human_percent", 0..=1000);
         let slow_down = self.duration("session.slow_down", 0..=600);
-        Some(Session {
+        Some(SessionPolicy {
             backoff_min: backoff_min?,
             backoff_max: backoff_max?,
             pairing_timeout: pairing_timeout?,

@@ -7,14 +7,14 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
-use super::Reader;
+use super::SettingReader;
 use crate::{
-    config::{Credentials, Secret, Vault, VaultHome},
+    config::{Credentials, Secret, VaultConfig, VaultHome},
     seal::MasterKey,
 };
 
-impl Reader<'_> {
-    pub(super) fn vault(&mut self, data_dir: Option<&Path>, account: Option<(Secret, String)>) -> Option<Vault> {
+impl SettingReader<'_> {
+    pub(super) fn vault(&mut self, data_dir: Option<&Path>, account: Option<(Secret, String)>) -> Option<VaultConfig> {
         let project = self.text("vault.firestore.project");
         let database = self.text("vault.firestore.database");
         let emulator = self.text("vault.firestore.emulator");
@@ -51,7 +51,7 @@ impl Reader<'_> {
         };
         if !firestore {
             let path = if path.is_empty() { data_dir?.join("vault.db") } else { PathBuf::from(path) };
-            return Some(Vault {
+            return Some(VaultConfig {
                 home: VaultHome::Embedded { path, shared },
                 master_keys: master_keys?,
                 snapshot_entries: snapshot_entries?,
@@ -82,7 +82,7 @@ impl Reader<'_> {
         let home = VaultHome::Firestore { project, database, credentials, request_timeout: request_timeout? };
         let writes_per_minute = NonZeroU32::new(writes_per_minute? as u32);
         let (master_keys, snapshot_entries) = (master_keys?, snapshot_entries?);
-        Some(Vault { home, master_keys, snapshot_entries, audit: audit?, writes_per_minute })
+        Some(VaultConfig { home, master_keys, snapshot_entries, audit: audit?, writes_per_minute })
     }
 
     /// Reports a wrong key without a character of it.

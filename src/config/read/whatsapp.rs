@@ -1,9 +1,9 @@
 //! `whatsapp`: the address, the version and the authorities of WhatsApp.
 
-use super::Reader;
+use super::SettingReader;
 use crate::config::{WHATSAPP, WhatsApp};
 
-impl Reader<'_> {
+impl SettingReader<'_> {
     pub(super) fn whatsapp(&mut self) -> Option<WhatsApp> {
         let endpoint = self.endpoint();
         let version = self.parsed("whatsapp.version", "three numbers like 2.3000.1026131876", version);

@@ -6,8 +6,8 @@ use std::collections::btree_map::Entry;
 
 use super::{creds, entry_name};
 use crate::import::{
-    AddressServer, ContactToken, EntryError, EntryKind, ImportError, ImportLimits, ImportOrigin, ImportTally, Secret,
-    SignalAddress, SyncKeyCopy, TenantCopy,
+    AddressServer, ContactToken, EntryError, EntryKind, ImportError, ImportLimits, ImportOrigin, ImportTally,
+    KeyMaterial, SignalAddress, SyncKeyCopy, TenantCopy,
     address::{self, is_user},
     counters::PRE_KEY_IDS,
     fingerprint,
@@ -314,7 +314,7 @@ impl EntryJoiner<'_> {
             return Ok(());
         }
         let token = ContactToken {
-            token: Secret::new(token.ok_or(EntryError::Missing("token"))?),
+            token: KeyMaterial::new(token.ok_or(EntryError::Missing("token"))?),
             timestamp: number("timestamp").unwrap_or(0),
             sender_timestamp,
         };
@@ -326,7 +326,7 @@ impl EntryJoiner<'_> {
         let id = entry_name::sync_key(id)?;
         let data = node.get("keyData").and_then(json::bytes).filter(|data| !data.is_empty());
         let key = SyncKeyCopy {
-            key_data: Secret::new(data.ok_or(EntryError::Missing("keyData"))?),
+            key_data: KeyMaterial::new(data.ok_or(EntryError::Missing("keyData"))?),
             fingerprint: node.get("fingerprint").map(fingerprint::encode).transpose()?.unwrap_or_default(),
             timestamp: node.get("timestamp").and_then(json::integer).unwrap_or(0),
         };

@@ -1,7 +1,7 @@
 //! `creds.json`: the device.
 
 use crate::import::{
-    AccountProof, AddressServer, DeviceCopy, EntryError, ImportError, KeyHalves, Secret, SignalAddress,
+    AccountProof, AddressServer, DeviceCopy, EntryError, ImportError, KeyHalves, KeyMaterial, SignalAddress,
     json::{self, JsonNode},
     key,
 };
@@ -60,7 +60,7 @@ fn rest(creds: &JsonNode, me: &str, account: &JsonNode, keys: DeviceKeys) -> Res
         signed_pre_key_id: keys.signed_pre_key_id,
         signed_pre_key_signature: keys.signed_pre_key_signature,
         registration_id: keys.registration_id,
-        adv_secret: adv_secret.map(Secret::new),
+        adv_secret: adv_secret.map(KeyMaterial::new),
         account: proof(account)?,
         lid: own_lid(creds, me.device),
         me,

@@ -8,8 +8,8 @@ use whatsapp_rust::wacore::{
 
 use crate::{
     import::{
-        AccountProof, ContactToken, DeviceCopy, EntryError, EntryKind, ImportError, ImportOrigin, KeyHalves, Secret,
-        SignalAddress, SyncKeyCopy, TenantCopy,
+        AccountProof, ContactToken, DeviceCopy, EntryError, EntryKind, ImportError, ImportOrigin, KeyHalves,
+        KeyMaterial, SignalAddress, SyncKeyCopy, TenantCopy,
         address::{is_group, is_user},
         signal,
     },
@@ -90,7 +90,7 @@ impl TenantCopy {
                     return Ok(());
                 }
                 let token = ContactToken {
-                    token: Secret::new(token.token),
+                    token: KeyMaterial::new(token.token),
                     timestamp: token.token_timestamp,
                     sender_timestamp: token.sender_timestamp,
                 };
@@ -102,7 +102,7 @@ impl TenantCopy {
                     return Err(EntryError::Missing("the key"));
                 }
                 let sync_key = SyncKeyCopy {
-                    key_data: Secret::new(sync_key.key_data),
+                    key_data: KeyMaterial::new(sync_key.key_data),
                     fingerprint: sync_key.fingerprint,
                     timestamp: sync_key.timestamp,
                 };
@@ -146,7 +146,7 @@ fn device_copy(device: &Device) -> Result<DeviceCopy, ImportError> {
         signed_pre_key_id: device.signed_pre_key_id,
         signed_pre_key_signature: device.signed_pre_key_signature,
         registration_id: device.registration_id,
-        adv_secret: Some(Secret::new(device.adv_secret_key)),
+        adv_secret: Some(KeyMaterial::new(device.adv_secret_key)),
         account,
         me: SignalAddress::from_jid(&me.to_string()).map_err(credentials)?,
         lid: device.lid.as_ref().and_then(|lid| SignalAddress::from_jid(&lid.to_string()).ok()),
@@ -155,7 +155,7 @@ fn device_copy(device: &Device) -> Result<DeviceCopy, ImportError> {
         next_pre_key_id: device.next_pre_key_id,
         first_unuploaded_pre_key_id: device.first_unupload_pre_key_id,
         routing_info: device.edge_routing_info.clone().filter(|routing| !routing.is_empty()),
-        nct_salt: device.nct_salt.clone().map(Secret::new),
+        nct_salt: device.nct_salt.clone().map(KeyMaterial::new),
         lid_migrated: device.lid_migrated,
     })
 }

@@ -106,7 +106,7 @@ impl LiveSource {
     /// `url`: another one than the configured.
     pub async fn realtime(
         settings: &config::Import,
-        outbound: &config::Outbound,
+        outbound: &config::OutboundConfig,
         url: Option<&str>,
     ) -> Result<Self, LiveError> {
         const MISSING: &str =
@@ -115,7 +115,7 @@ impl LiveSource {
         Self::open(settings, outbound, url, LivePlace::Realtime).await
     }
 
-    pub async fn firestore(settings: &config::Import, outbound: &config::Outbound) -> Result<Self, LiveError> {
+    pub async fn firestore(settings: &config::Import, outbound: &config::OutboundConfig) -> Result<Self, LiveError> {
         if settings.project.is_empty() {
             return Err(LiveError::Unconfigured(
                 "no project is configured (FIRESTORE_PROJECT_ID, or a service account)",
@@ -132,7 +132,7 @@ impl LiveSource {
 
     async fn open(
         settings: &config::Import,
-        rules: &config::Outbound,
+        rules: &config::OutboundConfig,
         url: &str,
         place: fn(Url) -> LivePlace,
     ) -> Result<Self, LiveError> {

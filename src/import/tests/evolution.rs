@@ -15,7 +15,7 @@ fn read_rows(text: &str, instances: Option<&Path>) -> (Vec<SourceTenant>, Result
 }
 
 /// Stringified twice, as Evolution does.
-fn stored_creds(files: &Files) -> String {
+fn stored_creds(files: &FixtureFiles) -> String {
     Value::String(files["creds.json"].clone()).to_string()
 }
 

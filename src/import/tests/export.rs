@@ -20,7 +20,7 @@ use crate::{
 fn back(copy: TenantCopy) -> TenantCopy {
     let folder = baileys_folder(copy, CounterMargin::default());
     assert_eq!(folder.files.last().map(|(name, _)| name.as_str()), Some("creds.json"));
-    let files: Files =
+    let files: FixtureFiles =
         folder.files.into_iter().map(|(name, text)| (name, String::from_utf8(text).expect("JSON"))).collect();
     read(&files).expect("a copy")
 }

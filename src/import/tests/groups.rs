@@ -16,10 +16,10 @@ use super::{
 
 const GROUP: &str = include_str!("../../../tests/fixtures/import/node-group.json");
 
-struct Keys(SenderKeyRecord);
+struct SenderKeys(SenderKeyRecord);
 
 #[async_trait]
-impl SenderKeyStore for Keys {
+impl SenderKeyStore for SenderKeys {
     async fn store_sender_key(
         &mut self,
         _: &SenderKeyName,
@@ -53,7 +53,7 @@ fn messages_of_both_keys_are_read() {
     assert_eq!(record.states.len(), 2, "a key that was distributed twice is one");
     assert_eq!(record.states[0].key_id, 26_852_143, "the newest first");
     let record = SenderKeyRecord::from_components(record).expect("a record").serialize().expect("encodes");
-    let mut keys = Keys(SenderKeyRecord::deserialize(&record).expect("decodes"));
+    let mut keys = SenderKeys(SenderKeyRecord::deserialize(&record).expect("decodes"));
     let name = SenderKeyName::from_parts("120363000000000009@g.us", "180000000142543@lid.0");
     for (message, text) in [("next", "next"), ("lateOld", "late, by the old key"), ("skipped", "skipped")] {
         let read = block_on(group_decrypt(&bytes(&fixture[message]), &mut keys, &name));

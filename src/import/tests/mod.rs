@@ -26,17 +26,17 @@ const BAILEYS_7: &str = include_str!("../../../tests/fixtures/import/baileys-7.j
 const BAILEYS_6: &str = include_str!("../../../tests/fixtures/import/baileys-6.json");
 
 /// A store's files by name.
-type Files = BTreeMap<String, String>;
+type FixtureFiles = BTreeMap<String, String>;
 
-fn files(fixture: &str) -> Files {
+fn files(fixture: &str) -> FixtureFiles {
     serde_json::from_str(fixture).expect("a fixture")
 }
 
-fn value(files: &Files, name: &str) -> Value {
+fn value(files: &FixtureFiles, name: &str) -> Value {
     serde_json::from_str(&files[name]).expect("JSON")
 }
 
-fn write(folder: &Path, files: &Files) {
+fn write(folder: &Path, files: &FixtureFiles) {
     fs::create_dir_all(folder).expect("a folder");
     for (name, text) in files {
         fs::write(folder.join(name), text).expect("a file");
@@ -44,7 +44,7 @@ fn write(folder: &Path, files: &Files) {
 }
 
 /// Reads files as a folder of Baileys.
-fn read(files: &Files) -> Result<TenantCopy, ImportError> {
+fn read(files: &FixtureFiles) -> Result<TenantCopy, ImportError> {
     let folder = TempDir::new().expect("a folder");
     write(folder.path(), files);
     super::baileys::folder::read(folder.path(), ImportOrigin::Baileys, &ImportLimits::default())
@@ -55,7 +55,7 @@ fn document(text: &str) -> Result<TenantCopy, ImportError> {
 }
 
 /// `{creds, keys: {<name>: …}}` of a store's files, with the names that databases keep.
-fn whole(files: &Files) -> Value {
+fn whole(files: &FixtureFiles) -> Value {
     let mut keys = serde_json::Map::new();
     for name in files.keys().filter(|name| *name != "creds.json") {
         keys.insert(name.trim_end_matches(".json").to_owned(), value(files, name));

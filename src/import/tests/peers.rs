@@ -32,7 +32,7 @@ pub struct Peer {
 }
 
 struct Identity(IdentityKeyPair, u32);
-struct Sessions<'p>(&'p mut HashMap<ProtocolAddress, SessionRecord>);
+struct PeerSessions<'p>(&'p mut HashMap<ProtocolAddress, SessionRecord>);
 
 #[async_trait]
 impl IdentityKeyStore for Identity {
@@ -58,7 +58,7 @@ impl IdentityKeyStore for Identity {
 }
 
 #[async_trait]
-impl SessionStore for Sessions<'_> {
+impl SessionStore for PeerSessions<'_> {
     async fn load_session(&self, address: &ProtocolAddress) -> Protocol<Option<SessionRecord>> {
         Ok(self.0.get(address).cloned())
     }
@@ -80,7 +80,7 @@ fn address() -> ProtocolAddress {
 impl Peer {
     pub fn encrypt(&mut self, text: &str) -> Vec<u8> {
         let mut identity = Identity(self.identity.clone(), self.registration_id);
-        let mut sessions = Sessions(&mut self.sessions);
+        let mut sessions = PeerSessions(&mut self.sessions);
         let sent =
             block_on(message_encrypt(text.as_bytes(), &address(), &mut sessions, &mut identity)).expect("encrypts");
         let CiphertextMessage::SignalMessage(sent) = sent else { panic!("no plain message") };
@@ -89,7 +89,7 @@ impl Peer {
 
     pub fn decrypt(&mut self, message: &[u8]) -> Protocol<String> {
         let mut identity = Identity(self.identity.clone(), self.registration_id);
-        let mut sessions = Sessions(&mut self.sessions);
+        let mut sessions = PeerSessions(&mut self.sessions);
         let message = SignalMessage::try_from(message)?;
         let mut random = StdRng::seed_from_u64(1);
         let read = block_on(message_decrypt_signal(&message, &address(), &mut sessions, &mut identity, &mut random))?;

@@ -4,8 +4,8 @@ use rusqlite::{Row, types::FromSql};
 
 use super::database::ForeignDatabase;
 use crate::import::{
-    AccountProof, AddressServer, DeviceCopy, EntryError, ImportError, ImportLimits, KeyHalves, Secret, SignalAddress,
-    key,
+    AccountProof, AddressServer, DeviceCopy, EntryError, ImportError, ImportLimits, KeyHalves, KeyMaterial,
+    SignalAddress, key,
 };
 
 const TABLE: &str = "whatsmeow_device";
@@ -74,7 +74,7 @@ fn read_row(row: &Row) -> Result<DeviceCopy, EntryError> {
         registration_id: number(row, "registration_id")?,
         adv_secret: optional::<Vec<u8>>(row, "adv_key")?
             .and_then(|key| <[u8; 32]>::try_from(key).ok())
-            .map(Secret::new),
+            .map(KeyMaterial::new),
         account: AccountProof {
             details: column(row, "adv_details")?,
             account_key: key::public_key(&column::<Vec<u8>>(row, "adv_account_sig_key")?)?,

@@ -9,8 +9,8 @@ use rusqlite::{
 
 use super::database::ForeignDatabase;
 use crate::import::{
-    AddressServer, ContactToken, EntryError, EntryKind, ImportError, ImportLimits, KeyHalves, Secret, SignalAddress,
-    SyncKeyCopy, TenantCopy, address, counters,
+    AddressServer, ContactToken, EntryError, EntryKind, ImportError, ImportLimits, KeyHalves, KeyMaterial,
+    SignalAddress, SyncKeyCopy, TenantCopy, address, counters,
     json::JsonBudget,
     key,
     signal::{self, LocalDevice, go_sender_key, go_session},
@@ -60,7 +60,7 @@ impl<'d> DeviceTables<'d> {
         self.rows(copy, EntryKind::ContactToken, "whatsmeow_privacy_tokens", "our_jid", &columns, contact_token)?;
         self.database.select("whatsmeow_nct_salt", &["salt"], Some(("our_jid", self.jid)), 1, |row| {
             let salt = get::<Vec<u8>>(row, 0).ok().filter(|salt| !salt.is_empty());
-            copy.device.nct_salt = salt.map(Secret::new);
+            copy.device.nct_salt = salt.map(KeyMaterial::new);
             Ok(())
         })
     }
@@ -205,7 +205,7 @@ fn identity(copy: &mut TenantCopy, their: &str, row: &Row) -> RowResult {
 
 fn sync_key(copy: &mut TenantCopy, _: &str, row: &Row) -> RowResult {
     let key = SyncKeyCopy {
-        key_data: Secret::new(
+        key_data: KeyMaterial::new(
             get::<Vec<u8>>(row, 1).ok().filter(|data| !data.is_empty()).ok_or(EntryError::Missing("key_data"))?,
         ),
         timestamp: get(row, 2)?,
@@ -229,7 +229,8 @@ fn contact_token(copy: &mut TenantCopy, their: &str, row: &Row) -> RowResult {
         copy.tally.ignore(EntryKind::ContactToken, 1);
         return Ok(());
     }
-    let token = ContactToken { token: Secret::new(token), timestamp: get(row, 2)?, sender_timestamp: get(row, 3).ok() };
+    let token =
+        ContactToken { token: KeyMaterial::new(token), timestamp: get(row, 2)?, sender_timestamp: get(row, 3).ok() };
     copy.contact_tokens.insert(lid, token);
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::{
     message::{
         Log,
         cleared::Cleared,
-        segments::{Mark, mark},
+        segments::{NameMark, mark},
         status::STATUS_CHAT,
         timer,
     },
@@ -44,7 +44,7 @@ pub async fn chats(
     let mut chats: Vec<ChatSummary> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut only_named: HashSet<String> = HashSet::new();
-    let mut wanted: Option<HashSet<Mark>> = only.map(|_| HashSet::new());
+    let mut wanted: Option<HashSet<NameMark>> = only.map(|_| HashSet::new());
     for id in only.into_iter().flatten() {
         let names = log.store.names(id).await?;
         wanted.get_or_insert_default().extend(names.iter().map(|name| mark(name)));
@@ -53,12 +53,12 @@ pub async fn chats(
     let only = only.map(|_| &only_named);
     let enough = offset.saturating_add(limit).min(only.map_or(usize::MAX, HashSet::len));
     // Of these nothing more is; what is shown to many is no conversation.
-    let mut done: HashSet<Mark> = HashSet::from([mark(STATUS_CHAT)]);
+    let mut done: HashSet<NameMark> = HashSet::from([mark(STATUS_CHAT)]);
     let (mut nameless, mut listed) = (0, 0);
     let mut backwards = Backwards::new(log, Vec::new());
     while chats.len() < enough || nameless > 0 && backwards.events < NAMED {
         let is_wanted =
-            |mark: &Mark| wanted.as_ref().is_none_or(|wanted| wanted.contains(mark)) && !done.contains(mark);
+            |mark: &NameMark| wanted.as_ref().is_none_or(|wanted| wanted.contains(mark)) && !done.contains(mark);
         let Some(entry) = backwards.next(|chats| chats.marks().any(|mark| is_wanted(&mark))).await? else { break };
         let message = &entry.message;
         let place = places.get(&message.chat).copied();

@@ -35,7 +35,7 @@ pub struct Keeper {
     reserve: Option<DiskReserve>,
     pub spool: Spool,
     pub links: Links,
-    pub settings: config::Media,
+    pub settings: config::MediaConfig,
 }
 
 /// A file that is here.
@@ -60,7 +60,7 @@ impl Keeper {
         (store, prefix): (Arc<dyn ObjectStore>, Path),
         spool: Spool,
         links: Links,
-        settings: config::Media,
+        settings: config::MediaConfig,
     ) -> Self {
         let reserve = match &settings.home {
             config::MediaHome::Folder(folder) => Some(DiskReserve::new(folder.clone(), settings.reserve)),

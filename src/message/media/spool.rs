@@ -154,12 +154,12 @@ impl Spooled {
     }
 
     /// From its beginning. Blocks when it is read.
-    pub fn reader(&self) -> Reader {
+    pub fn reader(&self) -> SpoolReader {
         self.reader_from(0)
     }
 
-    pub fn reader_from(&self, at: u64) -> Reader {
-        Reader { file: self.file.clone(), at }
+    pub fn reader_from(&self, at: u64) -> SpoolReader {
+        SpoolReader { file: self.file.clone(), at }
     }
 
     /// At most `most` bytes at a place.
@@ -177,12 +177,12 @@ impl Spooled {
 
 /// Reads a spooled file; several may read the same one.
 #[derive(Debug)]
-pub struct Reader {
+pub struct SpoolReader {
     file: Arc<File>,
     at: u64,
 }
 
-impl Read for Reader {
+impl Read for SpoolReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(buffer, self.at)?;
         self.at += read as u64;
@@ -190,7 +190,7 @@ impl Read for Reader {
     }
 }
 
-impl io::Seek for Reader {
+impl io::Seek for SpoolReader {
     fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
         let at = match to {
             io::SeekFrom::Start(at) => Some(at),

@@ -165,11 +165,11 @@ mod tests {
             settings.home = config::MediaHome::Folder(folder.path().join("media"));
             (settings.keep, settings.keep_bytes) = (7 * DAY, 2500);
             let spool = Spool::new(folder.path().join("spool"), 0).unwrap();
-            let keeper = |settings: config::Media| {
+            let keeper = |settings: config::MediaConfig| {
                 let place = open_place(&settings.home).unwrap();
                 Arc::new(Keeper::new(place, spool.clone(), Links::new("http://localhost"), settings))
             };
-            let elsewhere = keeper(config::Media { keep_bytes: u64::MAX, ..settings.clone() });
+            let elsewhere = keeper(config::MediaConfig { keep_bytes: u64::MAX, ..settings.clone() });
             let keeper = keeper(settings);
             let clock = Arc::new(Hands(Mutex::new(Timestamp::now()), Mutex::default()));
             let archive = Arc::new(TestArchive(Mutex::default()));

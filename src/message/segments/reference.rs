@@ -92,7 +92,7 @@ impl Segment {
 pub(in crate::message) struct Marks(String);
 
 /// What [`Marks`] keeps of a name.
-pub(in crate::message) type Mark = [u8; 4];
+pub(in crate::message) type NameMark = [u8; 4];
 
 impl Marks {
     /// The chats of events, and the messages that they change. `None`: an event is one that this build cannot read.
@@ -106,7 +106,7 @@ impl Marks {
             }
             changes.extend(changed(&body).map(mark));
         }
-        let marks = |marks: BTreeSet<Mark>| Self(BASE64.encode(marks.into_iter().flatten().collect::<Vec<u8>>()));
+        let marks = |marks: BTreeSet<NameMark>| Self(BASE64.encode(marks.into_iter().flatten().collect::<Vec<u8>>()));
         Some((marks(chats), marks(changes)))
     }
 
@@ -115,13 +115,13 @@ impl Marks {
         self.marks().any(|mark| mark == wanted)
     }
 
-    pub fn marks(&self) -> impl Iterator<Item = Mark> {
+    pub fn marks(&self) -> impl Iterator<Item = NameMark> {
         let marks = BASE64.decode(&self.0).unwrap_or_default();
         (0..marks.len() / 4).map(move |place| [0, 1, 2, 3].map(|byte| marks[4 * place + byte]))
     }
 }
 
-pub(in crate::message) fn mark(name: &str) -> Mark {
+pub(in crate::message) fn mark(name: &str) -> NameMark {
     let Digest(digest) = Digest::of([name.as_bytes()]);
     [digest[0], digest[1], digest[2], digest[3]]
 }

@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    struct World {
+    struct VersionWorld {
         versions: Arc<Versions>,
         host: Arc<WebHost>,
     }
@@ -180,7 +180,7 @@ mod tests {
     /// For a host that is silent for good.
     const PATIENT: FetchLimits = FetchLimits { fetch: Duration::from_secs(600), ..SHORT };
 
-    impl World {
+    impl VersionWorld {
         fn new(limits: FetchLimits) -> Self {
             let versions = Arc::new(Versions { limits, ..Versions::new(None) });
             let host = Arc::new(WebHost::default());
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_host_costs_all_sessions_together_one_short_wait() {
-        let world = World::new(PATIENT);
+        let world = VersionWorld::new(PATIENT);
         let (claimed, waited) = world.claim(100).await;
         assert_eq!(claimed, BUILT_IN);
         assert!(waited >= PATIENT.wait, "{waited:?}");
@@ -226,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outdated_version_is_fetched_anew_and_claimed_until_there_is_a_newer() {
-        let world = World::new(SHORT);
+        let world = VersionWorld::new(SHORT);
         world.answers(Some(7));
         assert_eq!(world.claim(3).await.0, (2, 3000, 7));
         world.versions.outdated(BUILT_IN);
@@ -248,7 +248,7 @@ mod tests {
     /// WhatsApp calls a version outdated that its web host still names.
     #[tokio::test]
     async fn a_host_that_names_the_outdated_version_is_not_asked_without_end() {
-        let world = World::new(FetchLimits { again: Duration::from_secs(600), ..SHORT });
+        let world = VersionWorld::new(FetchLimits { again: Duration::from_secs(600), ..SHORT });
         world.answers(Some(7));
         world.claim(1).await;
         for _ in 0..20 {

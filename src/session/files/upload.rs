@@ -197,7 +197,7 @@ impl Session {
             sealed.flush()?;
             let sealed = sealed.into_inner()?;
             let size = sealed.metadata()?.len();
-            Ok((Sealed(Spooled::new(sealed, size, info.file_enc_sha256, Vec::new())), info))
+            Ok((EncryptedUpload(Spooled::new(sealed, size, info.file_enc_sha256, Vec::new())), info))
         });
         let disk = |error: anyhow::Error| {
             warn!(
@@ -253,9 +253,9 @@ fn refused(unfetched: UrlFetchError) -> AcceptError {
 }
 
 /// An encrypted file, which the library reads again from wherever an upload broke off.
-struct Sealed(Spooled);
+struct EncryptedUpload(Spooled);
 
-impl UploadSource for Sealed {
+impl UploadSource for EncryptedUpload {
     fn len(&self) -> u64 {
         self.0.size
     }

@@ -33,7 +33,7 @@ pub async fn read(
     let options = match body {
         Some(body) => {
             let creator = target.sender.parse().ok()?;
-            let sealed = Sealed {
+            let sealed = SealedVote {
                 creators: names(client, &creator, target.from_me, inbound, me).await,
                 voters: names(client, parties.sender, parties.from_me, inbound, me).await,
                 poll: &target.id,
@@ -94,13 +94,13 @@ async fn names(client: &Client, jid: &Jid, is_me: bool, inbound: &InboundMessage
 }
 
 /// A vote is sealed with one name of the poll's creator and one of the voter: the apps take either kind for each.
-struct Sealed<'a> {
+struct SealedVote<'a> {
     creators: Vec<String>,
     voters: Vec<String>,
     poll: &'a str,
 }
 
-impl Sealed<'_> {
+impl SealedVote<'_> {
     fn open(&self, update: &wa::message::PollUpdateMessage, body: &[u8]) -> Option<Vec<String>> {
         let poll_message = codec::message_decode(body).ok()?;
         let secret = poll_message.message_context_info.as_option()?.message_secret.as_deref()?;

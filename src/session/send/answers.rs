@@ -31,10 +31,10 @@ struct ExpectedAnswers {
 
 impl Answers {
     /// To be asked for before the message goes. One at a time for each message.
-    pub fn expect(&self, id: &str) -> Expected<'_> {
+    pub fn expect(&self, id: &str) -> AwaitedAnswer<'_> {
         let (sender, answer) = oneshot::channel();
         self.book().expected.insert(id.to_owned(), sender);
-        Expected { answers: self, id: id.to_owned(), answer }
+        AwaitedAnswer { answers: self, id: id.to_owned(), answer }
     }
 
     /// Hands an answer to whoever expects it.
@@ -60,20 +60,20 @@ impl Answers {
 }
 
 /// An answer that is waited for until this is dropped.
-pub struct Expected<'a> {
+pub struct AwaitedAnswer<'a> {
     answers: &'a Answers,
     id: String,
     answer: oneshot::Receiver<SendAnswer>,
 }
 
-impl Expected<'_> {
+impl AwaitedAnswer<'_> {
     pub async fn answer(&mut self) -> SendAnswer {
         // The sender goes only with an answer: nobody else takes it out while this lives.
         (&mut self.answer).await.unwrap_or(SendAnswer::Settled)
     }
 }
 
-impl Drop for Expected<'_> {
+impl Drop for AwaitedAnswer<'_> {
     fn drop(&mut self) {
         self.answers.book().expected.remove(&self.id);
     }

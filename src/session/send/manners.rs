@@ -17,7 +17,7 @@ use whatsapp_rust::{Client, Jid};
 
 use crate::{
     crash,
-    humanize::{Act, Done},
+    humanize::{Act, ShownManners},
     message::WaitingMessage,
     session::{Inner, Session, requests::pace::RequestKind},
     sync::lock,
@@ -30,7 +30,7 @@ const SIGN_TIMEOUT: Duration = Duration::from_secs(3);
 struct ShownSigns {
     id: Arc<str>,
     since: Instant,
-    done: Done,
+    done: ShownManners,
 }
 
 /// By chat.
@@ -59,7 +59,7 @@ impl Manners {
         if waiting.timing.due_at_ms == 0 {
             return Act::Send;
         }
-        let fresh = || ShownSigns { id: waiting.id.clone(), since: Instant::now(), done: Done::default() };
+        let fresh = || ShownSigns { id: waiting.id.clone(), since: Instant::now(), done: ShownManners::default() };
         let shown = self.shown.entry(waiting.chat.clone()).or_insert_with(fresh);
         if shown.id != waiting.id {
             *shown = fresh();

@@ -49,7 +49,7 @@ pub struct AlertStyle {
 
 impl AlertChannel {
     /// All that are set.
-    pub fn all(settings: &config::Alerts) -> Vec<Self> {
+    pub fn all(settings: &config::AlertsConfig) -> Vec<Self> {
         let smtp = settings.smtp.clone().map(Self::Smtp);
         HttpsChannel::all(settings).map(Self::Https).chain(smtp).collect()
     }

@@ -73,7 +73,12 @@ pub struct AlertEngine {
 
 impl AlertEngine {
     /// What is to be told now, if anything is.
-    pub fn on(&mut self, settings: &config::Alerts, seen: &AlertObservation, now: Timestamp) -> Option<AlertMessage> {
+    pub fn on(
+        &mut self,
+        settings: &config::AlertsConfig,
+        seen: &AlertObservation,
+        now: Timestamp,
+    ) -> Option<AlertMessage> {
         self.groups.retain(|condition, _| settings.conditions.contains_key(condition));
         self.inherit(settings, seen);
         let wrong = self.wrong(settings, seen, now);
@@ -179,7 +184,7 @@ impl AlertEngine {
     }
 
     /// What another process has told of tenants that are served here counts as told here, once: that one sees them no more.
-    fn inherit(&mut self, settings: &config::Alerts, seen: &AlertObservation) {
+    fn inherit(&mut self, settings: &config::AlertsConfig, seen: &AlertObservation) {
         if self.has_no_file {
             // It was away, and whoever has the file has heard of the end.
             let told_elsewhere = &self.told_elsewhere;
@@ -237,7 +242,7 @@ impl AlertEngine {
     /// What is wrong, with what has risen, and without what something else explains.
     fn wrong(
         &mut self,
-        settings: &config::Alerts,
+        settings: &config::AlertsConfig,
         seen: &AlertObservation,
         now: Timestamp,
     ) -> BTreeMap<Alarm, Option<Timestamp>> {

@@ -110,7 +110,7 @@ impl AlertGroup {
         &mut self,
         condition: AlertCondition,
         delay: Duration,
-        settings: &config::Alerts,
+        settings: &config::AlertsConfig,
         is_anothers: &impl Fn(&Alarm) -> bool,
         now: Timestamp,
     ) -> Vec<AlertSection> {
@@ -152,7 +152,7 @@ impl AlertGroup {
     fn resolved(
         &mut self,
         condition: AlertCondition,
-        settings: &config::Alerts,
+        settings: &config::AlertsConfig,
         now: Timestamp,
     ) -> Option<AlertSection> {
         let gone_for = |member: &AlertMember| member.gone.map(|gone| age(now, gone));

@@ -43,7 +43,7 @@ pub enum HttpsChannel {
 
 impl HttpsChannel {
     /// All that are set.
-    pub fn all(settings: &config::Alerts) -> impl Iterator<Item = Self> {
+    pub fn all(settings: &config::AlertsConfig) -> impl Iterator<Item = Self> {
         let webhook = settings.webhook.clone();
         let channels = [
             settings.slack.clone().map(Self::Slack),

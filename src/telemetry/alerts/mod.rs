@@ -85,7 +85,7 @@ pub struct AlertTest {
 
 /// Watches, and tells.
 pub struct Alerts {
-    settings: watch::Sender<config::Alerts>,
+    settings: watch::Sender<config::AlertsConfig>,
     /// Where the console is.
     console: String,
     folder: PathBuf,
@@ -110,7 +110,7 @@ struct AlertDesk {
 impl Alerts {
     /// `public_url`: where people reach this daemon. `folder`: of its data.
     pub fn new(
-        settings: config::Alerts,
+        settings: config::AlertsConfig,
         public_url: &str,
         folder: PathBuf,
         outbound: Outbound,
@@ -123,7 +123,7 @@ impl Alerts {
     }
 
     /// Other settings, from now on. What waits for a channel that is still there goes there.
-    pub fn change(&self, settings: config::Alerts) {
+    pub fn change(&self, settings: config::AlertsConfig) {
         self.settings.send_if_modified(|known| {
             let is_new = *known != settings;
             *known = settings;
@@ -186,11 +186,11 @@ impl Alerts {
     /// Until the settings change, or `stop`. Deliveries that are on their way then are made again.
     async fn serve(
         &self,
-        settings: &config::Alerts,
+        settings: &config::AlertsConfig,
         channels: &[AlertChannel],
         desk: &mut AlertDesk,
         observe: &(impl Fn() -> Option<AlertObservation> + Sync),
-        changes: &mut watch::Receiver<config::Alerts>,
+        changes: &mut watch::Receiver<config::AlertsConfig>,
         stop: &CancellationToken,
     ) {
         let style = self.style(settings);
@@ -235,7 +235,7 @@ impl Alerts {
 
     async fn look(
         &self,
-        settings: &config::Alerts,
+        settings: &config::AlertsConfig,
         channels: &BTreeSet<&'static str>,
         desk: &mut AlertDesk,
         observe: &impl Fn() -> Option<AlertObservation>,
@@ -334,7 +334,7 @@ impl Alerts {
         *lock(&self.shown) = channels.iter().map(health).collect();
     }
 
-    fn style(&self, settings: &config::Alerts) -> AlertStyle {
+    fn style(&self, settings: &config::AlertsConfig) -> AlertStyle {
         AlertStyle { language: settings.language, console: self.console.clone() }
     }
 }

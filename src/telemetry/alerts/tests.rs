@@ -19,9 +19,9 @@ use crate::config::{self, Config};
 /// How often is looked.
 const TICK: i64 = 15;
 
-struct Play {
+struct AlertPlay {
     engine: AlertEngine,
-    settings: config::Alerts,
+    settings: config::AlertsConfig,
     seen: AlertObservation,
     now: i64,
 }
@@ -34,7 +34,7 @@ fn alarm(condition: AlertCondition, subject: &str) -> (AlertCondition, String) {
     (condition, subject.to_owned())
 }
 
-impl Play {
+impl AlertPlay {
     /// With the default settings, and these tenants.
     fn new(tenants: impl IntoIterator<Item = String>) -> Self {
         let settings = Config::from_parts(None, &BTreeMap::new()).unwrap().alerts;
@@ -87,7 +87,7 @@ fn short(message: &AlertMessage) -> String {
 
 #[test]
 fn it_is_told_once_after_its_delay_and_resolved_once() {
-    let mut play = Play::of(&["trattoria", "pizzeria"]);
+    let mut play = AlertPlay::of(&["trattoria", "pizzeria"]);
     assert_eq!(play.until(600), [""; 0]);
     play.wrong(ScanNeeded, "trattoria");
     // A minute, and 20 s for others.
@@ -102,7 +102,7 @@ fn it_is_told_once_after_its_delay_and_resolved_once() {
 
 #[test]
 fn what_comes_and_goes_is_told_neither_way() {
-    let mut play = Play::of(&["trattoria"]);
+    let mut play = AlertPlay::of(&["trattoria"]);
     for _ in 0..20 {
         let now = play.now;
         play.wrong(Offline, "trattoria");
@@ -126,7 +126,7 @@ fn what_comes_and_goes_is_told_neither_way() {
 #[test]
 fn a_cut_of_300_tenants_is_one_message_and_its_end_another() {
     let name = |n: i64| format!("tenant{n:03}");
-    let mut play = Play::new((0..300).map(name));
+    let mut play = AlertPlay::new((0..300).map(name));
     let mut told = Vec::new();
     for second in (0..=120).step_by(15) {
         (0..300).filter(|n| n * 120 / 300 <= second).for_each(|n| {
@@ -149,7 +149,7 @@ fn a_cut_of_300_tenants_is_one_message_and_its_end_another() {
 
 #[test]
 fn more_tenants_are_told_later_and_each_end_names_who_is_left() {
-    let mut play = Play::of(&["a", "b", "c"]);
+    let mut play = AlertPlay::of(&["a", "b", "c"]);
     play.wrong(ScanNeeded, "a");
     assert_eq!(play.until(120), ["90 firing scan_needed a"]);
     play.wrong(ScanNeeded, "b").wrong(ScanNeeded, "c");
@@ -163,14 +163,14 @@ fn more_tenants_are_told_later_and_each_end_names_who_is_left() {
 
 #[test]
 fn all_that_is_due_at_one_moment_is_one_message() {
-    let mut play = Play::of(&["a", "b"]);
+    let mut play = AlertPlay::of(&["a", "b"]);
     play.wrong(WebhookParked, "b").wrong(Banned, "a");
     assert_eq!(play.until(600), ["30 firing banned a; firing webhook_parked b"]);
 }
 
 #[test]
 fn no_more_than_so_many_an_hour_and_what_is_held_is_told_later_if_it_is_still_so() {
-    let mut play = Play::of(&["a", "b"]);
+    let mut play = AlertPlay::of(&["a", "b"]);
     play.settings.per_hour = 2;
     play.wrong(Banned, "a");
     assert!(play.tick().is_none());
@@ -193,7 +193,7 @@ fn no_more_than_so_many_an_hour_and_what_is_held_is_told_later_if_it_is_still_so
 
 #[test]
 fn what_has_another_cause_is_not_told() {
-    let mut play = Play::of(&["a", "b"]);
+    let mut play = AlertPlay::of(&["a", "b"]);
     for condition in [OutboxOld, Offline, Unowned, TenantFailed] {
         play.wrong(condition, "a");
     }
@@ -206,8 +206,8 @@ fn what_has_another_cause_is_not_told() {
 
 #[test]
 fn what_is_counted_is_told_when_it_rises() {
-    let mut play = Play::of(&["a"]);
-    let count = |play: &mut Play, condition, count: u32| {
+    let mut play = AlertPlay::of(&["a"]);
+    let count = |play: &mut AlertPlay, condition, count: u32| {
         play.seen.counts.insert(alarm(condition, "a"), count.into());
     };
     for n in 0..=4 {
@@ -231,11 +231,11 @@ fn what_is_counted_is_told_when_it_rises() {
 /// Nobody knows how often it broke before the start.
 #[test]
 fn what_a_former_process_counted_is_over_when_it_would_be_here() {
-    let mut play = Play::of(&["a"]);
+    let mut play = AlertPlay::of(&["a"]);
     assert_eq!(play.until(15), [""; 0]);
     play.seen.counts.insert(alarm(Flapping, "a"), 5);
     assert_eq!(play.until(60), ["45 firing flapping a"]);
-    let mut next = Play::of(&["a"]);
+    let mut next = AlertPlay::of(&["a"]);
     next.now = 60;
     next.engine.adopt(play.engine.told(), Vec::new());
     next.seen.counts.insert(alarm(Flapping, "a"), 0);
@@ -245,7 +245,7 @@ fn what_a_former_process_counted_is_over_when_it_would_be_here() {
 /// The channel is set three weeks later.
 #[test]
 fn what_was_counted_before_the_first_look_is_not_told() {
-    let mut play = Play::of(&["a"]);
+    let mut play = AlertPlay::of(&["a"]);
     let counts = [(Flapping, "a", 6), (OtherAccount, "a", 1), (HandoverFailed, "", 1)];
     play.seen.counts = counts.map(|(condition, subject, count)| (alarm(condition, subject), count)).into();
     assert_eq!(play.until(3600), [""; 0]);
@@ -259,8 +259,8 @@ fn what_was_counted_before_the_first_look_is_not_told() {
 
 #[test]
 fn an_age_is_wrong_when_it_is_old_enough() {
-    let mut play = Play::of(&["a"]);
-    let oldest = |play: &mut Play, second| {
+    let mut play = AlertPlay::of(&["a"]);
+    let oldest = |play: &mut AlertPlay, second| {
         play.seen.wrong.insert(alarm(OutboxOld, "a"), Some(at(second)));
     };
     // There is always one that waits, and it goes.
@@ -279,13 +279,13 @@ fn an_age_is_wrong_when_it_is_old_enough() {
 
 #[test]
 fn a_restart_tells_nothing_twice_and_resolves_nothing_that_is_not_known() {
-    let mut play = Play::of(&["a", "b"]);
+    let mut play = AlertPlay::of(&["a", "b"]);
     play.wrong(ScanNeeded, "a").wrong(ScanNeeded, "b").wrong(DiskLow, "");
     assert_eq!(play.until(120).len(), 1);
     let (told, sent): (Vec<ToldAlert>, Vec<_>) = (play.engine.told(), play.engine.sent().collect());
     assert_eq!((told.len(), sent.len()), (3, 1));
 
-    let mut next = Play::of(&["a"]);
+    let mut next = AlertPlay::of(&["a"]);
     next.now = 300;
     next.engine.adopt(told, sent);
     next.wrong(DiskLow, "");
@@ -300,7 +300,7 @@ fn a_restart_tells_nothing_twice_and_resolves_nothing_that_is_not_known() {
 #[test]
 fn what_something_worse_has_replaced_is_not_resolved() {
     let offline = || {
-        let mut play = Play::of(&["a", "b"]);
+        let mut play = AlertPlay::of(&["a", "b"]);
         play.wrong(Offline, "a");
         assert_eq!(play.until(600), ["330 firing offline a"]);
         play.right(Offline, "a");
@@ -334,7 +334,7 @@ fn what_something_worse_has_replaced_is_not_resolved() {
 
 #[test]
 fn who_is_worse_off_holds_up_nobody_else() {
-    let mut play = Play::of(&["a", "b"]);
+    let mut play = AlertPlay::of(&["a", "b"]);
     play.settings.conditions.remove(&ScanNeeded);
     play.wrong(Offline, "a").wrong(Offline, "b");
     assert_eq!(play.until(600), ["330 firing offline a,b"]);
@@ -347,12 +347,12 @@ fn who_is_worse_off_holds_up_nobody_else() {
 /// Unpaired tenants get their place when the port is open already.
 #[test]
 fn what_was_told_of_a_tenant_is_known_until_it_has_its_place_again() {
-    let mut play = Play::of(&["a"]);
+    let mut play = AlertPlay::of(&["a"]);
     play.wrong(ScanNeeded, "a");
     assert_eq!(play.until(120).len(), 1);
     let (told, sent) = (play.engine.told(), play.engine.sent().collect());
 
-    let mut next = Play::of(&[]);
+    let mut next = AlertPlay::of(&[]);
     next.now = 300;
     next.engine.adopt(told, sent);
     assert_eq!(next.until(420), [""; 0]);
@@ -366,7 +366,7 @@ fn what_was_told_of_a_tenant_is_known_until_it_has_its_place_again() {
 
 #[test]
 fn what_is_switched_off_is_not_told() {
-    let mut play = Play::of(&["a"]);
+    let mut play = AlertPlay::of(&["a"]);
     play.settings.conditions.remove(&ScanNeeded);
     play.settings.conditions.insert(DiskLow, Duration::ZERO);
     play.wrong(ScanNeeded, "a").wrong(DiskLow, "");
@@ -377,7 +377,7 @@ fn what_is_switched_off_is_not_told() {
 
 #[test]
 fn a_clock_that_is_set_back_only_delays() {
-    let mut play = Play::of(&["a"]);
+    let mut play = AlertPlay::of(&["a"]);
     play.wrong(ScanNeeded, "a");
     assert_eq!(play.until(60), [""; 0]);
     play.now = -3600;
@@ -404,7 +404,7 @@ fn every_condition_has_words_and_a_setting() {
 
 #[test]
 fn a_message_in_words() {
-    let mut play = Play::of(&["a", "b"]);
+    let mut play = AlertPlay::of(&["a", "b"]);
     play.wrong(Banned, "a");
     play.until(30);
     let message = play.tick().expect("it is due");
@@ -427,7 +427,7 @@ fn a_message_in_words() {
 
 #[test]
 fn many_tenants_are_counted() {
-    let mut play = Play::new((0..300).map(|n| format!("t{n:03}")));
+    let mut play = AlertPlay::new((0..300).map(|n| format!("t{n:03}")));
     for n in 0..300 {
         play.wrong(Banned, &format!("t{n:03}"));
     }

@@ -8,13 +8,13 @@
 #[derive(Debug)]
 pub struct Family {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     pub labels: &'static [&'static str],
     pub help: &'static str,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
     /// With the upper ends of its buckets.
@@ -46,7 +46,7 @@ macro_rules! families {
     ($($id:ident $kind:ident $(($buckets:expr))? $name:literal [$($label:literal),*] $help:literal;)*) => {
         $(pub static $id: Family = Family {
             name: $name,
-            kind: Kind::$kind $(($buckets))?,
+            kind: MetricKind::$kind $(($buckets))?,
             labels: &[$($label),*],
             help: $help,
         };)*

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::family::{Family, Kind};
+use super::family::{Family, MetricKind};
 
 /// A scrape while it is written.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ impl Page {
     /// Begins a family. Once for each: a second heading of the same name is not valid.
     pub fn family(&mut self, family: &'static Family) -> Samples<'_> {
         let kind = match family.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram(_) => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram(_) => "histogram",
         };
         let _ = writeln!(self.text, "# HELP {0} {1}\n# TYPE {0} {kind}", family.name, family.help);
         Samples { text: &mut self.text, family }

@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 use tokio::time::Instant;
 
 use super::{
-    family::{self, FAMILIES, Family, Kind},
+    family::{self, FAMILIES, Family, MetricKind},
     history::MessageRing,
     label::{
         BotOrderOutcome, BotTurnOutcome, By, ConnectionEnd, Consumer, DeliveryOutcome, Direction, FetchOutcome,
@@ -59,7 +59,7 @@ impl Meters {
     pub fn new() -> Self {
         let mut builder = PrometheusBuilder::new();
         for Family { name, kind, .. } in FAMILIES.iter().copied() {
-            if let Kind::Histogram(buckets) = kind {
+            if let MetricKind::Histogram(buckets) = kind {
                 let matcher = Matcher::Full((*name).to_owned());
                 builder =
                     builder.set_buckets_for_metric(matcher, buckets).expect("no family has an empty list of buckets");
@@ -70,9 +70,9 @@ impl Meters {
         let recorder = builder.build_recorder();
         for Family { name, kind, help, .. } in FAMILIES.iter().copied() {
             match kind {
-                Kind::Counter => recorder.describe_counter((*name).into(), None, (*help).into()),
-                Kind::Gauge => recorder.describe_gauge((*name).into(), None, (*help).into()),
-                Kind::Histogram(_) => recorder.describe_histogram((*name).into(), None, (*help).into()),
+                MetricKind::Counter => recorder.describe_counter((*name).into(), None, (*help).into()),
+                MetricKind::Gauge => recorder.describe_gauge((*name).into(), None, (*help).into()),
+                MetricKind::Histogram(_) => recorder.describe_histogram((*name).into(), None, (*help).into()),
             }
         }
         let counter = |family, labels: &[&str]| register_counter(&recorder, family, labels);

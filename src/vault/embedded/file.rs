@@ -34,7 +34,7 @@ use tokio::sync::watch;
 
 use super::{
     VaultError,
-    probe::{Log, check_value, damage, is_damage, is_foreign, look_into, marks_in},
+    probe::{WriteAheadLog, check_value, damage, is_damage, is_foreign, look_into, marks_in},
     rescue, schema,
     writer::vault_error,
 };
@@ -257,7 +257,7 @@ impl VaultFile {
             self.doubt();
             schema::make_private(&self.path).map_err(|error| failed(&self.path, &error))?;
         }
-        if let Some(why) = damage(&self.path, Log::Counts)? {
+        if let Some(why) = damage(&self.path, WriteAheadLog::Counts)? {
             tracing::error!(
                 event = "vault_file_damaged",
                 path = %self.path.display(),
@@ -265,7 +265,7 @@ impl VaultFile {
                 "the vault's file is damaged, or its log is"
             );
             self.doubt();
-            match damage(&self.path, Log::IsIgnored)? {
+            match damage(&self.path, WriteAheadLog::IsIgnored)? {
                 None => {
                     tracing::error!(
                         event = "vault_log_given_up",
@@ -340,7 +340,7 @@ impl VaultFile {
     /// Puts all rows that can be read into a new file.
     fn rescue(&mut self) -> Result<(), VaultError> {
         let aside = self.make_aside()?;
-        match look_into(&self.path, Log::Counts) {
+        match look_into(&self.path, WriteAheadLog::Counts) {
             Ok(damaged) => rescue::copy(&damaged, &aside)?,
             Err(error) if is_damage(&error) => drop(schema::open(&aside)?),
             Err(error) => return Err(vault_error(error)),
@@ -437,7 +437,8 @@ impl Open {
             }
         }
         let length = length(&log_path)?;
-        let is_cut = length < self.log_length && self.behind && !matches!(damage(path, Log::Counts), Ok(None));
+        let is_cut =
+            length < self.log_length && self.behind && !matches!(damage(path, WriteAheadLog::Counts), Ok(None));
         self.log_length = length;
         Ok(match SUSPICION.get() {
             _ if is_cut => FoundFile::Damaged,
@@ -467,8 +468,8 @@ impl Open {
             if now == stamp && is_settled {
                 let is_sound = |log| matches!(damage(path, log), Ok(None));
                 let found = match is_ours && number == self.checkpoint {
-                    true if is_sound(Log::Counts) => FoundFile::AsLeft,
-                    false if is_sound(Log::IsIgnored) => FoundFile::WrittenOver,
+                    true if is_sound(WriteAheadLog::Counts) => FoundFile::AsLeft,
+                    false if is_sound(WriteAheadLog::IsIgnored) => FoundFile::WrittenOver,
                     _ => FoundFile::Damaged,
                 };
                 self.stamp = stamp;

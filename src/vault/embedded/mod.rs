@@ -38,7 +38,7 @@ use self::{
     file::VaultFile,
     journal::{append, create, stand},
     snapshots::put_manifest,
-    writer::{AccessMode, Writer, vault_error},
+    writer::{AccessMode, EmbeddedWriter, vault_error},
 };
 use super::{
     AppendError, Counters, Decision, DocumentKind, Footing, Heading, Instance, InstanceId, JournalDocument, Manifest,
@@ -51,7 +51,7 @@ use crate::{
 
 #[derive(Debug)]
 pub struct Embedded {
-    writer: Writer,
+    writer: EmbeddedWriter,
     doubts: watch::Receiver<u64>,
     renewals: Arc<AtomicU64>,
     counters: Counters,
@@ -68,7 +68,7 @@ impl Embedded {
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         let file = VaultFile::open(path)?;
         let (doubts, renewals) = (file.doubts(), file.renewals());
-        let writer = Writer::start(file).map_err(|error| VaultError::Unavailable(error.to_string()))?;
+        let writer = EmbeddedWriter::start(file).map_err(|error| VaultError::Unavailable(error.to_string()))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         Ok(Self { writer, doubts, renewals, counters: Counters::default(), folder, floor: 0, is_shared: false })
     }

@@ -14,18 +14,18 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Log {
+pub(super) enum WriteAheadLog {
     Counts,
     /// As if there were none.
     IsIgnored,
 }
 
 /// Reads the file with nothing in memory.
-pub(super) fn look_into(path: &Path, log: Log) -> rusqlite::Result<Connection> {
+pub(super) fn look_into(path: &Path, log: WriteAheadLog) -> rusqlite::Result<Connection> {
     let writable = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match log {
-        Log::Counts => Connection::open_with_flags(path, writable)?,
-        Log::IsIgnored => {
+        WriteAheadLog::Counts => Connection::open_with_flags(path, writable)?,
+        WriteAheadLog::IsIgnored => {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
             Connection::open_with_flags(format!("file:{}?immutable=1", in_uri(path)), flags)?
         }
@@ -42,7 +42,7 @@ fn in_uri(path: &Path) -> String {
 }
 
 /// Says what is wrong with the file. An error: it cannot be read now.
-pub(super) fn damage(path: &Path, log: Log) -> Result<Option<String>, VaultError> {
+pub(super) fn damage(path: &Path, log: WriteAheadLog) -> Result<Option<String>, VaultError> {
     let check = || look_into(path, log)?.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     match check() {
         Ok(said) if said == "ok" => Ok(None),
@@ -54,7 +54,7 @@ pub(super) fn damage(path: &Path, log: Log) -> Result<Option<String>, VaultError
 
 /// The number of the last checkpoint and the check value that the file itself has, if it is one that has such.
 pub(super) fn marks_in(path: &Path) -> rusqlite::Result<(Option<i64>, Option<Vec<u8>>)> {
-    let connection = look_into(path, Log::IsIgnored)?;
+    let connection = look_into(path, WriteAheadLog::IsIgnored)?;
     let known = |error: &rusqlite::Error| {
         // There is no such table, or nothing in it.
         is_damage(error) || matches!(error.sqlite_error_code(), None | Some(ErrorCode::Unknown))
@@ -77,7 +77,7 @@ pub(super) fn check_value(connection: &Connection) -> rusqlite::Result<Option<Ve
 /// Another vault, or another program's file. `own`: our check value.
 pub(super) fn is_foreign(path: &Path, own: &[u8]) -> Result<bool, VaultError> {
     let ask = || {
-        let connection = look_into(path, Log::Counts)?;
+        let connection = look_into(path, WriteAheadLog::Counts)?;
         if schema::is_empty(&connection)? {
             return Ok(false);
         }

@@ -54,7 +54,7 @@ struct JobDone {
 type WriterReply = Box<dyn FnOnce(Result<(), VaultError>) + Send>;
 
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct EmbeddedWriter {
     /// `None` while it is dropped.
     jobs: Option<mpsc::Sender<WriterJob>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -62,7 +62,7 @@ pub(super) struct Writer {
     limit: Duration,
 }
 
-impl Writer {
+impl EmbeddedWriter {
     pub(super) fn start(file: VaultFile) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new().name("vault".into()).spawn(move || run(file, queue))?;
@@ -101,7 +101,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for EmbeddedWriter {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(Err(_)) = self.thread.take().map(thread::JoinHandle::join) {
@@ -217,7 +217,7 @@ mod tests {
         (work, runs, go)
     }
 
-    async fn queued(writer: &Writer, jobs: usize) {
+    async fn queued(writer: &EmbeddedWriter, jobs: usize) {
         while writer.jobs.as_ref().unwrap().capacity() != QUEUE - jobs {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -231,7 +231,7 @@ mod tests {
         let outside = Connection::open(&path).unwrap();
         outside.execute_batch("CREATE TABLE t (x)").unwrap();
         let rows = || outside.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
-        let writer = Writer::start(file).unwrap();
+        let writer = EmbeddedWriter::start(file).unwrap();
 
         let (first, first_runs, first_go) = held();
         let (last, last_runs, last_go) = held();
@@ -262,7 +262,7 @@ mod tests {
     async fn a_disk_that_hangs_is_an_error_after_a_while() {
         let folder = tempfile::tempdir().unwrap();
         let file = VaultFile::open(&folder.path().join("x.db")).unwrap();
-        let mut writer = Writer::start(file).unwrap();
+        let mut writer = EmbeddedWriter::start(file).unwrap();
         writer.limit = Duration::from_millis(100);
         let (hangs, runs, go) = held();
         let first = writer.run(AccessMode::Write, hangs).await;
@@ -287,7 +287,7 @@ mod tests {
         let file = VaultFile::open(&path).unwrap();
         let outside = Connection::open(&path).unwrap();
         outside.execute_batch("CREATE TABLE t (x)").unwrap();
-        let writer = Writer::start(file).unwrap();
+        let writer = EmbeddedWriter::start(file).unwrap();
         let insert = |n: i64| {
             move |connection: &Connection| {
                 connection.execute("INSERT INTO t VALUES (?1)", [n]).map_err(vault_error).map(drop)
@@ -326,7 +326,7 @@ mod tests {
         let path = folder.path().join("x.db");
         let file = VaultFile::open(&path).unwrap();
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
-        let writer = Writer::start(file).unwrap();
+        let writer = EmbeddedWriter::start(file).unwrap();
         for n in 0..50 {
             let insert = move |connection: &Connection| {
                 connection.execute("INSERT INTO t VALUES (?1)", [n]).map_err(vault_error).map(drop)

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::{
     Firestore, by_id,
-    document::{self, Fields, Reader, as_boolean, as_text, as_time, given, text, time, to_json},
+    document::{self, Fields, FirestoreReader, as_boolean, as_text, as_time, given, text, time, to_json},
     field, only, require,
 };
 use crate::{
@@ -51,14 +51,14 @@ impl AccessVault for Firestore {
         self.counters.read(keys.len());
         let (revoked, _) = self.wire.query_as_of("", query("revokedApiKeys")).await?;
         self.counters.read(revoked.len());
-        let of = |document: &Reader| KeyHash::parse(document.id());
+        let of = |document: &FirestoreReader| KeyHash::parse(document.id());
         let mut changes = Vec::new();
-        for document in keys.into_iter().map(Reader::new) {
+        for document in keys.into_iter().map(FirestoreReader::new) {
             // A document of another name opens nothing: no key has it as its hash.
             let Some(hash) = of(&document) else { continue };
             changes.push(KeyChange { hash, key: document.api_key(hash).map(Some) });
         }
-        let revoked = revoked.into_iter().map(Reader::new).filter_map(|document| of(&document));
+        let revoked = revoked.into_iter().map(FirestoreReader::new).filter_map(|document| of(&document));
         changes.extend(revoked.map(|hash| KeyChange { hash, key: Ok(None) }));
         let as_of = as_of.ok_or_else(|| VaultError::Malformed("an answer without its time".into()))?;
         Ok((changes, KeyCursor(as_of.as_microsecond() - OVERLAP_MICROS)))
@@ -96,7 +96,8 @@ impl AccessVault for Firestore {
 
     async fn forget_revoked(&self, before: Timestamp) -> Result<(), VaultError> {
         let old = since_then("revokedApiKeys", Operator::LessThan, before);
-        let names = self.query("", StructuredQuery { select: only(&["__name__"]), ..old }, Reader::into_name).await?;
+        let names =
+            self.query("", StructuredQuery { select: only(&["__name__"]), ..old }, FirestoreReader::into_name).await?;
         self.delete(names).await
     }
 
@@ -121,7 +122,7 @@ impl Firestore {
     }
 }
 
-impl Reader {
+impl FirestoreReader {
     fn api_key(mut self, hash: KeyHash) -> Result<ApiKey, VaultError> {
         let rights = match self.required("admin", as_boolean)? {
             true => Rights::Admin,

@@ -138,7 +138,7 @@ pub(super) fn from_json(json: &serde_json::Value) -> Value {
 // --- from Firestore
 
 /// A document being read.
-pub(super) struct Reader {
+pub(super) struct FirestoreReader {
     name: String,
     fields: Fields,
     updated: Option<prost_types::Timestamp>,
@@ -146,7 +146,7 @@ pub(super) struct Reader {
 
 type Read<T> = Result<T, VaultError>;
 
-impl Reader {
+impl FirestoreReader {
     pub(super) fn new(document: Document) -> Self {
         Self { name: document.name, fields: document.fields, updated: document.update_time }
     }

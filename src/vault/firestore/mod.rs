@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use self::{
-    document::{Fields, Reader},
+    document::{Fields, FirestoreReader},
     footing::{LastDocuments, Uncommitted},
     wire::{RpcFailure, Wire},
 };
@@ -50,13 +50,13 @@ pub struct FirestoreConfig {
     pub project: String,
     /// `(default)` in most projects.
     pub database: String,
-    pub credentials: Credentials,
+    pub credentials: FirestoreCredentials,
     /// For each request. A streamed answer may take longer, none of its pieces may.
     pub request_timeout: Duration,
 }
 
 #[derive(Debug, Clone)]
-pub enum Credentials {
+pub enum FirestoreCredentials {
     /// A key file's content.
     ServiceAccountJson(ServiceAccountKey),
     /// The credentials that `GOOGLE_APPLICATION_CREDENTIALS`, gcloud or the machine itself provides.
@@ -108,21 +108,21 @@ impl Firestore {
         Ok(firestore)
     }
 
-    async fn get(&self, path: &str) -> Result<Option<Reader>, VaultError> {
+    async fn get(&self, path: &str) -> Result<Option<FirestoreReader>, VaultError> {
         let found = self.wire.get(path).await?;
         self.counters.read(1);
-        Ok(found.map(Reader::new))
+        Ok(found.map(FirestoreReader::new))
     }
 
     async fn query<T>(
         &self,
         parent: &str,
         query: StructuredQuery,
-        read: impl FnMut(Reader) -> T,
+        read: impl FnMut(FirestoreReader) -> T,
     ) -> Result<Vec<T>, VaultError> {
         let documents = self.wire.query(parent, query).await?;
         self.counters.read(documents.len());
-        Ok(documents.into_iter().map(Reader::new).map(read).collect())
+        Ok(documents.into_iter().map(FirestoreReader::new).map(read).collect())
     }
 
     /// How many documents a query would find. Firestore bills a read for each thousand.
@@ -246,7 +246,7 @@ impl Vault for Firestore {
     }
 
     async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, VaultError> {
-        self.get(&tenant_path(tenant)).await?.map(Reader::tenant).transpose()
+        self.get(&tenant_path(tenant)).await?.map(FirestoreReader::tenant).transpose()
     }
 
     async fn notice(&self, tenant: &TenantId, notice: &TenantInfo) -> Result<(), VaultError> {
@@ -316,7 +316,7 @@ impl Vault for Firestore {
 
     async fn documents(&self, tenant: &TenantId, first: Seq) -> Result<Vec<JournalDocument>, VaultError> {
         let query = StructuredQuery { start_at: self.journal_from(tenant, first), ..by_id("journal") };
-        let read = |document: Reader| {
+        let read = |document: FirestoreReader| {
             let updated = document.updated();
             Ok((document.journal_document()?, updated))
         };
@@ -331,7 +331,7 @@ impl Vault for Firestore {
     async fn takeovers(&self, tenant: &TenantId) -> Result<Vec<(Seq, Timestamp)>, VaultError> {
         // Not filtered by kind over there: that would need the index that these documents are spared.
         let query = StructuredQuery { select: only(&["kind", "at"]), ..by_id("journal") };
-        let read = |mut document: Reader| match document.kind()? {
+        let read = |mut document: FirestoreReader| match document.kind()? {
             DocumentKind::Takeover => Ok(Some((document.seq()?, document.time("at")?))),
             _ => Ok(None),
         };
@@ -346,7 +346,7 @@ impl Vault for Firestore {
             limit: i32::try_from(limit).ok(),
             ..by_id("journal")
         };
-        self.query(&tenant_path(tenant), query, Reader::heading).await?.into_iter().collect()
+        self.query(&tenant_path(tenant), query, FirestoreReader::heading).await?.into_iter().collect()
     }
 
     async fn count_documents(&self, tenant: &TenantId, first: Seq, last: Seq) -> Result<u64, VaultError> {
@@ -361,7 +361,7 @@ impl Vault for Firestore {
     async fn entries_below(&self, tenant: &TenantId, end: Seq) -> Result<Vec<Seq>, VaultError> {
         let query =
             StructuredQuery { select: only(&["kind"]), end_at: self.journal_from(tenant, end), ..by_id("journal") };
-        let read = |mut document: Reader| match document.kind()? {
+        let read = |mut document: FirestoreReader| match document.kind()? {
             DocumentKind::Takeover => Ok(None),
             _ => document.seq().map(Some),
         };
@@ -389,7 +389,7 @@ impl Vault for Firestore {
     }
 
     async fn manifests(&self, tenant: &TenantId) -> Result<Vec<Manifest>, VaultError> {
-        self.query(&tenant_path(tenant), by_id("snapshots"), Reader::manifest).await?.into_iter().collect()
+        self.query(&tenant_path(tenant), by_id("snapshots"), FirestoreReader::manifest).await?.into_iter().collect()
     }
 
     async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
@@ -413,7 +413,7 @@ impl Vault for Firestore {
 
     async fn chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<Vec<(u32, Bytes)>, VaultError> {
         limits::snapshot_id(id)?;
-        self.query(&snapshot_path(tenant, id), by_id("chunks"), Reader::chunk).await?.into_iter().collect()
+        self.query(&snapshot_path(tenant, id), by_id("chunks"), FirestoreReader::chunk).await?.into_iter().collect()
     }
 
     async fn count_chunks(&self, tenant: &TenantId, id: &SnapshotId) -> Result<u64, VaultError> {
@@ -432,7 +432,7 @@ impl Vault for Firestore {
         let path = snapshot_path(tenant, id);
         self.delete(vec![self.wire.name(&path)]).await?;
         let query = StructuredQuery { select: only(&["__name__"]), ..by_id("chunks") };
-        let chunks = self.query(&path, query, Reader::into_name).await?;
+        let chunks = self.query(&path, query, FirestoreReader::into_name).await?;
         self.delete(chunks).await
     }
 
@@ -444,7 +444,7 @@ impl Vault for Firestore {
 
     async fn segment(&self, tenant: &TenantId, name: &str) -> Result<Option<Bytes>, VaultError> {
         limits::segment(name)?;
-        self.get(&segment_path(tenant, name)).await?.map(Reader::segment).transpose()
+        self.get(&segment_path(tenant, name)).await?.map(FirestoreReader::segment).transpose()
     }
 
     async fn segments(&self, tenant: &TenantId) -> Result<Vec<String>, VaultError> {
@@ -463,7 +463,7 @@ impl Vault for Firestore {
     }
 
     async fn instances(&self) -> Result<Vec<Instance>, VaultError> {
-        self.query("", by_id("instances"), Reader::instance).await
+        self.query("", by_id("instances"), FirestoreReader::instance).await
     }
 
     async fn remove_instance(&self, id: &InstanceId) -> Result<(), VaultError> {
@@ -481,7 +481,7 @@ impl Vault for Firestore {
 
     async fn letters(&self, to: &InstanceId) -> Result<Vec<(InstanceId, Bytes)>, VaultError> {
         limits::instance_id(to)?;
-        let letters = self.query(&instance_path(to), by_id("letters"), Reader::letter).await?;
+        let letters = self.query(&instance_path(to), by_id("letters"), FirestoreReader::letter).await?;
         Ok(letters.into_iter().filter_map(Result::ok).collect())
     }
 
@@ -492,7 +492,7 @@ impl Vault for Firestore {
     }
 
     async fn check_value(&self) -> Result<Option<Bytes>, VaultError> {
-        self.get(CHECK).await?.map(Reader::check_value).transpose()
+        self.get(CHECK).await?.map(FirestoreReader::check_value).transpose()
     }
 
     async fn create_check_value(&self, value: Bytes) -> Result<bool, VaultError> {

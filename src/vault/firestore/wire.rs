@@ -42,7 +42,7 @@ use tower::Layer;
 
 pub(super) use self::failure::RpcFailure;
 use self::failure::chain;
-use super::{Credentials, FirestoreConfig, VaultError};
+use super::{FirestoreConfig, FirestoreCredentials, VaultError};
 use crate::sync::lock;
 
 const PRODUCTION: &str = "https://firestore.googleapis.com";
@@ -60,11 +60,11 @@ pub(super) struct Wire {
     endpoint: Endpoint,
     auth: GoogleAuthMiddlewareLayer,
     time_limit: Duration,
-    connection: Mutex<Connection>,
+    connection: Mutex<FirestoreConnection>,
 }
 
 #[derive(Clone)]
-struct Connection {
+struct FirestoreConnection {
     client: Client,
     /// The channel that the client sends through.
     service: GoogleAuthMiddleware,
@@ -72,7 +72,7 @@ struct Connection {
     dial: u64,
 }
 
-impl Connection {
+impl FirestoreConnection {
     fn new(service: GoogleAuthMiddleware, dial: u64) -> Self {
         Self { client: FirestoreClient::new(service.clone()), service, dial }
     }
@@ -90,7 +90,7 @@ impl Wire {
             .await
             .ok_or_else(silent)?
             .map_err(|error| VaultError::Unavailable(chain(&error)))?;
-        let connection = Mutex::new(Connection::new(auth.layer(channel), 0));
+        let connection = Mutex::new(FirestoreConnection::new(auth.layer(channel), 0));
         Ok(Self { database, endpoint, auth, time_limit, connection })
     }
 
@@ -116,7 +116,7 @@ impl Wire {
         let (database, writes) = (self.database.clone(), writes.into_iter().map(GuardedWrite::from));
         let verification = GuardedWrite::verifying(name, condition);
         let request = GuardedCommit { database, writes: writes.chain([verification]).collect() };
-        let Connection { service, dial, .. } = self.current();
+        let FirestoreConnection { service, dial, .. } = self.current();
         let commit = async {
             let mut service = Grpc::new(service);
             service.ready().await.map_err(|error| Status::unavailable(chain(&*error)))?;
@@ -234,7 +234,7 @@ impl Wire {
         &self,
         request: impl AsyncFnOnce(Client) -> Result<gcloud_sdk::tonic::Response<T>, Status>,
     ) -> Result<T, RpcFailure> {
-        let Connection { client, dial, .. } = self.current();
+        let FirestoreConnection { client, dial, .. } = self.current();
         let answer = deadline(self.time_limit, request(client)).await;
         Ok(self.answered(answer, dial)?.into_inner())
     }
@@ -244,7 +244,7 @@ impl Wire {
         &self,
         request: impl AsyncFnOnce(Client) -> Result<gcloud_sdk::tonic::Response<Streaming<T>>, Status>,
     ) -> Result<Vec<T>, RpcFailure> {
-        let Connection { client, dial, .. } = self.current();
+        let FirestoreConnection { client, dial, .. } = self.current();
         let mut stream = self.answered(deadline(self.time_limit, request(client)).await, dial)?.into_inner();
         let mut pieces = Vec::new();
         while let Some(piece) = self.answered(deadline(self.time_limit, stream.message()).await, dial)? {
@@ -253,7 +253,7 @@ impl Wire {
         Ok(pieces)
     }
 
-    fn current(&self) -> Connection {
+    fn current(&self) -> FirestoreConnection {
         lock(&self.connection).clone()
     }
 
@@ -274,7 +274,7 @@ impl Wire {
     fn redial(&self, seen: u64) {
         let mut connection = lock(&self.connection);
         if connection.dial == seen {
-            *connection = Connection::new(self.auth.layer(self.endpoint.connect_lazy()), seen + 1);
+            *connection = FirestoreConnection::new(self.auth.layer(self.endpoint.connect_lazy()), seen + 1);
         }
     }
 }
@@ -293,11 +293,11 @@ async fn deadline<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T
     tokio::time::timeout(limit, work).await.ok()
 }
 
-fn endpoint(credentials: &Credentials, time_limit: Duration) -> Result<Endpoint, VaultError> {
+fn endpoint(credentials: &FirestoreCredentials, time_limit: Duration) -> Result<Endpoint, VaultError> {
     let url = match credentials {
         // Given in every case, so that the environment has no say in it.
-        Credentials::ServiceAccountJson(_) | Credentials::ApplicationDefault => PRODUCTION.to_owned(),
-        Credentials::Emulator { host } => format!("http://{host}"),
+        FirestoreCredentials::ServiceAccountJson(_) | FirestoreCredentials::ApplicationDefault => PRODUCTION.to_owned(),
+        FirestoreCredentials::Emulator { host } => format!("http://{host}"),
     };
     let refused = |error: &dyn Error| VaultError::Refused(format!("{url}: {}", chain(error)));
     let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| refused(&error))?;
@@ -311,25 +311,28 @@ fn endpoint(credentials: &Credentials, time_limit: Duration) -> Result<Endpoint,
         .initial_stream_window_size(2 * 1024 * 1024)
         .initial_connection_window_size(8 * 1024 * 1024);
     match credentials {
-        Credentials::Emulator { .. } => Ok(endpoint),
+        FirestoreCredentials::Emulator { .. } => Ok(endpoint),
         _ => endpoint.tls_config(ClientTlsConfig::new().with_webpki_roots()).map_err(|error| refused(&error)),
     }
 }
 
 /// Gets a token at once, to learn whether there is one.
-async fn authorization(credentials: &Credentials, database: &str) -> Result<GoogleAuthMiddlewareLayer, VaultError> {
+async fn authorization(
+    credentials: &FirestoreCredentials,
+    database: &str,
+) -> Result<GoogleAuthMiddlewareLayer, VaultError> {
     let refused = |error: gcloud_sdk::error::Error| VaultError::Refused(chain(&error));
     let mut headers = HeaderMap::new();
     let auth = match credentials {
-        Credentials::ServiceAccountJson(key) => {
+        FirestoreCredentials::ServiceAccountJson(key) => {
             let key = serde_json::from_str(&key.0)
                 .map_err(|error| VaultError::Refused(format!("the service account key is no JSON: {error}")))?;
             GoogleAuthHeaders::from_service_account_key(key, vec![SCOPE.into()]).await.map_err(refused)?
         }
-        Credentials::ApplicationDefault => {
+        FirestoreCredentials::ApplicationDefault => {
             GoogleAuthHeaders::from_adc_with_scopes(vec![SCOPE.into()]).await.map_err(refused)?
         }
-        Credentials::Emulator { .. } => {
+        FirestoreCredentials::Emulator { .. } => {
             // The stub token that makes the emulator pass over security rules.
             headers.insert("authorization", "Bearer owner".parse().expect("is a header value"));
             GoogleAuthHeaders::from(anonymous::Builder::new().build())
@@ -347,13 +350,13 @@ async fn authorization(credentials: &Credentials, database: &str) -> Result<Goog
     Ok(layer)
 }
 
-fn origin(credentials: &Credentials) -> &'static str {
+fn origin(credentials: &FirestoreCredentials) -> &'static str {
     match credentials {
-        Credentials::ServiceAccountJson(_) => "the service account key",
-        Credentials::ApplicationDefault => {
+        FirestoreCredentials::ServiceAccountJson(_) => "the service account key",
+        FirestoreCredentials::ApplicationDefault => {
             "the application default credentials (GOOGLE_APPLICATION_CREDENTIALS, gcloud's file, the machine's metadata server)"
         }
-        Credentials::Emulator { .. } => "nowhere",
+        FirestoreCredentials::Emulator { .. } => "nowhere",
     }
 }
 
@@ -406,8 +409,8 @@ impl From<Write> for GuardedWrite {
 mod tests {
     use super::{super::ServiceAccountKey, *};
 
-    fn key(json: &str) -> Credentials {
-        Credentials::ServiceAccountJson(ServiceAccountKey::new(json.into()))
+    fn key(json: &str) -> FirestoreCredentials {
+        FirestoreCredentials::ServiceAccountJson(ServiceAccountKey::new(json.into()))
     }
 
     /// Looks like a key file; what should be its private key is none.
@@ -434,11 +437,11 @@ mod tests {
     /// Later, when a token that was good once cannot be had any more.
     #[tokio::test]
     async fn a_request_without_credentials_is_refused() {
-        let Credentials::ServiceAccountJson(json) = key(UNUSABLE) else { unreachable!() };
+        let FirestoreCredentials::ServiceAccountJson(json) = key(UNUSABLE) else { unreachable!() };
         let auth = GoogleAuthHeaders::from_service_account_key(serde_json::from_str(&json.0).unwrap(), vec![]);
         let auth = GoogleAuthMiddlewareLayer::new(auth.await.unwrap(), None).unwrap();
         let endpoint = Endpoint::from_static("http://127.0.0.1:1");
-        let connection = Mutex::new(Connection::new(auth.layer(endpoint.connect_lazy()), 0));
+        let connection = Mutex::new(FirestoreConnection::new(auth.layer(endpoint.connect_lazy()), 0));
         let wire = Wire {
             database: "projects/p/databases/d".into(),
             endpoint,

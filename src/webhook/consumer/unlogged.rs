@@ -28,7 +28,7 @@ impl DeliveryLoop<'_> {
             return;
         }
         let Some(shown) = self.cx.session.shown(chat) else { return };
-        let payload = Arc::new(Payload::Presence(waha::person::Presences::new(chat, &shown)));
+        let payload = Arc::new(Payload::Presence(waha::person::WAHAChatPresences::new(chat, &shown)));
         let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
         let (source, names) = (JobSource::News(payload), vec![EventName::PresenceUpdate]);
         let job = Job { id, source, names, attempts: 0, refusal: None };

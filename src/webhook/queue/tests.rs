@@ -20,7 +20,7 @@ const fn failed(answered: bool, not_now: bool, after: Option<Duration>) -> Attem
 }
 
 /// A queue with a clock of its own and a receiver that decides by the event's number.
-struct World {
+struct QueueWorld {
     queue: Queue,
     now: Instant,
     /// (event, when it was taken).
@@ -29,7 +29,7 @@ struct World {
     attempts: usize,
 }
 
-impl World {
+impl QueueWorld {
     fn new(attempts: u32) -> Self {
         let queue = Queue::new(retries(attempts), None, []);
         Self { queue, now: Instant::now(), taken: Vec::new(), parked: Vec::new(), attempts: 0 }
@@ -69,7 +69,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 #[test]
 fn a_refused_message_is_parked_and_the_rest_goes_on() {
-    let mut world = World::new(3);
+    let mut world = QueueWorld::new(3);
     for n in 0..6 {
         world.take(n, if n % 2 == 0 { "a" } else { "b" });
     }
@@ -83,7 +83,7 @@ fn a_refused_message_is_parked_and_the_rest_goes_on() {
 #[test]
 fn a_receiver_that_is_down_for_a_day_loses_nothing() {
     for down in [UNREACHABLE, REFUSED, NOT_NOW] {
-        let mut world = World::new(3);
+        let mut world = QueueWorld::new(3);
         for n in 0..30 {
             world.take(n, ["a", "b", "c"][n as usize % 3]);
         }
@@ -101,7 +101,7 @@ fn a_receiver_that_is_down_for_a_day_loses_nothing() {
 
 #[test]
 fn the_only_chat_goes_on_past_a_refused_message() {
-    let mut world = World::new(3);
+    let mut world = QueueWorld::new(3);
     for n in 0..4 {
         world.take(n, "a");
     }
@@ -113,7 +113,7 @@ fn the_only_chat_goes_on_past_a_refused_message() {
 /// Its refusals were those of a receiver that was broken, and nobody else wrote meanwhile.
 #[test]
 fn a_receiver_that_is_back_gets_the_refused_one_before_the_next() {
-    let mut world = World::new(3);
+    let mut world = QueueWorld::new(3);
     world.take(0, "a");
     world.run(Duration::from_secs(7), |_| REFUSED);
     world.take(1, "a");
@@ -124,7 +124,7 @@ fn a_receiver_that_is_back_gets_the_refused_one_before_the_next() {
 /// It comes back just between the first and the one that is tried ahead of it.
 #[test]
 fn what_was_refused_once_too_often_is_tried_again_after_a_later_one_was_taken() {
-    let mut world = World::new(3);
+    let mut world = QueueWorld::new(3);
     world.take(0, "a");
     world.take(1, "a");
     let refusals = std::cell::Cell::new(0);
@@ -137,7 +137,7 @@ fn what_was_refused_once_too_often_is_tried_again_after_a_later_one_was_taken() 
 
 #[test]
 fn several_refused_messages_in_a_row_are_parked_and_the_rest_goes_on() {
-    let mut world = World::new(3);
+    let mut world = QueueWorld::new(3);
     for n in 0..6 {
         world.take(n, "a");
     }
@@ -147,7 +147,7 @@ fn several_refused_messages_in_a_row_are_parked_and_the_rest_goes_on() {
 
 #[test]
 fn nothing_is_tried_ahead_where_there_is_no_answer() {
-    let mut world = World::new(2);
+    let mut world = QueueWorld::new(2);
     world.take(0, "a");
     world.take(1, "a");
     let tried = std::cell::RefCell::new(BTreeSet::new());
@@ -160,7 +160,7 @@ fn nothing_is_tried_ahead_where_there_is_no_answer() {
 
 #[test]
 fn a_quiet_refused_message_is_parked_after_the_next_sign_of_life() {
-    let mut world = World::new(3);
+    let mut world = QueueWorld::new(3);
     world.take(0, "a");
     world.run(DAY, |_| REFUSED);
     assert!(world.parked.is_empty());
@@ -172,7 +172,7 @@ fn a_quiet_refused_message_is_parked_after_the_next_sign_of_life() {
 
 #[test]
 fn a_retry_holds_up_its_own_chat_alone() {
-    let mut world = World::new(100);
+    let mut world = QueueWorld::new(100);
     world.take(0, "a");
     world.take(1, "a");
     for n in 2..10 {
@@ -192,7 +192,7 @@ fn a_retry_holds_up_its_own_chat_alone() {
 
 #[test]
 fn the_receivers_own_word_is_kept() {
-    let mut world = World::new(3);
+    let mut world = QueueWorld::new(3);
     world.take(0, "a");
     world.take(1, "b");
     let (lane, job) = world.queue.launch(world.now, 1).unwrap();
@@ -205,7 +205,7 @@ fn the_receivers_own_word_is_kept() {
 
 #[test]
 fn who_is_only_asked_to_wait_is_not_parked() {
-    let mut world = World::new(2);
+    let mut world = QueueWorld::new(2);
     for n in 0..20 {
         world.take(n, ["a", "b"][n as usize % 2]);
     }
@@ -220,7 +220,7 @@ fn who_is_only_asked_to_wait_is_not_parked() {
 
 #[test]
 fn nothing_wakes_where_nothing_may_begin() {
-    let mut world = World::new(3);
+    let mut world = QueueWorld::new(3);
     world.take(0, "a");
     world.take(1, "b");
     let (lane, job) = world.queue.launch(world.now, 1).unwrap();
@@ -231,11 +231,11 @@ fn nothing_wakes_where_nothing_may_begin() {
 
 #[test]
 fn a_dead_receiver_is_asked_by_one_request_at_a_time() {
-    let mut world = World::new(100);
+    let mut world = QueueWorld::new(100);
     for n in 0..20 {
         world.take(n, &n.to_string());
     }
-    let flying = |world: &mut World| std::iter::from_fn(|| world.queue.launch(world.now, 8)).collect::<Vec<_>>();
+    let flying = |world: &mut QueueWorld| std::iter::from_fn(|| world.queue.launch(world.now, 8)).collect::<Vec<_>>();
     let first = flying(&mut world);
     assert_eq!(first.len(), 8);
     for (lane, job) in first {
@@ -246,7 +246,7 @@ fn a_dead_receiver_is_asked_by_one_request_at_a_time() {
 
 #[test]
 fn two_names_of_one_event_go_out_one_after_the_other() {
-    let mut world = World::new(3);
+    let mut world = QueueWorld::new(3);
     world.queue.take(id(0), "a", vec![EventName::Message, EventName::MessageAny], world.now);
     let (lane, job) = world.queue.launch(world.now, 8).unwrap();
     assert_eq!(world.queue.launch(world.now, 8), None);
@@ -344,9 +344,9 @@ fn a_chat_that_keeps_writing_makes_no_retry_sooner_than_its_backoff() {
     }
 }
 
-/// As [`World::run`], where so many are read ahead of the first that is owed, as a consumer does.
+/// As [`QueueWorld::run`], where so many are read ahead of the first that is owed, as a consumer does.
 fn run_reading(
-    world: &mut World,
+    world: &mut QueueWorld,
     events: std::ops::Range<u64>,
     window: usize,
     receiver: impl Fn(u64) -> AttemptOutcome,
@@ -368,7 +368,7 @@ fn run_reading(
 #[test]
 fn a_message_that_alone_is_answered_not_now_is_parked_and_stops_nobody() {
     for refusal in [NOT_NOW, failed(false, true, Some(Duration::from_secs(60)))] {
-        let mut world = World::new(3);
+        let mut world = QueueWorld::new(3);
         world.take(0, "alone");
         run_reading(&mut world, 1..600, 256, |n| if n == 0 { refusal.clone() } else { AttemptOutcome::Taken });
         assert_eq!((world.parked.as_slice(), world.taken.len()), ([0].as_slice(), 599), "{refusal:?}");
@@ -380,7 +380,7 @@ fn a_message_that_alone_is_answered_not_now_is_parked_and_stops_nobody() {
 #[test]
 fn a_window_that_is_full_is_no_reason_to_stand_still() {
     for refusal in [NOT_NOW, REFUSED] {
-        let mut world = World::new(15);
+        let mut world = QueueWorld::new(15);
         world.take(0, "alone");
         run_reading(&mut world, 1..600, 256, |n| if n == 0 { refusal.clone() } else { AttemptOutcome::Taken });
         assert_eq!((world.parked.as_slice(), world.taken.len()), ([0].as_slice(), 599), "{refusal:?}");
@@ -389,8 +389,8 @@ fn a_window_that_is_full_is_no_reason_to_stand_still() {
 
 #[test]
 fn what_is_of_now_is_given_up_however_it_is_refused() {
-    let mut world = World::new(3);
-    let nobody = crate::waha::person::Presences { id: "a".into(), presences: Vec::new() };
+    let mut world = QueueWorld::new(3);
+    let nobody = crate::waha::person::WAHAChatPresences { id: "a".into(), presences: Vec::new() };
     let news = JobSource::News(Arc::new(Payload::Presence(nobody)));
     let job = Job { id: id(0), source: news, names: vec![EventName::PresenceUpdate], attempts: 0, refusal: None };
     world.queue.push("presences", job, world.now);
@@ -409,7 +409,7 @@ proptest! {
         poison in prop::collection::btree_set(0u64..60, 0..4),
         away in (0usize..60, 0usize..60),
     ) {
-        let mut world = World::new(4);
+        let mut world = QueueWorld::new(4);
         for (n, lane) in lanes.iter().enumerate() {
             world.take(n as u64, &lane.to_string());
         }

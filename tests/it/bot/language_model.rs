@@ -26,7 +26,7 @@ use crate::support::{
 const LINES: &str = r#"{"lines":[{"id":"aji","quantity":2}]}"#;
 
 #[derive(Clone)]
-enum Mode {
+enum ModelMode {
     /// These words, as a model says them.
     Says(String),
     /// This, whatever it is.
@@ -35,15 +35,15 @@ enum Mode {
 }
 
 #[derive(Clone)]
-struct Shared {
-    mode: Arc<Mutex<Mode>>,
+struct ModelShared {
+    mode: Arc<Mutex<ModelMode>>,
     asked: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
 }
 
 /// A server that answers as a model does.
 struct StandIn {
     address: SocketAddr,
-    shared: Shared,
+    shared: ModelShared,
     serving: JoinHandle<()>,
 }
 
@@ -57,12 +57,13 @@ impl StandIn {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Shared { mode: Arc::new(Mutex::new(Mode::Says(LINES.to_owned()))), asked: Arc::default() };
+        let shared =
+            ModelShared { mode: Arc::new(Mutex::new(ModelMode::Says(LINES.to_owned()))), asked: Arc::default() };
         let serving = tokio::spawn(serve(listener, shared.clone()));
         Self { address, shared, serving }
     }
 
-    fn does(&self, mode: Mode) {
+    fn does(&self, mode: ModelMode) {
         *self.shared.mode.lock().unwrap() = mode;
     }
 
@@ -85,21 +86,21 @@ impl StandIn {
     }
 }
 
-async fn serve(listener: TcpListener, shared: Shared) {
+async fn serve(listener: TcpListener, shared: ModelShared) {
     let router = Router::new().route("/v1/chat/completions", axum::routing::post(answer)).with_state(shared);
     axum::serve(listener, router).await.unwrap();
 }
 
-async fn answer(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(shared): State<ModelShared>, headers: HeaderMap, body: Bytes) -> Response {
     shared.asked.lock().unwrap().push((headers, serde_json::from_slice(&body).unwrap()));
     let mode = shared.mode.lock().unwrap().clone();
     let body = match mode {
-        Mode::Says(content) => {
+        ModelMode::Says(content) => {
             let message = json!({ "role": "assistant", "content": content });
             json!({ "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }] }).to_string().into_bytes()
         }
-        Mode::Sends(body) => body,
-        Mode::Silent => std::future::pending().await,
+        ModelMode::Sends(body) => body,
+        ModelMode::Silent => std::future::pending().await,
     };
     // So that a server that stops has no open connections left.
     ([("connection", "close"), ("content-type", "application/json")], body).into_response()
@@ -170,19 +171,19 @@ async fn a_model_that_is_right_wrong_slow_down_or_hostile_orders_nothing_by_itse
     assert!(asked["replies"][0].as_str().unwrap().contains("¿Le anoto 2"), "{asked}");
 
     // The daemon dies while it is asked: it is asked again, and the customer is answered once.
-    model.does(Mode::Silent);
+    model.does(ModelMode::Silent);
     let before = model.asked().len();
     scene.says(&eva, "frobozz").await;
     model.until_asked(before + 1).await;
     scene.daemon.kill().await.unwrap();
-    model.does(Mode::Says(LINES.to_owned()));
+    model.does(ModelMode::Says(LINES.to_owned()));
     let scene = Scene { daemon: scene.stage.start().await, ..scene };
     let reply = scene.await_more(&eva, 0, "the question after the restart").await.join("\n");
     assert!(reply.contains("¿Le anoto 2 × *Ajiaco*?"), "{reply}");
 
     // Hostile and wrong.
     for body in [vec![b'['; 1 << 20], b"<html>".to_vec(), "[".repeat(60_000).into_bytes()] {
-        model.does(Mode::Sends(body));
+        model.does(ModelMode::Sends(body));
         assert_alone(&scene, "no completion").await;
     }
     for content in [
@@ -193,7 +194,7 @@ async fn a_model_that_is_right_wrong_slow_down_or_hostile_orders_nothing_by_itse
         r#"{"lines":[{"id":"aji","quantity":1000000000}]}"#,
         r#"{"lines":[]}"#,
     ] {
-        model.does(Mode::Says(content.to_owned()));
+        model.does(ModelMode::Says(content.to_owned()));
         assert_alone(&scene, content).await;
     }
 
@@ -206,7 +207,7 @@ async fn a_model_that_is_right_wrong_slow_down_or_hostile_orders_nothing_by_itse
     assert_eq!(counts(&scene).await, [1.0, 1.0, 7.0, 1.0, 0.0]);
 
     // Slow: nobody else waits. Where it is switched off at the next start, who wrote is answered as without it.
-    model.does(Mode::Silent);
+    model.does(ModelMode::Silent);
     let (before, got) = (model.asked().len(), scene.got(&ana).await.len());
     scene.says(&ana, "xyzzy plugh").await;
     model.until_asked(before + 1).await;
@@ -227,7 +228,7 @@ async fn a_model_that_is_right_wrong_slow_down_or_hostile_orders_nothing_by_itse
     for _ in 0..4 {
         assert_alone(&scene, "down").await;
     }
-    model.does(Mode::Says(LINES.to_owned()));
+    model.does(ModelMode::Says(LINES.to_owned()));
     model.resume().await;
     let before = model.asked().len();
     assert_alone(&scene, "it rests").await;

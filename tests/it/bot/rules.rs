@@ -26,7 +26,7 @@ struct OwnBot {
     serving: JoinHandle<()>,
 }
 
-type Shared = (Arc<Mutex<Vec<(HeaderMap, Value)>>>, Arc<Mutex<bool>>);
+type RulesShared = (Arc<Mutex<Vec<(HeaderMap, Value)>>>, Arc<Mutex<bool>>);
 
 impl Drop for OwnBot {
     fn drop(&mut self) {
@@ -38,7 +38,7 @@ impl OwnBot {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/ask", listener.local_addr().unwrap());
-        let (asked, is_broken) = Shared::default();
+        let (asked, is_broken) = RulesShared::default();
         let router = Router::new().fallback(answer).with_state((asked.clone(), is_broken.clone()));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, asked, is_broken, serving }
@@ -49,7 +49,7 @@ impl OwnBot {
     }
 }
 
-async fn answer(State((asked, is_broken)): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State((asked, is_broken)): State<RulesShared>, headers: HeaderMap, body: Bytes) -> Response {
     let question: Value = serde_json::from_slice(&body).unwrap();
     let texts = question["messages"].as_array().unwrap().iter().map(|message| message["text"].clone());
     let replies: Vec<_> = texts.map(|text| format!("You said {}", text.as_str().unwrap())).collect();

@@ -9,7 +9,7 @@ use sessiond::demo::{Ear, Heard, until};
 
 use crate::{
     consumers::webhooks::{ask, failures, put, stage, webhook},
-    contracts::waha::{Scene, paired_on},
+    contracts::waha::{WahaScene, paired_on},
     support::{
         receiver::{Post, Receiver},
         scrape::scrape,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A tenant, paired, with a webhook for some events.
-async fn scene(events: &[&str]) -> Option<(Scene, Receiver)> {
+async fn scene(events: &[&str]) -> Option<(WahaScene, Receiver)> {
     let receiver = Receiver::start().await;
     let scene = paired_on(stage().await).await?;
     put(&scene.stage, "trattoria", json!([webhook(&receiver.url(), events, 3)])).await;

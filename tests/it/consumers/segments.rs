@@ -30,15 +30,15 @@ const KEEP: Retention = Retention {
 
 /// The system's clock, set forward.
 #[derive(Debug, Default)]
-struct Ahead(Mutex<Duration>);
+struct SettableClock(Mutex<Duration>);
 
-impl Ahead {
+impl SettableClock {
     fn advance(&self, by: Duration) {
         *self.0.lock().unwrap() += by;
     }
 }
 
-impl Clock for Ahead {
+impl Clock for SettableClock {
     fn now(&self) -> jiff::Timestamp {
         SystemClock.now() + *self.0.lock().unwrap()
     }
@@ -55,7 +55,7 @@ impl Clock for Ahead {
 /// A log over a store over a vault.
 struct Desk {
     world: World,
-    clock: Arc<Ahead>,
+    clock: Arc<SettableClock>,
     log: Arc<Log>,
 }
 
@@ -65,7 +65,7 @@ impl Desk {
     }
 
     async fn over(world: World, keep: Retention) -> Self {
-        let clock = Arc::new(Ahead::default());
+        let clock = Arc::new(SettableClock::default());
         let log = open(&world, clock.clone(), keep).await;
         Self { world, clock, log }
     }
@@ -103,7 +103,7 @@ impl Desk {
     }
 }
 
-async fn open(world: &World, clock: Arc<Ahead>, keep: Retention) -> Arc<Log> {
+async fn open(world: &World, clock: Arc<SettableClock>, keep: Retention) -> Arc<Log> {
     let log = Log::open(tenant(), world.store.clone(), Feed::new(), SegmentCache::default(), clock, keep, None).await;
     Arc::new(log.unwrap())
 }

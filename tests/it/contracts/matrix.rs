@@ -305,14 +305,14 @@ fn every_route_and_event_has_a_row() {
 }
 
 /// A daemon that takes ID tokens, and everything with which one may come to it.
-struct House {
+struct MatrixHouse {
     stage: Stage,
     _issuer: Issuer,
     signer: Signer,
     daemon: Process,
 }
 
-impl House {
+impl MatrixHouse {
     async fn new(change: impl FnOnce(Stage) -> Stage) -> Self {
         let signer = Signer::new("one");
         let issuer = Issuer::start(&[&signer], "max-age=3600").await;
@@ -381,7 +381,7 @@ fn but(scope: Scope) -> Vec<Scope> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_with_every_credential() {
-    let house = House::new(|stage| stage).await;
+    let house = MatrixHouse::new(|stage| stage).await;
     let (_, admin_key) = house.key_as(json!({ "session": "", "isAdmin": true, "isActive": true })).await;
     let (stranger_token, token) = (house.token(&[OTHER]), house.token(&[TENANT]));
     let wrong = format!("key_{:043}", 0);
@@ -450,7 +450,7 @@ async fn every_route_with_every_credential() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn legacy_open_opens_the_old_contract_and_nothing_else() {
-    let house = House::new(|stage| stage.set("SESSIOND_AUTH__LEGACY_OPEN", "true")).await;
+    let house = MatrixHouse::new(|stage| stage.set("SESSIOND_AUTH__LEGACY_OPEN", "true")).await;
     assert!(house.stage.log().contains("auth.legacy_open"), "said at the start");
     let routes = api::routes();
     let wrong = format!("key_{:043}", 0);
@@ -507,7 +507,7 @@ async fn heard(page: &mut Script) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_with_every_credential() {
     let Some(folder) = program("socketio") else { return };
-    let house = House::new(|stage| stage).await;
+    let house = MatrixHouse::new(|stage| stage).await;
     house.stage.dashboard.qr(TENANT).await.unwrap();
     let url = format!("http://{}", house.stage.setup.address);
     for (_, scope) in EVENTS {
@@ -550,7 +550,7 @@ async fn every_event_with_every_credential() {
 /// What a socket is told takes the scope that the same costs over HTTP.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_is_not_told_the_qr_code() {
-    let house = House::new(|stage| stage).await;
+    let house = MatrixHouse::new(|stage| stage).await;
     house.stage.dashboard.qr(TENANT).await.unwrap();
     let address = house.stage.setup.address;
     let (_, reader) = house.key(TENANT, &[Scope::Read, Scope::Send]).await;
@@ -578,7 +578,7 @@ async fn a_reader_is_not_told_the_qr_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_ends_with_its_key_or_its_token() {
     let Some(folder) = program("socketio") else { return };
-    let house = House::new(|stage| stage).await;
+    let house = MatrixHouse::new(|stage| stage).await;
     house.stage.dashboard.qr(TENANT).await.unwrap();
     let url = format!("http://{}", house.stage.setup.address);
     let (id, key) = house.key(TENANT, &[Scope::Read]).await;

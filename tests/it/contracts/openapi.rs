@@ -100,7 +100,7 @@ async fn the_document_is_openapi_3_1() {
 }
 
 /// A paired tenant with a conversation, one that is there to be unlinked, and the machine's own daemon.
-struct Scene {
+struct DocumentScene {
     stage: Stage,
     daemon: Process,
     customer: String,
@@ -111,7 +111,7 @@ struct Scene {
 const TENANT: &str = "trattoria";
 const SPARE: &str = "pizzeria";
 
-impl Scene {
+impl DocumentScene {
     async fn new() -> Self {
         // Of schemathesis' requests every fourth has a wrong key: each would be answered two seconds late.
         let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_LIMITS__FAILURES_PER_ADDRESS", "0");
@@ -161,7 +161,7 @@ fn tested(said: &str) -> Option<usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing_with_a_paired_tenant() {
     let Some((folder, bin)) = python::environment("openapi") else { return };
-    let scene = Scene::new().await;
+    let scene = DocumentScene::new().await;
     let run = scene.schemathesis(&bin, &folder, &scene.stage.setup.admin_key, &[]);
     let (clean, said) = tokio::time::timeout(RUN_LIMIT, run).await.expect("it ends in time");
     assert!(clean, "{}\n{said}", scene.stage.log());
@@ -181,7 +181,8 @@ async fn schemathesis_finds_nothing_with_an_unpaired_tenant_and_without_a_key() 
     let daemon = stage.start().await;
     let opened = stage.dashboard.post("/api/sessions", json!({ "name": TENANT, "start": false })).await.unwrap();
     assert_eq!(opened.status, 201, "{}", opened.body);
-    let scene = Scene { stage, daemon, customer: "573009998877".into(), message: "3EB0C767D097B7C7C030".into() };
+    let scene =
+        DocumentScene { stage, daemon, customer: "573009998877".into(), message: "3EB0C767D097B7C7C030".into() };
     let admin_key = scene.stage.setup.admin_key.clone();
     for key in [admin_key.as_str(), "key_of_nobody"] {
         let run = scene.schemathesis(&bin, &folder, key, &["--phases", "examples,coverage"]);
@@ -220,7 +221,7 @@ fn example(document: &Value, schema: &Value) -> Option<Value> {
 /// Every example of a body, sent as it stands in the document to a tenant of the examples' name.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_is_taken() {
-    let scene = Scene::new().await;
+    let scene = DocumentScene::new().await;
     let document = api::document();
     let mut operations = operations(&document);
     // What ends the session comes last.

@@ -18,13 +18,13 @@ use crate::support::{
 };
 
 /// WAHA's client. Ends with its standard input.
-pub struct Client {
+pub struct WahaClient {
     _child: Child,
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
-impl Client {
+impl WahaClient {
     pub fn start(python: &Path, stage: &Stage, key: &str) -> Self {
         let mut child = Command::new(python)
             .args(["client.py", &format!("http://{}", stage.setup.address), key])
@@ -74,30 +74,30 @@ impl Client {
     }
 }
 
-pub struct Scene {
+pub struct WahaScene {
     pub stage: Stage,
     pub daemon: Process,
-    pub waha: Client,
+    pub waha: WahaClient,
     pub number: String,
     pub customer: String,
 }
 
 /// A tenant that was paired through WAHA's routes, with a key of its own.
-pub async fn paired() -> Option<Scene> {
+pub async fn paired() -> Option<WahaScene> {
     paired_on(Stage::new(Home::Embedded).await.unwrap()).await
 }
 
-pub async fn paired_on(stage: Stage) -> Option<Scene> {
+pub async fn paired_on(stage: Stage) -> Option<WahaScene> {
     let (_, bin) = python::environment("waha")?;
     let python = bin.join("python");
     let daemon = stage.start().await;
-    let mut operator = Client::start(&python, &stage, &stage.setup.admin_key);
+    let mut operator = WahaClient::start(&python, &stage, &stage.setup.admin_key);
     let created = operator.get("sessions.create", json!([{ "name": "trattoria" }])).await;
     assert_eq!(created["name"], json!("trattoria"));
     let actions = json!({ "read": true, "send": true, "control": true });
     let key = json!([{ "session": "trattoria", "isAdmin": false, "isActive": true, "actions": actions }]);
     let key = operator.get("api_keys.create", key).await["key"].as_str().unwrap().to_owned();
-    let mut waha = Client::start(&python, &stage, &key);
+    let mut waha = WahaClient::start(&python, &stage, &key);
     let phone = stage.network.add_phone(Some("Trattoria".to_owned())).await;
     let began = tokio::time::Instant::now();
     let qr = loop {
@@ -110,10 +110,10 @@ pub async fn paired_on(stage: Stage) -> Option<Scene> {
     stage.network.scan(&phone.number, &qr).await.unwrap();
     until(LIMIT, "the pairing", || stage.dashboard.is_connected("trattoria")).await.unwrap();
     let customer = stage.network.add_customer().await;
-    Some(Scene { stage, daemon, waha, number: phone.number, customer })
+    Some(WahaScene { stage, daemon, waha, number: phone.number, customer })
 }
 
-impl Scene {
+impl WahaScene {
     pub fn chat(&self) -> String {
         format!("{}@c.us", self.customer)
     }
@@ -204,7 +204,7 @@ async fn the_real_client_writes_every_kind_that_needs_no_file() {
         .await
         .unwrap();
     let wrote = scene.stage.network.customer_send(&scene.customer, &scene.number, "at eight").await.unwrap();
-    let newest = async |waha: &mut Client| {
+    let newest = async |waha: &mut WahaClient| {
         waha.get("chats.get_chat_messages", json!(["trattoria", to["chatId"], { "limit": 1 }])).await[0].clone()
     };
     let mut came = newest(&mut scene.waha).await;

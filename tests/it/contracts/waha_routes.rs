@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sessiond::demo::Dashboard;
 
 use crate::{
-    contracts::waha::Scene,
+    contracts::waha::WahaScene,
     support::stage::{Home, LIMIT, Stage},
 };
 
@@ -214,7 +214,7 @@ async fn every_route_of_wahas_is_there() {
 
 /// Waits until the client's answer is as it should be.
 async fn answers(
-    scene: &mut Scene,
+    scene: &mut WahaScene,
     method: &str,
     arguments: Value,
     model: &str,
@@ -231,7 +231,7 @@ async fn answers(
     }
 }
 
-impl Scene {
+impl WahaScene {
     /// The customer writes, and the tenant has it: WAHA's id of it.
     async fn hears(&mut self, text: &str) -> String {
         self.stage.network.customer_send(&self.customer, &self.number, text).await.unwrap();

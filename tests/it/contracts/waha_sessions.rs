@@ -8,7 +8,7 @@ use sessiond::demo::until;
 
 use crate::{
     consumers::webhooks,
-    contracts::waha::{Client, paired_on},
+    contracts::waha::{WahaClient, paired_on},
     support::{
         python,
         receiver::Receiver,
@@ -17,9 +17,9 @@ use crate::{
     },
 };
 
-async fn operator(stage: &Stage) -> Option<Client> {
+async fn operator(stage: &Stage) -> Option<WahaClient> {
     let (_, bin) = python::environment("waha")?;
-    Some(Client::start(&bin.join("python"), stage, &stage.setup.admin_key))
+    Some(WahaClient::start(&bin.join("python"), stage, &stage.setup.admin_key))
 }
 
 /// All that WAHA's document has in a `config`, and something that it does not know.

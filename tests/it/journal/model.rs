@@ -32,15 +32,14 @@ use sessiond::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::support::{
+    journal_bench::State,
     journal_time::{Time, WorldClock, run},
-    journal_world::{Life, Process, Weather, World},
+    journal_world::{JournalWorld, Life, Process, Weather},
 };
-
-type State = BTreeMap<Box<[u8]>, Bytes>;
 
 /// What one owner found and did.
 #[derive(Debug)]
-struct Owner {
+struct ModelOwner {
     name: String,
     found: State,
     /// Change n is at n − 1.
@@ -50,10 +49,10 @@ struct Owner {
 }
 
 /// The owners by their epochs.
-type Story = Arc<Mutex<BTreeMap<Seq, Owner>>>;
+type Story = Arc<Mutex<BTreeMap<Seq, ModelOwner>>>;
 
 struct Model {
-    world: Arc<World>,
+    world: Arc<JournalWorld>,
     story: Story,
     tenant: TenantId,
     keyring: Keyring,
@@ -62,7 +61,7 @@ struct Model {
 }
 
 /// One process's working copy.
-struct Store {
+struct ModelStore {
     state: Mutex<State>,
     journal: Journal,
     epoch: Seq,
@@ -71,7 +70,7 @@ struct Store {
     rng: Mutex<SmallRng>,
 }
 
-impl SnapshotSource for Store {
+impl SnapshotSource for ModelStore {
     fn read(&self, begun: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<Vec<Record>, SourceError>> {
         let (before, after, fails) = {
             let mut rng = self.rng.lock().unwrap();
@@ -94,7 +93,7 @@ impl SnapshotSource for Store {
     }
 }
 
-impl Store {
+impl ModelStore {
     /// Makes some changes and records them under the same lock.
     fn change(&self) {
         let mut rng = self.rng.lock().unwrap();
@@ -136,7 +135,7 @@ impl Model {
             2 => Weather { lost: 50, unanswered: 50, late: 50, slow: 100 },
             _ => Weather { lost: 0, unanswered: 20, late: 60, slow: 200 },
         };
-        let world = World::new(time, &tenant, rng.random(), weather, trace);
+        let world = JournalWorld::new(time, &tenant, rng.random(), weather, trace);
         // It draws from a copy: what else happens is what happened without audits.
         let audit = rng.clone().random_bool(0.5).then(|| Duration::from_secs(5));
         let policy = Policy {
@@ -227,9 +226,9 @@ impl Model {
             self.problem(format!("{name} passes over {damage}"));
         }
         let found: State = records.into_iter().map(|record| (record.key, record.value)).collect();
-        let owner = Owner { name: name.into(), found: found.clone(), recorded: Vec::new(), acknowledged: 0 };
+        let owner = ModelOwner { name: name.into(), found: found.clone(), recorded: Vec::new(), acknowledged: 0 };
         self.story.lock().unwrap().insert(epoch, owner);
-        let store = Arc::new(Store {
+        let store = Arc::new(ModelStore {
             state: Mutex::new(found),
             journal,
             epoch,
@@ -281,7 +280,7 @@ impl Model {
         }
     }
 
-    async fn waited(&self, store: &Store, number: sessiond::journal::ChangeNo, count: usize) -> bool {
+    async fn waited(&self, store: &ModelStore, number: sessiond::journal::ChangeNo, count: usize) -> bool {
         let settled = store.journal.wait(number).await;
         store.process.gate().await;
         match settled {
@@ -299,7 +298,7 @@ impl Model {
         }
     }
 
-    fn acknowledge(&self, store: &Store, count: usize) {
+    fn acknowledge(&self, store: &ModelStore, count: usize) {
         let mut story = self.story.lock().unwrap();
         let owner = story.get_mut(&store.epoch).unwrap();
         owner.acknowledged = owner.acknowledged.max(count);
@@ -308,7 +307,7 @@ impl Model {
     }
 
     /// A confirmation says what was true at some moment after it was asked for.
-    async fn confirm(&self, store: &Store) {
+    async fn confirm(&self, store: &ModelStore) {
         let owner = self.world.ground().owner.clone();
         let answer = store.journal.confirm().await;
         match answer {
@@ -318,7 +317,7 @@ impl Model {
         }
     }
 
-    async fn confirm_quietly(&self, store: &Store) {
+    async fn confirm_quietly(&self, store: &ModelStore) {
         let answer = store.journal.confirm().await;
         self.world.say(format_args!("confirmed: {answer:?}"));
     }
@@ -328,7 +327,7 @@ impl Model {
     fn check_succession(
         &self,
         epoch: Seq,
-        owner: &Owner,
+        owner: &ModelOwner,
         next: &State,
         decided: &BTreeSet<bool>,
     ) -> Result<BTreeSet<bool>, String> {
@@ -453,12 +452,13 @@ async fn last(model: &Arc<Model>, rng: &mut SmallRng) {
         match open(cx, &tasks, CancellationToken::new()).await {
             Ok(Opened { records, journal, epoch, .. }) => {
                 let found: State = records.into_iter().map(|record| (record.key, record.value)).collect();
-                let owner = Owner { name: name.into(), found: found.clone(), recorded: Vec::new(), acknowledged: 0 };
+                let owner =
+                    ModelOwner { name: name.into(), found: found.clone(), recorded: Vec::new(), acknowledged: 0 };
                 model.story.lock().unwrap().insert(epoch, owner);
                 if name == "last" {
                     continue;
                 }
-                let store = Store {
+                let store = ModelStore {
                     state: Mutex::new(found),
                     journal,
                     epoch,
@@ -488,9 +488,9 @@ async fn losses(seed: u64, time: Arc<Time>, trace: bool) -> Vec<String> {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let Some(opened) = patiently(&model, &cx, &tasks, &stop).await else { return Vec::new() };
     let Opened { journal, epoch, .. } = opened;
-    let owner = Owner { name: "owner".into(), found: State::new(), recorded: Vec::new(), acknowledged: 0 };
+    let owner = ModelOwner { name: "owner".into(), found: State::new(), recorded: Vec::new(), acknowledged: 0 };
     model.story.lock().unwrap().insert(epoch, owner);
-    let store = Arc::new(Store {
+    let store = Arc::new(ModelStore {
         state: Mutex::default(),
         journal,
         epoch,

@@ -12,14 +12,14 @@ use crate::support::stage::{Home, LIMIT, Stage};
 
 const ORDER: &str = "two pizzas for the former owner";
 
-struct Scene {
+struct AccountScene {
     stage: Stage,
     daemon: Option<Process>,
     conversation: Conversation,
     stranger: PhoneInfo,
 }
 
-impl Scene {
+impl AccountScene {
     /// A tenant that was paired, has been written to, and was logged out.
     async fn new(home: Home) -> Option<Self> {
         let stage = Stage::new(home).await?;
@@ -114,7 +114,7 @@ impl Scene {
 }
 
 async fn another_number_is_refused(home: Home) {
-    let Some(mut scene) = Scene::new(home).await else { return };
+    let Some(mut scene) = AccountScene::new(home).await else { return };
     let ear = scene.stage.listen(std::slice::from_ref(&scene.conversation));
     for is_restarted in [false, true] {
         if is_restarted {
@@ -155,7 +155,7 @@ async fn another_number_is_refused_over_restart_and_lost_disk_in_firestore() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_is_given_to_the_own_number_only() {
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = AccountScene::new(Home::Embedded).await.unwrap();
     let dashboard = &scene.stage.dashboard;
     let ask = |number: &str| {
         let body = json!({ "phoneNumber": number });
@@ -184,7 +184,7 @@ async fn a_code_is_given_to_the_own_number_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kept_conversations_are_closed_to_another_number_until_the_former_comes_back() {
-    let mut scene = Scene::new(Home::Embedded).await.unwrap();
+    let mut scene = AccountScene::new(Home::Embedded).await.unwrap();
     scene.allows_another("keep").await;
     scene.loses_the_disk().await;
     assert_eq!(scene.account().await["change"]["conversations"], json!("keep"), "it outlives the disk");
@@ -219,7 +219,7 @@ async fn kept_conversations_are_closed_to_another_number_until_the_former_comes_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_conversations_do_not_come_back() {
-    let mut scene = Scene::new(Home::Embedded).await.unwrap();
+    let mut scene = AccountScene::new(Home::Embedded).await.unwrap();
     let first = scene.own();
     scene.allows_another("delete").await;
     scene.is_linked_to(&scene.stranger.number).await;
@@ -237,7 +237,7 @@ async fn deleted_conversations_do_not_come_back() {
 
 /// A request that was accepted for the former number is repeated. Its client learns what became of it, and the new number says nothing.
 async fn a_repeat_is_not_sent_from_the_new_number(conversations: &str) {
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = AccountScene::new(Home::Embedded).await.unwrap();
     scene.is_linked_to(&scene.own()).await;
     let (dashboard, customer) = (&scene.stage.dashboard, scene.customer());
     let by_id = async || {
@@ -291,7 +291,7 @@ async fn a_repeat_is_not_sent_from_the_new_number_and_conversations_are_deleted(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_allowed_can_be_taken_back() {
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = AccountScene::new(Home::Embedded).await.unwrap();
     scene.allows_another("keep").await;
     let answer = scene.stage.dashboard.delete("/api/sessions/trattoria/account/change").await.unwrap();
     assert_eq!((answer.status, &answer.body["change"]), (200, &Value::Null));
@@ -311,7 +311,7 @@ async fn what_was_allowed_can_be_taken_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_that_is_down_holds_no_request() {
     const SOON: Duration = Duration::from_secs(15);
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = AccountScene::new(Home::Embedded).await.unwrap();
     let vault = rusqlite::Connection::open(scene.stage.path("cloud").join("vault.db")).unwrap();
     vault.busy_timeout(LIMIT).unwrap();
     vault.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -374,7 +374,7 @@ async fn a_tenant_of_the_directory_is_the_number_that_stands_there() {
 /// As WAHA's clients do: the session is deleted, made again under its name, and another phone scans.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_session_is_nobodys() {
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = AccountScene::new(Home::Embedded).await.unwrap();
     let dashboard = &scene.stage.dashboard;
     let menu = json!({ "items": [{ "id": "p", "name": "Pizza", "price": 100 }] });
     let put = dashboard.put("/api/trattoria/bot/menu", menu).await.unwrap();

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use whatsapp_rust::wacore_binary::builder::NodeBuilder;
 
 use crate::{
-    contracts::waha::Client,
+    contracts::waha::WahaClient,
     support::{
         python,
         stage::{Home, LIMIT, Stage},
@@ -70,7 +70,7 @@ impl Authenticator {
 }
 
 /// A tenant whose phone has a passkey.
-struct Scene {
+struct PasskeyScene {
     stage: Stage,
     daemon: Process,
     browser: Authenticator,
@@ -80,7 +80,7 @@ struct Scene {
 /// The phone's part of the pairing: the new device, or why there is none.
 type Scan = JoinHandle<Result<u16, loopback::NetworkError>>;
 
-impl Scene {
+impl PasskeyScene {
     async fn new() -> Self {
         Self::with(|stage| stage, Duration::from_secs(600)).await
     }
@@ -174,7 +174,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_ceremony() {
-    let mut scene = Scene::new().await;
+    let mut scene = PasskeyScene::new().await;
     let ear = sessiond::demo::Ear::open(&scene.stage.dashboard, vec![TENANT.to_owned()]);
     let (_, unknown) = scene.get("challenge").await;
     assert_eq!(unknown["code"], json!("unknown_tenant"));
@@ -260,7 +260,7 @@ async fn the_whole_ceremony() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_none_is_named_field_by_field_and_costs_nothing() {
-    let scene = Scene::new().await;
+    let scene = PasskeyScene::new().await;
     let scan = scene.scanned().await;
     let challenge = scene.challenge().await;
     let right = scene.browser.sign(&challenge);
@@ -319,7 +319,7 @@ async fn an_answer_that_is_none_is_named_field_by_field_and_costs_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passkey_that_is_not_the_accounts_is_refused_and_a_new_qr_code_follows() {
-    let scene = Scene::new().await;
+    let scene = PasskeyScene::new().await;
     let scan = scene.scanned().await;
     let thief = Authenticator { credential: scene.browser.credential.clone(), ..Authenticator::new("") };
     let answer = thief.sign(&scene.challenge().await);
@@ -336,7 +336,7 @@ async fn a_passkey_that_is_not_the_accounts_is_refused_and_a_new_qr_code_follows
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ceremony_that_nobody_ends_expires() {
-    let scene = Scene::with(|stage| stage, Duration::from_secs(3)).await;
+    let scene = PasskeyScene::with(|stage| stage, Duration::from_secs(3)).await;
     let scan = scene.scanned().await;
     let late = scene.browser.sign(&scene.challenge().await);
     let over = || async { scene.get("challenge").await.0 == 409 };
@@ -354,7 +354,7 @@ async fn a_ceremony_that_nobody_ends_expires() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ceremony_that_is_given_up_ends_at_once() {
-    let scene = Scene::new().await;
+    let scene = PasskeyScene::new().await;
     for code in [false, true] {
         let scan = scene.scanned().await;
         if code {
@@ -375,7 +375,7 @@ async fn a_ceremony_that_is_given_up_ends_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_in_the_middle_costs_a_new_scan_and_no_more() {
-    let mut scene = Scene::new().await;
+    let mut scene = PasskeyScene::new().await;
     for code in [false, true] {
         let scan = scene.scanned().await;
         if code {
@@ -397,7 +397,7 @@ async fn a_crash_in_the_middle_costs_a_new_scan_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_lost_in_the_middle_takes_the_ceremony_with_it() {
-    let scene = Scene::new().await;
+    let scene = PasskeyScene::new().await;
     let scan = scene.scanned().await;
     scene.signed().await;
     scene.stage.network.stop().await;
@@ -413,7 +413,7 @@ async fn a_connection_that_is_lost_in_the_middle_takes_the_ceremony_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_is_typed_leads_to_the_same_ceremony() {
-    let scene = Scene::new().await;
+    let scene = PasskeyScene::new().await;
     let path = format!("/api/{TENANT}/auth/request-code");
     let code = scene.stage.dashboard.post(&path, json!({ "phoneNumber": scene.number })).await.unwrap().body;
     let code = code["code"].as_str().unwrap().to_owned();
@@ -427,7 +427,7 @@ async fn a_code_that_is_typed_leads_to_the_same_ceremony() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paired_tenant_is_asked_for_no_passkey_whatever_whatsapp_says() {
-    let scene = Scene::new().await;
+    let scene = PasskeyScene::new().await;
     scene.pairs().await;
     let options = json!({ "challenge": "YSBjaGFsbGVuZ2U", "rpId": "whatsapp.com" }).to_string();
     let child = |tag: &'static str, bytes: &[u8]| NodeBuilder::new(tag).bytes(bytes.to_vec()).build();
@@ -465,7 +465,7 @@ async fn a_paired_tenant_is_asked_for_no_passkey_whatever_whatsapp_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_count_against_the_limit_for_pairing() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_LIMITS__PAIRING_PER_KEY", "3"), LIMIT).await;
+    let scene = PasskeyScene::with(|stage| stage.set("SESSIOND_LIMITS__PAIRING_PER_KEY", "3"), LIMIT).await;
     let key = json!({ "session": TENANT, "isAdmin": false, "isActive": true, "actions": { "control": true } });
     let key = scene.stage.dashboard.post("/api/keys", key).await.unwrap().body["key"].as_str().unwrap().to_owned();
     let tenants = sessiond::demo::Dashboard::new(scene.stage.setup.address, key);
@@ -481,8 +481,8 @@ async fn steps_count_against_the_limit_for_pairing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wahas_real_client_goes_through_the_ceremony() {
     let Some((_, bin)) = python::environment("waha") else { return };
-    let scene = Scene::new().await;
-    let mut waha = Client::start(&bin.join("python"), &scene.stage, &scene.stage.setup.admin_key);
+    let scene = PasskeyScene::new().await;
+    let mut waha = WahaClient::start(&bin.join("python"), &scene.stage, &scene.stage.setup.admin_key);
     waha.get("sessions.create", json!([{ "name": TENANT }])).await;
     assert!(waha.call("auth.get_passkey_challenge", json!([TENANT])).await.unwrap_err().contains("409"));
     let scan = scene.scanned().await;

@@ -9,19 +9,19 @@ use crate::support::stage::{Home, LIMIT, Stage};
 
 const TENANT: &str = "trattoria";
 
-struct Scene {
+struct PresenceScene {
     stage: Stage,
     tenant: Conversation,
     customer: String,
     _daemon: Process,
 }
 
-async fn scene() -> Scene {
+async fn scene() -> PresenceScene {
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
     let tenant = stage.pair(TENANT).await;
     let customer = tenant.customers[0].clone();
-    let scene = Scene { stage, tenant, customer, _daemon: daemon };
+    let scene = PresenceScene { stage, tenant, customer, _daemon: daemon };
     let sent = scene.stage.dashboard.send(TENANT, &scene.customer, "hello", "hello").await.unwrap();
     let arrived = async || {
         let inbox = scene.stage.network.customer_inbox(&scene.customer).await.unwrap();
@@ -33,7 +33,7 @@ async fn scene() -> Scene {
     scene
 }
 
-impl Scene {
+impl PresenceScene {
     /// Whether the customer sees the tenant as there.
     async fn is_seen(&self) -> bool {
         let seen = self.stage.network.customer_sees(&self.customer).await.unwrap();

@@ -10,14 +10,14 @@ use crate::support::stage::{Home, LIMIT, Stage};
 
 const TENANT: &str = "trattoria";
 
-struct Scene {
+struct SlowDownScene {
     stage: Stage,
     tenant: Conversation,
     customers: Vec<String>,
     _daemon: Process,
 }
 
-async fn scene(customers: usize, change: impl FnOnce(Stage) -> Stage) -> Scene {
+async fn scene(customers: usize, change: impl FnOnce(Stage) -> Stage) -> SlowDownScene {
     let stage = change(Stage::new(Home::Embedded).await.unwrap());
     let daemon = stage.start().await;
     let tenant = stage.pair(TENANT).await;
@@ -25,10 +25,10 @@ async fn scene(customers: usize, change: impl FnOnce(Stage) -> Stage) -> Scene {
     while known.len() < customers {
         known.push(stage.network.add_customer().await);
     }
-    Scene { stage, tenant, customers: known, _daemon: daemon }
+    SlowDownScene { stage, tenant, customers: known, _daemon: daemon }
 }
 
-impl Scene {
+impl SlowDownScene {
     async fn send(&self, to: &str, text: &str) -> String {
         self.stage.dashboard.send(TENANT, to, text, text).await.unwrap()
     }

@@ -12,20 +12,20 @@ use crate::support::{
     stage::{Home, LIMIT, Stage},
 };
 
-struct Scene {
+struct UnlinkingScene {
     stage: Stage,
     conversation: Conversation,
     _daemon: Process,
 }
 
-async fn scene() -> Scene {
+async fn scene() -> UnlinkingScene {
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
     let conversation = stage.pair("trattoria").await;
-    Scene { stage, conversation, _daemon: daemon }
+    UnlinkingScene { stage, conversation, _daemon: daemon }
 }
 
-impl Scene {
+impl UnlinkingScene {
     async fn session(&self) -> Value {
         self.stage.dashboard.get("/api/sessions/trattoria").await.unwrap().body
     }
@@ -115,7 +115,7 @@ async fn while_the_vault_is_away() {
     let Some((stage, proxy)) = proxy::stage().await else { return };
     let daemon = stage.start().await;
     let conversation = stage.pair("trattoria").await;
-    let scene = Scene { stage, conversation, _daemon: daemon };
+    let scene = UnlinkingScene { stage, conversation, _daemon: daemon };
     proxy.set(Mode::Refuse);
     let asked = Instant::now();
     // More of them than the session's queue of wishes has places.

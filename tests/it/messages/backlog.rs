@@ -11,35 +11,35 @@ const TENANT: &str = "trattoria";
 /// Of four bytes each: four such texts are within a MiB, five are not.
 const LETTERS: usize = 60_000;
 
-struct Scene {
+struct BacklogScene {
     stage: Stage,
     to: String,
     client: reqwest::Client,
 }
 
-struct Answer {
+struct SendAnswer {
     status: u16,
     body: Value,
     retry_after: Option<String>,
 }
 
-impl Scene {
+impl BacklogScene {
     fn new(stage: Stage, tenant: &Conversation) -> Self {
         Self { stage, to: format!("{}@s.whatsapp.net", tenant.customers[0]), client: reqwest::Client::new() }
     }
 
-    async fn send(&self, text: &str, key: &str) -> Answer {
+    async fn send(&self, text: &str, key: &str) -> SendAnswer {
         let setup = &self.stage.setup;
         let body = json!({ "tenantId": TENANT, "to": self.to, "text": text });
         let request = self.client.post(format!("http://{}/api/baileys/send", setup.address)).json(&body);
         let request = request.header("X-Api-Key", &setup.admin_key).header("Idempotency-Key", key);
         let answer = request.send().await.unwrap();
         let retry_after = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
-        Answer { status: answer.status().as_u16(), body: answer.json().await.unwrap(), retry_after }
+        SendAnswer { status: answer.status().as_u16(), body: answer.json().await.unwrap(), retry_after }
     }
 
     /// A long one; each has its own text and key.
-    async fn send_long(&self, n: usize) -> Answer {
+    async fn send_long(&self, n: usize) -> SendAnswer {
         self.send(&format!("{n}{}", "🍕".repeat(LETTERS)), &format!("long {n}")).await
     }
 }
@@ -54,7 +54,7 @@ async fn what_waits_to_be_sent_is_bounded_in_bytes() {
     stage.network.stop().await;
     let gone = async || !stage.dashboard.is_connected(TENANT).await;
     until(LIMIT, "the end of the line", gone).await.unwrap();
-    let scene = Scene::new(stage, &tenant);
+    let scene = BacklogScene::new(stage, &tenant);
     let mut ids = Vec::new();
     for n in 0..4 {
         let answer = scene.send_long(n).await;

@@ -12,14 +12,14 @@ use crate::support::stage::{Home, LIMIT, Stage};
 const TENANT: &str = "trattoria";
 const GUEST: &str = "guest";
 
-struct Scene {
+struct ChangesScene {
     stage: Stage,
     daemon: Process,
     tenant: Conversation,
     ear: Ear,
 }
 
-impl Scene {
+impl ChangesScene {
     async fn new() -> Self {
         let stage = Stage::new(Home::Embedded).await.unwrap();
         let daemon = stage.start().await;
@@ -82,7 +82,7 @@ impl Scene {
 /// WhatsApp did not say that it was linked; it writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_writes_is_answered_though_nobody_told_of_it() {
-    let scene = Scene::new().await;
+    let scene = ChangesScene::new().await;
     let network = &scene.stage.network;
     let own = network.phone(&scene.tenant.number).await.unwrap();
     network.fault(Fault::new(FaultKind::WithholdDevices)).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_device_that_writes_is_answered_though_nobody_told_of_it() {
 /// Told of, it gets the very next message, and none when it is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_that_come_and_go_are_followed() {
-    let scene = Scene::new().await;
+    let scene = ChangesScene::new().await;
     let network = &scene.stage.network;
     let phone = network.add_phone(Some("Ana".into())).await;
     let first = network.phone_send(&phone.number, &scene.tenant.number, "a table?").await.unwrap();
@@ -129,7 +129,7 @@ async fn devices_that_come_and_go_are_followed() {
 /// Neither told of nor heard: WhatsApp's ack says that there are others.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ack_with_another_hash_has_the_devices_asked_for() {
-    let scene = Scene::new().await;
+    let scene = ChangesScene::new().await;
     let network = &scene.stage.network;
     network.fault(Fault::new(FaultKind::WithholdDevices)).await.unwrap();
     let phone = network.add_phone(Some("Ana".into())).await;
@@ -163,7 +163,7 @@ async fn an_ack_with_another_hash_has_the_devices_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_installs_whatsapp_anew_stays_the_same_conversation() {
     for told in [true, false] {
-        let scene = Scene::new().await;
+        let scene = ChangesScene::new().await;
         let network = &scene.stage.network;
         let customer = scene.tenant.customers[0].clone();
         let group = network.create_group(&customer, "Mesa 4", &[&scene.tenant.number]).await.unwrap();
@@ -193,7 +193,7 @@ async fn who_installs_whatsapp_anew_stays_the_same_conversation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_by_a_broadcast_list_is_its_authors() {
     for form in [Form::Pn, Form::Lid] {
-        let scene = Scene::new().await;
+        let scene = ChangesScene::new().await;
         let network = &scene.stage.network;
         let customer = network.phone(&scene.tenant.customers[0]).await.unwrap();
         let own = network.phone(&scene.tenant.number).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_message_by_a_broadcast_list_is_its_authors() {
 /// A number that was left may be somebody else's tomorrow: what was said to it stays there.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_changes_the_number_writes_from_the_new_one() {
-    let scene = Scene::new().await;
+    let scene = ChangesScene::new().await;
     let network = &scene.stage.network;
     let old = scene.tenant.customers[0].clone();
     let first = network.customer_send(&old, &scene.tenant.number, "a table?").await.unwrap();
@@ -258,7 +258,7 @@ async fn who_changes_the_number_writes_from_the_new_one() {
 /// A group member's key comes alone: there is nothing to show, it is acknowledged, and holds up nothing; what follows opens with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_without_a_message_is_taken_and_keeps_nobody_waiting() {
-    let scene = Scene::new().await;
+    let scene = ChangesScene::new().await;
     let network = &scene.stage.network;
     let customer = scene.tenant.customers[0].clone();
     let group = network.create_group(&customer, "Mesa 4", &[&scene.tenant.number]).await.unwrap();
@@ -281,7 +281,7 @@ async fn a_key_without_a_message_is_taken_and_keeps_nobody_waiting() {
     // Over a crash, which the key may not have survived: then its owner gives it again.
     network.customer_hands_out_key(&customer, &group.jid).await.unwrap();
     scene.settled().await;
-    let Scene { stage, daemon, ear, .. } = scene;
+    let ChangesScene { stage, daemon, ear, .. } = scene;
     daemon.kill().await.unwrap();
     stage.wipe_local_data();
     let daemon = stage.start().await;
@@ -301,7 +301,7 @@ async fn a_key_without_a_message_is_taken_and_keeps_nobody_waiting() {
 /// A fault for what is asked about one person is for nobody else.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_about_one_person_can_fail_alone() {
-    let scene = Scene::new().await;
+    let scene = ChangesScene::new().await;
     let network = &scene.stage.network;
     let (one, other) = (network.add_customer().await, network.add_customer().await);
     network.fault(Fault::new(FaultKind::IqDrop).xmlns("encrypt").chat(&one)).await.unwrap();

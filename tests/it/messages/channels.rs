@@ -15,7 +15,7 @@ const OWNER: &str = "trattoria";
 const READER: &str = "pizzeria";
 
 /// A tenant with a channel, and one that follows it.
-struct Scene {
+struct ChannelScene {
     stage: Stage,
     daemon: Process,
     /// The owner's and the reader's.
@@ -26,7 +26,7 @@ struct Scene {
     code: String,
 }
 
-impl Scene {
+impl ChannelScene {
     async fn new() -> Self {
         let stage = Stage::new(Home::Embedded).await.unwrap();
         let daemon = stage.start().await;
@@ -99,7 +99,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_reaches_those_who_follow_and_can_be_changed() {
-    let scene = Scene::new().await;
+    let scene = ChannelScene::new().await;
     let network = scene.stage.network.clone();
     let posts = async || network.channel_posts(&scene.channel).await;
 
@@ -203,7 +203,7 @@ async fn a_post_reaches_those_who_follow_and_can_be_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_is_published_once_over_a_kill_and_a_lost_disk() {
-    let mut scene = Scene::new().await;
+    let mut scene = ChannelScene::new().await;
     let network = scene.stage.network.clone();
     let first = scene.post("before").await;
     scene.heard(&first).await;
@@ -211,7 +211,7 @@ async fn a_post_is_published_once_over_a_kill_and_a_lost_disk() {
 
     // WhatsApp has the second, but has not said so when the daemon dies.
     network.fault(Fault::new(FaultKind::WithholdAcks)).await.unwrap();
-    let send = async |scene: &Scene| {
+    let send = async |scene: &ChannelScene| {
         let body =
             json!({ "session": OWNER, "chatId": scene.channel, "text": "while dying", "id": "ABCDEF0123456789" });
         scene.ask(Method::POST, "/api/sendText", &body).await

@@ -12,19 +12,19 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    messages::media::{MP4, PDF, Scene, TENANT, base64, file, picture},
+    messages::media::{MP4, MediaScene, PDF, TENANT, base64, file, picture},
     support::{driver::Client, node::program, stage::LIMIT},
 };
 
 /// The answer to an edit of a message in the chat with somebody.
-async fn edit(scene: &Scene, customer: &str, id: &str, text: &str, key: &str) -> (u16, Value) {
+async fn edit(scene: &MediaScene, customer: &str, id: &str, text: &str, key: &str) -> (u16, Value) {
     let path = format!("/api/{TENANT}/chats/{customer}@c.us/messages/true_{customer}@c.us_{id}");
     let request = scene.ask(Method::PUT, &path).header("Idempotency-Key", key).json(&json!({ "text": text }));
     let answer = request.send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-async fn listed(scene: &Scene, id: &str) -> Value {
+async fn listed(scene: &MediaScene, id: &str) -> Value {
     let path = format!("/api/baileys/messages?tenantId={TENANT}&chatId={}", scene.customer);
     let page: Value = scene.get(&path).await.json().await.unwrap();
     let of_it = |message: &&Value| message["id"] == json!(id);
@@ -38,7 +38,7 @@ fn id_of(answer: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_of_a_caption_is_one_that_phones_show() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let files = [
         ("/api/sendImage", "image/png", picture(30, 30), "image"),
         ("/api/sendVideo", "video/mp4", file(MP4, 900), "video"),
@@ -123,7 +123,7 @@ async fn an_edit_of_a_caption_is_one_that_phones_show() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_that_comes_too_late_is_refused() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_MESSAGES__EDIT_WINDOW", "6s")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_MESSAGES__EDIT_WINDOW", "6s")).await;
     let (_, answer) = scene.post("/api/sendText", json!({ "text": "at sevn" })).await;
     let id = id_of(&answer);
     scene.arrived(&id).await;
@@ -148,7 +148,7 @@ async fn an_edit_that_comes_too_late_is_refused() {
 /// Accepted in time, and not sent in time: phones would ignore it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_that_could_not_be_sent_in_time_has_failed() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_MESSAGES__EDIT_WINDOW", "6s")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_MESSAGES__EDIT_WINDOW", "6s")).await;
     let (_, answer) = scene.post("/api/sendText", json!({ "text": "at sevn" })).await;
     let id = id_of(&answer);
     // The window begins when WhatsApp has the message: an edit of one that still waits has as long as the message.
@@ -183,7 +183,7 @@ async fn an_edit_that_could_not_be_sent_in_time_has_failed() {
 /// Phones name the new caption, and nothing else of the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customers_edit_of_a_caption_keeps_the_file() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let network = &scene.stage.network;
     let data = picture(40, 20);
     let mut say = Say::image(data.clone()).caption("Margerita").mimetype("image/png");
@@ -277,7 +277,7 @@ async fn a_customers_edit_of_a_caption_keeps_the_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn baileys_7_sees_the_new_caption() {
     let Some(folder) = program("baileys") else { return };
-    let mut scene = Scene::new().await;
+    let mut scene = MediaScene::new().await;
     let phone = scene.stage.network.add_phone(Some("Guest".into())).await;
     let mut guest = Client::paired(&folder, "7", &scene.stage.network, &phone.number).await;
     scene.customer.clone_from(&phone.number);

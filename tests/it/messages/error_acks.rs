@@ -13,13 +13,13 @@ const TENANT: &str = "trattoria";
 const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-struct Scene {
+struct ErrorAckScene {
     stage: Stage,
     daemon: Process,
     ear: Ear,
 }
 
-impl Scene {
+impl ErrorAckScene {
     /// WhatsApp's id of what was sent.
     async fn send(&self, (method, path, body): &(Method, String, Value)) -> String {
         let url = format!("http://{}{path}", self.stage.setup.address);
@@ -90,7 +90,7 @@ async fn refused_and_put_off(wanted: fn(&str) -> bool) {
         let is_it = heard(id.clone());
         ear.until(LIMIT, |all| all.iter().any(&is_it)).await.unwrap();
     }
-    let scene = Scene { stage, daemon, ear };
+    let scene = ErrorAckScene { stage, daemon, ear };
     let made = scene.stage.dashboard.post(&format!("/api/{TENANT}/channels"), json!({ "name": "News" })).await.unwrap();
     let channel = made.body["id"].as_str().unwrap_or_else(|| panic!("{}", made.body)).to_owned();
     let chat = format!("{customer}@c.us");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sessiond::demo::{Heard, until};
 
 use crate::{
-    messages::media::{Scene, TENANT},
+    messages::media::{MediaScene, TENANT},
     support::stage::LIMIT,
 };
 
@@ -18,7 +18,7 @@ fn half() -> Say {
 
 const SHOWN: &str = "a table \u{fffd}";
 
-async fn await_text(scene: &Scene, id: &str) {
+async fn await_text(scene: &MediaScene, id: &str) {
     let is_it = |heard: &Heard| {
         let message = &heard.payload["message"];
         message["id"] == json!(id) && message["content"]["text"] == json!(SHOWN)
@@ -28,20 +28,20 @@ async fn await_text(scene: &Scene, id: &str) {
 }
 
 /// What a list says of it, once however often it was told of.
-async fn listed(scene: &Scene, id: &str) -> Vec<Value> {
+async fn listed(scene: &MediaScene, id: &str) -> Vec<Value> {
     let path = format!("/api/baileys/messages?tenantId={TENANT}&chatId={}", scene.customer);
     let page = scene.stage.dashboard.get(&path).await.unwrap();
     let messages = page.body["messages"].as_array().unwrap_or_else(|| panic!("{}", page.body));
     messages.iter().filter(|message| message["id"] == json!(id)).cloned().collect()
 }
 
-async fn questions(scene: &Scene) -> u64 {
+async fn questions(scene: &MediaScene) -> u64 {
     scene.stage.network.stats().await.counts.placeholder_requests
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_pair_is_shown_as_a_replacement() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let network = scene.stage.network.clone();
     let id = network.customer_send(&scene.customer, &scene.tenant.number, half()).await.unwrap();
     assert_eq!(scene.seen(&id).await["undecryptable"], json!(true), "told at once, before anybody is asked");
@@ -59,7 +59,7 @@ async fn half_a_pair_is_shown_as_a_replacement() {
 /// The phone was asked and did not answer, and the process dies: the next one asks again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_answered_is_asked_for_again_by_the_next_process() {
-    let mut scene = Scene::new().await;
+    let mut scene = MediaScene::new().await;
     let network = scene.stage.network.clone();
     network.fault(Fault::new(FaultKind::PhoneSilent)).await.unwrap();
     let read = network.customer_send(&scene.customer, &scene.tenant.number, "hello").await.unwrap();

@@ -22,14 +22,14 @@ const VCARD: &str = "BEGIN:VCARD\nVERSION:3.0\nFN:Ana\nTEL;type=CELL;waid=573001
 const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-struct Scene {
+struct KindsScene {
     stage: Stage,
     daemon: Process,
     tenant: Conversation,
     ear: Ear,
 }
 
-impl Scene {
+impl KindsScene {
     async fn new() -> Self {
         let stage = Stage::new(Home::Embedded).await.unwrap();
         let daemon = stage.start().await;
@@ -75,7 +75,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_write_every_kind() {
-    let scene = Scene::new().await;
+    let scene = KindsScene::new().await;
     let customer = scene.stage.network.add_customer().await;
     let write = async |say: Say| {
         let sent = scene.stage.network.customer_send(&customer, &scene.tenant.number, say).await;
@@ -211,7 +211,7 @@ async fn customers_write_every_kind() {
 }
 
 /// WhatsApp has it when it is seen here, and tells each step once.
-async fn what_the_phone_writes_comes_as_far_as_its_customer_says(scene: &Scene, customer: &str) {
+async fn what_the_phone_writes_comes_as_far_as_its_customer_says(scene: &KindsScene, customer: &str) {
     let network = &scene.stage.network;
     network.fault(Fault::new(FaultKind::Withhold).target(customer)).await.unwrap();
     let id = network.phone_send(&scene.tenant.number, customer, "from the kitchen").await.unwrap();
@@ -253,7 +253,7 @@ async fn what_the_phone_writes_comes_as_far_as_its_customer_says(scene: &Scene, 
 /// An edit that is sealed with the secret of the message that it edits, which came in a former life.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sealed_edit_opens_after_a_lost_disk() {
-    let mut scene = Scene::new().await;
+    let mut scene = KindsScene::new().await;
     let network = scene.stage.network.clone();
     let customer = network.add_customer().await;
     let secret = [7; 32];
@@ -325,7 +325,7 @@ async fn baileys_7_and_a_tenant_say_every_kind() {
 
 async fn say_every_kind(version: &str) {
     let Some(folder) = program("baileys") else { return };
-    let scene = Scene::new().await;
+    let scene = KindsScene::new().await;
     let phone = scene.stage.network.add_phone(Some("Guest".into())).await;
     let mut guest = Client::paired(&folder, version, &scene.stage.network, &phone.number).await;
     let chat = format!("{}@s.whatsapp.net", scene.tenant.number);

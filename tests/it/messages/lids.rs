@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-struct Scene {
+struct LidScene {
     stage: Stage,
     daemon: Process,
     tenant: Conversation,
@@ -27,7 +27,7 @@ struct Scene {
     ear: Ear,
 }
 
-impl Scene {
+impl LidScene {
     async fn new() -> Self {
         let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32");
         let daemon = stage.start().await;
@@ -128,7 +128,7 @@ fn assert_no_number(what: &str, value: &Value, lid: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_without_a_number_is_shown_by_the_lid_in_every_contract_and_answered_there() {
-    let scene = Scene::new().await;
+    let scene = LidScene::new().await;
     let network = &scene.stage.network;
     let receiver = Receiver::start().await;
     webhooks::put(&scene.stage, "trattoria", json!([webhooks::webhook(&receiver.url(), &["*"], 1)])).await;
@@ -250,7 +250,7 @@ async fn a_customer_without_a_number_is_shown_by_the_lid_in_every_contract_and_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_is_one_conversation_by_every_name() {
-    let scene = Scene::new().await;
+    let scene = LidScene::new().await;
     let network = &scene.stage.network;
     let PhoneInfo { number, lid, .. } = scene.customer.clone();
     let mut ids =
@@ -330,7 +330,7 @@ async fn a_customer_is_one_conversation_by_every_name() {
 /// The library and the daemon learn a number late: what was said before is found by both names.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_is_learned_later_joins_the_conversations() {
-    let scene = Scene::new().await;
+    let scene = LidScene::new().await;
     let network = &scene.stage.network;
     let PhoneInfo { number, lid, .. } = scene.customer.clone();
     network.hide_number(&number, true).await.unwrap();
@@ -360,7 +360,7 @@ async fn a_number_that_is_learned_later_joins_the_conversations() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_of_a_conversation_is_kept_by_every_name() {
     const LATE: u64 = 1000;
-    let scene = Scene::new().await;
+    let scene = LidScene::new().await;
     let network = &scene.stage.network;
     let PhoneInfo { number, lid, .. } = scene.customer.clone();
     scene.hears(&scene.own.lid, "a pizza").await;
@@ -393,7 +393,7 @@ async fn the_order_of_a_conversation_is_kept_by_every_name() {
 /// Who made the poll and who votes are each named by the number or by the LID in what seals a vote.
 #[tokio::test(flavor = "multi_thread")]
 async fn votes_open_whatever_names_they_are_sealed_with() {
-    let scene = Scene::new().await;
+    let scene = LidScene::new().await;
     let network = &scene.stage.network;
     let names = [(Form::Pn, Form::Pn), (Form::Pn, Form::Lid), (Form::Lid, Form::Pn), (Form::Lid, Form::Lid)];
     let polls = async |to: &str| {
@@ -526,7 +526,7 @@ async fn what_cannot_be_a_chat_is_none() {
 /// Somebody has the number that the LID would be; the phone is told of the LID.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_without_a_number_is_archived_and_starred_by_the_lid() {
-    let scene = Scene::new().await;
+    let scene = LidScene::new().await;
     let network = &scene.stage.network;
     let lid = scene.customer.lid.clone();
     network.hide_number(&scene.customer.number, true).await.unwrap();

@@ -12,7 +12,7 @@ use whatsapp_rust::{
 
 use crate::{
     contracts::waha,
-    messages::media::{PDF, Scene, Shop, TENANT, bare, base64, picture},
+    messages::media::{MediaScene, PDF, Shop, TENANT, bare, base64, picture},
     support::{driver::Client, node::program, stage::LIMIT},
 };
 
@@ -29,7 +29,7 @@ fn shown() -> Value {
 }
 
 /// Sends over WAHA's route under a key.
-async fn keyed(scene: &Scene, key: &str, mut body: Value) -> (u16, Value) {
+async fn keyed(scene: &MediaScene, key: &str, mut body: Value) -> (u16, Value) {
     body["session"] = json!(TENANT);
     body["chatId"] = json!(format!("{}@c.us", scene.customer));
     let answer = scene.ask(Method::POST, PATH).header("idempotency-key", key).json(&body).send().await.unwrap();
@@ -39,7 +39,7 @@ async fn keyed(scene: &Scene, key: &str, mut body: Value) -> (u16, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_shows_what_its_sender_says_once() {
     let shop = Shop::open().await;
-    let mut scene = Scene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1")).await;
+    let mut scene = MediaScene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1")).await;
     let network = scene.stage.network.clone();
     let menu = shop.offer("/menu.png", picture(640, 320));
     let by_url = body(json!({ "url": shop.url("/moved") }));
@@ -129,7 +129,7 @@ async fn a_link_shows_what_its_sender_says_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_preview_is_refused() {
     let shop = Shop::open().await;
-    let scene = Scene::with(|stage| {
+    let scene = MediaScene::with(|stage| {
         stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32").set("SESSIOND_MEDIA__FETCH_TIMEOUT", "5s")
     });
     let scene = scene.await;
@@ -205,7 +205,7 @@ async fn baileys_7_shows_links_as_we_do() {
 /// What Baileys makes of a preview, and what we make of the same, have the same fields.
 async fn baileys_shows_links(version: &str) {
     let Some(folder) = program("baileys") else { return };
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let phone = scene.stage.network.add_phone(Some("Guest".into())).await;
     let mut guest = Client::paired(&folder, version, &scene.stage.network, &phone.number).await;
     let text = format!("ours: {URL} !");

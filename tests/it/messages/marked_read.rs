@@ -8,14 +8,14 @@ use crate::support::stage::{Home, LIMIT, Stage};
 
 const TENANT: &str = "trattoria";
 
-struct Scene {
+struct ReadMarkScene {
     stage: Stage,
     tenant: Conversation,
     ear: Ear,
     customer: String,
 }
 
-impl Scene {
+impl ReadMarkScene {
     async fn hears(&self, text: &str) -> String {
         let network = &self.stage.network;
         let id = network.customer_send(&self.customer, &self.tenant.number, Say::text(text)).await.unwrap();
@@ -60,7 +60,7 @@ async fn all_that_came_and_was_not_marked_is_marked_once() {
     let tenant = stage.pair(TENANT).await;
     let ear = stage.listen(std::slice::from_ref(&tenant));
     let customer = tenant.customers[0].clone();
-    let scene = Scene { stage, tenant, ear, customer };
+    let scene = ReadMarkScene { stage, tenant, ear, customer };
     let seen = json!({ "session": TENANT, "chatId": format!("{}@c.us", scene.customer) });
     let read = format!("/api/{TENANT}/chats/{}@c.us/messages/read", scene.customer);
 
@@ -103,7 +103,7 @@ async fn many_and_those_of_a_group_are_marked_by_few_receipts() {
     let customer = tenant.customers[0].clone();
     let other = stage.network.add_customer().await;
     let group = stage.network.create_group(&customer, "Mesa 4", &[&tenant.number, &other]).await.unwrap();
-    let scene = Scene { stage, tenant, ear, customer };
+    let scene = ReadMarkScene { stage, tenant, ear, customer };
     let mut last = String::new();
     for n in 0..130 {
         let network = &scene.stage.network;

@@ -14,11 +14,11 @@ use whatsapp_rust::{
 
 use crate::{
     consumers::webhooks,
-    messages::media::{Scene, TENANT},
+    messages::media::{MediaScene, TENANT},
     support::{receiver::Receiver, stage::LIMIT},
 };
 
-async fn json_of(scene: &Scene, path: &str) -> Value {
+async fn json_of(scene: &MediaScene, path: &str) -> Value {
     scene.get(path).await.json().await.unwrap()
 }
 
@@ -33,7 +33,7 @@ fn told(receiver: &Receiver) -> Vec<(String, Value)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn marks_are_no_messages() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32")).await;
     let receiver = Receiver::start().await;
     webhooks::put(&scene.stage, TENANT, json!([webhooks::webhook(&receiver.url(), &["*"], 1)])).await;
     let network = &scene.stage.network;
@@ -159,7 +159,7 @@ async fn marks_are_no_messages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_takes_the_place_of_its_placeholder_in_every_api() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32")).await;
     let receiver = Receiver::start().await;
     webhooks::put(&scene.stage, TENANT, json!([webhooks::webhook(&receiver.url(), &["*"], 1)])).await;
     let network = &scene.stage.network;
@@ -205,7 +205,7 @@ async fn a_message_takes_the_place_of_its_placeholder_in_every_api() {
 /// LID alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waited_for_the_phones_word_is_the_customers_under_one_name() {
-    let Scene { stage, daemon, tenant, ear, customer, .. } = Scene::new().await;
+    let MediaScene { stage, daemon, tenant, ear, customer, .. } = MediaScene::new().await;
     daemon.terminate(LIMIT).await.unwrap();
     let id = stage.network.customer_sends_for_phone(&customer, &tenant.number, "a table for two").await.unwrap();
     let daemon = stage.start().await;
@@ -222,7 +222,7 @@ async fn what_waited_for_the_phones_word_is_the_customers_under_one_name() {
 /// An album is a mark, and its pictures say that they are of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_of_an_album_name_it() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let network = &scene.stage.network;
     let (customer, number) = (&scene.customer, &scene.tenant.number);
     let album = kind::AlbumMessage { expected_image_count: Some(2), ..Default::default() };
@@ -255,7 +255,7 @@ async fn pictures_of_an_album_name_it() {
 /// What could not be read was a word of the protocol's: nothing is left of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_placeholder_of_nothing_goes_away() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let network = &scene.stage.network;
     let (customer, number) = (&scene.customer, &scene.tenant.number);
     network.customer_send(customer, number, "good evening").await.unwrap();

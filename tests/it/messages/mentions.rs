@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use whatsapp_rust::{buffa::MessageField, waproto::whatsapp as wa};
 
 use crate::{
-    messages::media::{PDF, Scene, TENANT, base64, file, form, picture},
+    messages::media::{MediaScene, PDF, TENANT, base64, file, form, picture},
     support::stage::LIMIT,
 };
 
@@ -17,7 +17,7 @@ fn id_of(answer: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_and_all_of_a_group_are_mentioned_wherever_words_are() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let network = &scene.stage.network;
     let group = network.create_group(&scene.customer, "Mesa 4", &[&scene.tenant.number]).await.unwrap().jid;
     let mentions = json!(["all", format!("{}@c.us", scene.customer)]);

@@ -8,13 +8,13 @@ use crate::support::stage::{Home, LIMIT, Stage};
 
 const TENANT: &str = "trattoria";
 
-struct Scene {
+struct NamedErrorScene {
     stage: Stage,
     daemon: Process,
     tenant: Conversation,
 }
 
-impl Scene {
+impl NamedErrorScene {
     async fn new() -> Self {
         let stage = Stage::new(Home::Embedded).await.unwrap();
         let daemon = stage.start().await;
@@ -35,7 +35,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_does_not_parse_is_not_silence() {
-    let scene = Scene::new().await;
+    let scene = NamedErrorScene::new().await;
     let network = &scene.stage.network;
     let customer = &scene.tenant.customers[0];
     let group = network.create_group(&scene.tenant.number, "Mesa", &[customer]).await.unwrap().jid;
@@ -66,7 +66,7 @@ async fn an_answer_that_does_not_parse_is_not_silence() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_twenty_first_label_is_one_too_many() {
-    let scene = Scene::new().await;
+    let scene = NamedErrorScene::new().await;
     let labels = format!("/api/{TENANT}/labels");
     for n in 1..=20 {
         let (status, made) = scene.call("POST", &labels, json!({ "name": format!("Label {n}") })).await;
@@ -95,7 +95,7 @@ async fn settings_without_the_phones_keys_say_so() {
     let daemon = stage.start().await;
     stage.network.fault(Fault::new(FaultKind::WithholdKeys)).await.unwrap();
     let tenant = stage.pair(TENANT).await;
-    let scene = Scene { stage, daemon, tenant };
+    let scene = NamedErrorScene { stage, daemon, tenant };
     let customer = &scene.tenant.customers[0];
     let chat = format!("/api/{TENANT}/chats/{customer}@c.us");
     for (method, path, body) in [
@@ -114,7 +114,7 @@ async fn settings_without_the_phones_keys_say_so() {
 /// WhatsApp has lost an account's settings: the session works, and each change says what is the matter.
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_are_missing_at_whatsapp_keep_no_session_from_working() {
-    let scene = Scene::new().await;
+    let scene = NamedErrorScene::new().await;
     let network = &scene.stage.network;
     let customer = scene.tenant.customers[0].clone();
     let archive = format!("/api/{TENANT}/chats/{customer}@c.us/archive");

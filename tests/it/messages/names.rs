@@ -4,7 +4,7 @@ use loopback::{Card, Say};
 use reqwest::header::CONTENT_DISPOSITION;
 use serde_json::{Value, json};
 
-use crate::messages::media::{PDF, Scene, Shop, base64, file, picture};
+use crate::messages::media::{MediaScene, PDF, Shop, base64, file, picture};
 
 fn id_of(answer: &Value) -> &str {
     answer["id"].as_str().unwrap_or_else(|| panic!("{answer}")).rsplit('_').next().unwrap()
@@ -12,7 +12,7 @@ fn id_of(answer: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_in_characters() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let document = |caption: &str| {
         let data = base64(&file(PDF, 300));
         json!({ "file": { "mimetype": "application/pdf", "filename": "a.pdf", "data": data }, "caption": caption })
@@ -53,7 +53,7 @@ async fn limits_are_in_characters() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cards_have_names_and_numbers_that_can_be_dialed() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     // A Colombian tenant.
     for (phone, expected) in [
         ("300 111 2233", "waid=573001112233:+573001112233"),
@@ -92,7 +92,7 @@ async fn cards_have_names_and_numbers_that_can_be_dialed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_keep_their_names() {
     let shop = Shop::open().await;
-    let scene = Scene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1")).await;
     // In.
     for (name, expected) in [
         ("Menú de hoy.pdf", "attachment; filename=\"Men_ de hoy.pdf\"; filename*=UTF-8''Men%C3%BA%20de%20hoy.pdf"),

@@ -14,13 +14,13 @@ const TENANT: &str = "churrascaria";
 /// A mobile number of Peru with its country code, and one of Porto Alegre without.
 const BOTH: &str = "51987654321";
 
-struct Scene {
+struct NumberScene {
     stage: Stage,
     daemon: Process,
     tenant: Conversation,
 }
 
-impl Scene {
+impl NumberScene {
     /// A tenant in Brazil.
     async fn new() -> Self {
         let stage = Stage::new(Home::Embedded).await.unwrap();
@@ -76,7 +76,7 @@ fn encoded(text: &str) -> String {
 /// The rules of all countries are read when the first number is: in a debug build that takes seconds, in which everybody else is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_number_holds_up_nobody_but_its_sender() {
-    let scene = Scene::new().await;
+    let scene = NumberScene::new().await;
     let dashboard = scene.stage.dashboard.clone();
     let peruvian = scene.somebody(BOTH).await;
     let began = Instant::now();
@@ -109,7 +109,7 @@ async fn the_first_number_holds_up_nobody_but_its_sender() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn digits_with_a_country_code_reach_whom_they_name() {
-    let scene = Scene::new().await;
+    let scene = NumberScene::new().await;
     let dashboard = &scene.stage.dashboard;
     let peruvian = scene.somebody(BOTH).await;
     let old = |route: &str, word: &str| {
@@ -166,7 +166,7 @@ async fn whatsapp_knows_who_is_meant_by_digits_that_two_may_have() {
     const AT_HOME: &str = "51912345678";
     const TWO: &str = "51998877665";
     const NOBODY: &str = "51911112222";
-    let mut scene = Scene::new().await;
+    let mut scene = NumberScene::new().await;
     let dashboard = &scene.stage.dashboard;
     let chat = |answer: &ApiAnswer| id(answer).split('_').nth(1).unwrap().to_owned();
     let gaucho = scene.somebody(&format!("55{AT_HOME}")).await;
@@ -358,7 +358,7 @@ fn with(value: &Value, number: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_a_number_enters_nowhere() {
-    let scene = Scene::new().await;
+    let scene = NumberScene::new().await;
     let vacant = json!({ "name": "vacant", "start": false });
     assert_eq!(scene.stage.dashboard.post("/api/sessions", vacant).await.unwrap().status, 201);
     let junk = [
@@ -396,7 +396,7 @@ async fn what_cannot_be_a_number_enters_nowhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_sees_of_a_number_changes_nothing() {
-    let scene = Scene::new().await;
+    let scene = NumberScene::new().await;
     let vacant = json!({ "name": "vacant", "start": false });
     assert_eq!(scene.stage.dashboard.post("/api/sessions", vacant).await.unwrap().status, 201);
     let customer = scene.tenant.customers[0].clone();
@@ -439,7 +439,7 @@ async fn what_nobody_sees_of_a_number_changes_nothing() {
 /// WhatsApp confirms what is written there, and nobody gets it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_no_messages_is_no_recipient() {
-    let scene = Scene::new().await;
+    let scene = NumberScene::new().await;
     for to in [
         "4915000000001@hosted",
         "99@hosted.lid",

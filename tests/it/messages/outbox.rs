@@ -37,9 +37,9 @@ impl Clock for Behind {
 
 /// A wall clock that is so far ahead, and the time is known.
 #[derive(Debug)]
-struct Ahead(Duration);
+struct ClockAhead(Duration);
 
-impl Clock for Ahead {
+impl Clock for ClockAhead {
     fn now(&self) -> Timestamp {
         Timestamp::now() + self.0
     }
@@ -389,7 +389,7 @@ async fn a_repeat_waits_for_no_more_than_the_first() {
 #[tokio::test]
 async fn a_wall_clock_that_is_ahead_gives_a_message_no_more_time() {
     let world = World::new().await;
-    let clock: Arc<dyn Clock> = Arc::new(Ahead(LONG));
+    let clock: Arc<dyn Clock> = Arc::new(ClockAhead(LONG));
     let log = store_world::log(&world, Feed::new(), clock.clone()).await;
     let outbox = Outbox::open(world.store.clone(), log, clock, 24 * LONG, WAITING).await.unwrap();
     outbox.accept(Outgoing { ttl: Some(Duration::from_secs(60)), ..outgoing("a") }).await.unwrap();

@@ -28,7 +28,7 @@ use crate::support::{
 };
 
 /// A phone with a past, and the tenant that was paired with it afterwards.
-struct Scene {
+struct PhoneHistoryScene {
     stage: Stage,
     daemon: Process,
     phone: String,
@@ -36,7 +36,7 @@ struct Scene {
     tenant: &'static str,
 }
 
-impl Scene {
+impl PhoneHistoryScene {
     /// The customer has written so many times before the pairing, and once after it.
     async fn new(stage: Stage, old: usize) -> Self {
         let daemon = stage.start().await;
@@ -156,7 +156,7 @@ async fn impatient() -> Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_past_comes_in_pages_each_message_once_and_for_good() {
-    let scene = Scene::new(stage().await, 200).await;
+    let scene = PhoneHistoryScene::new(stage().await, 200).await;
     assert_eq!(scene.bodies().await, ["now"]);
     let first = scene.fetch(50).await;
     assert_eq!(first, json!({ "messages": 50, "complete": false, "full": false }));
@@ -197,7 +197,7 @@ async fn the_past_comes_in_pages_each_message_once_and_for_good() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_phone_is_told_from_an_empty_one() {
-    let scene = Scene::new(impatient().await, 3).await;
+    let scene = PhoneHistoryScene::new(impatient().await, 3).await;
     scene.stage.network.fault(Fault::new(FaultKind::PhoneSilent)).await.unwrap();
     let answer = scene.ask(&scene.customer, 50).await;
     assert_eq!((answer.status, &answer.body["code"]), (503, &json!("phone_silent")), "{}", answer.body);
@@ -210,7 +210,7 @@ async fn a_silent_phone_is_told_from_an_empty_one() {
 /// Which is asked for what is older than a message.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chat_of_which_nothing_is_known_has_nothing_to_start_from() {
-    let scene = Scene::new(stage().await, 1).await;
+    let scene = PhoneHistoryScene::new(stage().await, 1).await;
     let stranger = scene.stage.network.add_customer().await;
     let answer = scene.ask(&stranger, 50).await;
     assert_eq!((answer.status, &answer.body["code"]), (409, &json!("nothing_known")));
@@ -235,7 +235,7 @@ async fn every_kind_comes_as_if_it_had_come_by_itself() {
     let phone = stage.network.add_phone(None).await;
     let (customer, other) = (stage.network.add_customer().await, stage.network.add_customer().await);
     let group = stage.network.create_group(&phone.number, "Kitchen", &[&customer, &other]).await.unwrap().jid;
-    let scene = Scene { stage, daemon, phone: phone.number.clone(), customer, tenant: "trattoria" };
+    let scene = PhoneHistoryScene { stage, daemon, phone: phone.number.clone(), customer, tenant: "trattoria" };
     let network = &scene.stage.network;
     let card = Card { name: "Ana".into(), vcard: "BEGIN:VCARD\nVERSION:3.0\nFN:Ana\nEND:VCARD".into() };
     let picture = vec![7; 5000];
@@ -336,7 +336,7 @@ fn sync(conversation: &[u8]) -> Vec<u8> {
 async fn a_lying_phone_is_survived() {
     // A busy machine takes some seconds to inflate what is too much.
     let stage = stage().await.set("SESSIOND_MESSAGES__HISTORY_PATIENCE", "6s");
-    let scene = Scene::new(stage, 3).await;
+    let scene = PhoneHistoryScene::new(stage, 3).await;
     let network = &scene.stage.network;
     let chat = wa::Conversation { id: format!("{}@s.whatsapp.net", scene.customer), ..Default::default() };
     // Four bytes that are a message of a kilobyte in memory, over and over.
@@ -413,7 +413,7 @@ async fn a_lying_phone_is_survived() {
 async fn no_more_is_kept_than_may_be_and_the_oldest_leave_first() {
     let stage =
         stage().await.set("SESSIOND_MESSAGES__HISTORY_CHAT_KIB", "10").set("SESSIOND_MESSAGES__HISTORY_KIB", "12");
-    let scene = Scene::new(stage, 60).await;
+    let scene = PhoneHistoryScene::new(stage, 60).await;
     let first = scene.fetch(10).await;
     assert_eq!(first, json!({ "messages": 10, "complete": false, "full": false }));
     let mut kept = 10;
@@ -439,7 +439,7 @@ async fn without_the_vault_nothing_is_promised() {
     let Some((stage, proxy)) = proxy::stage().await else { return };
     let stage =
         stage.set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "2s").set("SESSIOND_MESSAGES__HISTORY_PATIENCE", "3s");
-    let scene = Scene::new(stage, 3).await;
+    let scene = PhoneHistoryScene::new(stage, 3).await;
     proxy.set(Mode::Refuse);
     let answer = scene.ask(&scene.customer, 50).await;
     assert_eq!(answer.status, 503, "{}", answer.body);
@@ -500,7 +500,7 @@ async fn one_chat_does_not_keep_another_from_its_past() {
 /// One chat of a tenant at a time, and a few tenants.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_too_much_at_once_is_told_to_wait() {
-    let scene = Scene::new(stage().await.set("SESSIOND_MESSAGES__HISTORY_PARALLEL", "1"), 2).await;
+    let scene = PhoneHistoryScene::new(stage().await.set("SESSIOND_MESSAGES__HISTORY_PARALLEL", "1"), 2).await;
     let second = scene.stage.pair("pizzeria").await;
     scene.stage.network.fault(Fault::new(FaultKind::PhoneSilent)).await.unwrap();
     let url = |tenant: &str| format!("http://{}/api/sessions/{tenant}/history", scene.stage.setup.address);
@@ -529,7 +529,7 @@ async fn who_asks_too_much_at_once_is_told_to_wait() {
 /// Clearing a chat forgets its past, and what is older does not come back; another tenant never sees it; nor does who pairs anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_cleared_is_gone_and_what_is_anothers_is_not_seen() {
-    let scene = Scene::new(stage().await, 5).await;
+    let scene = PhoneHistoryScene::new(stage().await, 5).await;
     let second = scene.stage.pair("pizzeria").await;
     let network = &scene.stage.network;
     network.customer_send(&scene.customer, &second.number, "ciao").await.unwrap();
@@ -557,7 +557,7 @@ async fn what_is_cleared_is_gone_and_what_is_anothers_is_not_seen() {
 /// What was told goes with the credentials; events stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_pairs_anew_finds_nothing_that_another_phone_told() {
-    let scene = Scene::new(stage().await, 4).await;
+    let scene = PhoneHistoryScene::new(stage().await, 4).await;
     scene.fetch_all(50).await;
     assert_eq!(scene.bodies().await, expected(4));
     let logout = scene.stage.dashboard.post("/api/sessions/trattoria/logout", json!({})).await.unwrap();
@@ -566,13 +566,13 @@ async fn who_pairs_anew_finds_nothing_that_another_phone_told() {
     let allowed = json!({ "conversations": "keep" });
     let allowed = scene.stage.dashboard.put("/api/sessions/trattoria/account/change", allowed).await.unwrap();
     assert_eq!(allowed.status, 200, "{}", allowed.body);
-    let scene = Scene { phone: scene.stage.network.add_phone(None).await.number, ..scene };
+    let scene = PhoneHistoryScene { phone: scene.stage.network.add_phone(None).await.number, ..scene };
     scene.pair().await;
     assert_eq!(scene.bodies().await, Vec::<String>::new(), "nor what it said to the former number");
     scene.end().await;
 }
 
-async fn seen_bodies(scene: &Scene, path: &str) -> Vec<String> {
+async fn seen_bodies(scene: &PhoneHistoryScene, path: &str) -> Vec<String> {
     let messages = scene.stage.dashboard.get(path).await.unwrap().body;
     messages.as_array().unwrap().iter().map(|message| message["body"].as_str().unwrap().to_owned()).collect()
 }

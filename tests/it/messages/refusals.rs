@@ -19,14 +19,14 @@ fn gone(n: usize) -> String {
     format!("12036300000000{n:04}@g.us")
 }
 
-struct Scene {
+struct RefusalScene {
     stage: Stage,
     conversation: Conversation,
     ear: Ear,
     daemon: Process,
 }
 
-impl Scene {
+impl RefusalScene {
     async fn new() -> Self {
         Self::with(|stage| stage).await
     }
@@ -100,7 +100,7 @@ fn impatient(stage: Stage) -> Stage {
 /// Each of them takes a slot of the courier; there are sixteen.
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_that_are_gone_stop_nobody() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     let mut refused = Vec::new();
     for n in 0..20 {
         refused.push(scene.send(&gone(n), &format!("into nothing {n}")).await);
@@ -140,7 +140,7 @@ async fn groups_that_are_gone_stop_nobody() {
 /// Out of a group: the library's query of it is refused with 403.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_the_tenant_left_refuses_and_is_told() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     let (customer, number) = (scene.customer().to_owned(), scene.conversation.number.clone());
     let network = &scene.stage.network;
     let group = network.create_group(&customer, "friends", &[&number]).await.unwrap();
@@ -156,7 +156,7 @@ async fn a_group_that_the_tenant_left_refuses_and_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_is_tried_again_and_what_is_refused_fails_whatever_asked() {
     for xmlns in ["usync", "encrypt"] {
-        let scene = Scene::with(impatient).await;
+        let scene = RefusalScene::with(impatient).await;
         scene.fault(Fault::new(FaultKind::IqError).xmlns(xmlns).code(429).count(2)).await;
         let (passing, other) = (scene.customer().to_owned(), scene.conversation.customers[1].clone());
         scene.send(&passing, "not at once").await;
@@ -174,7 +174,7 @@ async fn what_passes_is_tried_again_and_what_is_refused_fails_whatever_asked() {
 /// WhatsApp refuses a message, and ends the line in the same moment: it has said no, and nobody sends it again over the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_counts_whatever_becomes_of_the_line() {
-    let scene = Scene::with(|stage| stage.set("LOOPBACK_PAUSE", "failing:1500")).await;
+    let scene = RefusalScene::with(|stage| stage.set("LOOPBACK_PAUSE", "failing:1500")).await;
     let customer = scene.customer();
     scene.fault(Fault::new(FaultKind::IqError).xmlns("usync").code(403)).await;
     let id = scene.send(customer, "never").await;
@@ -190,7 +190,7 @@ async fn a_refusal_counts_whatever_becomes_of_the_line() {
 /// The ack says no: for good, or for now.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusing_ack_is_final_or_passing_by_its_code() {
-    let scene = Scene::with(impatient).await;
+    let scene = RefusalScene::with(impatient).await;
     let (refused, passing) = (scene.customer().to_owned(), scene.conversation.customers[1].clone());
     scene.fault(Fault::new(FaultKind::ErrorAcks).chat(&refused).code(463)).await;
     scene.fault(Fault::new(FaultKind::ErrorAcks).chat(&passing).code(429).ms(1500)).await;
@@ -203,7 +203,7 @@ async fn a_refusing_ack_is_final_or_passing_by_its_code() {
 /// WhatsApp takes the messages to one chat and never confirms them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_never_confirmed_takes_nobody_down() {
-    let scene = Scene::with(|stage| {
+    let scene = RefusalScene::with(|stage| {
         stage.set("SESSIOND_SESSION__ACK_TIMEOUT", "2s").set("SESSIOND_SESSION__SEND_ATTEMPTS", "3")
     })
     .await;
@@ -244,7 +244,7 @@ async fn a_message_that_is_never_confirmed_takes_nobody_down() {
 /// Nothing at all is confirmed: that is the line, and another one may be better.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_on_which_nothing_is_confirmed_is_cut_and_the_message_ends() {
-    let scene = Scene::with(|stage| {
+    let scene = RefusalScene::with(|stage| {
         stage.set("SESSIOND_SESSION__ACK_TIMEOUT", "1s").set("SESSIOND_SESSION__SEND_ATTEMPTS", "3")
     })
     .await;
@@ -262,7 +262,7 @@ async fn a_line_on_which_nothing_is_confirmed_is_cut_and_the_message_ends() {
 /// Attempts are counted over lives: a process that dies again and again does not begin anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_does_not_go_on_with_a_message_for_ever() {
-    let scene = Scene::with(|stage| {
+    let scene = RefusalScene::with(|stage| {
         stage.set("SESSIOND_SESSION__ACK_TIMEOUT", "1s").set("SESSIOND_SESSION__SEND_ATTEMPTS", "3")
     })
     .await;
@@ -285,7 +285,7 @@ async fn a_restart_does_not_go_on_with_a_message_for_ever() {
 /// Requests to one namespace are not answered: sixteen and more messages wait for them, and take nothing from the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_not_answered_stop_nobody() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     scene.send(scene.customer(), "before").await;
     scene.await_arrival(scene.customer(), "before", LIMIT).await;
     scene.fault(Fault::new(FaultKind::IqSilence).xmlns("w:g2")).await;
@@ -298,7 +298,7 @@ async fn requests_that_are_not_answered_stop_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_is_not_on_whatsapp_is_told_and_its_message_fails() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     let id = scene.send("573005550000", "is anybody there").await;
     assert_eq!(scene.await_failure(&id, LIMIT).await, json!({ "reason": "not_on_whatsapp" }));
     scene.send(scene.customer(), "but you are").await;
@@ -308,7 +308,7 @@ async fn a_number_that_is_not_on_whatsapp_is_told_and_its_message_fails() {
 /// WhatsApp does not say of a LID whether somebody has it, and would confirm what nobody gets.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lid_that_nobody_has_is_told_and_its_message_fails() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     let id = scene.send("1@lid", "is anybody there").await;
     assert_eq!(scene.await_failure(&id, LIMIT).await, json!({ "reason": "not_on_whatsapp" }));
     // Somebody who hides the number is there.
@@ -333,7 +333,7 @@ async fn a_lid_that_nobody_has_is_told_and_its_message_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_holds_its_chat_for_seconds_only() {
     for xmlns in ["usync", "encrypt"] {
-        let scene = Scene::new().await;
+        let scene = RefusalScene::new().await;
         scene.fault(Fault::new(FaultKind::IqSilence).xmlns(xmlns).chat(scene.customer()).count(1)).await;
         let begun = Instant::now();
         scene.send(scene.customer(), "to somebody").await;
@@ -348,7 +348,7 @@ async fn a_lost_answer_holds_its_chat_for_seconds_only() {
 /// An id is that of one message: a client that gives one does not take a customer's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customers_id_is_not_taken_for_an_own_message() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     let (customer, own) = (scene.customer(), &scene.conversation.number);
     let theirs = scene.stage.network.customer_send(customer, own, "hello").await.unwrap();
     let told = || async {
@@ -374,7 +374,7 @@ async fn a_customers_id_is_not_taken_for_an_own_message() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_to_strangers_count_as_lookups() {
     const STRANGERS: usize = 64;
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     scene.send(scene.customer(), "before").await;
     scene.await_arrival(scene.customer(), "before", LIMIT).await;
     let mut tried = Vec::new();
@@ -398,7 +398,7 @@ async fn messages_to_strangers_count_as_lookups() {
 /// It was on the wire when the daemon died, and its time was over when the next one came: nobody may say that it was not sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_have_left_in_an_earlier_life_is_not_called_expired() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     scene.send(scene.customer(), "first words").await;
     scene.await_arrival(scene.customer(), "first words", LIMIT).await;
     // The acks and receipts of it come too late for this life.
@@ -413,7 +413,7 @@ async fn what_may_have_left_in_an_earlier_life_is_not_called_expired() {
     scene.stage.network.clear_faults().await;
     until(LIMIT, "its time to be over", async || accepted.elapsed() > Duration::from_secs(4)).await.unwrap();
     let daemon = scene.stage.start().await;
-    let scene = Scene { daemon, ..scene };
+    let scene = RefusalScene { daemon, ..scene };
     let delivered = async || scene.told(&id).is_some_and(|(status, _)| status == "delivered");
     let told = until(LIMIT, "the receipt", delivered).await;
     told.unwrap_or_else(|error| panic!("{error}: {:?}\n{}", scene.told(&id), scene.stage.log()));
@@ -428,7 +428,7 @@ async fn what_may_have_left_in_an_earlier_life_is_not_called_expired() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_sent_in_time_is_not_sent_later() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     // Accepted while the login is not over: as in a reconnect.
     scene.fault(Fault::new(FaultKind::Drop).ms(600_000)).await;
     let starting = async || {
@@ -453,7 +453,7 @@ async fn what_cannot_be_sent_in_time_is_not_sent_later() {
 /// It was on its way when the vault stalled, and its time was over before the vault answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_vault_held_up_for_too_long_does_not_leave() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     scene.send(scene.customer(), "before").await;
     scene.await_arrival(scene.customer(), "before", LIMIT).await;
     let vault = rusqlite::Connection::open(scene.stage.path("cloud").join("vault.db")).unwrap();
@@ -481,7 +481,7 @@ async fn what_the_vault_held_up_for_too_long_does_not_leave() {
 /// WhatsApp ends the stream whenever it is asked about that group: each such attempt counts, and the tenant is well again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_whose_questions_end_the_line_ends_itself() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_SESSION__SEND_ATTEMPTS", "3")).await;
+    let scene = RefusalScene::with(|stage| stage.set("SESSIOND_SESSION__SEND_ATTEMPTS", "3")).await;
     scene.fault(Fault::new(FaultKind::IqDrop).xmlns("w:g2")).await;
     let logins = scene.logins().await;
     let id = scene.send(&gone(1), "poison").await;
@@ -495,7 +495,7 @@ async fn a_message_whose_questions_end_the_line_ends_itself() {
 /// Unlinked, and paired anew with another phone: what the first account was to say is not said by the second.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_for_one_account_is_not_sent_by_another() {
-    let scene = Scene::new().await;
+    let scene = RefusalScene::new().await;
     scene.fault(Fault::new(FaultKind::Drop).ms(600_000)).await;
     let starting = async || !scene.stage.dashboard.is_connected(TENANT).await;
     until(LIMIT, "the line to drop", starting).await.unwrap();

@@ -21,7 +21,7 @@ const TENANT: &str = "trattoria";
 /// As long as a client that waits for its answer waits.
 const PATIENT: Duration = Duration::from_secs(30);
 
-struct Scene {
+struct SendScene {
     stage: Stage,
     /// In front of Firestore.
     proxy: Option<Proxy>,
@@ -43,7 +43,7 @@ struct Arrived {
     arrivals: u32,
 }
 
-impl Scene {
+impl SendScene {
     async fn new(home: Home) -> Option<Self> {
         let stage = Stage::new(home).await?;
         let (stage, proxy) = match home {
@@ -118,7 +118,7 @@ impl Scene {
 }
 
 async fn clients_leave(home: Home) {
-    let Some(scene) = Scene::new(home).await else { return };
+    let Some(scene) = SendScene::new(home).await else { return };
     let mut daemon = scene.stage.start().await;
     let conversation = scene.stage.pair(TENANT).await;
     let customer = &conversation.customers[0];
@@ -156,7 +156,7 @@ async fn clients_that_leave_while_firestore_stalls_lose_nothing() {
 
 async fn a_thousand(home: Home) {
     const SENDS: usize = 1000;
-    let Some(scene) = Scene::new(home).await else { return };
+    let Some(scene) = SendScene::new(home).await else { return };
     let _daemon = scene.stage.start().await;
     let mut conversation = scene.stage.pair(TENANT).await;
     while conversation.customers.len() < 10 {
@@ -219,7 +219,7 @@ fn texts(arrived: &[Arrived]) -> Vec<&str> {
 }
 
 async fn order_over_a_restart(home: Home) {
-    let Some(scene) = Scene::new(home).await else { return };
+    let Some(scene) = SendScene::new(home).await else { return };
     let daemon = scene.stage.start().await;
     let Conversation { customers, number, .. } = scene.stage.pair(TENANT).await;
     let customer = &customers[0];
@@ -258,7 +258,7 @@ async fn nothing_overtakes_what_was_accepted_in_a_former_life_with_firestore() {
 /// nobody may have said that it would not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_still_be_sent_is_not_called_refused() {
-    let Some(scene) = Scene::new(Home::Emulator).await else { return };
+    let Some(scene) = SendScene::new(Home::Emulator).await else { return };
     let daemon = scene.stage.start().await;
     let conversation = scene.stage.pair(TENANT).await;
     let customer = &conversation.customers[0];
@@ -298,7 +298,7 @@ async fn what_may_still_be_sent_is_not_called_refused() {
 async fn two_thousand_waiting_messages_are_sent_in_order() {
     const CHATS: usize = 20;
     const EACH: usize = 100;
-    let Some(scene) = Scene::new(Home::Embedded).await else { return };
+    let Some(scene) = SendScene::new(Home::Embedded).await else { return };
     let daemon = scene.stage.start().await;
     let Conversation { number, mut customers, .. } = scene.stage.pair(TENANT).await;
     while customers.len() < CHATS {

@@ -20,14 +20,14 @@ use crate::{
 
 const CHAT: &str = "status@broadcast";
 
-struct Scene {
+struct StatusScene {
     stage: Stage,
     daemon: Process,
     tenant: Conversation,
     ear: Ear,
 }
 
-impl Scene {
+impl StatusScene {
     async fn new() -> Self {
         Self::with(|stage| stage).await
     }
@@ -107,7 +107,7 @@ fn people(numbers: &[&String]) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_reaches_whom_it_names_byte_for_byte_and_is_taken_back() {
-    let scene = Scene::new().await;
+    let scene = StatusScene::new().await;
     let (a, b, c) = scene.customers().await;
     let colour = 0xFF38_B42F_u32;
     let body =
@@ -171,7 +171,7 @@ async fn a_status_reaches_whom_it_names_byte_for_byte_and_is_taken_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_contacts_a_status_goes_to_those_whom_the_tenant_knows() {
-    let scene = Scene::new().await;
+    let scene = StatusScene::new().await;
     let (saved, talks, stranger) = scene.customers().await;
     let (status, answer) = scene.ask("text", json!({ "text": "nobody yet" })).await;
     assert_eq!((status, &answer["code"]), (409, &json!("nobody_known")), "{answer}");
@@ -201,7 +201,7 @@ async fn without_contacts_a_status_goes_to_those_whom_the_tenant_knows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_is_the_same_status() {
-    let scene = Scene::new().await;
+    let scene = StatusScene::new().await;
     let (a, b, _) = scene.customers().await;
     let id = scene.get("/api/trattoria/status/new-message-id").await["id"].as_str().unwrap().to_owned();
     let body = |text: &str, whom: &[&String]| json!({ "id": id, "text": text, "contacts": people(whom) });
@@ -226,7 +226,7 @@ async fn a_repeat_is_the_same_status() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_posts_a_status_once() {
     for point in ["lease_raised", "on_the_wire"] {
-        let mut scene = Scene::new().await;
+        let mut scene = StatusScene::new().await;
         let (a, b, c) = scene.customers().await;
         scene.daemon.kill().await.unwrap();
         let mut doomed =
@@ -267,7 +267,7 @@ async fn a_killed_daemon_posts_a_status_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customers_status_is_no_message_of_the_customer() {
     let receiver = Receiver::start().await;
-    let scene = Scene::with(|stage| {
+    let scene = StatusScene::with(|stage| {
         stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32").set("http_proxy", "").set("HTTP_PROXY", "")
     });
     let scene = scene.await;
@@ -375,7 +375,7 @@ async fn a_customers_status_is_no_message_of_the_customer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_status_is_refused_and_nothing_is_sent() {
-    let scene = Scene::new().await;
+    let scene = StatusScene::new().await;
     let (a, b, _) = scene.customers().await;
     let ok = |mut body: Value| {
         for (field, value) in [("contacts", people(&[&a])), ("text", json!("x"))] {
@@ -464,7 +464,7 @@ async fn baileys_7_sees_a_tenants_statuses_and_posts_its_own() {
 
 async fn baileys(version: &str) {
     let Some(folder) = program("baileys") else { return };
-    let mut scene = Scene::new().await;
+    let mut scene = StatusScene::new().await;
     let network = scene.stage.network.clone();
     let guest = network.add_phone(Some("Guest".into())).await.number;
     let mut client = Client::paired(&folder, version, &network, &guest).await;

@@ -12,7 +12,7 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    messages::media::{PDF, Scene, TENANT, base64, file},
+    messages::media::{MediaScene, PDF, TENANT, base64, file},
     support::{
         driver::Client,
         node::program,
@@ -22,12 +22,12 @@ use crate::{
 
 const WEEK: u32 = 604_800;
 
-async fn json_of(scene: &Scene, path: &str) -> Value {
+async fn json_of(scene: &MediaScene, path: &str) -> Value {
     scene.get(path).await.json().await.unwrap()
 }
 
 /// What every list of conversations says of the customer's chat.
-async fn assert_timer(scene: &Scene, expected: Value) {
+async fn assert_timer(scene: &MediaScene, expected: Value) {
     let said = || async {
         let chats = json_of(scene, &format!("/api/{TENANT}/chats")).await;
         let overview = json_of(scene, &format!("/api/{TENANT}/chats/overview")).await;
@@ -42,11 +42,11 @@ async fn assert_timer(scene: &Scene, expected: Value) {
 }
 
 /// After how long a message disappears, as the customer has it.
-async fn expiration(scene: &Scene, id: &str) -> Value {
+async fn expiration(scene: &MediaScene, id: &str) -> Value {
     scene.arrived(id).await.fields.pointer("/context_info/expiration").cloned().unwrap_or_default()
 }
 
-async fn text(scene: &Scene, text: &str) -> String {
+async fn text(scene: &MediaScene, text: &str) -> String {
     let (_, answer) = scene.post("/api/sendText", json!({ "text": text })).await;
     answer["id"].as_str().unwrap_or_else(|| panic!("{answer}")).rsplit('_').next().unwrap().to_owned()
 }
@@ -63,9 +63,9 @@ fn set(seconds: u32) -> Say {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_follow_the_timer_of_their_chat() {
-    let mut scene = Scene::new().await;
+    let mut scene = MediaScene::new().await;
     let network = scene.stage.network.clone();
-    let hears = async |scene: &Scene, say: Say| {
+    let hears = async |scene: &MediaScene, say: Say| {
         let id = network.customer_send(&scene.customer, &scene.tenant.number, say).await.unwrap();
         scene.seen(&id).await
     };
@@ -157,7 +157,7 @@ async fn a_timer_that_was_set_before_the_pairing_is_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn baileys_7_sets_the_timer_and_reads_the_answer() {
     let Some(folder) = program("baileys") else { return };
-    let mut scene = Scene::new().await;
+    let mut scene = MediaScene::new().await;
     let phone = scene.stage.network.add_phone(Some("Guest".into())).await;
     let mut guest = Client::paired(&folder, "7", &scene.stage.network, &phone.number).await;
     scene.customer.clone_from(&phone.number);

@@ -17,7 +17,7 @@ use sessiond::{
 
 use crate::{
     support::import_devices,
-    vault::contract::{Home, OnDisk, OnFirestore},
+    vault::contract::{ContractVault, OnDisk, OnFirestore},
 };
 
 /// Devices that two imports want at once.
@@ -49,7 +49,7 @@ fn is_elsewhere(result: &Result<Occupancy, RefusedImport>, than: &str) -> bool {
     matches!(result, Err(RefusedImport::DeviceElsewhere { tenant, .. }) if tenant == than)
 }
 
-async fn at_once(home: impl Home) {
+async fn at_once(home: impl ContractVault) {
     let (mut both_refused, mut one_is_in) = (0, 0);
     for round in 0..ROUNDS {
         let (here, there) = (home.vault(), home.other().await);
@@ -90,7 +90,7 @@ async fn two_imports_at_once_never_both_come_in_with_firestore() {
 }
 
 /// What a tenant's import reads does not grow with the tenants that are there.
-async fn reads_do_not_grow(home: impl Home) {
+async fn reads_do_not_grow(home: impl ContractVault) {
     const ROUNDS: usize = 6;
     const BATCH: u64 = 8;
     let vault = home.vault();

@@ -66,12 +66,12 @@ fn creds(seed: u64) -> Value {
     import_devices::creds(seed, &import_devices::number(seed))
 }
 
-struct Scene {
+struct ImportScene {
     stage: Stage,
     daemon: Process,
 }
 
-impl Scene {
+impl ImportScene {
     async fn new(home: Home) -> Option<Self> {
         let stage = Stage::new(home).await?;
         let daemon = stage.start().await;
@@ -126,7 +126,7 @@ async fn a_folder_comes_in_and_stays_away_until_it_is_started_with_firestore() {
 }
 
 async fn comes_in(home: Home) {
-    let Some(scene) = Scene::new(home).await else { return };
+    let Some(scene) = ImportScene::new(home).await else { return };
     // It stands there with a QR code, as a tenant does that somebody made in the console first.
     scene.stage.dashboard.qr("trattoria").await.unwrap();
     let form =
@@ -165,7 +165,7 @@ async fn comes_in(home: Home) {
     // Over a restart, too.
     scene.daemon.terminate(LIMIT).await.unwrap();
     let daemon = scene.stage.start().await;
-    let scene = Scene { stage: scene.stage, daemon };
+    let scene = ImportScene { stage: scene.stage, daemon };
     let session = scene.session("trattoria").await;
     assert_eq!((&session["paired"], &session["status"]), (&json!(true), &json!("STOPPED")), "{session}");
     // Only now it connects; the network does not know the device, and that is the end of it.
@@ -182,7 +182,7 @@ async fn comes_in(home: Home) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_for_it_is_connected_at_once() {
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = ImportScene::new(Home::Embedded).await.unwrap();
     let body = json!({ "from": "baileys", "document": creds(1), "connect": true, "expectedNumber": format!("+{}", import_devices::number(1)) });
     let imported = scene.json("trattoria", body).await;
     assert_eq!(code(&imported), (200, "imported"), "{imported:?}");
@@ -194,7 +194,7 @@ async fn whoever_asks_for_it_is_connected_at_once() {
 /// Each refusal has its code, and leaves everything as it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_named_and_changes_nothing() {
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = ImportScene::new(Home::Embedded).await.unwrap();
     let form = || Form::default().field("from", "baileys").field("stopped", "true");
     let six = files(BAILEYS_6)["creds.json"].clone();
     let mut damaged = creds(2);
@@ -301,7 +301,7 @@ async fn a_tenant_that_another_process_has_is_left_to_it() {
 /// Half a body, half a thought: nothing of it stays, and nothing comes in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_away_leaves_nothing_half_done() {
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = ImportScene::new(Home::Embedded).await.unwrap();
     let body = Form::default().field("from", "baileys").folder("s", BAILEYS_7).end();
     let head = |length: usize| {
         format!(
@@ -382,7 +382,7 @@ async fn a_killed_daemon_leaves_no_source_behind() {
 /// Each limit is told in its own measure.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_that_is_nested_too_deep_is_told_so() {
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = ImportScene::new(Home::Embedded).await.unwrap();
     let deep = (0..60).fold(json!(1), |inner, _| json!([inner]));
     let answer = scene.json("trattoria", json!({ "from": "baileys", "document": { "creds": deep } })).await;
     assert_eq!(code(&answer), (413, "too_large"), "{answer:?}");

@@ -37,7 +37,7 @@ async fn nobody_notices_that_baileys_6_has_moved_in() {
 }
 
 async fn unnoticed(version: &str) {
-    let Some(mut scene) = Scene::begin(version).await else { return };
+    let Some(mut scene) = MoveInScene::begin(version).await else { return };
     scene.save_a_contact().await;
     scene.talk(2).await;
     scene.stop_old_service().await;
@@ -57,7 +57,7 @@ async fn a_copy_of_baileys_6_that_may_be_stale_costs_each_contact_one_retry() {
 }
 
 async fn one_retry(version: &str) {
-    let Some(mut scene) = Scene::begin(version).await else { return };
+    let Some(mut scene) = MoveInScene::begin(version).await else { return };
     scene.talk(2).await;
     scene.stop_old_service().await;
     scene.all_write("waiting").await;
@@ -81,7 +81,7 @@ async fn credentials_of_baileys_6_alone_are_enough() {
 }
 
 async fn credentials_alone(version: &str) {
-    let Some(mut scene) = Scene::begin(version).await else { return };
+    let Some(mut scene) = MoveInScene::begin(version).await else { return };
     scene.save_a_contact().await;
     scene.talk(1).await;
     scene.stop_old_service().await;
@@ -103,7 +103,7 @@ async fn a_stale_copy_of_baileys_6_that_is_called_final_loses_nothing() {
 }
 
 async fn saved_by_the_margin(version: &str) {
-    let Some(mut scene) = Scene::begin(version).await else { return };
+    let Some(mut scene) = MoveInScene::begin(version).await else { return };
     let copy = scene.stale_copy().await;
     let report = scene.import_from(&copy, &["--stopped"]).await;
     scene.assert_all_sessions_kept(&report);
@@ -115,7 +115,7 @@ async fn saved_by_the_margin(version: &str) {
 /// The negative control: what the margin saves from. The contact never gets it, and nobody says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_copy_without_a_margin_uses_counters_twice() {
-    let Some(mut scene) = Scene::begin("7").await else { return };
+    let Some(mut scene) = MoveInScene::begin("7").await else { return };
     let copy = scene.stale_copy().await;
     let report = scene.import_from(&copy, &["--stopped", "--margin", "0"]).await;
     scene.assert_all_sessions_kept(&report);
@@ -145,7 +145,7 @@ struct Person {
     chat: String,
 }
 
-pub struct Scene {
+pub struct MoveInScene {
     pub stage: Stage,
     pub owner: PhoneInfo,
     old: Option<Client>,
@@ -160,7 +160,7 @@ pub struct Scene {
     has_saved: bool,
 }
 
-impl Scene {
+impl MoveInScene {
     /// `None`: Node is missing, and that has been said.
     pub async fn begin(version: &str) -> Option<Self> {
         let folder = program("baileys")?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     moving::{
         import_live::{set_old_place, tenant},
-        move_in::{Scene, TENANT},
+        move_in::{MoveInScene, TENANT},
     },
     support::old_place::OldPlace,
 };
@@ -20,8 +20,8 @@ use crate::{
 const INSTANCE: &str = "6f1c7d1e-0000-4000-8000-1234567890ab";
 
 /// A store of Baileys that has talked and is stopped; what its contacts wrote since waits.
-async fn stopped(version: &str, rounds: usize) -> Option<Scene> {
-    let mut scene = Scene::begin(version).await?;
+async fn stopped(version: &str, rounds: usize) -> Option<MoveInScene> {
+    let mut scene = MoveInScene::begin(version).await?;
     scene.talk(rounds).await;
     scene.stop_old_service().await;
     scene.all_write("waiting").await;
@@ -41,7 +41,7 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-fn written(scene: &Scene, name: &str, text: &str) -> PathBuf {
+fn written(scene: &MoveInScene, name: &str, text: &str) -> PathBuf {
     let file = scene.stage.path(name);
     fs::write(&file, text).unwrap();
     file

@@ -29,7 +29,7 @@ const TENANT: &str = "trattoria";
 const LISTEN: &str = "SESSIOND_CLUSTER__LISTEN";
 
 /// The first process has the tenant; the second is the one that is asked.
-struct Scene {
+struct ForwardScene {
     stage: Stage,
     other: Other,
     old: Process,
@@ -37,7 +37,7 @@ struct Scene {
     http: Client,
 }
 
-impl Scene {
+impl ForwardScene {
     async fn new(home: Home) -> Option<Self> {
         let stage = Stage::new(home).await?.shared().set(LISTEN, free_address().unwrap().to_string());
         let old = stage.start().await;
@@ -83,7 +83,7 @@ fn other(stage: &Stage, name: &str) -> Other {
 }
 
 async fn any_process_answers(home: Home) {
-    let Some(scene) = Scene::new(home).await else { return };
+    let Some(scene) = ForwardScene::new(home).await else { return };
     let (before, dashboard) = (scene.logins().await, &scene.other.dashboard);
     let customer = scene.stage.network.add_customer().await;
     assert!(dashboard.is_connected(TENANT).await, "{}", scene.other.log());
@@ -302,7 +302,7 @@ impl Asker {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_port_is_for_processes_with_the_key_and_one_hop() {
-    let scene = Scene::new(Home::Embedded).await.unwrap();
+    let scene = ForwardScene::new(Home::Embedded).await.unwrap();
     let vault = Embedded::open(&scene.stage.path("cloud/vault.db")).unwrap();
     let key = read_key_file(&scene.stage.path("cloud/vault.key")).unwrap();
     let keys = Keyring::new(vec![key]).peer_keys();

@@ -108,7 +108,7 @@ impl Traffic {
         let sent: Arc<[AtomicUsize]> = sent.collect();
         let talks = conversations.into_iter().enumerate().map(|(place, conversation)| {
             let (dashboards, stop, sent) = (dashboards.clone(), stop.clone(), sent.clone());
-            let talk = Talk { conversation, dashboards, stop, sent, place };
+            let talk = HandoverTalk { conversation, dashboards, stop, sent, place };
             tokio::spawn(talk.go_on(stage.network.clone()))
         });
         let talks = talks.collect();
@@ -141,7 +141,7 @@ impl Traffic {
     }
 }
 
-struct Talk {
+struct HandoverTalk {
     conversation: Conversation,
     dashboards: Vec<Dashboard>,
     stop: Arc<AtomicBool>,
@@ -149,7 +149,7 @@ struct Talk {
     place: usize,
 }
 
-impl Talk {
+impl HandoverTalk {
     async fn go_on(self, network: Network) -> Conversation {
         let Self { mut conversation, dashboards, stop, sent, place } = self;
         let mut n = 0;

@@ -30,14 +30,14 @@ struct Ghost {
     number: u64,
 }
 
-struct Scene {
+struct LetterScene {
     stage: Stage,
     conversations: Vec<Conversation>,
     ghost: Ghost,
     other: Other,
 }
 
-impl Scene {
+impl LetterScene {
     async fn new(tenants: usize, reads_letters: bool) -> Self {
         let stage = Stage::new(Home::Embedded).await.unwrap().shared();
         let dead = stage.start().await;
@@ -134,7 +134,7 @@ impl Ghost {
 /// An earlier version: nobody can ask it whether it lives. It was killed before the new one came.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_earlier_version_that_says_nothing_is_taken_from_after_its_time() {
-    let mut scene = Scene::new(2, false).await;
+    let mut scene = LetterScene::new(2, false).await;
     let began = Instant::now();
     let other = scene.other.start().await;
     assert!(began.elapsed() < TRUST, "the port waited for one that cannot answer\n{}", scene.other.log());
@@ -152,7 +152,7 @@ async fn an_earlier_version_that_says_nothing_is_taken_from_after_its_time() {
 /// The same, and it lives: it keeps its tenants for as long as it says so, and they are served soon after it has stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_earlier_version_that_lives_keeps_its_tenants_until_it_stops() {
-    let mut scene = Scene::new(2, false).await;
+    let mut scene = LetterScene::new(2, false).await;
     let other = scene.other.start().await;
     let began = Instant::now();
     while began.elapsed() < TRUST * 2 {
@@ -170,7 +170,7 @@ async fn an_earlier_version_that_lives_keeps_its_tenants_until_it_stops() {
 /// It lives and offers, and never answers an ask: its time for that begins when the ask is in the vault.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_that_offers_and_does_not_answer_is_taken_from() {
-    let mut scene = Scene::new(2, true).await;
+    let mut scene = LetterScene::new(2, true).await;
     let other = scene.start().await;
     let (reader, knock) = scene.ghost.letter().await.unwrap();
     let offer = Letter { heard: knock.knock, draining: true, offers: scene.tenants(), ..Letter::default() };
@@ -204,7 +204,7 @@ async fn an_owner_that_offers_and_does_not_answer_is_taken_from() {
 /// A letter that lands after its successor stands in the newer one's place, and says nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_letter_that_lands_late_offers_nothing() {
-    let mut scene = Scene::new(2, true).await;
+    let mut scene = LetterScene::new(2, true).await;
     let other = scene.start().await;
     let (reader, knock) = scene.ghost.letter().await.unwrap();
     let heard = knock.knock;
@@ -244,7 +244,7 @@ async fn a_letter_that_lands_late_offers_nothing() {
 /// What it has asked for and not taken it asks for no more: whoever gave it away would give it to one that has no time left.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_told_to_stop_asks_for_nothing_more() {
-    let mut scene = Scene::new(2, true).await;
+    let mut scene = LetterScene::new(2, true).await;
     let mut other = scene.start().await;
     // Somebody looks at a code there, so that it does not end at once.
     scene.other.dashboard.qr("new").await.unwrap();

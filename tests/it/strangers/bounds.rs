@@ -14,15 +14,15 @@ use tokio::{
 };
 
 use super::{front_door::resident, socket_floods::peak_while};
-use crate::messages::media::{PDF, Scene, TENANT, file, form};
+use crate::messages::media::{MediaScene, PDF, TENANT, file, form};
 
 /// Characters; people write no longer texts in WhatsApp.
 const LONG: usize = 60_000;
 const TEXTS: usize = 150;
 
 /// A tenant to whom a customer wrote many long texts.
-async fn told_much() -> Scene {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_LOG__FILTER", "warn")).await;
+async fn told_much() -> MediaScene {
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_LOG__FILTER", "warn")).await;
     let mut last = String::new();
     for n in 0..TEXTS {
         let text = format!("{n:06} {}", "x".repeat(LONG));
@@ -32,7 +32,7 @@ async fn told_much() -> Scene {
     scene
 }
 
-impl Scene {
+impl MediaScene {
     fn resident(&self) -> u64 {
         let id = self.daemon.id().unwrap();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
@@ -127,7 +127,7 @@ async fn clients_that_come_back_get_long_events_all_the_same_and_marking_them_co
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_is_bounded_beside_its_file() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     // Each part is small enough.
     let part = "x".repeat(60_000);
     let fields: Vec<_> = (0..20).map(|_| ("contacts", part.as_str())).collect();
@@ -148,7 +148,7 @@ async fn a_form_is_bounded_beside_its_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_given_before_the_body_was_read_arrives() {
     const MIB: usize = 1024 * 1024;
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let (address, key) = (scene.stage.setup.address, &scene.stage.setup.admin_key);
     let import = format!("/api/sessions/{TENANT}/import");
     let asked =

@@ -15,9 +15,10 @@ use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
 };
-use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
+use tokio_websockets::{ClientBuilder, Message};
 
 use crate::{
+    consumers::cursors::Socket,
     strangers::front_door::{confined, connect_from, is_closed, is_served, resident, stage},
     support::stage::{LIMIT, Stage},
 };
@@ -132,8 +133,6 @@ async fn web_sockets_that_say_nothing_make_room_for_others() {
     }
     daemon.kill().await.unwrap();
 }
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A socket that has shown a key, and registered from a cursor on.
 async fn registered(stage: &Stage, key: &str) -> Option<Socket> {

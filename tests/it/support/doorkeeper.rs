@@ -19,7 +19,7 @@ use sessiond::{
     tenant::TenantId,
     vault::{
         Usage, Vault, VaultError,
-        access::{AccessVault, ApiKey, Home, KeyChange, KeyCursor, KeyHash},
+        access::{AccessVault, ApiKey, FullVault, KeyChange, KeyCursor, KeyHash},
         embedded::Embedded,
     },
 };
@@ -36,7 +36,7 @@ pub struct House {
 /// One of them.
 pub struct Doorkeeper {
     pub auth: Arc<Auth>,
-    pub vault: Arc<Line>,
+    pub vault: Arc<AccessLine>,
     pub clock: Arc<Shifted>,
     /// A vault whose folder is gone answers nothing any more.
     _folder: Arc<tempfile::TempDir>,
@@ -71,7 +71,7 @@ impl House {
         // The tests say when.
         settings.auth.refresh = Duration::from_secs(3600);
         let home = Arc::new(Embedded::open(&self.folder.path().join("vault.db")).unwrap());
-        let vault = Arc::new(Line { home, down: AtomicBool::new(false), members: Mutex::default() });
+        let vault = Arc::new(AccessLine { home, down: AtomicBool::new(false), members: Mutex::default() });
         let clock = Arc::new(Shifted { clock: SystemClock::shared(), ahead: Mutex::default() });
         let auth = Auth::start(settings, vault.clone(), clock.clone()).await;
         Doorkeeper { auth, vault, clock, _folder: self.folder.clone() }
@@ -86,24 +86,24 @@ impl Doorkeeper {
 
 /// The way to the vault. Says who is a member, too, as another product would.
 #[derive(Debug)]
-pub struct Line {
-    home: Arc<dyn Home>,
+pub struct AccessLine {
+    home: Arc<dyn FullVault>,
     pub down: AtomicBool,
     pub members: Mutex<Vec<(&'static str, &'static str)>>,
 }
 
-impl Line {
+impl AccessLine {
     pub fn usage(&self) -> Usage {
         Vault::usage(&*self.home)
     }
 
-    fn reach(&self) -> Result<&dyn Home, VaultError> {
+    fn reach(&self) -> Result<&dyn FullVault, VaultError> {
         if self.down.load(SeqCst) { Err(VaultError::Unavailable("cut".into())) } else { Ok(&*self.home) }
     }
 }
 
 #[async_trait]
-impl AccessVault for Line {
+impl AccessVault for AccessLine {
     async fn key_changes(&self, since: Option<KeyCursor>) -> Result<(Vec<KeyChange>, KeyCursor), VaultError> {
         self.reach()?.key_changes(since).await
     }

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessiond::vault::firestore::{Credentials, Firestore, FirestoreConfig};
+use sessiond::vault::firestore::{Firestore, FirestoreConfig, FirestoreCredentials};
 
 const MAIN: &str = "com.google.cloud.datastore.emulator.firestore.CloudFirestore";
 const START: Duration = Duration::from_secs(90);
@@ -47,7 +47,7 @@ pub fn config(host: &str, project: &str) -> FirestoreConfig {
     FirestoreConfig {
         project: project.into(),
         database: "(default)".into(),
-        credentials: Credentials::Emulator { host: host.into() },
+        credentials: FirestoreCredentials::Emulator { host: host.into() },
         request_timeout: Duration::from_secs(20),
     }
 }

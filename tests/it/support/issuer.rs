@@ -77,11 +77,11 @@ pub fn claims_for(uid: &str, now: Timestamp, tenants: &Value) -> Value {
 
 pub struct Issuer {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<IssuerState>,
     serving: JoinHandle<()>,
 }
 
-struct State {
+struct IssuerState {
     keys: Mutex<Vec<Value>>,
     cache_control: &'static str,
     down: AtomicBool,
@@ -96,8 +96,12 @@ impl Drop for Issuer {
 
 impl Issuer {
     pub async fn start(signers: &[&Signer], cache_control: &'static str) -> Self {
-        let state =
-            State { keys: Mutex::default(), cache_control, down: AtomicBool::new(false), asked: AtomicUsize::new(0) };
+        let state = IssuerState {
+            keys: Mutex::default(),
+            cache_control,
+            down: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
+        };
         let state = Arc::new(state);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -33,7 +33,7 @@ use crate::support::{
     emulator,
     journal_time::{Time, WorldClock},
     journal_wire::Wire,
-    journal_world::{Weather, World},
+    journal_world::{JournalWorld, Weather},
 };
 
 pub type State = BTreeMap<Box<[u8]>, Bytes>;
@@ -46,7 +46,7 @@ pub struct Bench {
     pub policy: Policy,
     pub tasks: TaskTracker,
     /// Of a simulated vault.
-    pub world: Option<Arc<World>>,
+    pub world: Option<Arc<JournalWorld>>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -93,7 +93,7 @@ impl Bench {
 
     pub fn simulated(time: Arc<Time>) -> Self {
         let clock = Arc::new(WorldClock(time.clone()));
-        let world = World::new(time, &"tenant1".parse().unwrap(), 1, Weather::CALM, false);
+        let world = JournalWorld::new(time, &"tenant1".parse().unwrap(), 1, Weather::CALM, false);
         let (_, line) = world.process("test");
         Self { world: Some(world), ..Self::new(line, clock) }
     }

@@ -58,11 +58,11 @@ impl Hold {
 }
 
 /// Passes everything on to another vault, but for what the script says.
-pub type Wire = RelayVault<Script>;
+pub type Wire = RelayVault<WireScript>;
 
 /// The plan of a wire, and the record of what went over it.
 #[derive(Debug)]
-pub struct Script {
+pub struct WireScript {
     inner: Arc<dyn Vault>,
     planned: Mutex<VecDeque<(&'static str, Act)>>,
     /// Every write and delete that was sent, by its kind.
@@ -73,11 +73,11 @@ pub struct Script {
 impl Wire {
     pub fn new(inner: Arc<dyn Vault>) -> Arc<Self> {
         let (planned, sent, down) = (Mutex::default(), Mutex::default(), Mutex::new(false));
-        Arc::new(RelayVault(Script { inner, planned, sent, down }))
+        Arc::new(RelayVault(WireScript { inner, planned, sent, down }))
     }
 }
 
-impl Script {
+impl WireScript {
     /// The next request of this kind, after those that are planned already.
     pub fn next(&self, kind: &'static str, act: Act) {
         self.planned.lock().unwrap().push_back((kind, act));
@@ -101,7 +101,7 @@ impl Script {
 }
 
 #[async_trait]
-impl Relay for Script {
+impl Relay for WireScript {
     fn vault(&self) -> &Arc<dyn Vault> {
         &self.inner
     }

@@ -2,7 +2,7 @@
 //!
 //! Each write has one moment at which it happens, like in the real ones. Around it everything goes wrong that a network and a
 //! process can do: requests and answers are lost, writes land after their client has given up, a process is stopped and
-//! goes on minutes later, or dies in the middle of a call. What a [`World`] sees land it also judges: see [`Ground::append`].
+//! goes on minutes later, or dies in the middle of a call. What a [`JournalWorld`] sees land it also judges: see [`Ground::append`].
 
 mod requests;
 
@@ -46,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The vault, seen from above: what is in it, and what ever was.
 #[derive(Debug)]
-pub struct World {
+pub struct JournalWorld {
     ground: Mutex<Ground>,
     pub time: Arc<Time>,
 }
@@ -94,7 +94,7 @@ pub struct Ground {
     trace: bool,
 }
 
-impl World {
+impl JournalWorld {
     pub fn new(time: Arc<Time>, tenant: &TenantId, seed: u64, weather: Weather, trace: bool) -> Arc<Self> {
         let ground = Ground {
             tenant: tenant.clone(),
@@ -125,9 +125,9 @@ impl World {
     }
 
     /// A new process, with its way to the vault.
-    pub fn process(self: &Arc<Self>, name: &str) -> (Arc<Process>, Arc<Line>) {
+    pub fn process(self: &Arc<Self>, name: &str) -> (Arc<Process>, Arc<ProcessLine>) {
         let process = Arc::new(Process { life: watch::Sender::new(Life::Runs) });
-        let line = Line { world: self.clone(), process: process.clone(), name: name.into() };
+        let line = ProcessLine { world: self.clone(), process: process.clone(), name: name.into() };
         (process, Arc::new(line))
     }
 }
@@ -167,13 +167,13 @@ impl Process {
 }
 
 /// One process's way to the vault.
-pub struct Line {
-    world: Arc<World>,
+pub struct ProcessLine {
+    world: Arc<JournalWorld>,
     process: Arc<Process>,
     name: Arc<str>,
 }
 
-impl fmt::Debug for Line {
+impl fmt::Debug for ProcessLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Line").field(&self.name).finish()
     }
@@ -187,7 +187,7 @@ enum Fate {
     Late,
 }
 
-impl Line {
+impl ProcessLine {
     /// One request. What it does to the ground it does at one moment.
     async fn call<T: Send + 'static>(
         &self,

@@ -46,13 +46,13 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProxyState>>,
     refusals: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ProxyState {
     mode: Mode,
     /// Ends the connections made until now.
     refused: CancellationToken,
@@ -65,7 +65,7 @@ impl Proxy {
     pub async fn start(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("is bound");
-        let state = State { mode: Mode::Pass, refused: CancellationToken::new(), hung: CancellationToken::new() };
+        let state = ProxyState { mode: Mode::Pass, refused: CancellationToken::new(), hung: CancellationToken::new() };
         let state = Arc::new(Mutex::new(state));
         let refusals = Arc::default();
         let accepting = tokio::spawn(accept(listener, target.to_owned(), state.clone(), Arc::clone(&refusals)));
@@ -100,7 +100,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: String, state: Arc<Mutex<State>>, refusals: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, target: String, state: Arc<Mutex<ProxyState>>, refusals: Arc<AtomicUsize>) {
     while let Ok((client, _)) = listener.accept().await {
         let (refused, hung) = {
             let state = state.lock().expect("nothing panics under it");
@@ -120,7 +120,7 @@ async fn accept(listener: TcpListener, target: String, state: Arc<Mutex<State>>,
     }
 }
 
-async fn connection(mut client: TcpStream, target: String, state: Arc<Mutex<State>>, hung: CancellationToken) {
+async fn connection(mut client: TcpStream, target: String, state: Arc<Mutex<ProxyState>>, hung: CancellationToken) {
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
@@ -137,7 +137,7 @@ async fn connection(mut client: TcpStream, target: String, state: Arc<Mutex<Stat
 async fn answers(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    state: &Mutex<State>,
+    state: &Mutex<ProxyState>,
 ) -> io::Result<()> {
     const HEADERS: u8 = 1;
     loop {

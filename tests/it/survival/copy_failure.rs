@@ -36,14 +36,14 @@ impl When {
     }
 }
 
-struct Scene {
+struct CopyFailureScene {
     stage: Stage,
     daemon: Process,
     conversations: Vec<Conversation>,
     ear: Ear,
 }
 
-impl Scene {
+impl CopyFailureScene {
     async fn new(home: Home, idle: &str) -> Option<Self> {
         Some(Self::on(Stage::new(home).await?, idle).await)
     }
@@ -104,7 +104,7 @@ impl Scene {
 async fn survives_all_damages(home: Home, when: When) {
     let mut rng = StdRng::seed_from_u64(7);
     let idle = if when == When::Idle { "1s" } else { "60s" };
-    let Some(mut scene) = Scene::new(home, idle).await else { return };
+    let Some(mut scene) = CopyFailureScene::new(home, idle).await else { return };
     let older = std::fs::read(scene.copy_of(TENANT)).unwrap();
     scene.talk("since the older copy").await;
     for damage in when.damages() {
@@ -148,7 +148,7 @@ async fn a_copy_that_is_damaged_while_it_is_idle_costs_nothing_with_firestore() 
 /// No new copy can be made either: the tenant fails visibly, and goes on by itself when one can.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_takes_nothing_is_told_and_waited_for() {
-    let Some(mut scene) = Scene::new(Home::Embedded, "1s").await else { return };
+    let Some(mut scene) = CopyFailureScene::new(Home::Embedded, "1s").await else { return };
     let file = scene.copy_of(TENANT);
     let folder = file.parent().unwrap().to_owned();
     until(LIMIT, "the file to be closed", || async { !scene.has_open(&file) }).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_session_that_crashes_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_cannot_be_closed_says_why() {
     let Some((stage, proxy)) = proxy::stage().await else { return };
-    let mut scene = Scene::on(stage, "1s").await;
+    let mut scene = CopyFailureScene::on(stage, "1s").await;
     let (network, customer) = (&scene.stage.network, scene.conversations[0].customers[0].clone());
     let file = scene.copy_of(TENANT);
     proxy.set(Mode::Refuse);
@@ -222,7 +222,7 @@ async fn a_session_that_cannot_be_closed_says_why() {
 async fn requests_meanwhile_are_told_that_it_is_being_restored() {
     let Some(stage) = Stage::new(Home::Embedded).await else { return };
     // The next session is there a while before it connects.
-    let mut scene = Scene::on(stage.set("LOOPBACK_PAUSE", "supervisor:700"), "1s").await;
+    let mut scene = CopyFailureScene::on(stage.set("LOOPBACK_PAUSE", "supervisor:700"), "1s").await;
     let file = scene.copy_of(TENANT);
     until(LIMIT, "the file to be closed", || async { !scene.has_open(&file) }).await.unwrap();
     let vault = scene.stage.path("cloud").join("vault.db");

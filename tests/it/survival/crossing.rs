@@ -24,7 +24,7 @@ const WRITTEN_SLOWLY: usize = 8;
 const SIDE_BY_SIDE: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Death {
+enum CrossingDeath {
     /// SIGKILL at a random moment.
     AnyTime,
     /// By itself, at a named point of the code (`sessiond::crash`).
@@ -53,7 +53,7 @@ impl Linger {
     }
 }
 
-async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
+async fn cross(home: Home, death: CrossingDeath, lingers: Linger, seed: u64) {
     println!("seed {seed}: {death:?} on {home:?}");
     let mut rng = StdRng::seed_from_u64(seed);
     let Some(mut stage) = Stage::new(home).await else { return };
@@ -73,8 +73,8 @@ async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
     assert_eq!((before.undecryptable, before.retry_receipts), (0, 0), "seed {seed}: before anything died");
 
     let mut daemon = match death {
-        Death::AnyTime | Death::Asked => daemon,
-        Death::At(point) => {
+        CrossingDeath::AnyTime | CrossingDeath::Asked => daemon,
+        CrossingDeath::At(point) => {
             daemon.kill().await.unwrap();
             let nth = rng.random_range(1..=20);
             let doomed = stage.setup.clone().set("LOOPBACK_CRASH", format!("{point}:{nth}"));
@@ -130,12 +130,12 @@ async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
         })
     };
     let reaping = async {
-        if let Death::At(_) = death {
+        if let CrossingDeath::At(_) = death {
             await_death(&mut daemon, seed).await;
         } else {
             tokio::time::sleep(moment).await;
             match death {
-                Death::Asked => drop(daemon.terminate(LIMIT).await.unwrap()),
+                CrossingDeath::Asked => drop(daemon.terminate(LIMIT).await.unwrap()),
                 _ => daemon.kill().await.unwrap(),
             }
         }
@@ -183,7 +183,7 @@ async fn cross(home: Home, death: Death, lingers: Linger, seed: u64) {
     daemon.kill().await.unwrap();
 }
 
-async fn runs(home: Home, death: Death, lingers: Linger, seeds: std::ops::Range<u64>) {
+async fn runs(home: Home, death: CrossingDeath, lingers: Linger, seeds: std::ops::Range<u64>) {
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let (only, scale) = (number("CROSSING_SEED"), number("CROSSING_SCALE").unwrap_or(1));
     let seeds = seeds.start..seeds.start + (seeds.end - seeds.start) * scale;
@@ -201,45 +201,45 @@ async fn runs(home: Home, death: Death, lingers: Linger, seeds: std::ops::Range<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_at_any_moment() {
-    runs(Home::Embedded, Death::AnyTime, Linger::None, 1_000..1_012).await;
+    runs(Home::Embedded, CrossingDeath::AnyTime, Linger::None, 1_000..1_012).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_at_any_moment_with_firestore() {
-    runs(Home::Emulator, Death::AnyTime, Linger::None, 2_000..2_003).await;
+    runs(Home::Emulator, CrossingDeath::AnyTime, Linger::None, 2_000..2_003).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_right_after_the_wire() {
-    runs(Home::Embedded, Death::At("ciphertext_on_the_wire"), Linger::None, 3_000..3_006).await;
+    runs(Home::Embedded, CrossingDeath::At("ciphertext_on_the_wire"), Linger::None, 3_000..3_006).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ratchet_step_is_lost_right_after_the_wire_with_firestore() {
-    runs(Home::Emulator, Death::At("ciphertext_on_the_wire"), Linger::None, 4_000..4_002).await;
+    runs(Home::Emulator, CrossingDeath::At("ciphertext_on_the_wire"), Linger::None, 4_000..4_002).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_decrypted_is_lost_by_a_kill() {
-    runs(Home::Embedded, Death::AnyTime, Linger::Short, 5_000..5_004).await;
+    runs(Home::Embedded, CrossingDeath::AnyTime, Linger::Short, 5_000..5_004).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_decrypted_is_lost_by_a_kill_with_firestore() {
-    runs(Home::Emulator, Death::AnyTime, Linger::Short, 6_000..6_002).await;
+    runs(Home::Emulator, CrossingDeath::AnyTime, Linger::Short, 6_000..6_002).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_decrypted_is_lost_by_a_stop() {
-    runs(Home::Embedded, Death::Asked, Linger::Short, 7_000..7_004).await;
+    runs(Home::Embedded, CrossingDeath::Asked, Linger::Short, 7_000..7_004).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_takes_long_to_keep_is_lost_by_a_kill() {
-    runs(Home::Embedded, Death::AnyTime, Linger::Long, 8_000..8_003).await;
+    runs(Home::Embedded, CrossingDeath::AnyTime, Linger::Long, 8_000..8_003).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_takes_long_to_keep_is_lost_by_a_stop() {
-    runs(Home::Embedded, Death::Asked, Linger::Long, 9_000..9_003).await;
+    runs(Home::Embedded, CrossingDeath::Asked, Linger::Long, 9_000..9_003).await;
 }

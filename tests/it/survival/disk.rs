@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sessiond::demo::until;
 
 use crate::{
-    messages::media::{PDF, Scene, TENANT, base64, file, lazily, problem},
+    messages::media::{MediaScene, PDF, TENANT, base64, file, lazily, problem},
     support::stage::{LIMIT, Stage},
 };
 
@@ -41,7 +41,7 @@ const ALL: &str = "100000000";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_nearly_full_takes_messages_and_no_files() {
-    let scene = Scene::with(|stage| lazily(stage).set("SESSIOND_DATA__RESERVE_MIB", ALL)).await;
+    let scene = MediaScene::with(|stage| lazily(stage).set("SESSIOND_DATA__RESERVE_MIB", ALL)).await;
     // The message itself is there, and can be answered.
     let url = scene.receive(document(200_000)).await;
     assert_eq!(problem(scene.get(&url).await).await, (503, "storage".to_owned()));
@@ -61,7 +61,7 @@ async fn a_disk_that_is_nearly_full_takes_messages_and_no_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenants_share_counts_when_a_file_is_kept() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_MEDIA__KEEP_MIB", "2")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_MEDIA__KEEP_MIB", "2")).await;
     let mut urls = Vec::new();
     for _ in 0..6 {
         let url = scene.receive(document(600_000)).await;
@@ -78,7 +78,7 @@ async fn a_tenants_share_counts_when_a_file_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_tenants_together_have_a_share_and_the_largest_makes_room() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_MEDIA__KEEP_ALL_MIB", "2")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_MEDIA__KEEP_ALL_MIB", "2")).await;
     let other = scene.stage.pair("pizzeria").await;
     let small = scene.stage.listen(std::slice::from_ref(&other));
     scene.stage.network.customer_send(&scene.customer, &other.number, document(300_000)).await.unwrap();
@@ -97,7 +97,7 @@ async fn all_tenants_together_have_a_share_and_the_largest_makes_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_else_on_the_machine_reads_what_is_kept() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_VAULT__EMBEDDED__PATH", "")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_VAULT__EMBEDDED__PATH", "")).await;
     let url = scene.receive(document(1000)).await;
     scene.bytes(&url).await;
     let files = below(&scene.stage.setup.data_dir);
@@ -111,7 +111,7 @@ async fn nobody_else_on_the_machine_reads_what_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_of_twelve_megabytes_is_shown_cut_and_kept_so() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     // As others of the kind: a caption, a poll's options, a card, and what all of them quote.
     let before = size(&scene.stage.path("cloud"));
     let long = "ñ".repeat(6 << 20);

@@ -22,7 +22,7 @@ use crate::support::{
 const TENANT: &str = "trattoria";
 
 /// Texts by chat, in the order in which a consumer saw them first.
-type Chats = BTreeMap<String, Vec<String>>;
+type TextsByChat = BTreeMap<String, Vec<String>>;
 
 /// A message that the dashboard wanted sent.
 struct Sent {
@@ -53,8 +53,8 @@ async fn send_all(dashboard: Dashboard, customer: String, pauses: Vec<u64>) -> V
 }
 
 /// What customers wrote, by chat.
-fn written(conversation: &Conversation) -> Chats {
-    let mut chats = Chats::new();
+fn written(conversation: &Conversation) -> TextsByChat {
+    let mut chats = TextsByChat::new();
     for written in &conversation.written {
         chats.entry(written.customer.clone()).or_default().push(written.text.clone());
     }
@@ -63,8 +63,8 @@ fn written(conversation: &Conversation) -> Chats {
 
 /// Sorts what a consumer saw, (event id, message id, chat, text), into chats. A repeat has the id of the event that it repeats,
 /// and a message is one event.
-fn sorted<'a>(seen: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>) -> Chats {
-    let (mut chats, mut events, mut of_message) = (Chats::new(), HashSet::new(), HashMap::new());
+fn sorted<'a>(seen: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>) -> TextsByChat {
+    let (mut chats, mut events, mut of_message) = (TextsByChat::new(), HashSet::new(), HashMap::new());
     for (event, message, chat, text) in seen {
         let known = *of_message.entry(message).or_insert(event);
         assert_eq!(known, event, "message {message} is two events");
@@ -76,7 +76,7 @@ fn sorted<'a>(seen: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>) 
 }
 
 /// What a Socket.IO client saw of customers' messages.
-fn received<'a>(heard: impl Iterator<Item = (&'a str, &'a Value)>) -> Chats {
+fn received<'a>(heard: impl Iterator<Item = (&'a str, &'a Value)>) -> TextsByChat {
     let text = |value: &'a Value| value.as_str().unwrap_or_default();
     sorted(heard.filter(|(event, _)| *event == "message:received").map(|(_, payload)| {
         let message = &payload["message"];
@@ -85,11 +85,11 @@ fn received<'a>(heard: impl Iterator<Item = (&'a str, &'a Value)>) -> Chats {
     }))
 }
 
-fn received_by_ear(heard: &[Heard]) -> Chats {
+fn received_by_ear(heard: &[Heard]) -> TextsByChat {
     received(heard.iter().map(|heard| (heard.event.as_str(), &heard.payload)))
 }
 
-fn received_by_hook(receiver: &Receiver) -> Chats {
+fn received_by_hook(receiver: &Receiver) -> TextsByChat {
     let posts = receiver.posts();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let seen: Vec<_> = posts

@@ -10,14 +10,14 @@ use crate::support::stage::{Home, LIMIT, Stage};
 
 const INTERVAL: Duration = Duration::from_secs(4);
 
-struct Scene {
+struct HealScene {
     stage: Stage,
     conversations: Vec<Conversation>,
     ear: Ear,
     daemon: Process,
 }
 
-async fn scene() -> Scene {
+async fn scene() -> HealScene {
     let stage = Stage::new(Home::Embedded)
         .await
         .unwrap()
@@ -29,10 +29,10 @@ async fn scene() -> Scene {
     let ear = stage.listen(&conversations);
     conversations[0].customers_write(&stage.network, 1).await.unwrap();
     stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, LIMIT).await.unwrap();
-    Scene { stage, conversations, ear, daemon }
+    HealScene { stage, conversations, ear, daemon }
 }
 
-impl Scene {
+impl HealScene {
     /// What customers write from now on arrives, and is answered, within an interval and the time of a login.
     async fn heals(mut self, what: &str) {
         self.conversations[0].customers_write(&self.stage.network, 2).await.unwrap();

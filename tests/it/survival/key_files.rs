@@ -9,12 +9,12 @@ use std::{
 use sessiond::demo::{Setup, until};
 
 /// A daemon of its own folder, without WhatsApp.
-struct Scene {
+struct KeyFileScene {
     dir: tempfile::TempDir,
     setup: Setup,
 }
 
-impl Scene {
+impl KeyFileScene {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let setup = Setup::new(env!("CARGO_BIN_EXE_sessiond"), dir.path(), "ws://127.0.0.1:1/ws/chat").unwrap();
@@ -49,7 +49,7 @@ fn said(output: &Output) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_key_is_not_made_anew() {
-    let scene = Scene::new();
+    let scene = KeyFileScene::new();
     scene.lives_once().await;
     let key = scene.setup.data_dir.join("vault.key");
     let kept = std::fs::read(&key).unwrap();
@@ -73,8 +73,8 @@ async fn a_lost_key_is_not_made_anew() {
 /// It is so at a first start, and so it is where a volume is not mounted: nobody but the operator can tell the two.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_that_is_empty_for_a_key_that_is_not_new_is_told() {
-    let Scene { dir, setup } = Scene::new();
-    let scene = Scene { dir, setup: setup.set("SESSIOND_MASTER_KEY", "7a".repeat(32)) };
+    let KeyFileScene { dir, setup } = KeyFileScene::new();
+    let scene = KeyFileScene { dir, setup: setup.set("SESSIOND_MASTER_KEY", "7a".repeat(32)) };
     let told = || {
         let log = std::fs::read_to_string(&scene.setup.log).unwrap();
         let lines: Vec<_> = log.lines().filter(|line| line.contains("the vault is new or empty")).collect();
@@ -92,7 +92,7 @@ async fn a_vault_that_is_empty_for_a_key_that_is_not_new_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_lost_meanwhile_is_put_back() {
-    let scene = Scene::new();
+    let scene = KeyFileScene::new();
     let daemon = scene.setup.start(crate::support::stage::LIMIT).await.unwrap();
     let file = scene.setup.data_dir.join("vault.key");
     let kept = std::fs::read(&file).unwrap();
@@ -109,7 +109,7 @@ async fn a_key_that_is_lost_meanwhile_is_put_back() {
 /// Trying again does not help: so the exit code says that it is the configuration.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_holds_no_key_is_a_mistake_like_others() {
-    let scene = Scene::new();
+    let scene = KeyFileScene::new();
     scene.lives_once().await;
     for (name, wrong) in [("vault.key", ""), ("vault.key", "nonsense"), ("admin.key", ""), ("admin.key", "abc")] {
         let file = scene.setup.data_dir.join(name);
@@ -128,7 +128,7 @@ async fn a_file_that_holds_no_key_is_a_mistake_like_others() {
 
 #[test]
 fn a_check_makes_nothing() {
-    let scene = Scene::new();
+    let scene = KeyFileScene::new();
     let output = scene.run("check", &[]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(said(&output).contains("there is no vault yet"), "{}", said(&output));
@@ -139,7 +139,7 @@ fn a_check_makes_nothing() {
 
 #[test]
 fn a_bad_master_key_is_listed_with_the_other_mistakes() {
-    let scene = Scene::new();
+    let scene = KeyFileScene::new();
     let bad = "a-secret-that-is-no-key";
     let environment =
         [("SESSIOND_MASTER_KEY", bad), ("SESSIOND_HTTP__LISTEN_TYPO", "x"), ("SESSIOND_LOG__FORMAT", "xml")];

@@ -17,14 +17,14 @@ const TENANT: &str = "trattoria";
 /// For what is to happen at once, on a machine that is busy with other tests.
 const SOON: Duration = Duration::from_secs(12);
 
-struct Scene {
+struct NoAnswerScene {
     stage: Stage,
     conversation: Conversation,
     ear: Ear,
     daemon: Process,
 }
 
-impl Scene {
+impl NoAnswerScene {
     async fn new() -> Self {
         Self::on(Stage::new(Home::Embedded).await.unwrap()).await
     }
@@ -83,7 +83,7 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hello_that_is_not_answered_is_not_said_for_ever() {
     for kind in [FaultKind::CloseIk, FaultKind::IgnoreIk] {
-        let scene = Scene::new().await;
+        let scene = NoAnswerScene::new().await;
         scene.stage.network.fault(Fault::new(kind)).await.unwrap();
         let logins = scene.logins().await;
         let scene = scene.restart().await;
@@ -111,14 +111,14 @@ async fn a_tenant_whose_first_sync_never_ends_works_as_soon_as_it_is_logged_in()
     assert!(began.elapsed() < Duration::from_secs(8), "the port opened after {:?}\n{}", began.elapsed(), stage.log());
     assert!(stage.dashboard.is_connected(TENANT).await, "{}", stage.log());
     let ear = stage.listen(std::slice::from_ref(&conversation));
-    let scene = Scene { stage, conversation, ear, daemon };
+    let scene = NoAnswerScene { stage, conversation, ear, daemon };
     scene.assert_hears().await;
 }
 
 /// WhatsApp leaves the login of one tenant without an answer. The others do not wait for it behind a port that is shut.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_without_an_answer_does_not_keep_the_port_shut() {
-    let scene = Scene::new().await;
+    let scene = NoAnswerScene::new().await;
     let slow = scene.stage.pair("osteria").await;
     let withheld = Fault::new(FaultKind::WithholdLogin).target(&slow.number);
     scene.stage.network.fault(withheld).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_login_without_an_answer_does_not_keep_the_port_shut() {
 /// WhatsApp refuses to leave the passive mode, in which it delivers nothing; the library goes on as if it were connected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_whatsapp_leaves_passive_is_made_anew() {
-    let scene = Scene::new().await;
+    let scene = NoAnswerScene::new().await;
     scene.fault(Fault::new(FaultKind::IqError).code(500).xmlns("passive").count(1)).await;
     let (began, logins) = (Instant::now(), scene.logins().await);
     let scene = scene.restart().await;
@@ -151,7 +151,7 @@ async fn a_login_that_whatsapp_leaves_passive_is_made_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_error_ends_the_connection_though_the_socket_stays_open() {
-    let scene = Scene::new().await;
+    let scene = NoAnswerScene::new().await;
     for code in [503, 429, 500] {
         let logins = scene.logins().await;
         scene.fault(Fault::new(FaultKind::StreamErrorOpen).code(code)).await;
@@ -162,7 +162,7 @@ async fn a_stream_error_ends_the_connection_though_the_socket_stays_open() {
 /// Without a code it says of one stanza that it went nowhere, and the stream goes on; or it does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_error_without_a_code_ends_the_connection_only_when_it_is_dead() {
-    let scene = Scene::new().await;
+    let scene = NoAnswerScene::new().await;
     let error = Babble::Stanza(NodeBuilder::new("stream:error").build());
     let (number, logins) = (&scene.conversation.number, scene.logins().await);
     assert!(scene.stage.network.babble(number, error.clone()).await.unwrap());
@@ -180,7 +180,7 @@ async fn a_stream_error_without_a_code_ends_the_connection_only_when_it_is_dead(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_that_does_not_open_ends_the_connection_at_once() {
     for garbled in [false, true] {
-        let scene = Scene::new().await;
+        let scene = NoAnswerScene::new().await;
         let logins = scene.logins().await;
         let babble = match garbled {
             false => Babble::Frame(vec![7; 60]),
@@ -194,7 +194,7 @@ async fn a_frame_that_does_not_open_ends_the_connection_at_once() {
 /// The phone and the library's own decryption have nothing to do with it: nothing is encrypted. WhatsApp says it until it has an ack.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_without_a_ciphertext_is_told_and_acknowledged() {
-    let scene = Scene::new().await;
+    let scene = NoAnswerScene::new().await;
     scene.fault(Fault::new(FaultKind::Insist).ms(1500)).await;
     let logins = scene.logins().await;
     let (customer, number) = (&scene.conversation.customers[0], &scene.conversation.number);
@@ -230,7 +230,7 @@ async fn a_pairing_whose_line_drops_knows_whose_it_is() {
 async fn an_ack_does_not_wait_behind_messages_that_the_vault_does_not_take() {
     let Some((stage, proxy)) = proxy::stage().await else { return };
     let stage = stage.set("SESSIOND_SESSION__ACK_TIMEOUT", "5s");
-    let scene = Scene::on(stage).await;
+    let scene = NoAnswerScene::on(stage).await;
     let (customer, number) = (&scene.conversation.customers[0], &scene.conversation.number);
     // The first words cost questions.
     let first = scene.stage.dashboard.send(TENANT, customer, "first words", "first").await.unwrap();
@@ -298,7 +298,7 @@ async fn a_message_that_the_phone_cannot_be_asked_for_is_told_acknowledged_and_a
     }
     let conversation = stage.pair(TENANT).await;
     let ear = stage.listen(std::slice::from_ref(&conversation));
-    let scene = Scene { stage, conversation, ear, daemon };
+    let scene = NoAnswerScene { stage, conversation, ear, daemon };
     scene.fault(Fault::new(FaultKind::Insist).ms(1500)).await;
     let logins = scene.logins().await;
     let (customer, number) = (&scene.conversation.customers[0], &scene.conversation.number);

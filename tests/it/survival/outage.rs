@@ -30,7 +30,7 @@ fn pace() -> Duration {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Death {
+enum OutageDeath {
     None,
     /// SIGKILL in the middle of the outage, and the disk is lost.
     KillAndWipe,
@@ -44,16 +44,16 @@ struct Wanted {
 }
 
 /// An answer to a send: nothing when there was none, since the daemon was dead.
-type Answer = Option<(u16, Option<u32>, Value)>;
+type SendOutcome = Option<(u16, Option<u32>, Value)>;
 
-struct Scene {
+struct OutageScene {
     stage: Stage,
     proxy: Proxy,
     ear: Ear,
     client: reqwest::Client,
 }
 
-async fn survives(mode: Mode, death: Death) {
+async fn survives(mode: Mode, death: OutageDeath) {
     let Some((stage, proxy)) = proxy::stage().await else { return };
     let stage = stage
         .set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", format!("{}s", REQUEST_TIMEOUT.as_secs()))
@@ -63,7 +63,7 @@ async fn survives(mode: Mode, death: Death) {
     let mut daemon = stage.start().await;
     let mut conversations = vec![stage.pair(TENANT).await];
     let ear = stage.listen(&conversations);
-    let scene = Scene { stage, proxy, ear, client: reqwest::Client::new() };
+    let scene = OutageScene { stage, proxy, ear, client: reqwest::Client::new() };
     scene.talk(&mut conversations).await;
 
     scene.proxy.set(mode);
@@ -90,7 +90,7 @@ async fn survives(mode: Mode, death: Death) {
     daemon.kill().await.unwrap();
 }
 
-impl Scene {
+impl OutageScene {
     async fn talk(&self, conversations: &mut [Conversation]) {
         conversations[0].customers_write(&self.stage.network, 2).await.unwrap();
         self.answer_all(conversations).await;
@@ -113,7 +113,7 @@ impl Scene {
 
     /// Wants a new message sent again and again. Nothing is called accepted. Each try is refused; but for the first of a life, whose
     /// outcome nobody can know: the vault has not been found silent yet.
-    async fn try_to_send(&self, customers: &[String], death: Death) -> Vec<Wanted> {
+    async fn try_to_send(&self, customers: &[String], death: OutageDeath) -> Vec<Wanted> {
         let began = Instant::now();
         let mut wanted = Vec::new();
         let (mut refused, mut unknown) = (0, 0);
@@ -132,7 +132,7 @@ impl Scene {
                     assert!(asked.elapsed() < Duration::from_secs(8), "refused only after {:?}", asked.elapsed());
                     refused += usize::from(code == "vault_down");
                 }
-                None => assert_eq!(death, Death::KillAndWipe, "no answer\n{}", self.stage.log()),
+                None => assert_eq!(death, OutageDeath::KillAndWipe, "no answer\n{}", self.stage.log()),
             }
             wanted.push(offer);
             sleep(pace()).await;
@@ -141,7 +141,7 @@ impl Scene {
         wanted
     }
 
-    async fn send(&self, offer: &Wanted) -> Answer {
+    async fn send(&self, offer: &Wanted) -> SendOutcome {
         let setup = &self.stage.setup;
         let body = json!({ "tenantId": TENANT, "to": offer.customer, "text": offer.text });
         let request = self
@@ -156,10 +156,10 @@ impl Scene {
         Some((response.status().as_u16(), retry_after, response.json().await.ok()?))
     }
 
-    async fn die(&self, daemon: Process, death: Death) -> Process {
+    async fn die(&self, daemon: Process, death: OutageDeath) -> Process {
         match death {
-            Death::None => daemon,
-            Death::KillAndWipe => {
+            OutageDeath::None => daemon,
+            OutageDeath::KillAndWipe => {
                 sleep(length() / 2).await;
                 daemon.kill().await.unwrap();
                 self.stage.wipe_local_data();
@@ -206,7 +206,7 @@ impl Scene {
     }
 
     /// Each message under one id, which is the one that the dashboard was told.
-    async fn assert_arrived_once(&self, wanted: &[Wanted], accepted: &HashMap<String, String>, death: Death) {
+    async fn assert_arrived_once(&self, wanted: &[Wanted], accepted: &HashMap<String, String>, death: OutageDeath) {
         let began = Instant::now();
         for offer in wanted {
             loop {
@@ -215,7 +215,7 @@ impl Scene {
                 if let [received] = ids[..] {
                     assert_eq!(received.id, accepted[&offer.key], "{}", offer.key);
                     // A process that died cannot know what WhatsApp confirmed to it: it may say it again, under the same id.
-                    assert!(received.arrivals == 1 || death == Death::KillAndWipe, "{received:?}");
+                    assert!(received.arrivals == 1 || death == OutageDeath::KillAndWipe, "{received:?}");
                     break;
                 }
                 assert!(ids.is_empty(), "{} went out under several ids: {ids:?}", offer.key);
@@ -240,23 +240,23 @@ fn assert_heard_once(heard: &[Heard], conversation: &Conversation) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_that_refuses_costs_no_message() {
-    survives(Mode::Refuse, Death::None).await;
+    survives(Mode::Refuse, OutageDeath::None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_that_hangs_costs_no_message() {
-    survives(Mode::Hang, Death::None).await;
+    survives(Mode::Hang, OutageDeath::None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_that_loses_its_answers_costs_no_message() {
-    survives(Mode::LoseAnswers, Death::None).await;
+    survives(Mode::LoseAnswers, OutageDeath::None).await;
 }
 
 /// What the vault took without saying so is found by the next life; what was refused stays refused until it is asked for again.
 #[tokio::test(flavor = "multi_thread")]
 async fn death_and_a_lost_disk_while_answers_are_lost_cost_no_message() {
-    survives(Mode::LoseAnswers, Death::KillAndWipe).await;
+    survives(Mode::LoseAnswers, OutageDeath::KillAndWipe).await;
 }
 
 /// Firestore answers, and does not, and answers again, while the daemon starts.

@@ -9,7 +9,7 @@ use sessiond::vault::{
 };
 use tokio::task::JoinSet;
 
-use crate::vault::contract::{Home, contract};
+use crate::vault::contract::{ContractVault, contract};
 
 contract! {
     a_key_comes_back_as_it_was
@@ -33,7 +33,10 @@ fn key(name: &str) -> ApiKey {
     ApiKey { hash, id, rights, active: true, created_at: at(0), last_used_at: None }
 }
 
-async fn changes(vault: &dyn access::Home, since: Option<KeyCursor>) -> (Vec<(KeyHash, Option<ApiKey>)>, KeyCursor) {
+async fn changes(
+    vault: &dyn access::FullVault,
+    since: Option<KeyCursor>,
+) -> (Vec<(KeyHash, Option<ApiKey>)>, KeyCursor) {
     let (changes, cursor) = vault.key_changes(since).await.unwrap();
     (changes.into_iter().map(|KeyChange { hash, key }| (hash, key.unwrap())).collect(), cursor)
 }
@@ -51,7 +54,7 @@ fn known(changes: Vec<(KeyHash, Option<ApiKey>)>) -> BTreeSet<KeyHash> {
     known
 }
 
-async fn a_key_comes_back_as_it_was(home: &dyn Home) {
+async fn a_key_comes_back_as_it_was(home: &dyn ContractVault) {
     let (vault, other) = (home.vault(), home.other().await);
     assert_eq!(vault.key(&KeyHash::of("a")).await.unwrap(), None);
     let scopes = Rights::Tenant { tenant: "b-1_x".parse().unwrap(), scopes: Scope::ALL.into() };
@@ -82,7 +85,7 @@ async fn a_key_comes_back_as_it_was(home: &dyn Home) {
     assert!(matches!(nobody, Err(VaultError::Refused(_))), "{nobody:?}");
 }
 
-async fn what_changed_since_then_is_told_and_nothing_is_left_out(home: &dyn Home) {
+async fn what_changed_since_then_is_told_and_nothing_is_left_out(home: &dyn ContractVault) {
     let (vault, other) = (home.vault(), home.other().await);
     let (nothing, cursor) = changes(&*vault, None).await;
     assert_eq!(nothing, []);
@@ -117,7 +120,7 @@ async fn what_changed_since_then_is_told_and_nothing_is_left_out(home: &dyn Home
     assert!(!a.as_ref().unwrap().active);
 }
 
-async fn a_revoked_key_does_not_come_back(home: &dyn Home) {
+async fn a_revoked_key_does_not_come_back(home: &dyn ContractVault) {
     let (vault, other) = (home.vault(), home.other().await);
     vault.create_key(&key("a")).await.unwrap();
     let (_, cursor) = changes(&*other, None).await;
@@ -132,7 +135,7 @@ async fn a_revoked_key_does_not_come_back(home: &dyn Home) {
     assert_eq!(vault.key(&key("heir").hash).await.unwrap(), None, "nobody's heir");
 }
 
-async fn a_renewal_is_one_step(home: &dyn Home) {
+async fn a_renewal_is_one_step(home: &dyn ContractVault) {
     let vault = home.vault();
     vault.create_key(&key("old")).await.unwrap();
     let (_, cursor) = changes(&*vault, None).await;
@@ -151,7 +154,7 @@ async fn a_renewal_is_one_step(home: &dyn Home) {
     assert_eq!(known(changes), BTreeSet::from([heirs[0].hash]));
 }
 
-async fn a_use_is_no_change_and_revives_nothing(home: &dyn Home) {
+async fn a_use_is_no_change_and_revives_nothing(home: &dyn ContractVault) {
     let vault = home.vault();
     vault.create_key(&key("a")).await.unwrap();
     vault.key_used(&key("a").hash, at(7)).await.unwrap();
@@ -165,7 +168,7 @@ async fn a_use_is_no_change_and_revives_nothing(home: &dyn Home) {
     assert_eq!(all.len(), 1);
 }
 
-async fn what_was_revoked_is_told_until_it_is_forgotten(home: &dyn Home) {
+async fn what_was_revoked_is_told_until_it_is_forgotten(home: &dyn ContractVault) {
     let vault = home.vault();
     for name in ["a", "b", "c"] {
         vault.create_key(&key(name)).await.unwrap();
@@ -185,7 +188,7 @@ async fn what_was_revoked_is_told_until_it_is_forgotten(home: &dyn Home) {
     assert!(known(more).contains(&key("d").hash));
 }
 
-async fn a_key_that_does_not_parse_opens_nothing_and_keeps_no_other_out(home: &dyn Home) {
+async fn a_key_that_does_not_parse_opens_nothing_and_keeps_no_other_out(home: &dyn ContractVault) {
     let vault = home.vault();
     vault.create_key(&key("a")).await.unwrap();
     vault.create_key(&key("b")).await.unwrap();
@@ -201,7 +204,7 @@ async fn a_key_that_does_not_parse_opens_nothing_and_keeps_no_other_out(home: &d
     }
 }
 
-async fn members_are_found_by_their_tenants(home: &dyn Home) {
+async fn members_are_found_by_their_tenants(home: &dyn ContractVault) {
     let vault = home.vault();
     assert_eq!(vault.memberships("ana").await.unwrap(), BTreeSet::new());
     if !home.set_members("trattoria", &["ana", "luis"]) {

@@ -27,10 +27,10 @@ use crate::support::emulator;
 
 /// A vault under test, and what is done to it behind its back.
 #[async_trait]
-pub trait Home: Sync {
-    fn vault(&self) -> Arc<dyn access::Home>;
+pub trait ContractVault: Sync {
+    fn vault(&self) -> Arc<dyn access::FullVault>;
     /// The same vault, as another process has it.
-    async fn other(&self) -> Arc<dyn access::Home>;
+    async fn other(&self) -> Arc<dyn access::FullVault>;
     fn remove_record(&self, tenant: &TenantId);
     /// Makes records that no `TenantRecord` can hold: `bad` (connected, with an impossible phone number) and the reserved id
     /// `sessions` (connected).
@@ -63,12 +63,12 @@ impl OnDisk {
 }
 
 #[async_trait]
-impl Home for OnDisk {
-    fn vault(&self) -> Arc<dyn access::Home> {
+impl ContractVault for OnDisk {
+    fn vault(&self) -> Arc<dyn access::FullVault> {
         self.vault.clone()
     }
 
-    async fn other(&self) -> Arc<dyn access::Home> {
+    async fn other(&self) -> Arc<dyn access::FullVault> {
         Arc::new(Embedded::open(&self.folder.path().join("vault.db")).unwrap())
     }
 
@@ -110,12 +110,12 @@ impl OnFirestore {
 }
 
 #[async_trait]
-impl Home for OnFirestore {
-    fn vault(&self) -> Arc<dyn access::Home> {
+impl ContractVault for OnFirestore {
+    fn vault(&self) -> Arc<dyn access::FullVault> {
         self.vault.clone()
     }
 
-    async fn other(&self) -> Arc<dyn access::Home> {
+    async fn other(&self) -> Arc<dyn access::FullVault> {
         Arc::new(emulator::vault(&self.project).await.unwrap())
     }
 

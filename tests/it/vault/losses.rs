@@ -30,7 +30,7 @@ enum Harm {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum VaultFate {
     Forgets(Loss),
     ComesTo(Harm),
 }
@@ -45,20 +45,20 @@ const TOLD: [&str; 6] = [
     "is damaged",
 ];
 
-struct Scene {
+struct LossScene {
     stage: Stage,
     /// While it is there, another program has the embedded vault's file open.
     vault: Option<Box<dyn Vault>>,
 }
 
-async fn made_good(home: Home, fate: Fate) {
+async fn made_good(home: Home, fate: VaultFate) {
     let Some(stage) = Stage::new(home).await else { return };
     // The log is moved into the file with a write: that is seldom.
     let stage = stage.set("SESSIOND_VAULT__SNAPSHOT_ENTRIES", "20").set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
     let daemon = stage.start().await;
     let mut conversations = vec![stage.pair(TENANT).await];
     let vault = vault_loss::vault(&stage).await;
-    let mut scene = Scene { stage, vault: Some(vault) };
+    let mut scene = LossScene { stage, vault: Some(vault) };
     scene.talk(&mut conversations).await;
     scene.back_up();
     for _ in 0..2 {
@@ -72,10 +72,10 @@ async fn made_good(home: Home, fate: Fate) {
     scene.talk(&mut conversations).await;
     let log = scene.stage.log();
     // The log may have had nothing that is not in the file.
-    assert!(fate == Fate::ComesTo(Harm::LogCut) || TOLD.iter().any(|told| log.contains(told)), "{log}");
+    assert!(fate == VaultFate::ComesTo(Harm::LogCut) || TOLD.iter().any(|told| log.contains(told)), "{log}");
     let well = || async { scene.stage.health().await.1["status"] == "ok" };
     until(LIMIT, "all to be well", well).await.unwrap_or_else(|error| panic!("{error}\n{log}"));
-    if fate == Fate::Forgets(Loss::TheFile) {
+    if fate == VaultFate::Forgets(Loss::TheFile) {
         let (_, health) = scene.stage.health().await;
         let losses = health["incidents"]["vault_losses"].as_u64();
         assert!(losses >= Some(1) && health["warnings"].to_string().contains("was deleted"), "{health}");
@@ -90,7 +90,7 @@ async fn made_good(home: Home, fate: Fate) {
     daemon.kill().await.unwrap();
 }
 
-impl Scene {
+impl LossScene {
     async fn talk(&self, conversations: &mut [Conversation]) {
         let stage = &self.stage;
         let ear = stage.listen(conversations);
@@ -127,20 +127,20 @@ impl Scene {
         until(LIMIT, "the log to be moved", || std::future::ready(number() > before)).await.unwrap();
     }
 
-    async fn befalls(&mut self, fate: Fate) {
+    async fn befalls(&mut self, fate: VaultFate) {
         let (file, log) = (self.cloud("vault.db"), self.cloud("vault.db-wal"));
         let open = |path: &std::path::Path| std::fs::OpenOptions::new().write(true).open(path).unwrap();
         match fate {
-            Fate::Forgets(loss) => {
+            VaultFate::Forgets(loss) => {
                 let vault = self.vault.as_deref().unwrap();
                 vault_loss::lose(&self.stage, vault, TENANT, loss).await;
             }
-            Fate::ComesTo(Harm::LogCut) => open(&log).set_len(0).unwrap(),
-            Fate::ComesTo(Harm::WrittenOver) => {
+            VaultFate::ComesTo(Harm::LogCut) => open(&log).set_len(0).unwrap(),
+            VaultFate::ComesTo(Harm::WrittenOver) => {
                 self.vault = None;
                 std::fs::copy(self.cloud("backup.db"), file).unwrap();
             }
-            Fate::ComesTo(Harm::CutInHalf) => {
+            VaultFate::ComesTo(Harm::CutInHalf) => {
                 self.vault = None;
                 let pages = std::fs::metadata(&file).unwrap().len() / 4096;
                 open(&file).set_len(pages / 2 * 4096).unwrap();
@@ -151,47 +151,47 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vault_that_was_emptied() {
-    made_good(Home::Embedded, Fate::Forgets(Loss::Everything)).await;
+    made_good(Home::Embedded, VaultFate::Forgets(Loss::Everything)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_firestore_that_was_emptied() {
-    made_good(Home::Emulator, Fate::Forgets(Loss::Everything)).await;
+    made_good(Home::Emulator, VaultFate::Forgets(Loss::Everything)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vault_that_is_an_older_copy() {
-    made_good(Home::Embedded, Fate::Forgets(Loss::TheEnd)).await;
+    made_good(Home::Embedded, VaultFate::Forgets(Loss::TheEnd)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_firestore_that_is_an_older_copy() {
-    made_good(Home::Emulator, Fate::Forgets(Loss::TheEnd)).await;
+    made_good(Home::Emulator, VaultFate::Forgets(Loss::TheEnd)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_file_that_was_deleted() {
-    made_good(Home::Embedded, Fate::Forgets(Loss::TheFile)).await;
+    made_good(Home::Embedded, VaultFate::Forgets(Loss::TheFile)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_log_that_was_deleted() {
-    made_good(Home::Embedded, Fate::Forgets(Loss::TheLog)).await;
+    made_good(Home::Embedded, VaultFate::Forgets(Loss::TheLog)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_log_that_was_cut() {
-    made_good(Home::Embedded, Fate::ComesTo(Harm::LogCut)).await;
+    made_good(Home::Embedded, VaultFate::ComesTo(Harm::LogCut)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_file_that_was_written_over() {
-    made_good(Home::Embedded, Fate::ComesTo(Harm::WrittenOver)).await;
+    made_good(Home::Embedded, VaultFate::ComesTo(Harm::WrittenOver)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedded_vaults_file_that_was_cut_in_half() {
-    made_good(Home::Embedded, Fate::ComesTo(Harm::CutInHalf)).await;
+    made_good(Home::Embedded, VaultFate::ComesTo(Harm::CutInHalf)).await;
 }
 
 /// While the vault takes nothing that is what `/health` says, to those who have no key too.

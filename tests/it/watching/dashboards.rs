@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, process::Stdio};
 use serde_json::{Value, json};
 use sessiond::{
     demo::{free_address, until},
-    telemetry::metrics::family::{FAMILIES, Kind},
+    telemetry::metrics::family::{FAMILIES, MetricKind},
 };
 use tokio::process::Command;
 
@@ -43,7 +43,7 @@ fn family_of(name: &str) -> String {
     let whole = ends.iter().find_map(|end| {
         let whole = name.strip_suffix(end)?;
         let family = FAMILIES.iter().find(|family| family.name == whole)?;
-        matches!(family.kind, Kind::Histogram(_)).then_some(whole)
+        matches!(family.kind, MetricKind::Histogram(_)).then_some(whole)
     });
     whole.unwrap_or(name).to_owned()
 }
@@ -233,9 +233,9 @@ fn the_guide_lists_every_metric() {
         .iter()
         .map(|family| {
             let kind = match family.kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-                Kind::Histogram(_) => "histogram",
+                MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
+                MetricKind::Histogram(_) => "histogram",
             };
             let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
             let labels = cell(&labels.join(", "));

@@ -9,7 +9,7 @@ use std::{
 const SHARED: &[&str] = &["file_unwritten", "message_expired", "message_lookup_failed", "outbox_unwritten"];
 
 /// A log line as it is written in the code.
-struct Written {
+struct LoggedEvent {
     file: String,
     line: usize,
     level: &'static str,
@@ -28,7 +28,7 @@ fn read(folder: &Path, files: &mut Vec<(String, String)>) {
     }
 }
 
-fn lines() -> Vec<Written> {
+fn lines() -> Vec<LoggedEvent> {
     let (mut files, mut lines) = (Vec::new(), Vec::new());
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     for (file, source) in &files {
@@ -41,7 +41,7 @@ fn lines() -> Vec<Written> {
                 let fields = source[at + call.len()..].trim_start();
                 let event = fields.strip_prefix("event = \"").and_then(|rest| rest.split('"').next());
                 let line = source[..at].matches('\n').count() + 1;
-                lines.push(Written { file: file.clone(), line, level, event: event.map(str::to_owned) });
+                lines.push(LoggedEvent { file: file.clone(), line, level, event: event.map(str::to_owned) });
             }
         }
     }

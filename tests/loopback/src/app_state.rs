@@ -71,7 +71,7 @@ impl AppState {
 }
 
 /// Why a patch is not taken.
-enum Unfit {
+enum PatchError {
     /// It is not on top of the newest.
     Old,
     Broken(String),
@@ -135,8 +135,8 @@ impl World {
         if let Some(bytes) = brought.filter(|_| error.is_none()) {
             match self.bring(from.account, &name, base, &bytes) {
                 Ok(()) => self.tell_devices(from, &name),
-                Err(Unfit::Old) => error = Some((409, "conflict".to_owned())),
-                Err(Unfit::Broken(reason)) => {
+                Err(PatchError::Old) => error = Some((409, "conflict".to_owned())),
+                Err(PatchError::Broken(reason)) => {
                     tracing::warn!(device = %from, collection = name, reason, "a patch is refused");
                     error = Some((400, reason));
                 }
@@ -169,18 +169,18 @@ impl World {
         if children.is_empty() { answer.build() } else { answer.children(children).build() }
     }
 
-    fn bring(&mut self, account: AccountId, name: &str, base: u64, bytes: &[u8]) -> Result<(), Unfit> {
+    fn bring(&mut self, account: AccountId, name: &str, base: u64, bytes: &[u8]) -> Result<(), PatchError> {
         let mut patch =
-            wa::SyncdPatch::decode_from_slice(bytes).map_err(|_| Unfit::Broken("it is no patch".to_owned()))?;
+            wa::SyncdPatch::decode_from_slice(bytes).map_err(|_| PatchError::Broken("it is no patch".to_owned()))?;
         let phone = &mut self.directory.get_mut(account).phone;
         let keys = phone.app_state_keys();
         let collection = phone.app_state.0.entry(name.to_owned()).or_default();
         if base != collection.version() {
-            return Err(Unfit::Old);
+            return Err(PatchError::Old);
         }
         // The server numbers it; its maker has counted on that number.
         patch.version = MessageField::some(wa::SyncdVersion { version: Some(base + 1) });
-        collection.take(name, patch, &keys).map_err(Unfit::Broken)
+        collection.take(name, patch, &keys).map_err(PatchError::Broken)
     }
 
     /// All but the one that knows.

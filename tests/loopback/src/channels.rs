@@ -12,7 +12,7 @@ use wacore_binary::builder::NodeBuilder;
 use waproto::{codec, whatsapp as wa};
 
 use crate::account::{AccountId, DeviceAddress};
-use crate::mex::{Data, Fault};
+use crate::mex::{Data, MexError};
 use crate::queue::Class;
 use crate::stanza::{attr, attr_is, child, content, iq_error, iq_result, jid_attr};
 use crate::world::World;
@@ -311,7 +311,7 @@ impl World {
             return None;
         }
         let Some(channel) = self.channels.iter_mut().find(|channel| !channel.gone && channel.jid == named) else {
-            return Some(Err(Fault(404, "no such channel".to_owned())));
+            return Some(Err(MexError(404, "no such channel".to_owned())));
         };
         Some(match id {
             id if id == ops::join_newsletter::DOC_ID => {
@@ -326,7 +326,7 @@ impl World {
                 channel.gone = true;
                 Ok(json!({ "xwa2_newsletter_delete_v2": { "id": channel.jid, "state": { "type": "DELETED" } } }))
             }
-            id if id == ops::delete_newsletter::DOC_ID => Err(Fault(403, "only its owner may".to_owned())),
+            id if id == ops::delete_newsletter::DOC_ID => Err(MexError(403, "only its owner may".to_owned())),
             _ => {
                 let off = variables.to_string().contains("\"ON\"");
                 if off {

@@ -21,7 +21,7 @@ use waproto::whatsapp::message::{
 use crate::account::{AccountId, Form};
 use crate::archive::Archived;
 use crate::groups::GroupId;
-use crate::media::seal::Sealed;
+use crate::media::seal::SealedFile;
 use crate::say::{Card, File, Say};
 use crate::world::World;
 
@@ -262,7 +262,7 @@ impl World {
         let mimetype = Some(file.mimetype.clone().unwrap_or_else(|| usual.to_owned()));
         let thumbnail = (!file.thumbnail.is_empty()).then(|| file.thumbnail.clone());
         let sealed = self.media.seal(&file.data, kind, &mut self.rng)?;
-        let Sealed { url, direct_path, media_key, file_sha256, file_enc_sha256, file_length, streaming_sidecar } =
+        let SealedFile { url, direct_path, media_key, file_sha256, file_enc_sha256, file_length, streaming_sidecar } =
             sealed;
         let now = i64::try_from(self.time()).ok();
         /// The fields that every kind of file has.

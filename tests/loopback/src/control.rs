@@ -75,7 +75,7 @@ fn router(network: Network) -> Router {
         .with_state(network)
 }
 
-type Reply<T> = Result<Json<T>, Failure>;
+type ControlResult<T> = Result<Json<T>, Failure>;
 
 struct Failure(StatusCode, String);
 
@@ -219,11 +219,11 @@ async fn stats(State(network): State<Network>) -> Json<Stats> {
     Json(network.stats().await)
 }
 
-async fn messages(State(network): State<Network>, Query(query): Query<Sender>) -> Reply<Vec<WireMessage>> {
+async fn messages(State(network): State<Network>, Query(query): Query<Sender>) -> ControlResult<Vec<WireMessage>> {
     Ok(Json(network.messages(query.from.as_deref()).await?))
 }
 
-async fn fault(State(network): State<Network>, Body(fault): Body<Fault>) -> Reply<Value> {
+async fn fault(State(network): State<Network>, Body(fault): Body<Fault>) -> ControlResult<Value> {
     network.fault(fault).await?;
     Ok(Json(json!({})))
 }
@@ -238,28 +238,36 @@ async fn stop(State(network): State<Network>) -> Json<Value> {
     Json(json!({}))
 }
 
-async fn resume(State(network): State<Network>) -> Reply<Value> {
+async fn resume(State(network): State<Network>) -> ControlResult<Value> {
     network.resume().await.map_err(|e| Failure(StatusCode::CONFLICT, e.to_string()))?;
     Ok(Json(json!({})))
 }
 
-async fn add_phone(State(network): State<Network>, Body(phone): Body<NewPhone>) -> Reply<PhoneInfo> {
+async fn add_phone(State(network): State<Network>, Body(phone): Body<NewPhone>) -> ControlResult<PhoneInfo> {
     Ok(Json(match phone.number {
         Some(number) => network.add_phone_numbered(&number, phone.name).await?,
         None => network.add_phone(phone.name).await,
     }))
 }
 
-async fn phone(State(network): State<Network>, Path(number): Path<String>) -> Reply<PhoneInfo> {
+async fn phone(State(network): State<Network>, Path(number): Path<String>) -> ControlResult<PhoneInfo> {
     Ok(Json(network.phone(&number).await?))
 }
 
-async fn scan(State(network): State<Network>, Path(number): Path<String>, Body(scan): Body<Scan>) -> Reply<Value> {
+async fn scan(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(scan): Body<Scan>,
+) -> ControlResult<Value> {
     let device = network.scan(&number, &scan.qr).await?;
     Ok(Json(json!({ "device": device })))
 }
 
-async fn link_code(State(network): State<Network>, Path(number): Path<String>, Body(code): Body<Code>) -> Reply<Value> {
+async fn link_code(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(code): Body<Code>,
+) -> ControlResult<Value> {
     let device = network.link_code(&number, &code.code).await?;
     Ok(Json(json!({ "device": device })))
 }
@@ -268,7 +276,7 @@ async fn add_passkey(
     State(network): State<Network>,
     Path(number): Path<String>,
     Body(passkey): Body<NewPasskey>,
-) -> Reply<Value> {
+) -> ControlResult<Value> {
     let decode =
         |text: &str| BASE64_STANDARD.decode(text).map_err(|e| Failure(StatusCode::UNPROCESSABLE_ENTITY, e.to_string()));
     let passkey = Passkey {
@@ -280,20 +288,24 @@ async fn add_passkey(
     Ok(Json(json!({})))
 }
 
-async fn passkey_code(State(network): State<Network>, Path(number): Path<String>) -> Reply<Value> {
+async fn passkey_code(State(network): State<Network>, Path(number): Path<String>) -> ControlResult<Value> {
     Ok(Json(json!({ "code": network.passkey_code(&number).await? })))
 }
 
-async fn devices(State(network): State<Network>, Path(number): Path<String>) -> Reply<Vec<DeviceInfo>> {
+async fn devices(State(network): State<Network>, Path(number): Path<String>) -> ControlResult<Vec<DeviceInfo>> {
     Ok(Json(network.devices(&number).await?))
 }
 
-async fn unlink(State(network): State<Network>, Path((number, id)): Path<(String, u16)>) -> Reply<Value> {
+async fn unlink(State(network): State<Network>, Path((number, id)): Path<(String, u16)>) -> ControlResult<Value> {
     network.unlink(&number, id).await?;
     Ok(Json(json!({})))
 }
 
-async fn send(State(network): State<Network>, Path(number): Path<String>, Body(send): Body<Outgoing>) -> Reply<Value> {
+async fn send(
+    State(network): State<Network>,
+    Path(number): Path<String>,
+    Body(send): Body<Outgoing>,
+) -> ControlResult<Value> {
     let say = match (send.text, send.message) {
         (Some(text), None) => Say::text(text),
         (None, Some(say)) => say,
@@ -307,7 +319,7 @@ async fn inbox(
     State(network): State<Network>,
     Path(number): Path<String>,
     Query(wanted): Query<Wanted>,
-) -> Reply<Vec<Received>> {
+) -> ControlResult<Vec<Received>> {
     let mut messages = network.phone_inbox(&number).await?;
     if wanted.media != Some(1) {
         for file in messages.iter_mut().filter_map(|message| message.file.as_mut()) {
@@ -321,7 +333,7 @@ async fn read(
     State(network): State<Network>,
     Path(number): Path<String>,
     Body(message): Body<MessageId>,
-) -> Reply<Value> {
+) -> ControlResult<Value> {
     network.customer_read(&number, &message.id).await?;
     Ok(Json(json!({})))
 }
@@ -330,12 +342,12 @@ async fn played(
     State(network): State<Network>,
     Path(number): Path<String>,
     Body(message): Body<MessageId>,
-) -> Reply<Value> {
+) -> ControlResult<Value> {
     network.customer_play(&number, &message.id).await?;
     Ok(Json(json!({})))
 }
 
-async fn presence(State(network): State<Network>, Path(number): Path<String>) -> Reply<Vec<Seen>> {
+async fn presence(State(network): State<Network>, Path(number): Path<String>) -> ControlResult<Vec<Seen>> {
     Ok(Json(network.customer_sees(&number).await?))
 }
 
@@ -343,7 +355,7 @@ async fn set_presence(
     State(network): State<Network>,
     Path(number): Path<String>,
     Body(presence): Body<NewPresence>,
-) -> Reply<Value> {
+) -> ControlResult<Value> {
     match presence {
         NewPresence { to: Some(to), state: Some(state), available: None } => {
             network.customer_chat_state(&number, &to, state).await?;
@@ -356,7 +368,7 @@ async fn set_presence(
     Ok(Json(json!({})))
 }
 
-async fn history(State(network): State<Network>, Path((number, id)): Path<(String, u16)>) -> Reply<Value> {
+async fn history(State(network): State<Network>, Path((number, id)): Path<(String, u16)>) -> ControlResult<Value> {
     network.phone_history(&number, id).await?;
     Ok(Json(json!({})))
 }
@@ -365,19 +377,19 @@ async fn profile(
     State(network): State<Network>,
     Path(number): Path<String>,
     Body(profile): Body<NewProfile>,
-) -> Reply<Value> {
+) -> ControlResult<Value> {
     let picture = profile.picture.map(|picture| BASE64_STANDARD.decode(picture)).transpose();
     let picture = picture.map_err(|e| Failure(StatusCode::UNPROCESSABLE_ENTITY, e.to_string()))?;
     network.set_profile(&number, profile.about, picture).await?;
     Ok(Json(json!({})))
 }
 
-async fn create_group(State(network): State<Network>, Body(group): Body<NewGroup>) -> Reply<GroupInfo> {
+async fn create_group(State(network): State<Network>, Body(group): Body<NewGroup>) -> ControlResult<GroupInfo> {
     let others: Vec<&str> = group.members.iter().map(String::as_str).collect();
     Ok(Json(network.create_group(&group.by, &group.subject, &others).await?))
 }
 
-async fn group(State(network): State<Network>, Path(jid): Path<String>) -> Reply<GroupInfo> {
+async fn group(State(network): State<Network>, Path(jid): Path<String>) -> ControlResult<GroupInfo> {
     Ok(Json(network.group(&jid).await?))
 }
 
@@ -385,7 +397,7 @@ async fn change_group(
     State(network): State<Network>,
     Path(jid): Path<String>,
     Body(change): Body<GroupChange>,
-) -> Reply<GroupInfo> {
+) -> ControlResult<GroupInfo> {
     if let Some(subject) = &change.subject {
         network.group_subject(&jid, &change.by, subject).await?;
     }

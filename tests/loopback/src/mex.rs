@@ -12,9 +12,9 @@ use crate::stanza::{attr, content, first_child, iq_error, iq_result};
 use crate::world::World;
 
 /// What went wrong, in the form that GraphQL has for it.
-pub(crate) struct Fault(pub(crate) i32, pub(crate) String);
+pub(crate) struct MexError(pub(crate) i32, pub(crate) String);
 
-pub(crate) type Data = Result<Value, Fault>;
+pub(crate) type Data = Result<Value, MexError>;
 
 impl World {
     /// `xmlns="w:mex"`.
@@ -26,7 +26,7 @@ impl World {
         let asked: Value = serde_json::from_slice(content(query).unwrap_or_default()).unwrap_or_default();
         let said = match self.mex(from, &id, &asked["variables"]) {
             Ok(data) => json!({ "data": data }),
-            Err(Fault(code, message)) => {
+            Err(MexError(code, message)) => {
                 let extensions = json!({ "error_code": code, "is_summary": true, "severity": "CRITICAL" });
                 json!({ "data": null, "errors": [{ "message": message, "extensions": extensions }] })
             }
@@ -58,16 +58,16 @@ impl World {
             });
             return Ok(json!({ "xwa2_message_capping_info": capping }));
         }
-        self.channel_mex(from, id, variables).unwrap_or_else(|| Err(Fault(400, format!("unknown query {id}"))))
+        self.channel_mex(from, id, variables).unwrap_or_else(|| Err(MexError(400, format!("unknown query {id}"))))
     }
 
     fn group_property(&mut self, from: DeviceAddress, variables: &Value) -> Data {
         let group = variables["group_id"].as_str().and_then(|jid| jid.parse().ok());
         let mode = variables["update"]["member_share_group_history_mode"].as_str();
         let (Some(group), Some(mode)) = (group, mode) else {
-            return Err(Fault(400, "bad request".to_owned()));
+            return Err(MexError(400, "bad request".to_owned()));
         };
-        self.share_history(&group, from.account, mode == "ALL_MEMBER_SHARE").map_err(|reason| Fault(403, reason))?;
+        self.share_history(&group, from.account, mode == "ALL_MEMBER_SHARE").map_err(|reason| MexError(403, reason))?;
         Ok(json!({ "xwa2_group_update_property": { "id": group.to_string(), "state": "ACTIVE" } }))
     }
 }

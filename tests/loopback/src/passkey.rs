@@ -80,7 +80,7 @@ enum Step {
 }
 
 /// An answer, and what follows it when the phone has had its turn.
-enum Reply {
+enum CeremonyReply {
     Only(Vec<Node>),
     Then(Node),
     Offer([u8; 32]),
@@ -155,17 +155,17 @@ impl World {
             return self.send(conn, iq_error(iq, 404, "item-not-found"));
         };
         match self.step(&mut ceremony, identity, iq, request) {
-            Ok(Reply::Only(children)) => {
+            Ok(CeremonyReply::Only(children)) => {
                 self.go_on_with(conn, ceremony);
                 self.send(conn, iq_result(iq, children));
             }
-            Ok(Reply::Then(child)) => {
+            Ok(CeremonyReply::Then(child)) => {
                 let (id, time) = (self.stanza_id(), self.time());
                 self.go_on_with(conn, ceremony);
                 self.send(conn, iq_result(iq, []));
                 self.send_after(conn, notification("crsc_continuation", id, time, child), PHONES_TURN);
             }
-            Ok(Reply::Offer(secret)) => {
+            Ok(CeremonyReply::Offer(secret)) => {
                 self.send(conn, iq_result(iq, []));
                 if let Err(reason) = self.offer(ceremony.account, conn, &secret, ceremony.ticket, PHONES_TURN) {
                     self.effects.push(Effect::Paired(ceremony.ticket, Err(reason)));
@@ -190,26 +190,26 @@ impl World {
         identity: ([u8; 32], [u8; 32]),
         iq: &Node,
         request: &Node,
-    ) -> Verified<Reply> {
+    ) -> Verified<CeremonyReply> {
         match (attr_is(iq, "type", "set"), request.tag.as_ref(), &ceremony.step) {
             (false, "passkey_request_options", _) => {
-                Ok(Reply::Only(vec![leaf("passkey_request_options", ceremony.options.as_bytes())]))
+                Ok(CeremonyReply::Only(vec![leaf("passkey_request_options", ceremony.options.as_bytes())]))
             }
             (false, "ref", Step::Challenged) => {
                 let reference = BASE64_STANDARD.encode(self.rng.random::<[u8; 48]>());
                 ceremony.reference = Some(reference.clone());
-                Ok(Reply::Only(vec![leaf("ref", reference.as_bytes())]))
+                Ok(CeremonyReply::Only(vec![leaf("ref", reference.as_bytes())]))
             }
             (true, "passkey_prologue", Step::Challenged) => self.prologue(ceremony, request),
             (true, "companion_nonce", Step::Committed { .. }) => self.nonce(ceremony, request),
             (true, "encrypted_pairing_request", Step::Agreed(key)) => {
-                Ok(Reply::Offer(open_pairing_request(key, identity, request)?))
+                Ok(CeremonyReply::Offer(open_pairing_request(key, identity, request)?))
             }
             _ => Err("this is not the ceremony's next step"),
         }
     }
 
-    fn prologue(&mut self, ceremony: &mut Ceremony, request: &Node) -> Verified<Reply> {
+    fn prologue(&mut self, ceremony: &mut Ceremony, request: &Node) -> Verified<CeremonyReply> {
         let passkey = self.directory.get(ceremony.account).phone.passkey.as_ref().ok_or("the passkey is gone")?;
         if Instant::now() > ceremony.until {
             return Err("the challenge has expired");
@@ -234,10 +234,10 @@ impl World {
             nonce: Some(phone_nonce.to_vec()),
         };
         ceremony.step = Step::Committed { identity, commitment, phone: Box::new(phone), phone_nonce };
-        Ok(Reply::Then(leaf("primary_ephemeral_identity", answer.encode_to_vec())))
+        Ok(CeremonyReply::Then(leaf("primary_ephemeral_identity", answer.encode_to_vec())))
     }
 
-    fn nonce(&mut self, ceremony: &mut Ceremony, request: &Node) -> Verified<Reply> {
+    fn nonce(&mut self, ceremony: &mut Ceremony, request: &Node) -> Verified<CeremonyReply> {
         let Step::Committed { identity, commitment, phone, phone_nonce } = &ceremony.step else {
             return Err("this is not the ceremony's next step");
         };
@@ -258,7 +258,7 @@ impl World {
         let key = ShortcakeUtils::derive_encryption_key_from_shared_secret(&secret, device, &reference)
             .map_err(|_| "key derivation failed")?;
         ceremony.step = Step::Agreed(key);
-        Ok(Reply::Only(Vec::new()))
+        Ok(CeremonyReply::Only(Vec::new()))
     }
 }
 
@@ -284,12 +284,12 @@ struct Assertion {
     id: String,
     raw_id: String,
     r#type: String,
-    response: Response,
+    response: PasskeyResponse,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Response {
+struct PasskeyResponse {
     #[serde(rename = "clientDataJSON")]
     client_data: String,
     authenticator_data: String,

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::bot::{
     OrderState, Parser,
-    conversation::{Conversation, Input, Moment, Phase, Restaurant, SilenceCause, try_text},
-    evaluation::Utterance,
+    conversation::{ConversationState, Input, Moment, Phase, Restaurant, SilenceCause, try_text},
+    evaluation::CorpusUtterance,
     restaurant::{BusinessHours, DayHours, RestaurantSettings},
 };
 
@@ -284,13 +284,13 @@ fn words_beside_the_order_take_nothing_from_it() {
     let moment = Moment { now: "2026-11-27T19:00:00Z".parse().unwrap(), chance: [1; 16], told_at: None };
     let mut restaurants = BTreeMap::new();
     for line in fs::read_to_string(root.join("open.jsonl")).unwrap().lines() {
-        let utterance: Utterance = serde_json::from_str(line).unwrap();
+        let utterance: CorpusUtterance = serde_json::from_str(line).unwrap();
         let restaurant = restaurants.entry(utterance.menu.clone()).or_insert_with(|| {
             let menu = fs::read_to_string(root.join(format!("menus/{}.json", utterance.menu))).unwrap();
             Restaurant::new(Parser::new(serde_json::from_str(&menu).unwrap()), settings())
         });
         let alone = restaurant.parser.understand(&utterance.text, &OrderState::default(), &[]);
-        let tried = try_text(restaurant, Conversation::default(), &utterance.text, moment);
+        let tried = try_text(restaurant, ConversationState::default(), &utterance.text, moment);
         let read = (tried.cart, tried.payment, tried.address.is_some());
         assert_eq!(read, (alone.state.lines, alone.payment, alone.address.is_some()), "{}", utterance.text);
     }

@@ -2,7 +2,7 @@
 
 use super::{Chat, ordering::lines};
 use crate::bot::{
-    conversation::{Conversation, Input, Moment, Utterance, try_text},
+    conversation::{ConversationState, Input, Moment, Utterance, try_text},
     intent::Intent,
 };
 
@@ -71,7 +71,7 @@ fn a_text_is_tried_without_a_customer() {
     let moment = Moment { now: chat.now, chance: [7; 16], told_at: None };
     let tried = try_text(
         &chat.restaurant,
-        Conversation::default(),
+        ConversationState::default(),
         "dos hamburguesas sencillas y un sushi a la calle 10 # 20-30, pago por nequi",
         moment,
     );
@@ -86,7 +86,7 @@ fn a_text_is_tried_without_a_customer() {
     assert_eq!(json["cart"][0]["item"], "hamb");
     assert_eq!(json["cart"][0]["note"], serde_json::json!([]));
     // It goes on with what it gave back.
-    let conversation: Conversation = serde_json::from_value(json["conversation"].clone()).unwrap();
+    let conversation: ConversationState = serde_json::from_value(json["conversation"].clone()).unwrap();
     let tried = try_text(&chat.restaurant, conversation, "una cerveza", moment);
     assert_eq!((tried.cart.len(), tried.ambiguous.len()), (1, 1));
     assert!(tried.replies[0].contains("Póker"));

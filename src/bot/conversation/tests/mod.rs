@@ -18,7 +18,7 @@ use std::{fs, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Conversation, Customer, Effect, Input, Moment, Restaurant, Said, Step, Utterance, step};
+use super::{ConversationState, Customer, Effect, Input, Moment, Restaurant, Said, Step, Utterance, step};
 use crate::bot::{
     Parser,
     menu::Menu,
@@ -53,7 +53,7 @@ pub fn settings() -> RestaurantSettings {
 pub struct Chat {
     pub restaurant: Restaurant,
     pub customer: Customer,
-    pub talk: Conversation,
+    pub talk: ConversationState,
     pub now: Timestamp,
     pub wake_at: Option<Timestamp>,
     pub orders: Vec<Order>,
@@ -78,7 +78,7 @@ impl Chat {
                 name: Some("Ana".into()),
                 phone: Some("573001112233".into()),
             },
-            talk: Conversation::default(),
+            talk: ConversationState::default(),
             now: "2026-11-27T19:00:00Z".parse().unwrap(),
             wake_at: None,
             orders: Vec::new(),

@@ -75,7 +75,7 @@ const TEXTS: &[&str] = &[
 
 /// Deeds of one customer, one owner, and the time.
 #[derive(Debug, Clone)]
-enum Event {
+enum Deed {
     Said(Vec<usize>),
     Anything(String),
     Media(u8),
@@ -92,25 +92,25 @@ enum Event {
     SoldOut(usize, bool),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = Deed> {
     let text = 0..TEXTS.len();
     prop_oneof![
-        24 => text.clone().prop_map(|at| Event::Said(vec![at])),
-        4 => proptest::collection::vec(text.clone(), 2..5).prop_map(Event::Said),
-        2 => "\\PC{0,200}".prop_map(Event::Anything),
-        1 => Just(Event::Anything("una hamburguesa sencilla con 🍔🍔 ñandú sin cebolla y ".repeat(90))),
-        1 => (0u8..5).prop_map(Event::Media),
-        1 => (-100.0..100.0, -200.0..200.0).prop_map(|(latitude, longitude)| Event::Location(latitude, longitude)),
-        2 => (0usize..40, text).prop_map(|(message, text)| Event::Edited(message, text)),
-        1 => (0usize..40).prop_map(Event::Revoked),
-        1 => Just(Event::Owner),
-        1 => Just(Event::OwnersWord),
-        1 => Just(Event::TakenOver),
-        2 => Just(Event::GivenBack),
-        2 => (0u8..5).prop_map(Event::Moved),
-        2 => prop_oneof![Just(1i64), Just(29), Just(31), Just(119), Just(121), Just(1500)].prop_map(Event::Passed),
-        2 => (0usize..29, 1u64..60).prop_map(|(item, thousands)| Event::Price(item, thousands * 1_000)),
-        2 => (0usize..29, any::<bool>()).prop_map(|(item, available)| Event::SoldOut(item, available)),
+        24 => text.clone().prop_map(|at| Deed::Said(vec![at])),
+        4 => proptest::collection::vec(text.clone(), 2..5).prop_map(Deed::Said),
+        2 => "\\PC{0,200}".prop_map(Deed::Anything),
+        1 => Just(Deed::Anything("una hamburguesa sencilla con 🍔🍔 ñandú sin cebolla y ".repeat(90))),
+        1 => (0u8..5).prop_map(Deed::Media),
+        1 => (-100.0..100.0, -200.0..200.0).prop_map(|(latitude, longitude)| Deed::Location(latitude, longitude)),
+        2 => (0usize..40, text).prop_map(|(message, text)| Deed::Edited(message, text)),
+        1 => (0usize..40).prop_map(Deed::Revoked),
+        1 => Just(Deed::Owner),
+        1 => Just(Deed::OwnersWord),
+        1 => Just(Deed::TakenOver),
+        2 => Just(Deed::GivenBack),
+        2 => (0u8..5).prop_map(Deed::Moved),
+        2 => prop_oneof![Just(1i64), Just(29), Just(31), Just(119), Just(121), Just(1500)].prop_map(Deed::Passed),
+        2 => (0usize..29, 1u64..60).prop_map(|(item, thousands)| Deed::Price(item, thousands * 1_000)),
+        2 => (0usize..29, any::<bool>()).prop_map(|(item, available)| Deed::SoldOut(item, available)),
     ]
 }
 
@@ -130,7 +130,7 @@ fn may_remove(text: &str) -> bool {
     words.iter().any(|word| text.contains(word))
 }
 
-struct Play {
+struct ConversationPlay {
     chat: Chat,
     ids: Vec<String>,
     /// The bot may not speak before this time.
@@ -139,45 +139,45 @@ struct Play {
     human_called: bool,
 }
 
-impl Play {
+impl ConversationPlay {
     fn new(quick: bool) -> Self {
         let mut settings = settings();
         settings.quick_order_mode = quick;
         Self { chat: Chat::with(settings), ids: vec![], silent_until: None, last_total: None, human_called: false }
     }
 
-    fn run(&mut self, event: &Event) -> Result<(), TestCaseError> {
+    fn run(&mut self, event: &Deed) -> Result<(), TestCaseError> {
         let input = match event {
-            Event::Passed(minutes) => {
+            Deed::Passed(minutes) => {
                 self.chat.pass(*minutes);
                 Input::Woken
             }
-            Event::Price(item, price) => {
+            Deed::Price(item, price) => {
                 self.chat.change_menu(|menu| menu.items[*item].price = Money::new(*price));
                 return Ok(());
             }
-            Event::SoldOut(item, available) => {
+            Deed::SoldOut(item, available) => {
                 self.chat.change_menu(|menu| menu.items[*item].available = *available);
                 return Ok(());
             }
-            Event::Said(texts) => self.said(texts.iter().map(|at| Utterance::Text(TEXTS[*at].to_owned())).collect()),
-            Event::Anything(text) => self.said(vec![Utterance::Text(text.clone())]),
-            Event::Media(kind) => {
+            Deed::Said(texts) => self.said(texts.iter().map(|at| Utterance::Text(TEXTS[*at].to_owned())).collect()),
+            Deed::Anything(text) => self.said(vec![Utterance::Text(text.clone())]),
+            Deed::Media(kind) => {
                 let kinds =
                     [Utterance::Voice, Utterance::Picture, Utterance::Sticker, Utterance::Call, Utterance::Silent];
                 self.said(vec![kinds[usize::from(*kind)].clone()])
             }
-            Event::Location(latitude, longitude) => {
+            Deed::Location(latitude, longitude) => {
                 let place = Utterance::Location { latitude: *latitude, longitude: *longitude, name: String::new() };
                 self.said(vec![place])
             }
-            Event::Edited(back, text) => Input::Edited { id: self.id(*back), text: TEXTS[*text].to_owned() },
-            Event::Revoked(back) => Input::Revoked { id: self.id(*back) },
-            Event::Owner => Input::OwnerWrote { text: Some("ya le digo".into()) },
-            Event::OwnersWord => Input::OwnerWrote { text: Some("#bot".into()) },
-            Event::TakenOver => Input::TakenOver,
-            Event::GivenBack => Input::GivenBack,
-            Event::Moved(stage) => match self.chat.orders.last() {
+            Deed::Edited(back, text) => Input::Edited { id: self.id(*back), text: TEXTS[*text].to_owned() },
+            Deed::Revoked(back) => Input::Revoked { id: self.id(*back) },
+            Deed::Owner => Input::OwnerWrote { text: Some("ya le digo".into()) },
+            Deed::OwnersWord => Input::OwnerWrote { text: Some("#bot".into()) },
+            Deed::TakenOver => Input::TakenOver,
+            Deed::GivenBack => Input::GivenBack,
+            Deed::Moved(stage) => match self.chat.orders.last() {
                 Some(order) => Input::OrderMoved { order: order.id.clone(), stage: STAGES[usize::from(*stage)] },
                 None => return Ok(()),
             },
@@ -271,7 +271,7 @@ impl Play {
     }
 
     /// A basket is emptied by the customer's words, an order, or the menu.
-    fn basket(&self, before: &crate::bot::conversation::Conversation, input: &Input) -> Result<(), TestCaseError> {
+    fn basket(&self, before: &crate::bot::conversation::ConversationState, input: &Input) -> Result<(), TestCaseError> {
         let menu = self.chat.restaurant.parser.menu();
         let there: Vec<BasketLine> = before
             .lines()
@@ -279,8 +279,9 @@ impl Play {
             .filter(|line| menu.item(&line.item).is_some_and(|item| item.available))
             .cloned()
             .collect();
-        let kept =
-            |talk: &crate::bot::conversation::Conversation| talk.kept.as_ref().map_or(0, |kept| units(&kept.lines));
+        let kept = |talk: &crate::bot::conversation::ConversationState| {
+            talk.kept.as_ref().map_or(0, |kept| units(&kept.lines))
+        };
         let is_emptied = units(&there) > 0 && self.chat.talk.lines().is_empty();
         if !is_emptied || kept(&self.chat.talk) >= kept(before) + units(&there) {
             return Ok(());
@@ -304,7 +305,7 @@ proptest! {
 
     #[test]
     fn no_conversation_breaks_a_promise(quick in any::<bool>(), events in proptest::collection::vec(event(), 1..40)) {
-        let mut play = Play::new(quick);
+        let mut play = ConversationPlay::new(quick);
         for event in &events {
             play.run(event)?;
         }
@@ -314,10 +315,10 @@ proptest! {
 /// The property above must be able to see orders: a generator that never confirms would prove nothing.
 #[test]
 fn the_events_lead_to_orders() {
-    let mut play = Play::new(false);
+    let mut play = ConversationPlay::new(false);
     let at = |text: &str| TEXTS.iter().position(|known| *known == text).unwrap();
     for text in ["dos perros calientes", "listo", "domicilio", "calle 10 # 20-30 apto 301", "sí", "efectivo", "sí"] {
-        play.run(&Event::Said(vec![at(text)])).unwrap();
+        play.run(&Deed::Said(vec![at(text)])).unwrap();
     }
     assert_eq!(play.chat.orders.len(), 1);
 }

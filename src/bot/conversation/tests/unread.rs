@@ -8,8 +8,8 @@ use super::{
 use crate::bot::{
     OrderState, Parser,
     conversation::{
-        Conversation, Effect, Input, MAX_RECORD_BYTES, Moment, Restaurant, SilenceCause, UnreadTurn, try_model_answer,
-        try_text,
+        ConversationState, Effect, Input, MAX_RECORD_BYTES, Moment, Restaurant, SilenceCause, UnreadTurn,
+        try_model_answer, try_text,
     },
     intent::Intent,
     language_model::ModelLine,
@@ -311,11 +311,11 @@ fn a_question_is_bounded() {
 fn a_text_is_tried_with_the_model_too() {
     let restaurant = Restaurant::new(Parser::new(menu()), helped());
     let moment = Moment { now: "2026-11-27T19:00:00Z".parse().unwrap(), chance: [7; 16], told_at: None };
-    let tried = try_text(&restaurant, Conversation::default(), "quiero un sushi", moment);
+    let tried = try_text(&restaurant, ConversationState::default(), "quiero un sushi", moment);
     assert_eq!((tried.conversation.unread().map(UnreadTurn::text), tried.replies.len()), (Some("quiero un sushi"), 0));
     let alone = try_model_answer(&restaurant, tried, &[], moment);
     assert!(alone.replies.concat().contains("No encuentro *sushi*"), "{:?}", alone.replies);
-    let tried = try_text(&restaurant, Conversation::default(), "quiero un sushi", moment);
+    let tried = try_text(&restaurant, ConversationState::default(), "quiero un sushi", moment);
     let helped = try_model_answer(&restaurant, tried, &answer(&[("perro", 2)]), moment);
     assert_eq!((helped.intent, helped.cart.len(), helped.unknown.len()), (Intent::Order, 0, 0));
     assert_eq!((helped.ambiguous[0].candidates[0].as_str(), helped.ambiguous[0].qty), ("perro", 2));
@@ -327,7 +327,7 @@ fn a_text_is_tried_with_the_model_too() {
 fn who_tries_a_text_has_no_question_of_another_asked() {
     let moment = Moment { now: "2026-11-27T19:00:00Z".parse().unwrap(), chance: [7; 16], told_at: None };
     let restaurant = Restaurant::new(Parser::new(menu()), helped());
-    let made_up = try_text(&restaurant, Conversation::default(), "quiero un sushi", moment).conversation;
+    let made_up = try_text(&restaurant, ConversationState::default(), "quiero un sushi", moment).conversation;
     assert!(made_up.unread().is_some());
     // Of a tenant that does not want the model, and of one that does.
     for settings in [settings(), helped()] {

@@ -4,7 +4,7 @@ use tracing::warn;
 
 use super::{BotDesk, MAX_UNWRITTEN, PAGE};
 use crate::{
-    bot::service::hearing::{Heard, HeardEvent, MAX_AGE_AT_START_S, Oldest, heard},
+    bot::service::hearing::{HeardEvent, HeardMessage, MAX_AGE_AT_START_S, Oldest, heard},
     crash,
     message::{Event, EventBody},
     session::Session,
@@ -70,7 +70,7 @@ impl BotDesk {
             self.looked = Some(last.id);
             for event in &events {
                 let Some((chat, mut heard)) = self.heard(event).await? else { continue };
-                if let Heard::OwnerWrote { text } = &mut heard.what
+                if let HeardMessage::OwnerWrote { text } = &mut heard.what
                     && (self.ahead.len() < MAX_AHEAD || self.ahead.contains_key(&chat))
                 {
                     text.take_if(|text| text.len() > MAX_WORD_BYTES);

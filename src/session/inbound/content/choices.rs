@@ -9,7 +9,7 @@ use whatsapp_rust::{
 use crate::message::{ChoiceOption, Content};
 
 /// Something to choose.
-pub struct Offer {
+pub struct ChoiceOffer {
     pub option: ChoiceOption,
     form: Form,
 }
@@ -34,7 +34,7 @@ enum Form {
 const MAX_DEPTH: usize = 4;
 
 /// What a message, within its wrappers, offers.
-pub fn offers(base: &wa::Message) -> Vec<Offer> {
+pub fn offers(base: &wa::Message) -> Vec<ChoiceOffer> {
     let mut found = Offers::default();
     let buttons = base.buttons_message.as_option();
     buttons.into_iter().flat_map(|message| &message.buttons).for_each(|button| found.button(button));
@@ -57,13 +57,13 @@ pub(super) fn options(base: &wa::Message) -> Vec<ChoiceOption> {
 }
 
 #[derive(Default)]
-struct Offers(Vec<Offer>);
+struct Offers(Vec<ChoiceOffer>);
 
 impl Offers {
     /// What has no id opens a page or dials.
     fn add(&mut self, id: String, text: String, form: Form) {
         if !id.is_empty() {
-            self.0.push(Offer { option: ChoiceOption { id, text }, form });
+            self.0.push(ChoiceOffer { option: ChoiceOption { id, text }, form });
         }
     }
 
@@ -131,7 +131,7 @@ impl Offers {
     }
 }
 
-impl Offer {
+impl ChoiceOffer {
     /// A message that chooses it. `text`: what the chat shows of that.
     pub fn chosen(self, text: &str) -> wa::Message {
         let (id, text) = (self.option.id, text.to_owned());

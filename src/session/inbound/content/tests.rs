@@ -9,13 +9,13 @@ fn jid(text: &str) -> Jid {
     text.parse().unwrap()
 }
 
-struct World {
+struct ContentWorld {
     me: Vec<Jid>,
     customer: Jid,
     group: Jid,
 }
 
-impl World {
+impl ContentWorld {
     fn new() -> Self {
         Self {
             me: vec![jid("573001112233@s.whatsapp.net"), jid("99887766@lid")],
@@ -68,7 +68,7 @@ fn target(content: Option<Content>) -> MessageTarget {
 
 #[test]
 fn wrappers_are_taken_off_in_any_order() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let once = wa::Message { view_once_message_v2: wrapped(words("once")), ..Default::default() };
     let ephemeral = wa::Message { ephemeral_message: wrapped(once), ..Default::default() };
     let text = Content::plain("once");
@@ -82,7 +82,7 @@ fn wrappers_are_taken_off_in_any_order() {
 
 #[test]
 fn a_nest_of_wrappers_ends() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let mut nest = words("deep");
     for _ in 0..500 {
         nest = wa::Message { ephemeral_message: wrapped(nest), ..Default::default() };
@@ -92,7 +92,7 @@ fn a_nest_of_wrappers_ends() {
 
 #[test]
 fn view_once_is_said_of_the_media() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let image = wa::message::ImageMessage { mimetype: Some("image/jpeg".into()), ..Default::default() };
     let image = wa::Message { image_message: MessageField::some(image), ..Default::default() };
     let once = wa::Message { view_once_message_v2: wrapped(image), ..Default::default() };
@@ -102,7 +102,7 @@ fn view_once_is_said_of_the_media() {
 
 #[test]
 fn a_reaction_says_whose_message_it_is_about() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let mine = target(content(&reaction(key("A", false, None)), &world.by_customer()));
     assert_eq!((mine.from_me, mine.sender.as_str()), (true, "573001112233@s.whatsapp.net"));
     let own = target(content(&reaction(key("A", true, None)), &world.by_customer()));
@@ -115,7 +115,7 @@ fn a_reaction_says_whose_message_it_is_about() {
 
 #[test]
 fn edits_and_revokes_name_their_message() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let protocol = |r#type, edited_message| wa::Message {
         protocol_message: MessageField::some(wa::message::ProtocolMessage {
             key: key("A", true, None),
@@ -136,7 +136,7 @@ fn edits_and_revokes_name_their_message() {
 
 #[test]
 fn a_quote_carries_what_it_answers() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let context = wa::ContextInfo {
         stanza_id: Some("A".into()),
         participant: Some("573001112233@s.whatsapp.net".into()),
@@ -170,7 +170,7 @@ fn a_quote_carries_what_it_answers() {
 
 #[test]
 fn what_we_have_no_form_for_keeps_its_name() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let invitation = wa::message::GroupInviteMessage { group_name: Some("Neighbours".into()), ..Default::default() };
     let invitation = wa::Message { group_invite_message: MessageField::some(invitation), ..Default::default() };
     let expected =
@@ -182,7 +182,7 @@ fn what_we_have_no_form_for_keeps_its_name() {
 
 #[test]
 fn a_place_keeps_what_was_written_beside_it() {
-    let world = World::new();
+    let world = ContentWorld::new();
     for (name, comment, expected) in [
         (None, Some("the red door"), ("the red door", "")),
         (Some("Home"), Some("the red door"), ("Home", "the red door")),
@@ -202,7 +202,7 @@ fn a_place_keeps_what_was_written_beside_it() {
 /// A cart that somebody sends without a word: a bot would hear nothing.
 #[test]
 fn an_order_without_words_says_its_title() {
-    let world = World::new();
+    let world = ContentWorld::new();
     for (said, text) in [(None, "2 pizzas"), (Some(" "), "2 pizzas"), (Some("without onions"), "without onions")] {
         let order = wa::message::OrderMessage {
             order_title: Some("2 pizzas".into()),
@@ -217,7 +217,7 @@ fn an_order_without_words_says_its_title() {
 
 #[test]
 fn an_answer_to_a_flow_keeps_its_id_and_its_question() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let flow = wa::message::interactive_response_message::NativeFlowResponseMessage {
         params_json: Some(r#"{"id":"size_large","title":"Grande"}"#.into()),
         ..Default::default()
@@ -236,7 +236,7 @@ fn an_answer_to_a_flow_keeps_its_id_and_its_question() {
 
 #[test]
 fn a_comment_says_its_words_and_what_it_is_about() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let comment = wa::message::CommentMessage {
         message: MessageField::some(words("me too")),
         target_message_key: key("P", false, None),
@@ -248,7 +248,7 @@ fn a_comment_says_its_words_and_what_it_is_about() {
 
 #[test]
 fn markers_are_no_messages() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let album = wa::Message { album_message: MessageField::some(Default::default()), ..Default::default() };
     assert_eq!(content(&album, &world.by_customer()), Some(named_mark("album", None)));
     let protocol = wa::message::ProtocolMessage {
@@ -274,7 +274,7 @@ fn markers_are_no_messages() {
 /// The small picture is the message, and the large one belongs to it; of an album each is a message.
 #[test]
 fn a_picture_in_hd_is_one_message() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let image = |caption: &str| {
         let image = wa::message::ImageMessage { caption: Some(caption.into()), ..Default::default() };
         wa::Message { image_message: MessageField::some(image), ..Default::default() }
@@ -320,7 +320,7 @@ fn a_picture_in_hd_is_one_message() {
 
 #[test]
 fn the_protocols_own_messages_are_silent() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let keys =
         wa::Message { sender_key_distribution_message: MessageField::some(Default::default()), ..Default::default() };
     assert_eq!(content(&keys, &world.by_customer()), None);
@@ -329,7 +329,7 @@ fn the_protocols_own_messages_are_silent() {
 /// Every kind that may answer another message says which, whom it mentions, and that it is passed on.
 #[test]
 fn every_kind_with_a_context_is_asked_for_it() {
-    let world = World::new();
+    let world = ContentWorld::new();
     let context = wa::ContextInfo {
         stanza_id: Some("A".into()),
         participant: Some("573001112233@s.whatsapp.net".into()),
@@ -369,7 +369,7 @@ fn every_kind_with_a_context_is_asked_for_it() {
 /// A row under `forms` that nobody reads would be a message that nobody sees.
 #[test]
 fn every_form_is_read() {
-    let world = World::new();
+    let world = ContentWorld::new();
     macro_rules! forms {
         ($($field:ident $({ $inner:ident: $value:expr })?,)+) => {
             vec![$((stringify!($field), {

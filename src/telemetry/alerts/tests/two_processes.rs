@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Play, alarm, at, short};
+use super::{AlertPlay, alarm, at, short};
 use crate::{
     clock::SystemClock,
     config::{self, Config},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Both look in turn until that second, `old` with the file: what each tells.
-fn both(old: &mut Play, new: &mut Play, second: i64) -> Vec<String> {
+fn both(old: &mut AlertPlay, new: &mut AlertPlay, second: i64) -> Vec<String> {
     let mut told = Vec::new();
     while old.now < second {
         let now = old.now;
@@ -36,7 +36,7 @@ fn both(old: &mut Play, new: &mut Play, second: i64) -> Vec<String> {
 }
 
 /// The tenant is where it was not before, and it is so of it, or not.
-fn moves(from: &mut Play, to: &mut Play, is_wrong: bool) {
+fn moves(from: &mut AlertPlay, to: &mut AlertPlay, is_wrong: bool) {
     from.right(ScanNeeded, "a").seen.tenants.clear();
     to.seen.tenants.insert("a".to_owned());
     if is_wrong {
@@ -46,7 +46,7 @@ fn moves(from: &mut Play, to: &mut Play, is_wrong: bool) {
 
 #[test]
 fn a_tenant_that_goes_to_and_fro_is_told_of_once_each_time() {
-    let (mut old, mut new) = (Play::of(&["a"]), Play::of(&[]));
+    let (mut old, mut new) = (AlertPlay::of(&["a"]), AlertPlay::of(&[]));
     old.wrong(ScanNeeded, "a");
     assert_eq!(both(&mut old, &mut new, 120), ["90 old firing scan_needed a"]);
     // Its end is told by the other one, and it is back before it is forgotten.
@@ -83,11 +83,11 @@ fn a_tenant_that_goes_to_and_fro_is_told_of_once_each_time() {
 /// The old process runs until the new one serves.
 #[test]
 fn what_a_process_that_lives_has_told_is_told_once() {
-    let mut old = Play::of(&["a"]);
+    let mut old = AlertPlay::of(&["a"]);
     old.wrong(ScanNeeded, "a").wrong(DiskLow, "");
     assert_eq!(old.until(120), ["90 firing disk_low ; firing scan_needed a"]);
 
-    let mut new = Play::of(&["a", "b"]);
+    let mut new = AlertPlay::of(&["a", "b"]);
     new.now = 120;
     new.engine.leave_to_others(old.engine.told());
     new.wrong(ScanNeeded, "a").wrong(DiskLow, "").wrong(ScanNeeded, "b");
@@ -98,7 +98,7 @@ fn what_a_process_that_lives_has_told_is_told_once() {
     assert_eq!(new.until(2400), ["1260 resolved disk_low ", "1560 resolved scan_needed a +1"]);
 
     // The old process lives on, without the tenant, and with room on its disk.
-    let mut new = Play::of(&["a"]);
+    let mut new = AlertPlay::of(&["a"]);
     new.now = 120;
     new.engine.leave_to_others(old.engine.told());
     new.wrong(ScanNeeded, "a").wrong(DiskLow, "");
@@ -112,10 +112,10 @@ fn what_a_process_that_lives_has_told_is_told_once() {
 /// The tenant moves on, and both live.
 #[test]
 fn the_end_of_what_another_process_told_is_told_once_by_whoever_serves_the_tenant() {
-    let mut old = Play::of(&["a"]);
+    let mut old = AlertPlay::of(&["a"]);
     old.wrong(ScanNeeded, "a");
     assert_eq!(old.until(120), ["90 firing scan_needed a"]);
-    let mut new = Play::of(&[]);
+    let mut new = AlertPlay::of(&[]);
     new.now = 120;
     new.engine.leave_to_others(old.engine.told());
     assert_eq!(new.until(180), [""; 0]);
@@ -134,7 +134,7 @@ fn the_end_of_what_another_process_told_is_told_once_by_whoever_serves_the_tenan
     assert_eq!(told, ["240 resolved scan_needed a"]);
 
     // While the other remembers the last time it is news here when it is so again.
-    let mut new = Play::of(&["a"]);
+    let mut new = AlertPlay::of(&["a"]);
     new.now = 120;
     let remembered = ToldAlert { condition: ScanNeeded, subject: "a".to_owned(), since: at(0) };
     new.engine.leave_to_others(vec![remembered.clone()]);
@@ -151,7 +151,7 @@ fn the_end_of_what_another_process_told_is_told_once_by_whoever_serves_the_tenan
 /// It is with the other one for so long that nothing is remembered of it here.
 #[test]
 fn the_end_of_what_another_process_told_is_told_when_the_tenant_comes_again() {
-    let mut new = Play::of(&["a"]);
+    let mut new = AlertPlay::of(&["a"]);
     new.engine.leave_to_others(vec![ToldAlert { condition: ScanNeeded, subject: "a".to_owned(), since: at(0) }]);
     new.wrong(ScanNeeded, "a");
     assert_eq!(new.until(600), [""; 0]);
@@ -164,7 +164,7 @@ fn the_end_of_what_another_process_told_is_told_when_the_tenant_comes_again() {
 }
 
 /// A process of this data folder.
-fn process(settings: &config::Alerts, folder: &Path) -> (Arc<Alerts>, AlertDesk) {
+fn process(settings: &config::AlertsConfig, folder: &Path) -> (Arc<Alerts>, AlertDesk) {
     let outbound = Outbound::new(Allow::default(), Duration::from_secs(5), Arc::new(SystemLookup)).unwrap();
     let clock = SystemClock::shared();
     let alerts = Alerts::new(settings.clone(), "https://x.example", folder.to_owned(), outbound, clock);

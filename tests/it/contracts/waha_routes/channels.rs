@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sessiond::demo::until;
 
 use crate::{
-    contracts::waha::{Scene, paired},
+    contracts::waha::{WahaScene, paired},
     messages::media::{base64, file},
     support::stage::LIMIT,
 };
@@ -69,7 +69,7 @@ async fn statuses_are_posted_and_taken_back() {
         posted["id"].as_str().unwrap().starts_with(&format!("true_status@broadcast_{}", new["id"].as_str().unwrap()))
     );
     let status = |sent: &Value| sent["id"].as_str().unwrap().split('_').nth(2).unwrap().to_owned();
-    let seen = async |scene: &Scene, id: &str| {
+    let seen = async |scene: &WahaScene, id: &str| {
         let network = &scene.stage.network;
         let found = async || network.customer_inbox(&customer).await.unwrap().into_iter().find(|seen| seen.id == id);
         until(LIMIT, "the status", async || found().await.is_some()).await.unwrap();

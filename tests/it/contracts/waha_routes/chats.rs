@@ -5,7 +5,7 @@ use sessiond::demo::until;
 
 use super::answers;
 use crate::{
-    contracts::waha::{Scene, paired},
+    contracts::waha::{WahaScene, paired},
     support::stage::LIMIT,
 };
 
@@ -87,7 +87,7 @@ async fn messages_are_passed_on_pinned_and_invite() {
     }]);
     scene.refused("chatting.forward_message", unknown, "404").await;
 
-    let kinds = async |scene: &Scene| {
+    let kinds = async |scene: &WahaScene| {
         let inbox = scene.stage.network.customer_inbox(&scene.customer).await.unwrap();
         inbox.into_iter().map(|message| message.kind).collect::<Vec<_>>()
     };
@@ -141,7 +141,7 @@ async fn lists_have_the_order_and_the_messages_that_are_asked_for() {
     assert_eq!(bodies(&everything.await), ["zero", "four", "three", "two", "one"]);
 
     let chat = scene.chat();
-    let list = async |scene: &mut Scene, query: &str| {
+    let list = async |scene: &mut WahaScene, query: &str| {
         let path = format!("/api/trattoria/chats/{chat}/messages?{query}");
         scene.stage.dashboard.get(&path).await.unwrap().body
     };

@@ -6,7 +6,7 @@ use sessiond::demo::until;
 
 use super::answers;
 use crate::{
-    contracts::waha::{Scene, paired},
+    contracts::waha::{WahaScene, paired},
     messages::media::{base64, picture},
     support::stage::LIMIT,
 };
@@ -29,7 +29,7 @@ async fn people_are_known_by_what_they_show_and_as_the_tenant_saved_them() {
     assert_eq!((all.as_array().unwrap().len(), &all[0]["name"]), (1, &json!("Ana López")));
     assert!(all[0]["pushname"].as_str().unwrap().starts_with("Customer"), "{all}");
 
-    let exists = async |scene: &mut Scene, phone: &str| {
+    let exists = async |scene: &mut WahaScene, phone: &str| {
         let phone = json!([{ "session": "trattoria", "phone": phone }]);
         scene.waha.get_as("contacts.check_exists", phone, "WANumberExistResult").await
     };

@@ -11,12 +11,12 @@ use whatsapp_rust::{
     waproto::whatsapp::{self as wa, message::ImageMessage},
 };
 
-use super::{JPEG, MP4, OGG, PDF, Scene, TENANT, WEBP, base64, file, lazily, problem, stored};
+use super::{JPEG, MP4, MediaScene, OGG, PDF, TENANT, WEBP, base64, file, lazily, problem, stored};
 use crate::support::stage::LIMIT;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_comes_byte_for_byte() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let gif_like = |data: &[u8]| File { data: data.to_vec(), ..File::default() };
     let cases = [
         (file(JPEG, 5000), "image/jpeg", "inline", Say::image as fn(Vec<u8>) -> Say),
@@ -71,7 +71,7 @@ async fn every_kind_comes_byte_for_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_on_the_way_in_is_fetched_later() {
-    let scene = Scene::with(lazily).await;
+    let scene = MediaScene::with(lazily).await;
     let network = scene.stage.network.clone();
     for (fault, expected) in [
         (Fault::new(FaultKind::MediaDown), (503, "media_down")),
@@ -128,7 +128,7 @@ async fn what_fails_on_the_way_in_is_fetched_later() {
 /// The tenant becomes another account while a file of the former is fetched: it is not kept for whoever knows its name.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_on_its_way_does_not_survive_a_change_of_account() {
-    let scene = Scene::with(lazily).await;
+    let scene = MediaScene::with(lazily).await;
     let (network, dashboard) = (scene.stage.network.clone(), &scene.stage.dashboard);
     let url = scene.receive(Say::image(file(JPEG, 500))).await;
     let downloads = async || network.stats().await.counts.media_downloads;
@@ -153,7 +153,7 @@ async fn a_file_on_its_way_does_not_survive_a_change_of_account() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_phone_is_asked_for_what_whatsapp_has_forgotten() {
-    let scene = Scene::with(lazily).await;
+    let scene = MediaScene::with(lazily).await;
     let network = scene.stage.network.clone();
     let retries = async || network.stats().await.counts.media_retries;
     let group = network.create_group(&scene.customer, "Neighbours", &[&scene.tenant.number]).await.unwrap();
@@ -199,7 +199,7 @@ async fn the_phone_is_asked_for_what_whatsapp_has_forgotten() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_come_before_they_are_asked_for() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let network = scene.stage.network.clone();
     let data = file(JPEG, 3000);
     let url = scene.receive(Say::image(data.clone())).await;
@@ -225,7 +225,7 @@ async fn files_come_before_they_are_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_come_again_after_a_lost_disk() {
-    let mut scene = Scene::new().await;
+    let mut scene = MediaScene::new().await;
     let (came, went) = (file(JPEG, 3000), file(PDF, 4000));
     let came_url = scene.receive(Say::image(came.clone())).await;
     let (_, went_url) = scene.sent("/api/sendFile", json!({ "file": { "data": base64(&went) } })).await;
@@ -246,7 +246,7 @@ async fn files_come_again_after_a_lost_disk() {
 /// What a stranger writes about a file leads nowhere, and is not believed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_lies_about_its_file() {
-    let scene = Scene::with(|stage| lazily(stage).set("SESSIOND_MEDIA__MAX_RECEIVED_MIB", "1")).await;
+    let scene = MediaScene::with(|stage| lazily(stage).set("SESSIOND_MEDIA__MAX_RECEIVED_MIB", "1")).await;
     let network = scene.stage.network.clone();
     let trap = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let trap_at = trap.local_addr().unwrap();

@@ -19,7 +19,7 @@ use crate::support::stage::{Home, LIMIT, Stage};
 pub const TENANT: &str = "trattoria";
 
 /// A tenant with a customer, who sends and gets files.
-pub struct Scene {
+pub struct MediaScene {
     pub stage: Stage,
     pub daemon: Process,
     pub tenant: Conversation,
@@ -28,7 +28,7 @@ pub struct Scene {
     pub http: Client,
 }
 
-impl Scene {
+impl MediaScene {
     pub async fn new() -> Self {
         Self::with(|stage| stage).await
     }

@@ -23,12 +23,12 @@ use serde_json::{Value, json};
 use sessiond::demo::until;
 use tokio::net::TcpListener;
 
-use super::{JPEG, MP4, OGG, PDF, Scene, TENANT, WEBP, bare, base64, file, form, picture};
+use super::{JPEG, MP4, MediaScene, OGG, PDF, TENANT, WEBP, bare, base64, file, form, picture};
 use crate::support::stage::LIMIT;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_goes_byte_for_byte() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let picture = picture(640, 320);
     let cases = [
         ("/api/sendImage", "image", picture.clone(), json!({ "caption": "Margherita" })),
@@ -67,7 +67,7 @@ async fn every_kind_goes_byte_for_byte() {
 #[tokio::test(flavor = "multi_thread")]
 async fn forms_and_urls_bring_files_too() {
     let shop = Shop::open().await;
-    let scene = Scene::with(|stage| {
+    let scene = MediaScene::with(|stage| {
         stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1").set("SESSIOND_MEDIA__FETCH_TIMEOUT", "5s")
     });
     let scene = scene.await;
@@ -186,7 +186,7 @@ fn drips() -> impl futures::Stream<Item = std::io::Result<Bytes>> + Send + 'stat
 #[tokio::test(flavor = "multi_thread")]
 async fn urls_that_drip_hold_up_nobody_else() {
     let shop = Shop::open().await;
-    let scene = Scene::with(|stage| {
+    let scene = MediaScene::with(|stage| {
         let stage = stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1").set("SESSIOND_MEDIA__PARALLEL", "2");
         stage.set("SESSIOND_MEDIA__FETCH_TIMEOUT", "60s")
     });
@@ -215,7 +215,7 @@ async fn urls_that_drip_hold_up_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_sent_is_refused() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_MEDIA__MAX_SENT_MIB", "2")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_MEDIA__MAX_SENT_MIB", "2")).await;
     let data = |bytes: &[u8]| json!({ "file": { "data": base64(bytes) } });
     let url = |url: &str| json!({ "file": { "url": url } });
     let convert = |bytes: &[u8]| json!({ "file": { "data": base64(bytes) }, "convert": true });
@@ -280,7 +280,7 @@ async fn what_cannot_be_sent_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_send_is_refused_while_the_hosts_are_down_and_goes_out_once_after() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let network = scene.stage.network.clone();
     for (n, fault) in [
         Fault::new(FaultKind::MediaDown),
@@ -319,14 +319,14 @@ async fn a_send_is_refused_while_the_hosts_are_down_and_goes_out_once_after() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_after_a_kill_sends_once() {
-    let mut scene = Scene::new().await;
+    let mut scene = MediaScene::new().await;
     let network = scene.stage.network.clone();
     let data = file(PDF, 200_000);
     // WhatsApp has it, but has not said so when the daemon dies.
     network.fault(Fault::new(FaultKind::WithholdAcks)).await.unwrap();
     let body =
         json!({ "session": TENANT, "chatId": format!("{}@c.us", scene.customer), "file": { "data": base64(&data) } });
-    let send = async |scene: &Scene| {
+    let send = async |scene: &MediaScene| {
         let request = scene.ask(Method::POST, "/api/sendFile").header("idempotency-key", "order 7");
         let answer = request.json(&body).send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use sessiond::demo::{Ear, Heard, until};
 
-use super::{JPEG, Scene, TENANT, base64, file, lazily};
+use super::{JPEG, MediaScene, TENANT, base64, file, lazily};
 use crate::support::stage::LIMIT;
 
 const OTHER: &str = "pizzeria";
@@ -15,7 +15,7 @@ const OTHER: &str = "pizzeria";
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_others_come_while_a_phone_is_asked() {
     let few = |stage| lazily(stage).set("SESSIOND_MEDIA__PARALLEL", "2").set("SESSIOND_MEDIA__PER_TENANT", "2");
-    let scene = Scene::with(few).await;
+    let scene = MediaScene::with(few).await;
     let network = &scene.stage.network;
     let other = scene.stage.pair(OTHER).await;
     let ear = Ear::open(&scene.stage.dashboard, vec![OTHER.to_owned()]);
@@ -48,7 +48,7 @@ async fn files_of_others_come_while_a_phone_is_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_others_come_while_whatsapp_names_no_hosts() {
     let few = |stage| lazily(stage).set("SESSIOND_MEDIA__PARALLEL", "1").set("SESSIOND_MEDIA__PER_TENANT", "1");
-    let mut scene = Scene::with(few).await;
+    let mut scene = MediaScene::with(few).await;
     let network = scene.stage.network.clone();
     let other = scene.stage.pair(OTHER).await;
     let url = scene.receive(Say::image(file(JPEG, 1000))).await;

@@ -26,7 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{JPEG, MP4, PDF, Scene, TENANT, base64, file, lazily, problem, stored};
+use super::{JPEG, MP4, MediaScene, PDF, TENANT, base64, file, lazily, problem, stored};
 use crate::support::stage::{LIMIT, Stage};
 
 /// An HTTP proxy that counts whom it lets through.
@@ -61,7 +61,7 @@ async fn gate() -> (SocketAddr, Arc<AtomicUsize>) {
 async fn a_tenant_may_have_a_proxy_of_its_own() {
     let (address, passed) = gate().await;
     let proxy = format!("{TENANT}=http://user:secret@{address}");
-    let scene = Scene::with(|stage| lazily(stage).set("SESSIOND_MEDIA__PROXIES", proxy)).await;
+    let scene = MediaScene::with(|stage| lazily(stage).set("SESSIOND_MEDIA__PROXIES", proxy)).await;
     let passed = || passed.load(SeqCst);
     let data = file(JPEG, 3000);
     let url = scene.receive(Say::image(data.clone())).await;
@@ -88,7 +88,7 @@ async fn a_tenant_may_have_a_proxy_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_kept_in_the_cloud() {
     let cloud = Cloud::open().await;
-    let scene = Scene::with(|stage| cloud.keeps_for(stage)).await;
+    let scene = MediaScene::with(|stage| cloud.keeps_for(stage)).await;
     // The larger one goes in pieces.
     for size in [3000, 12 * 1024 * 1024] {
         let data = file(MP4, size);
@@ -117,7 +117,7 @@ type Objects = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_whose_files_take_long_to_list_holds_up_no_other() {
     let cloud = Cloud::open().await;
-    let scene = Scene::with(|stage| cloud.keeps_for(stage).set("SESSIOND_MEDIA__KEEP_MIB", "1")).await;
+    let scene = MediaScene::with(|stage| cloud.keeps_for(stage).set("SESSIOND_MEDIA__KEEP_MIB", "1")).await;
     let other = scene.stage.pair("pizzeria").await;
     let ear = scene.stage.listen(std::slice::from_ref(&other));
     let video = || file(MP4, 700_000);
@@ -305,7 +305,7 @@ fn decoded(path: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_by_url_take_the_places_of_files_by_url() {
     const ASKED: usize = 60;
-    let scene = Scene::with(|stage| {
+    let scene = MediaScene::with(|stage| {
         lazily(stage).set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32").set("SESSIOND_MEDIA__FETCH_TIMEOUT", "5s")
     })
     .await;

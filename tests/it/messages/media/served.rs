@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sessiond::demo::until;
 use sha2::{Digest as _, Sha256};
 
-use super::{JPEG, MP4, OGG, PDF, Scene, TENANT, WEBP, bare, base64, file, form, picture, stored};
+use super::{JPEG, MP4, MediaScene, OGG, PDF, TENANT, WEBP, bare, base64, file, form, picture, stored};
 use crate::support::{
     driver,
     node::program,
@@ -16,7 +16,7 @@ use crate::support::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_its_tenants_alone() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let url = scene.receive(Say::image(file(JPEG, 300))).await;
     scene.bytes(&url).await;
     let key = async |tenant: &str, scopes: Value| {
@@ -64,7 +64,7 @@ async fn a_file_is_its_tenants_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_are_served() {
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let data = file(MP4, 100_000);
     let url = scene.receive(Say::video(data.clone())).await;
     let whole = scene.get(&url).await;
@@ -109,7 +109,7 @@ async fn parts_are_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_say_where_the_file_is() {
-    let scene = Scene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1")).await;
+    let scene = MediaScene::with(|stage| stage.set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1")).await;
     let receiver = Receiver::start().await;
     let hook = json!({ "webhooks": [{ "url": receiver.url(), "events": ["message.any"] }] });
     let put = scene.ask(Method::PUT, &format!("/api/{TENANT}/webhooks")).json(&hook).send().await.unwrap();
@@ -132,7 +132,7 @@ async fn webhooks_say_where_the_file_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_files_are_never_whole_in_memory() {
     const SIZE: usize = 64 * 1024 * 1024;
-    let scene = Scene::new().await;
+    let scene = MediaScene::new().await;
     let small = scene.receive(Say::video(file(MP4, 1000))).await;
     scene.bytes(&small).await;
     let before = scene.peak();
@@ -158,7 +158,7 @@ async fn large_files_are_never_whole_in_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_make_room_and_come_back() {
     let scene =
-        Scene::with(|stage| stage.set("SESSIOND_MEDIA__KEEP_MIB", "1").set("SESSIOND_MEDIA__SWEEP", "1s")).await;
+        MediaScene::with(|stage| stage.set("SESSIOND_MEDIA__KEEP_MIB", "1").set("SESSIOND_MEDIA__SWEEP", "1s")).await;
     let there = |url: &str| scene.stage.setup.data_dir.join("media").join(TENANT).join(stored(url)).exists();
     let mut files = Vec::new();
     for _ in 0..2 {
@@ -188,7 +188,7 @@ async fn baileys_7_byte_for_byte() {
 
 async fn with_baileys(version: &str) {
     let Some(folder) = program("baileys") else { return };
-    let mut scene = Scene::new().await;
+    let mut scene = MediaScene::new().await;
     let phone = scene.stage.network.add_phone(Some("Guest".into())).await;
     let mut guest = driver::Client::paired(&folder, version, &scene.stage.network, &phone.number).await;
     let chat = format!("{}@s.whatsapp.net", scene.tenant.number);

@@ -9,10 +9,10 @@ use sessiond::{
     vault::*,
 };
 
-use super::Line;
+use super::ProcessLine;
 
 #[async_trait]
-impl Vault for Line {
+impl Vault for ProcessLine {
     async fn ping(&self) -> Result<(), VaultError> {
         self.read("ping".into(), |_| ()).await
     }

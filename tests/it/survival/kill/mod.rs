@@ -18,7 +18,7 @@ use futures::{StreamExt as _, stream};
 use rand::{SeedableRng as _, rngs::StdRng};
 use sessiond::demo::Verdict;
 
-use self::{plan::Plan, scene::Scene};
+use self::{plan::Plan, scene::KillScene};
 use crate::support::stage::Home;
 
 /// Runs at the same time: two cores.
@@ -43,7 +43,7 @@ struct Failure {
 
 async fn run(home: Home, seed: u64) -> Option<Result<Verdict, Failure>> {
     let plan = Plan::draw(&mut StdRng::seed_from_u64(seed), home);
-    let scene = Scene::new(home).await?;
+    let scene = KillScene::new(home).await?;
     let outcome = scene.play(&plan, seed).await;
     let told = match &outcome {
         Ok(verdict) if verdict.is_clean() => return Some(Ok(*verdict)),

@@ -34,7 +34,7 @@ const DESCRIPTORS: u32 = 256;
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The last one goes on to the end.
-    pub lives: Vec<Life>,
+    pub lives: Vec<PlannedLife>,
     /// Messages of each customer, and as many to each.
     pub messages: usize,
     /// Some of the dashboard's requests are given up before they are answered.
@@ -51,7 +51,7 @@ pub struct Plan {
 }
 
 #[derive(Debug, Clone)]
-pub struct Life {
+pub struct PlannedLife {
     pub length: Duration,
     /// When, and what.
     pub troubles: Vec<(Duration, Trouble)>,
@@ -98,7 +98,8 @@ pub enum Trouble {
 impl Plan {
     pub fn draw(rng: &mut impl Rng, home: Home) -> Self {
         let deaths = *[0, 1, 1, 1, 2, 2, 3].choose(rng).expect("not empty");
-        let mut lives: Vec<Life> = (0..=deaths).map(|n| Life::draw(rng, home, n == 0, n == deaths)).collect();
+        let mut lives: Vec<PlannedLife> =
+            (0..=deaths).map(|n| PlannedLife::draw(rng, home, n == 0, n == deaths)).collect();
         let without = std::env::var("KILL_WITHOUT").unwrap_or_default();
         let without: Vec<&str> = without.split(',').collect();
         for life in &mut lives {
@@ -131,7 +132,7 @@ impl Plan {
     }
 }
 
-impl Life {
+impl PlannedLife {
     fn draw(rng: &mut impl Rng, home: Home, first: bool, last: bool) -> Self {
         let length = millis(rng, 100..700);
         let troubles = (0..rng.random_range(0..=2)).map(|_| (length.mul_f64(rng.random()), Trouble::draw(rng, home)));

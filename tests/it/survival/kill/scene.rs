@@ -19,7 +19,7 @@ use tokio::{net::TcpStream, time::sleep};
 use super::{
     consumers::{self, Hook, Page},
     newcomer,
-    plan::{End, Life, Plan, Trouble},
+    plan::{End, Plan, PlannedLife, Trouble},
     traffic::{Accepted, Sender, customer_writes, moments},
 };
 use crate::{
@@ -41,7 +41,7 @@ const TENANTS: [&str; 2] = ["trattoria", "osteria"];
 /// How long the daemon may take to exit after SIGTERM.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub struct Scene {
+pub struct KillScene {
     stage: Stage,
     front: Front,
     dashboard: Dashboard,
@@ -55,7 +55,7 @@ struct Running {
     setup: Setup,
 }
 
-impl Scene {
+impl KillScene {
     /// `None`: the emulator is missing, and that has been said.
     pub async fn new(home: Home) -> Option<Self> {
         let stage = Stage::new(home).await?;
@@ -229,7 +229,7 @@ impl Scene {
 }
 
 /// The lives.
-impl Scene {
+impl KillScene {
     async fn lives(&self, plan: &Plan, first: Running, seed: u64) -> anyhow::Result<Running> {
         let mut daemon = first;
         for (n, life) in plan.lives.iter().enumerate() {
@@ -253,7 +253,7 @@ impl Scene {
     }
 
     /// Starts a life; whether it opens its port is another matter.
-    async fn start(&self, setup: Setup, life: &Life) -> anyhow::Result<Running> {
+    async fn start(&self, setup: Setup, life: &PlannedLife) -> anyhow::Result<Running> {
         let setup = fitted(Setup { address: free_address()?, ..setup }, life)?;
         let process = setup.spawn()?;
         self.front.point_to(setup.address);
@@ -261,7 +261,7 @@ impl Scene {
     }
 
     /// A life comes to its end, and the next begins.
-    async fn end(&self, life: &Life, next: &Life, daemon: Running) -> anyhow::Result<Running> {
+    async fn end(&self, life: &PlannedLife, next: &PlannedLife, daemon: Running) -> anyhow::Result<Running> {
         let Running { mut process, setup } = daemon;
         // Without the clock and the crash of this life.
         let bare = Setup { environment: self.stage.setup.environment.clone(), ..setup.clone() };
@@ -313,7 +313,7 @@ impl Scene {
     }
 
     /// The next daemon, beside one that runs: the traffic is its own once its port is open.
-    async fn rival(&self, setup: &Setup, same_folder: bool, next: &Life) -> anyhow::Result<Running> {
+    async fn rival(&self, setup: &Setup, same_folder: bool, next: &PlannedLife) -> anyhow::Result<Running> {
         let mut rival = Setup { environment: self.stage.setup.environment.clone(), ..setup.clone() };
         rival.address = free_address()?;
         if !same_folder {
@@ -328,7 +328,7 @@ impl Scene {
 }
 
 /// What goes wrong.
-impl Scene {
+impl KillScene {
     async fn trouble(&self, at: Duration, trouble: &Trouble, setup: &Setup, mut rng: StdRng) {
         match trouble {
             Trouble::Disk(damage) => {
@@ -385,7 +385,7 @@ fn heard(ears: &[Ear]) -> Vec<Heard> {
 }
 
 /// With the clock and the file descriptors of a life.
-fn fitted(setup: Setup, life: &Life) -> anyhow::Result<Setup> {
+fn fitted(setup: Setup, life: &PlannedLife) -> anyhow::Result<Setup> {
     let setup = Setup { launcher: Vec::new(), ..setup };
     let setup = match life.descriptors() {
         Some(limit) => setup.descriptors(limit),

@@ -7,7 +7,7 @@ use sessiond::{
 };
 use tokio::task::JoinSet;
 
-use super::{Home, at, contract, document, record, scatter, seqs, snapshot, takeover, tenant};
+use super::{ContractVault, at, contract, document, record, scatter, seqs, snapshot, takeover, tenant};
 
 contract! {
     an_append_lands_whole_or_not_at_all
@@ -22,7 +22,7 @@ contract! {
     another_process_sees_and_is_seen
 }
 
-async fn an_append_lands_whole_or_not_at_all(home: &dyn Home) {
+async fn an_append_lands_whole_or_not_at_all(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     vault.notice(&id, &TenantInfo::default()).await.unwrap();
     scatter(&*vault, &id, &[document(2, "there")]).await;
@@ -39,7 +39,7 @@ async fn an_append_lands_whole_or_not_at_all(home: &dyn Home) {
     assert!(record(&*vault, &id).await.whatsapp_connected);
 }
 
-async fn an_append_needs_the_document_before_it(home: &dyn Home) {
+async fn an_append_needs_the_document_before_it(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     vault.notice(&id, &TenantInfo::default()).await.unwrap();
     let decision = Decision { whatsapp_connected: Some(true), ..Decision::default() };
@@ -69,7 +69,7 @@ async fn an_append_needs_the_document_before_it(home: &dyn Home) {
     assert_eq!(seqs(&*vault, &id, 1).await, [2, 3]);
 }
 
-async fn a_journal_starts_over_in_one_commit(home: &dyn Home) {
+async fn a_journal_starts_over_in_one_commit(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let decision =
         Decision { whatsapp_connected: Some(true), phone_number: Some(Some("57".into())), ..Decision::default() };
@@ -99,7 +99,7 @@ async fn a_journal_starts_over_in_one_commit(home: &dyn Home) {
 }
 
 /// Another one may have come to stand at its number, after a loss.
-async fn an_append_needs_the_very_document_that_is_meant(home: &dyn Home) {
+async fn an_append_needs_the_very_document_that_is_meant(home: &dyn ContractVault) {
     let (vault, other, id) = (home.vault(), home.other().await, tenant("a"));
     let digest = |payload: &'static str| Some(document(1, payload).digest());
     vault.append(&id, None, &[document(1, "one")], None).await.unwrap();
@@ -131,7 +131,7 @@ async fn an_append_needs_the_very_document_that_is_meant(home: &dyn Home) {
     assert_eq!((end.reads - start.reads, end.writes - start.writes), (1, 3));
 }
 
-async fn what_starts_over_or_is_a_snapshot_needs_its_footing(home: &dyn Home) {
+async fn what_starts_over_or_is_a_snapshot_needs_its_footing(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let gap = |result: Result<(), AppendError>| assert!(matches!(result, Err(AppendError::Gap)), "{result:?}");
     let start_over = async |number, footing: Footing| {
@@ -162,7 +162,7 @@ async fn what_starts_over_or_is_a_snapshot_needs_its_footing(home: &dyn Home) {
     assert_eq!(vault.manifests(&id).await.unwrap(), [manifest, copy.clone()]);
 }
 
-async fn an_append_without_a_decision_needs_no_record(home: &dyn Home) {
+async fn an_append_without_a_decision_needs_no_record(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     vault.append(&id, None, &[document(1, "x")], None).await.unwrap();
     assert_eq!(vault.tenant(&id).await.unwrap(), None);
@@ -170,7 +170,7 @@ async fn an_append_without_a_decision_needs_no_record(home: &dyn Home) {
     assert_eq!(vault.document(&id, Seq(2)).await.unwrap(), None);
 }
 
-async fn a_decision_needs_the_record(home: &dyn Home) {
+async fn a_decision_needs_the_record(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     vault.notice(&id, &TenantInfo::default()).await.unwrap();
     home.remove_record(&id);
@@ -183,7 +183,7 @@ async fn a_decision_needs_the_record(home: &dyn Home) {
     assert_eq!(vault.tenant(&id).await.unwrap(), None, "and it was not made anew");
 }
 
-async fn a_decision_changes_what_it_names(home: &dyn Home) {
+async fn a_decision_changes_what_it_names(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let config = json!({ "hours": { "open": "08:00", "days": [1, 2.5, true, null, { "x": "y" }] }, "emoji": "🍕" });
     let notice = TenantInfo {
@@ -224,7 +224,7 @@ async fn a_decision_changes_what_it_names(home: &dyn Home) {
     assert_eq!(record(&*vault, &id).await, expected);
 }
 
-async fn of_two_appenders_of_a_number_one_wins(home: &dyn Home) {
+async fn of_two_appenders_of_a_number_one_wins(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let other = home.other().await;
     vault.append(&id, None, &[document(1, "x")], None).await.unwrap();
@@ -248,7 +248,7 @@ async fn of_two_appenders_of_a_number_one_wins(home: &dyn Home) {
     assert_eq!(found.payload[..], winners);
 }
 
-async fn another_process_sees_and_is_seen(home: &dyn Home) {
+async fn another_process_sees_and_is_seen(home: &dyn ContractVault) {
     let (one, id) = (home.vault(), tenant("a"));
     let two = home.other().await;
     one.append(&id, None, &[document(1, "one")], None).await.unwrap();

@@ -10,7 +10,8 @@ use sessiond::vault::{
 };
 
 use super::{
-    Home, at, contract, document, instance, is_refused, noise, record, scatter, seqs, snapshot, takeover, tenant,
+    ContractVault, at, contract, document, instance, is_refused, noise, record, scatter, seqs, snapshot, takeover,
+    tenant,
 };
 
 contract! {
@@ -26,7 +27,7 @@ contract! {
     a_document_that_does_not_parse_is_an_error_of_its_tenant
 }
 
-async fn headings_come_in_order_and_no_further_than_asked(home: &dyn Home) {
+async fn headings_come_in_order_and_no_further_than_asked(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let numbers = async |first, limit| {
         let headings = vault.headings(&id, Seq(first), limit).await.unwrap();
@@ -44,7 +45,7 @@ async fn headings_come_in_order_and_no_further_than_asked(home: &dyn Home) {
     assert_eq!(numbers(12, 9).await, []);
 }
 
-async fn documents_come_back_as_they_were_and_in_order(home: &dyn Home) {
+async fn documents_come_back_as_they_were_and_in_order(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let every_byte: Vec<u8> = (0..=255).collect();
     let odd = InstanceId("49170@s.whatsapp.net:5 ä%2f".into());
@@ -63,7 +64,7 @@ async fn documents_come_back_as_they_were_and_in_order(home: &dyn Home) {
     assert_eq!(vault.document(&id, Seq(8)).await.unwrap().as_ref(), Some(&documents[0]));
 }
 
-async fn reading_seeks_past_what_was_deleted(home: &dyn Home) {
+async fn reading_seeks_past_what_was_deleted(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let documents: Vec<_> = (1..=1010).map(|seq| document(seq, "x")).collect();
     for group in documents.chunks(101) {
@@ -77,7 +78,7 @@ async fn reading_seeks_past_what_was_deleted(home: &dyn Home) {
     assert_eq!(vault.usage().reads - before.reads, 5, "what is below costs nothing");
 }
 
-async fn takeovers_and_entries_are_told_apart(home: &dyn Home) {
+async fn takeovers_and_entries_are_told_apart(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     assert_eq!(vault.takeovers(&id).await.unwrap(), []);
     let part = JournalDocument { kind: DocumentKind::Part, ..document(3, "x") };
@@ -91,7 +92,7 @@ async fn takeovers_and_entries_are_told_apart(home: &dyn Home) {
     assert_eq!(below(u64::MAX).await.unwrap(), [2, 3, 4, 6].map(Seq));
 }
 
-async fn removing_twice_is_removing(home: &dyn Home) {
+async fn removing_twice_is_removing(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     vault.append(&id, None, &[document(1, "x"), document(2, "x"), document(3, "x")], None).await.unwrap();
     for _ in 0..2 {
@@ -108,7 +109,7 @@ async fn removing_twice_is_removing(home: &dyn Home) {
     }
 }
 
-async fn a_document_is_emptied_as_it_is_and_keeps_its_number(home: &dyn Home) {
+async fn a_document_is_emptied_as_it_is_and_keeps_its_number(home: &dyn ContractVault) {
     let (vault, other, id) = (home.vault(), home.other().await, tenant("a"));
     let documents = [takeover(1), document(2, "x"), document(3, "y")];
     vault.append(&id, None, &documents, None).await.unwrap();
@@ -130,7 +131,7 @@ async fn a_document_is_emptied_as_it_is_and_keeps_its_number(home: &dyn Home) {
     assert!(matches!(late, Err(AppendError::Gap)), "{late:?}");
 }
 
-async fn tenants_do_not_see_each_other(home: &dyn Home) {
+async fn tenants_do_not_see_each_other(home: &dyn ContractVault) {
     let vault = home.vault();
     let ids = ["a", "A", "aa", "a-", "a_", "a1", &"x".repeat(64)].map(tenant);
     for id in &ids {
@@ -151,7 +152,7 @@ async fn tenants_do_not_see_each_other(home: &dyn Home) {
     assert_eq!(listed, Vec::from_iter(sorted), "all, by id");
 }
 
-async fn the_largest_documents_fit_and_larger_ones_are_refused(home: &dyn Home) {
+async fn the_largest_documents_fit_and_larger_ones_are_refused(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let largest = noise(MAX_PAYLOAD);
     let rest = noise(MAX_APPEND - 3 * MAX_PAYLOAD);
@@ -177,7 +178,7 @@ async fn the_largest_documents_fit_and_larger_ones_are_refused(home: &dyn Home) 
     assert_eq!(vault.snapshots(&id).await.unwrap(), [snapshot(4, "a")]);
 }
 
-async fn impossible_numbers_and_names_are_refused(home: &dyn Home) {
+async fn impossible_numbers_and_names_are_refused(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     is_refused(vault.append(&id, None, &[], None).await);
     is_refused(vault.append(&id, None, &[document(0, "x")], None).await);
@@ -206,7 +207,7 @@ async fn impossible_numbers_and_names_are_refused(home: &dyn Home) {
     assert_eq!(seqs(&*vault, &id, i64::MAX as u64).await, [i64::MAX as u64]);
 }
 
-async fn a_document_that_does_not_parse_is_an_error_of_its_tenant(home: &dyn Home) {
+async fn a_document_that_does_not_parse_is_an_error_of_its_tenant(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     for id in [&id, &tenant("b")] {
         vault.append(id, None, &[document(1, "x"), document(2, "x"), document(3, "x")], None).await.unwrap();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sessiond::vault::{Decision, Instance, InstanceId, MAX_PAYLOAD, Seq, TenantInfo};
 use tokio::task::JoinSet;
 
-use super::{Home, at, contract, document, instance, is_refused, tenant};
+use super::{ContractVault, at, contract, document, instance, is_refused, tenant};
 
 contract! {
     instances_come_and_go
@@ -13,7 +13,7 @@ contract! {
     usage_counts_documents
 }
 
-async fn instances_come_and_go(home: &dyn Home) {
+async fn instances_come_and_go(home: &dyn ContractVault) {
     let vault = home.vault();
     assert_eq!(vault.instances().await.unwrap(), []);
     let mut one = instance("one");
@@ -33,7 +33,7 @@ async fn instances_come_and_go(home: &dyn Home) {
 }
 
 /// One of each process to each other, the newest, whoever has a record.
-async fn letters_come_and_go(home: &dyn Home) {
+async fn letters_come_and_go(home: &dyn ContractVault) {
     let (vault, other) = (home.vault(), home.other().await);
     let [one, two, odd] = ["one", "two", "49170@s.whatsapp.net:5 ä%2f"].map(|id| InstanceId(id.into()));
     assert_eq!(vault.letters(&one).await.unwrap(), []);
@@ -59,7 +59,7 @@ async fn letters_come_and_go(home: &dyn Home) {
     is_refused(vault.put_letter(&InstanceId("a/b".into()), &two, Bytes::new()).await);
 }
 
-async fn the_check_value_is_made_once(home: &dyn Home) {
+async fn the_check_value_is_made_once(home: &dyn ContractVault) {
     let vault = home.vault();
     vault.ping().await.unwrap();
     assert_eq!(vault.check_value().await.unwrap(), None);
@@ -83,7 +83,7 @@ async fn the_check_value_is_made_once(home: &dyn Home) {
     assert_eq!(vault.check_value().await.unwrap(), Some(new));
 }
 
-async fn usage_counts_documents(home: &dyn Home) {
+async fn usage_counts_documents(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     vault.notice(&id, &TenantInfo { status: Some("x".into()), ..TenantInfo::default() }).await.unwrap();
     let start = vault.usage();

@@ -7,7 +7,7 @@ use sessiond::{
     vault::{Decision, Manifest, RecordText, Seq, SnapshotId, TenantInfo, VaultError},
 };
 
-use super::{Home, at, contract, document, is_refused, record, tenant};
+use super::{ContractVault, at, contract, document, is_refused, record, tenant};
 
 contract! {
     a_notice_touches_nothing_decisive
@@ -17,7 +17,7 @@ contract! {
     a_record_that_does_not_parse_is_an_error_of_its_own
 }
 
-async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
+async fn a_notice_touches_nothing_decisive(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     assert_eq!(vault.tenant(&id).await.unwrap(), None);
     vault.notice(&id, &TenantInfo::default()).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_notice_touches_nothing_decisive(home: &dyn Home) {
     );
 }
 
-async fn records_are_found_by_what_their_texts_begin_with(home: &dyn Home) {
+async fn records_are_found_by_what_their_texts_begin_with(home: &dyn ContractVault) {
     let vault = home.vault();
     let paired = |number: &str| Decision { phone_number: Some(Some(number.into())), ..Decision::default() };
     for (name, number, status) in [
@@ -104,7 +104,7 @@ async fn records_are_found_by_what_their_texts_begin_with(home: &dyn Home) {
     }
 }
 
-async fn a_notice_refuses_what_firestore_could_not_hold(home: &dyn Home) {
+async fn a_notice_refuses_what_firestore_could_not_hold(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let deep = |depth| (0..depth).fold(json!("x"), |inner, _| json!({ "in": inner }));
     let refused = [
@@ -130,7 +130,7 @@ async fn a_notice_refuses_what_firestore_could_not_hold(home: &dyn Home) {
     }
 }
 
-async fn a_tenant_without_a_record_is_remembered_by_its_journal(home: &dyn Home) {
+async fn a_tenant_without_a_record_is_remembered_by_its_journal(home: &dyn ContractVault) {
     let vault = home.vault();
     assert_eq!(vault.remembered().await.unwrap(), Vec::<String>::new());
     vault.notice(&tenant("recorded"), &TenantInfo::default()).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_tenant_without_a_record_is_remembered_by_its_journal(home: &dyn Home)
     assert_eq!(listed, ["both", "recorded"]);
 }
 
-async fn a_record_that_does_not_parse_is_an_error_of_its_own(home: &dyn Home) {
+async fn a_record_that_does_not_parse_is_an_error_of_its_own(home: &dyn ContractVault) {
     let (vault, good) = (home.vault(), tenant("good"));
     vault.notice(&good, &TenantInfo::default()).await.unwrap();
     let connected = Decision { whatsapp_connected: Some(true), ..Decision::default() };

@@ -2,7 +2,7 @@
 
 use sessiond::vault::{MAX_PAYLOAD, Manifest, SnapshotId};
 
-use super::{Home, contract, document, is_refused, noise, scatter, snapshot, tenant};
+use super::{ContractVault, contract, document, is_refused, noise, scatter, snapshot, tenant};
 
 contract! {
     a_snapshot_is_what_its_manifest_says
@@ -11,7 +11,7 @@ contract! {
     segments_come_back_and_go
 }
 
-async fn a_snapshot_is_what_its_manifest_says(home: &dyn Home) {
+async fn a_snapshot_is_what_its_manifest_says(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     assert_eq!(vault.manifests(&id).await.unwrap(), []);
     let [first, second] = [snapshot(9, "b-1_x"), snapshot(10, "a")];
@@ -38,7 +38,7 @@ async fn a_snapshot_is_what_its_manifest_says(home: &dyn Home) {
     assert_eq!(vault.snapshots(&id).await.unwrap(), [first]);
 }
 
-async fn a_late_chunk_of_another_attempt_stays_apart(home: &dyn Home) {
+async fn a_late_chunk_of_another_attempt_stays_apart(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let [failed, good] = [snapshot(5, "failed"), snapshot(5, "good")];
     scatter(&*vault, &id, &[document(5, "x")]).await;
@@ -53,7 +53,7 @@ async fn a_late_chunk_of_another_attempt_stays_apart(home: &dyn Home) {
     assert_eq!(vault.chunks(&id, &good).await.unwrap(), [(0, "good".into())]);
 }
 
-async fn a_large_snapshot_comes_back(home: &dyn Home) {
+async fn a_large_snapshot_comes_back(home: &dyn ContractVault) {
     let (vault, id) = (home.vault(), tenant("a"));
     let mut chunks = Vec::new();
     for n in 0..40 {
@@ -64,7 +64,7 @@ async fn a_large_snapshot_comes_back(home: &dyn Home) {
     assert!(vault.chunks(&id, &snapshot(1, "a")).await.unwrap() == chunks);
 }
 
-async fn segments_come_back_and_go(home: &dyn Home) {
+async fn segments_come_back_and_go(home: &dyn ContractVault) {
     let (vault, id, other) = (home.vault(), tenant("a"), tenant("b"));
     assert_eq!(vault.segments(&id).await.unwrap(), [""; 0]);
     assert_eq!(vault.segment(&id, "01J-x-0000").await.unwrap(), None);

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-use super::{Body, Failure, Reply};
+use super::{Body, ControlResult, Failure};
 use crate::adoption::AdoptedDevice;
 use crate::network::{DeviceInfo, Network};
 
@@ -29,7 +29,7 @@ pub(super) struct Adopted {
     device_signature: String,
     /// The counters that it has sent: lower ones are used.
     #[serde(default)]
-    sent: Vec<Sent>,
+    sent: Vec<SentCounter>,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +41,7 @@ struct NumberedKey {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sent {
+struct SentCounter {
     to: String,
     ratchet: String,
     next: u32,
@@ -51,7 +51,7 @@ pub(super) async fn adopt(
     State(network): State<Network>,
     Path(number): Path<String>,
     Body(device): Body<Adopted>,
-) -> Reply<Vec<DeviceInfo>> {
+) -> ControlResult<Vec<DeviceInfo>> {
     let key = |key: &NumberedKey| Ok::<_, Failure>((key.id, key_of(&key.public)?));
     let (id, sent) = (device.id, device.sent);
     let sent = sent.into_iter().map(|sent| Ok((sent.to, key_of(&sent.ratchet)?, sent.next)));

@@ -25,8 +25,8 @@ use crate::shell::Shared;
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) type Body = UnsyncBoxBody<Bytes, Cut>;
-pub(super) type Answer = Response<Body>;
+pub(super) type HostBody = UnsyncBoxBody<Bytes, Cut>;
+pub(super) type Answer = Response<HostBody>;
 
 /// A fault ends the connection here.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +117,6 @@ pub(super) fn refusal(status: StatusCode, reason: &str) -> Answer {
     json_answer(status, &json!({ "error": { "code": status.as_u16(), "message": reason } }))
 }
 
-pub(super) fn full(bytes: Bytes) -> Body {
+pub(super) fn full(bytes: Bytes) -> HostBody {
     Full::new(bytes).map_err(Cut::from).boxed_unsync()
 }

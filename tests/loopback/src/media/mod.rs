@@ -76,7 +76,7 @@ pub(crate) struct MediaStore {
 
 /// Why an upload is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum Unfit {
+pub(crate) enum UploadError {
     #[error("there are no files of that kind")]
     Kind,
     #[error("the bytes do not have the hash that the token names")]
@@ -93,13 +93,13 @@ impl MediaStore {
     }
 
     /// Keeps a file whose encrypted bytes have the hash `token` (base64 for URLs).
-    pub(crate) fn put(&mut self, kind: &str, token: &str, bytes: Bytes) -> Result<Blob, Unfit> {
+    pub(crate) fn put(&mut self, kind: &str, token: &str, bytes: Bytes) -> Result<Blob, UploadError> {
         let Some((_, folder)) = FOLDERS.iter().find(|(name, _)| *name == kind) else {
-            return Err(Unfit::Kind);
+            return Err(UploadError::Kind);
         };
         let digest = Sha256::digest(&bytes);
         if BASE64_URL_SAFE_NO_PAD.encode(digest) != token {
-            return Err(Unfit::Hash);
+            return Err(UploadError::Hash);
         }
         self.partial.remove(&(kind.to_owned(), token.to_owned()));
         let path = format!("/v/{folder}/{}_n.enc", hex::encode(&digest[..12]));
@@ -184,8 +184,8 @@ mod tests {
     fn a_file_is_kept_under_its_hash_and_found_under_its_signed_path_alone() {
         let mut store = MediaStore::new(&mut StdRng::seed_from_u64(1));
         let bytes = Bytes::from_static(b"encrypted");
-        assert_eq!(store.put("image", &token(b"other"), bytes.clone()).err(), Some(Unfit::Hash));
-        assert_eq!(store.put("gremlin", &token(&bytes), bytes.clone()).err(), Some(Unfit::Kind));
+        assert_eq!(store.put("image", &token(b"other"), bytes.clone()).err(), Some(UploadError::Hash));
+        assert_eq!(store.put("gremlin", &token(&bytes), bytes.clone()).err(), Some(UploadError::Kind));
         let blob = store.put("image", &token(&bytes), bytes.clone()).expect("kept");
         let (path, query) = blob.direct_path.split_once('?').expect("signed");
         assert_eq!(store.get(path, query).expect("found").bytes, bytes);

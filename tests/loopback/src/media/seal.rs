@@ -14,7 +14,7 @@ use wacore::upload::encrypt_media_with_key;
 use super::MediaStore;
 
 /// A file on the host, with what a message says of it.
-pub(crate) struct Sealed {
+pub(crate) struct SealedFile {
     pub(crate) url: String,
     pub(crate) direct_path: String,
     pub(crate) media_key: Vec<u8>,
@@ -26,13 +26,13 @@ pub(crate) struct Sealed {
 
 impl MediaStore {
     /// Encrypts a file and puts it on the host.
-    pub(crate) fn seal(&mut self, plain: &[u8], kind: MediaType, rng: &mut StdRng) -> Result<Sealed, String> {
+    pub(crate) fn seal(&mut self, plain: &[u8], kind: MediaType, rng: &mut StdRng) -> Result<SealedFile, String> {
         let key: [u8; 32] = rng.random();
         let sealed = encrypt_media_with_key(plain, kind, Some(&key)).map_err(|e| e.to_string())?;
         let token = BASE64_URL_SAFE_NO_PAD.encode(sealed.file_enc_sha256);
         let bytes = Bytes::from(sealed.data_to_upload);
         let blob = self.put(kind.mms_type(), &token, bytes).map_err(|e| e.to_string())?;
-        Ok(Sealed {
+        Ok(SealedFile {
             url: self.url(&blob),
             direct_path: blob.direct_path,
             media_key: key.to_vec(),

@@ -34,7 +34,7 @@ async fn baileys_7_sends_every_kind_to_customers() {
 #[tokio::test]
 async fn baileys_7_and_a_customer_see_each_other_type_and_read() {
     let Some(folder) = node::program("baileys") else { return };
-    let Scene { network, mut client, phone, customer, chat } = Scene::set(&folder, "7").await;
+    let KindsScene { network, mut client, phone, customer, chat } = KindsScene::set(&folder, "7").await;
     client.call("sendPresenceUpdate", json!(["composing", chat])).await;
     client.call("sendPresenceUpdate", json!(["recording", chat])).await;
     client.call("sendPresenceUpdate", json!(["paused", chat])).await;
@@ -67,7 +67,7 @@ async fn baileys_7_and_a_customer_see_each_other_type_and_read() {
 }
 
 /// A linked client and a customer who has written, so that both know each other.
-struct Scene {
+struct KindsScene {
     network: Network,
     client: Client,
     phone: String,
@@ -76,7 +76,7 @@ struct Scene {
     chat: String,
 }
 
-impl Scene {
+impl KindsScene {
     async fn set(folder: &std::path::Path, version: &str) -> Self {
         let network = network().await;
         let phone = network.add_phone(Some("Trattoria".to_owned())).await.number;
@@ -113,7 +113,7 @@ fn base64(bytes: &[u8]) -> Value {
 
 async fn from_customers(version: &str) {
     let Some(folder) = node::program("baileys") else { return };
-    let Scene { network, mut client, phone, customer, chat } = Scene::set(&folder, version).await;
+    let KindsScene { network, mut client, phone, customer, chat } = KindsScene::set(&folder, version).await;
     let (jpeg, film, sound, paper) = (bytes(70_001), bytes(150_000), bytes(4_096), bytes(15));
     let files = [
         (Say::image(jpeg.clone()).caption("Margherita"), "imageMessage", "/caption", json!("Margherita"), &jpeg),
@@ -196,12 +196,12 @@ async fn from_customers(version: &str) {
     assert_eq!((&copy["from_me"], &copy["content"]["caption"]), (&json!(true), &json!("ready")), "{copy}");
     assert_eq!(copy["media"]["sha256"], hex::encode(Sha256::digest(&jpeg)), "{copy}");
     assert_eq!(received(&network, &customer, &id).await.file.expect("a file").data, jpeg);
-    Scene { network, client, phone, customer, chat }.end().await;
+    KindsScene { network, client, phone, customer, chat }.end().await;
 }
 
 async fn to_customers(version: &str) {
     let Some(folder) = node::program("baileys") else { return };
-    let Scene { network, mut client, phone, customer, chat } = Scene::set(&folder, version).await;
+    let KindsScene { network, mut client, phone, customer, chat } = KindsScene::set(&folder, version).await;
     let (jpeg, film, sound, paper) = (bytes(70_001), bytes(150_000), bytes(4_096), bytes(15));
     let files = [
         (json!({ "image": base64(&jpeg), "caption": "Margherita" }), "image", "/caption", "Margherita", &jpeg),
@@ -304,5 +304,5 @@ async fn to_customers(version: &str) {
         .await;
     let opened = client.event("result", |_| true).await;
     assert_eq!(opened["result"], json!([hex::encode(Sha256::digest("XL"))]));
-    Scene { network, client, phone, customer, chat }.end().await;
+    KindsScene { network, client, phone, customer, chat }.end().await;
 }
