@@ -19,7 +19,10 @@ use tokio::time::Instant;
 use super::{death::only, got, masked, menu, settings};
 use crate::{
     consumers::webhooks::ask,
-    support::stage::{Home, LIMIT, Stage},
+    support::{
+        heavy,
+        stage::{Home, LIMIT, Stage},
+    },
 };
 
 /// Of the time that a human takes for a reply.
@@ -290,6 +293,7 @@ async fn run(home: Home, seed: u64) {
 }
 
 async fn runs(home: Home, first: u64) {
+    let _turn = heavy::turn().await;
     let seeds = u64::try_from(setting("BOT_SEEDS", 1)).unwrap();
     stream::iter(only(first..first + seeds)).map(|seed| run(home, seed)).buffer_unordered(2).collect::<Vec<_>>().await;
 }

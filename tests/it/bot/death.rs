@@ -15,6 +15,9 @@ use crate::{
 
 const POINTS: [&str; 5] = ["bot_read", "bot_step", "bot_stepped", "bot_written", "on_the_wire"];
 
+/// Runs at the same time in which a bot types as a human does: they wait, mostly.
+const WAITING: usize = 5;
+
 /// `percent`: of the time that a human takes for a reply.
 async fn run(home: Home, percent: u32, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
@@ -166,7 +169,7 @@ async fn impatient_run(home: Home, seed: u64) {
 async fn whatever_dies_who_writes_while_the_bot_types_is_answered_once() {
     stream::iter(only(74_000..74_010))
         .map(|seed| impatient_run(Home::Embedded, seed))
-        .buffer_unordered(3)
+        .buffer_unordered(WAITING)
         .collect::<Vec<_>>()
         .await;
 }
@@ -178,7 +181,9 @@ pub(super) fn only(seeds: std::ops::Range<u64>) -> impl Iterator<Item = u64> {
 }
 
 async fn runs(home: Home, percent: u32, seeds: std::ops::Range<u64>) {
-    stream::iter(only(seeds)).map(|seed| run(home, percent, seed)).buffer_unordered(3).collect::<Vec<_>>().await;
+    let side_by_side = if percent > 0 { WAITING } else { 3 };
+    let runs = stream::iter(only(seeds)).map(|seed| run(home, percent, seed));
+    runs.buffer_unordered(side_by_side).collect::<Vec<_>>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

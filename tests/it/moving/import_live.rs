@@ -267,12 +267,12 @@ async fn a_tenant_is_taken_from_where_it_is_newest() {
 /// Whatever the database does, the command ends, says it, and can be repeated.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_fails_is_named_and_the_command_goes_on_where_it_was() {
+    tokio::join!(a_database_that_fails(), a_silent_database_costs_a_limit());
+}
+
+async fn a_database_that_fails() {
     let stage = Stage::new(Home::Embedded).await.unwrap();
-    let mut tenants = Map::new();
-    for at in 0..12 {
-        tenants.insert(format!("t{at:02}"), tenant(&import_devices::creds(at, &import_devices::number(at)), true));
-    }
-    let place = OldPlace::start(json!({ "tenants": tenants })).await;
+    let place = place_of_twelve().await;
     let stage = set_old_place(stage, &place);
     let all = ["--from", "rtdb", "--all"];
 
@@ -315,13 +315,25 @@ async fn a_database_that_fails_is_named_and_the_command_goes_on_where_it_was() {
     place.break_with(None);
     let (code, reports, _) = import(&stage, &all).await;
     assert_eq!((code, outcomes(&reports)), (Some(0), BTreeMap::from([("already_imported", 5), ("imported", 7)])));
+}
 
-    // One that says nothing costs a limit, not for ever.
+/// One that says nothing costs a limit, not for ever.
+async fn a_silent_database_costs_a_limit() {
+    let place = place_of_twelve().await;
+    let stage = set_old_place(Stage::new(Home::Embedded).await.unwrap(), &place);
     place.break_with(Some(Fault::Silent));
     let began = Instant::now();
-    let (code, ..) = import(&stage, &all).await;
+    let (code, ..) = import(&stage, &["--from", "rtdb", "--all"]).await;
     assert_eq!(code, Some(1));
     assert!(began.elapsed() < Duration::from_secs(90), "{:?}", began.elapsed());
+}
+
+async fn place_of_twelve() -> OldPlace {
+    let mut tenants = Map::new();
+    for at in 0..12 {
+        tenants.insert(format!("t{at:02}"), tenant(&import_devices::creds(at, &import_devices::number(at)), true));
+    }
+    OldPlace::start(json!({ "tenants": tenants })).await
 }
 
 /// Of the place that an account's key file names.

@@ -18,6 +18,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use crate::{
     support::{
         front::Front,
+        heavy,
         receiver::Receiver,
         stage::{Home, LIMIT, Other, Stage},
     },
@@ -312,6 +313,7 @@ async fn a_process_without_the_newest_key_takes_nothing() {
 
 /// New up, healthy, SIGTERM to the old.
 async fn a_rolling_deploy(home: Home) {
+    let _turn = heavy::turn().await;
     let Some(mut pair) = pair(home, 20 * scale()).await else { return };
     let traffic = pair.traffic();
     traffic.until_begun().await;

@@ -77,10 +77,13 @@ async fn answer(stream: &mut TcpStream, request: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes[..read]).into_owned())
 }
 
-/// Of `/proc`: MiB that are resident.
+/// Of `/proc`: MiB that are resident and the process's own. Pages of the program, which come with the first run through its code, are
+/// none that anybody makes it hold.
 pub fn resident(daemon: &Process) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id().unwrap())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    // Not every kernel tells them apart.
+    let line = of("RssAnon:").or_else(|| of("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
 
@@ -399,15 +402,54 @@ async fn one_address_takes_its_share_and_no_more_behind_a_proxy_too() {
     }
 }
 
+/// Where sessions of Engine.IO by polling begin.
+fn polling(stage: &Stage) -> String {
+    format!("http://{}/socket.io/?EIO=4&transport=polling", stage.setup.address)
+}
+
 /// A session of Engine.IO by polling: its URL.
 async fn session(http: &reqwest::Client, stage: &Stage) -> Option<String> {
-    let url = format!("http://{}/socket.io/?EIO=4&transport=polling", stage.setup.address);
+    let url = polling(stage);
     let answer = http.get(&url).send().await.ok()?;
+    begun(&url, answer).await
+}
+
+async fn begun(url: &str, answer: reqwest::Response) -> Option<String> {
     if answer.status() != 200 {
         return None;
     }
     let opened: Value = serde_json::from_str(answer.text().await.ok()?.strip_prefix('0')?).ok()?;
     Some(format!("{url}&sid={}", opened["sid"].as_str()?))
+}
+
+/// What is answered. A connection that breaks on a busy machine is no answer: it is asked again.
+async fn answered(request: impl Fn() -> reqwest::RequestBuilder) -> reqwest::Response {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match request().send().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < deadline, "nothing is answered: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Shows the key in a session by polling: what is heard of it. On a busy machine a ping may come before.
+async fn enter(http: &reqwest::Client, url: &str, key: &str) -> String {
+    let say = async |said: String| {
+        let taken = answered(|| http.post(url).body(said.clone())).await;
+        assert!(taken.status().is_success(), "{said}: {}", taken.status());
+    };
+    say(format!("40{}", json!({ "key": key }))).await;
+    loop {
+        let polled = http.get(url).send().await.unwrap_or_else(|error| panic!("{error:?}"));
+        let (status, heard) = (polled.status(), polled.text().await.unwrap());
+        assert!(status.is_success(), "{status}: {heard}");
+        if heard != "2" {
+            return heard;
+        }
+        say("3".to_owned()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -418,15 +460,19 @@ async fn a_flood_of_handshakes_costs_little_and_is_given_back() {
     let ear = stage.listen(std::slice::from_ref(&tenant));
     ear.until(LIMIT, |heard| heard.iter().any(|heard| heard.event == "registered")).await.unwrap();
     let before = resident(&daemon);
-    let http = reqwest::Client::new();
+    // Each request has a connection of its own: one that is kept may be closed just when it is used again.
+    let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    let url = polling(&stage);
+    let open = async || begun(&url, answered(|| http.get(&url)).await).await;
     let connects = |bytes: usize| "40\u{1e}".repeat(bytes / 3).trim_end_matches('\u{1e}').to_owned();
     for bytes in [1_000_000, 60_000] {
+        let flood = connects(bytes);
         let floods = join_all((0..20).map(async |_| {
-            let url = session(&http, &stage).await?;
-            Some(http.post(&url).body(connects(bytes)).send().await.ok()?.status().as_u16())
+            let url = open().await.expect("who comes has a place");
+            answered(|| http.post(&url).body(flood.clone())).await.status().as_u16()
         }));
-        let refused = floods.await.into_iter().flatten().filter(|status| [400, 413].contains(status)).count();
-        assert!(refused > 10, "{refused} of 20 with {bytes} bytes were refused");
+        let statuses = floods.await;
+        assert!(statuses.iter().all(|status| [400, 413].contains(status)), "{bytes} bytes: {statuses:?}");
     }
     // Over WebSockets, in small frames: whoever tries many keys is hung up on.
     let uri: http::Uri = format!("ws://{}/socket.io/?EIO=4&transport=websocket", stage.setup.address).parse().unwrap();
@@ -442,27 +488,24 @@ async fn a_flood_of_handshakes_costs_little_and_is_given_back() {
         timeout(LIMIT, ended).await.is_ok()
     };
     let ended = join_all((0..10).map(|_| flood())).await;
-    assert!(ended.iter().all(|ended| *ended));
+    assert!(ended.iter().all(|ended| *ended), "not all were hung up on: {ended:?}");
     let peak = resident(&daemon);
     assert!(peak < before + 60.0, "{before:.0} MiB have become {peak:.0}");
     // Whoever has waited longest without a key makes room, and a newcomer gets in.
-    let opened: Vec<String> = join_all((0..100).map(|_| session(&http, &stage))).await.into_iter().flatten().collect();
-    assert_eq!(opened.len(), 100);
-    let newest = session(&http, &stage).await.unwrap();
-    let enter = async |url: &String| {
-        let shown = http.post(url).body(format!("40{}", json!({ "key": stage.setup.admin_key }))).send().await.unwrap();
-        assert!(shown.status().is_success(), "{}", shown.status());
-        http.get(url).send().await.unwrap().text().await.unwrap()
-    };
-    let heard = enter(&newest).await;
+    let opened: Vec<String> = join_all((0..100).map(|_| open())).await.into_iter().flatten().collect();
+    assert_eq!(opened.len(), 100, "{}", stage.log());
+    let newest = open().await.expect("who comes has a place");
+    let key = stage.setup.admin_key.as_str();
+    let heard = enter(&http, &newest, key).await;
     assert!(heard.contains("40{"), "{heard}");
-    let heard = join_all(opened.iter().map(enter)).await;
+    let heard = join_all(opened.iter().map(|url| enter(&http, url, key))).await;
     let let_in = heard.iter().filter(|heard| heard.contains("40{")).count();
     assert!((20..=40).contains(&let_in), "{let_in} of those who waited: {heard:?}");
     // The good one has heard nothing of it.
     let answer = stage.dashboard.get("/api/baileys/status?tenantId=trattoria").await.unwrap();
-    assert_eq!(answer.body["connected"], json!(true));
-    assert_eq!(ear.heard().iter().filter(|heard| heard.event == "registered").count(), 1);
+    assert_eq!(answer.body["connected"], json!(true), "{}", stage.log());
+    let registered = ear.heard().iter().filter(|heard| heard.event == "registered").count();
+    assert_eq!(registered, 1, "the good one had to connect anew: {}", stage.log());
     daemon.kill().await.unwrap();
 }
 

@@ -23,7 +23,10 @@ use tokio::{
 use tokio_websockets::{ClientBuilder, Message};
 use whatsapp_rust::wacore_binary::{Node, builder::NodeBuilder};
 
-use crate::support::stage::{Home, LIMIT, Stage};
+use crate::support::{
+    heavy,
+    stage::{Home, LIMIT, Stage},
+};
 
 const REQUESTS: usize = 80_000;
 const PACKETS: usize = 8_000;
@@ -537,6 +540,7 @@ fn resident(daemon: &Process) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_hostile_inputs_do_nothing() {
+    let _turn = heavy::turn().await;
     let seed = std::env::var("HOSTILE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
     let mut stage = Stage::new(Home::Embedded).await.unwrap();
     for limit in

@@ -5,6 +5,7 @@ pub mod doorkeeper;
 pub mod driver;
 pub mod emulator;
 pub mod front;
+pub mod heavy;
 pub mod import_devices;
 pub mod issuer;
 pub mod journal_bench;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sessiond::demo::{Conversation, Dashboard, Heard, until};
 
 use crate::support::{
+    heavy,
     node::{Script, program},
     receiver::{Answer, Receiver, status},
     stage::{Home, LIMIT, Stage},
@@ -196,6 +197,7 @@ async fn run(home: Home, seed: u64) {
 }
 
 async fn runs(home: Home, seeds: std::ops::Range<u64>) {
+    let _turn = heavy::turn().await;
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let (only, scale) = (number("KILL_SEED"), number("KILL_SCALE").unwrap_or(1));
     let seeds = (seeds.start..seeds.start + (seeds.end - seeds.start) * scale)

@@ -82,16 +82,19 @@ impl NoAnswerScene {
 /// What the device knows of the server, and begins its handshake with, is of no use any more: the server closes on it, or says nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hello_that_is_not_answered_is_not_said_for_ever() {
-    for kind in [FaultKind::CloseIk, FaultKind::IgnoreIk] {
-        let scene = NoAnswerScene::new().await;
-        scene.stage.network.fault(Fault::new(kind)).await.unwrap();
-        let logins = scene.logins().await;
-        let scene = scene.restart().await;
-        let again = async || scene.logins().await > logins && scene.stage.dashboard.is_connected(TENANT).await;
-        let back = until(LIMIT, "a full handshake", again).await;
-        back.unwrap_or_else(|error| panic!("{kind:?}: {error}\n{}", scene.stage.log()));
-        scene.assert_hears().await;
-    }
+    let kinds = [FaultKind::CloseIk, FaultKind::IgnoreIk];
+    futures::future::join_all(kinds.map(a_hello_that_is_not_answered)).await;
+}
+
+async fn a_hello_that_is_not_answered(kind: FaultKind) {
+    let scene = NoAnswerScene::new().await;
+    scene.stage.network.fault(Fault::new(kind)).await.unwrap();
+    let logins = scene.logins().await;
+    let scene = scene.restart().await;
+    let again = async || scene.logins().await > logins && scene.stage.dashboard.is_connected(TENANT).await;
+    let back = until(LIMIT, "a full handshake", again).await;
+    back.unwrap_or_else(|error| panic!("{kind:?}: {error}\n{}", scene.stage.log()));
+    scene.assert_hears().await;
 }
 
 /// Its phone gives a device no keys, and so no name: the library waits for both after every login.

@@ -8,7 +8,10 @@ use tokio::time::sleep;
 
 use crate::{
     strangers::front_door::resident,
-    support::stage::{Home, LIMIT, Stage},
+    support::{
+        heavy,
+        stage::{Home, LIMIT, Stage},
+    },
     vault::lock as vault_lock,
 };
 
@@ -21,6 +24,7 @@ const GROWTH: f64 = 60.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_faster_than_it_is_kept_waits_outside() {
+    let _turn = heavy::turn().await;
     let stage = Stage::new(Home::Embedded).await.unwrap().shared();
     let daemon = stage.start().await;
     let mut conversation = stage.pair("trattoria").await;

@@ -19,7 +19,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use sessiond::demo::Verdict;
 
 use self::{plan::Plan, scene::KillScene};
-use crate::support::stage::Home;
+use crate::support::{heavy, stage::Home};
 
 /// Runs at the same time: two cores.
 const SIDE_BY_SIDE: usize = 3;
@@ -56,6 +56,7 @@ async fn run(home: Home, seed: u64) -> Option<Result<Verdict, Failure>> {
 }
 
 async fn runs(home: Home, seeds: Range<u64>) {
+    let _turn = heavy::turn().await;
     let began = Instant::now();
     let seeds = asked_for(seeds);
     let results = stream::iter(seeds.clone()).map(|seed| async move {
