@@ -20,7 +20,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "index.html" "icon.svg"
     "tokens.css" "base.css" "parts.css" "shell.css" "overview.css" "tenants.css" "movein.css" "talk.css" "bot.css" "kitchen.css"
     "main.js" "shell.js" "signin.js" "api.js" "wire.js" "live.js"
-    "dom.js" "text.js" "marks.js" "format.js" "prefs.js" "words.js" "words.en.js" "words.es.js" "reasons.js" "reasons.es.js"
+    "dom.js" "gathering.js" "text.js" "marks.js" "format.js" "prefs.js" "words.js" "words.en.js" "words.es.js" "reasons.js" "reasons.es.js"
     "dialog.js" "icons.js" "overview.js" "plot.js" "tenants.js" "order.js" "names.js" "place.js" "tenant.js" "pairing.js" "movein.js"
     "talk.js" "chats.js" "thread.js" "bubble.js" "content.js" "files.js" "composer.js"
     "restaurant.css" "restaurant_basics.js" "restaurant_fields.js" "restaurant_hours.js" "restaurant_merge.js" "restaurant_money.js" "restaurant_rules.js" "restaurant_texts.js"

@@ -23,12 +23,15 @@ export function called(order) {
   return t("kitchen.order", { id: order.id, name: label(order.cliente) || address(order.chatId) });
 }
 
-/** A card. `does` has what can be done: `step(order)`, `menu(order)`, `print(order)`; `isNew`: it is marked until it is touched. */
+/**
+ * A card. `does` has what can be done: `step(order)`, `menu(order)`, `print(order)`; and `seen(order)`, which hears that somebody touched it.
+ * `isNew`: it is marked until then.
+ */
 export function card(order, { tenant, does, isNew }) {
   const next = NEXT[order.estado];
   const clock = h("span", { class: "order-clock" }, since(next ? order.timestamp : reachedAt(order)));
   const node = h("li", { class: "order", "data-order": order.id, "data-stage": order.estado, "data-key": keyOf(order) },
-    h("article", { "aria-label": called(order), onclick: () => touched(node) },
+    h("article", { "aria-label": called(order), onclick: () => { touched(node); does.seen(order); } },
       h("header", null,
         h("h3", null, h("span", { class: "order-number numbers" }, `#${label(order.id)}`), name(order.cliente, { class: "order-name" })),
         clock),
@@ -50,7 +53,7 @@ export function card(order, { tenant, does, isNew }) {
   return node;
 }
 
-/** Somebody has seen it. */
+/** The mark goes. */
 function touched(node) {
   node.classList.remove("is-new");
   node.querySelector("[data-new]")?.remove();

@@ -37,6 +37,8 @@ export function tenantView(to, { online }) {
   let again = false;
   let shown = null;
   let named = isNamed(tenant);
+  /** Since when there is no line. */
+  let downSince = null;
 
   const state = h("div", { class: "how", role: "status" });
   const title = h("h1", { tabindex: -1 }, name(nameOf(tenant)));
@@ -51,7 +53,10 @@ export function tenantView(to, { online }) {
   const live = follow(tenant, {
     online(up) {
       online(up);
-      part?.online?.(up);
+      // Every attempt that fails says so again: the first is when it broke.
+      if (up === (downSince === null)) return;
+      downSince = up ? null : new Date();
+      part?.online?.(downSince);
     },
     onregistered(resumed) {
       look();
@@ -139,6 +144,7 @@ export function tenantView(to, { online }) {
       part?.close?.();
       part = { name: wanted, ...PARTS[wanted]({ tenant, talk, session, look, to }) };
       fill(place, part.node);
+      if (downSince) part.online?.(downSince);
     } else {
       part.update?.({ session, to });
     }
