@@ -22,7 +22,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "main.js" "shell.js" "signin.js" "api.js" "wire.js" "live.js"
     "dom.js" "gathering.js" "text.js" "marks.js" "format.js" "prefs.js" "words.js" "words.en.js" "words.es.js" "reasons.js" "reasons.es.js"
     "dialog.js" "icons.js" "overview.js" "plot.js" "tenants.js" "order.js" "names.js" "place.js" "tenant.js" "pairing.js" "movein.js"
-    "talk.js" "chats.js" "thread.js" "bubble.js" "content.js" "files.js" "composer.js"
+    "talk.js" "chats.js" "thread.js" "thread_bot.js" "bot_chats.js" "bubble.js" "content.js" "files.js" "composer.js"
     "restaurant.css" "restaurant_basics.js" "restaurant_fields.js" "restaurant_hours.js" "restaurant_merge.js" "restaurant_money.js" "restaurant_rules.js" "restaurant_texts.js"
     "kitchenorders.js" "kitchencard.js" "kitchenmenu.js" "kitchenpaper.js" "kitchenbell.js"
     "webhooks.js" "hookform.js" "events.js" "keys.js" "kitchen.js" "bot.js" "menu.js" "restaurant.js" "tryout.js"

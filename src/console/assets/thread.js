@@ -10,14 +10,16 @@ import { address, day } from "./format.js";
 import { icon } from "./icons.js";
 import { name } from "./text.js";
 import { identity } from "./talk.js";
+import { threadBot } from "./thread_bot.js";
 import { t } from "./words.js";
 
 /** Pixels from the end within which one is at the end. */
 const NEAR = 80;
 
 /** `back()` is the address of the list of conversations. */
-export function threadView({ talk, chat, session, back }) {
+export function threadView({ talk, bots, chat, session, back }) {
   const thread = talk.open(chat);
+  const bot = threadBot({ bots, chat });
   const files = new Files();
   const title = h("h2", { tabindex: -1 });
   const log = h("ol", { class: "messages" });
@@ -35,7 +37,8 @@ export function threadView({ talk, chat, session, back }) {
   const node = h("section", { class: "thread", "aria-label": t("thread.with", { name: chatName(talk.chat(chat), chat) }) },
     h("header", { class: "thread-head" },
       h("a", { class: "button quiet icon-only only-narrow", href: back(), "aria-label": t("thread.back") }, icon("back")),
-      h("div", { class: "thread-title" }, title, h("p", { class: "muted small numbers" }, address(chat)))),
+      h("div", { class: "thread-title" }, title, h("p", { class: "muted small numbers" }, address(chat))),
+      bot.node),
     h("div", { class: "thread-body" }, scroll, down), said, write.node);
   let shownTitle = null;
 
@@ -112,6 +115,7 @@ export function threadView({ talk, chat, session, back }) {
     update: (now) => write.able(now.paired),
     close() {
       unlisten();
+      bot.close();
       files.close();
     },
   };
