@@ -261,6 +261,7 @@ export default {
   "thread.newest": "Newest",
   "thread.lost": "An answer of {tenant} was not sent: “{text}”. {reason}",
   "thread.said": "{name}: {text}",
+  "thread.said.many": "{name}: {n} new messages",
 
   "takeover.answers": "Bot answers",
   "takeover.owner": "A person writes",

@@ -261,6 +261,7 @@ export default {
   "thread.newest": "Lo más nuevo",
   "thread.lost": "Una respuesta de {tenant} no se envió: «{text}». {reason}",
   "thread.said": "{name}: {text}",
+  "thread.said.many": "{name}: {n} mensajes nuevos",
 
   "takeover.answers": "El bot responde",
   "takeover.owner": "Escribe una persona",
