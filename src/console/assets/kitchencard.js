@@ -44,7 +44,7 @@ export function card(order, { tenant, does, isNew }) {
       where(order),
       money(order),
       h("div", { class: "order-does" },
-        next && h("button", { type: "button", class: "button primary order-step", "data-do": "step", onclick: action(() => does.step(order)) }, icon(SIGNS[next]), t(`kitchen.do.${next}`)),
+        next && h("button", { type: "button", class: `button order-step${awaitsPayment(order) ? "" : " primary"}`, "data-do": "step", onclick: action(() => does.step(order)) }, icon(SIGNS[next]), t(`kitchen.do.${next}`)),
         h("a", { class: "button icon-only", "data-do": "talk", href: path`#/t/${tenant}/talk/${order.chatId}`, "aria-label": t("kitchen.talk_of", { id: order.id }), title: t("kitchen.talk") }, icon("chat")),
         h("button", { type: "button", class: "button icon-only", "data-do": "print", "aria-label": t("kitchen.print_of", { id: order.id }), title: t("kitchen.print"), onclick: action(() => does.print(order)) }, icon("print")),
         (next || awaitsPayment(order)) && h("button", { type: "button", class: "button icon-only", "data-do": "menu", "aria-haspopup": "dialog", "aria-label": t("kitchen.menu_of", { id: order.id }), title: t("kitchen.menu"), onclick: () => does.menu(order) }, icon("more")))));
