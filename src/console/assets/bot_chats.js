@@ -89,7 +89,7 @@ export class BotChats {
         const { conversations } = await get(`${path`api/${this.#tenant}/bot/conversations`}?limit=${MOST}`);
         const isWhole = conversations.length < MOST;
         const found = new Map(conversations.map((one) => [chatOf(one.chatId), one]));
-        // A chat that the bot knows no more, or that is beyond the page and is looked at by itself.
+        // What the bot knows no more goes; what is looked at is asked for by itself.
         if (isWhole) for (const [chat, { asked }] of this.#states) if (asked < question && !found.has(chat) && !this.#watched.has(chat)) this.#states.delete(chat);
         for (const [chat, one] of found) this.#put(chat, one, question);
       } catch {
