@@ -9,6 +9,7 @@ import { summary } from "./content.js";
 import { placeOf } from "./place.js";
 import { initials, label, name } from "./text.js";
 import { threadView } from "./thread.js";
+import { standing } from "./thread_bot.js";
 import { tick } from "./bubble.js";
 import { t } from "./words.js";
 
@@ -22,18 +23,20 @@ export function isGroup(id) {
   return id.endsWith("@g.us");
 }
 
-export function talkPart({ tenant, talk, session, to }) {
+export function talkPart({ tenant, talk, bots, session, to }) {
   let thread = null;
   let chosen = null;
+  let areCallsAlone = false;
 
   const search = h("input", { class: "input", type: "search", "aria-label": t("chats.search"), placeholder: t("chats.search"), value: placeOf(to.query).q, oninput: searched });
+  const calls = h("button", { type: "button", class: "button small chats-calls", hidden: true, onclick: () => { areCallsAlone = !areCallsAlone; draw(); } });
   const items = h("ul", { class: "chat-list", "aria-label": t("tenant.talk") });
   const hint = h("div");
   const side = h("section", { class: "chats", "aria-label": t("chats.list") },
     h("div", { class: "chats-head" },
       h("div", { class: "search" }, icon("search"), search),
       h("button", { type: "button", class: "button icon-only", "aria-label": t("chats.new"), title: t("chats.new"), onclick: write }, icon("plus"))),
-    items, hint);
+    calls, items, hint);
   const place = h("div", { class: "thread-place" });
   const node = h("div", { class: "talk" }, side, place);
   arrows(items, "a");
@@ -53,10 +56,21 @@ export function talkPart({ tenant, talk, session, to }) {
   function draw() {
     const wanted = search.value.trim().toLocaleLowerCase();
     const fits = (chat) => `${label(chat.name)} ${label(chat.subject)} ${chat.id}`.toLocaleLowerCase().includes(wanted);
-    const shown = (talk.chats ?? []).filter(fits);
-    const version = (chat) => `${chat.last.rev} ${chat.last.id} ${chat.name} ${chat.subject} ${chat.unseen} ${chat.id === chosen} ${search.value} ${new Date().toDateString()}`;
+    const calling = (talk.chats ?? []).filter((chat) => bots.need(chat.id));
+    areCallsAlone &&= calling.length > 0;
+    const shown = (areCallsAlone ? calling : talk.chats ?? []).filter(fits);
+    const version = (chat) => `${chat.last.rev} ${chat.last.id} ${chat.name} ${chat.subject} ${chat.unseen} ${bots.need(chat.id)} ${chat.id === chosen} ${search.value} ${new Date().toDateString()}`;
+    dressCalls(calling.length);
     list(items, shown, { key: (chat) => chat.id, version, make: item, update: dress });
     fill(hint, emptiness(shown));
+  }
+
+  /** How many want a human: they may be far down in the list. */
+  function dressCalls(n) {
+    const said = n > 0 ? t("takeover.waiting", { n }) : "";
+    calls.hidden = n === 0;
+    calls.setAttribute("aria-pressed", String(areCallsAlone));
+    if (calls.textContent !== said) fill(calls, said && icon("person"), said);
   }
 
   function emptiness(shown) {
@@ -81,12 +95,14 @@ export function talkPart({ tenant, talk, session, to }) {
     if (chat.id === chosen) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
     const { last } = chat;
+    const need = bots.need(chat.id);
     fill(link,
       h("span", { class: "face", "aria-hidden": "true" }, isGroup(chat.id) ? icon("group") : initials(chat.name)),
       h("span", { class: "top" }, name(chatName(chat, chat.id), { class: "cut who-name" }), h("span", { class: "small muted" }, listTime(last.timestamp))),
       h("span", { class: "bottom" },
         last.fromMe && tick(last),
         h("bdi", { class: "cut muted" }, isGroup(chat.id) && !last.fromMe ? `${label(last.pushName) || last.from}: ${summary(last)}` : summary(last)),
+        need && standing(need),
         chat.unseen > 0 && h("span", { class: "unseen" }, h("span", { class: "hidden-text" }, t("chats.unseen")), chat.unseen)));
   }
 
@@ -98,7 +114,7 @@ export function talkPart({ tenant, talk, session, to }) {
     talk.address = href(id);
     node.classList.toggle("has-thread", Boolean(id));
     if (id) {
-      thread = threadView({ talk, chat: id, session, back: () => href(null) });
+      thread = threadView({ talk, bots, chat: id, session, back: () => href(null) });
       fill(place, thread.node);
       thread.shown();
       talk.seen(id);
@@ -142,6 +158,7 @@ export function talkPart({ tenant, talk, session, to }) {
     if (what === "chats") draw();
     if (what === "arrived" && chat === chosen && !document.hidden) talk.seen(chat);
   });
+  const unlistenBots = bots.listen(draw);
   /** What came while nobody looked is seen by who comes back. */
   function looksAgain() {
     if (chosen && !document.hidden) talk.seen(chosen);
@@ -171,6 +188,7 @@ export function talkPart({ tenant, talk, session, to }) {
     close() {
       talk.scrolled = items.scrollTop;
       unlisten();
+      unlistenBots();
       document.removeEventListener("visibilitychange", looksAgain);
       thread?.close();
     },

@@ -5,6 +5,7 @@ import { path, post } from "./api.js";
 import { fill, h, list, set } from "./dom.js";
 import { action, toast, words } from "./dialog.js";
 import { clockTime } from "./format.js";
+import { gathering } from "./gathering.js";
 import { icon } from "./icons.js";
 import { awaitTouch, bellIsOn, ring, switchBell } from "./kitchenbell.js";
 import { called, card } from "./kitchencard.js";
@@ -26,7 +27,9 @@ export function kitchenPart({ tenant }) {
   const unseen = new Set();
   /** What this screen has asked for: all else that happens is somebody else's doing. */
   const mine = new Set();
-  const does = { step: (order) => move(order, NEXT[order.estado]), menu, print: (order) => printOrder(tenant, order) };
+  /** What is to be said, each `{ what, order }`. */
+  const news = gathering(say);
+  const does = { seen: (order) => unseen.delete(keyOf(order)), step: (order) => move(order, NEXT[order.estado]), menu, print: (order) => printOrder(tenant, order) };
   let isRead = false;
   let isReading = false;
   let again = false;
@@ -37,7 +40,7 @@ export function kitchenPart({ tenant }) {
   const line = h("div", { class: "order-line", role: "status" });
   const failure = h("div", { role: "alert" });
   const cancelled = h("div", { class: "order-cancelled" });
-  const none = h("div");
+  const none = h("div", { class: "order-none" });
   const columns = OPEN.map(column);
   const jumps = h("nav", { class: "order-jumps", "aria-label": t("kitchen.columns") }, columns.map((column) => column.jump));
   const finished = h("ul", { class: "order-list" });
@@ -49,7 +52,7 @@ export function kitchenPart({ tenant }) {
   const stopWaiting = awaitTouch(dressBell);
   const node = h("div", { class: "page kitchen" },
     h("div", { class: "page-head" }, h("h2", null, t("tenant.orders")), bell),
-    line, failure, cancelled, jumps, none,
+    h("div", { class: "order-notices" }, line, cancelled), failure, jumps, none,
     h("div", { class: "order-board" }, columns.map((column) => column.node)), fold);
   const timer = setInterval(tick, TICK_MS);
 
@@ -93,28 +96,53 @@ export function kitchenPart({ tenant }) {
   function hear({ before, now }) {
     const key = keyOf(now);
     if (before && progress(now) <= progress(before)) return;
-    if (!before) return isRead && now.estado === "pendiente" && arrived(now, "kitchen.arrived");
+    if (!before) return isRead && now.estado === "pendiente" && arrived(now, "arrived");
     const isMine = mine.delete(`${key} ${now.estado === before.estado ? "paid" : now.estado}`);
     if (now.estado !== before.estado) {
       unseen.delete(key);
-      if (isMine) return;
-      if (now.estado === "cancelado") return sayCancelled(now);
-      toast(t("kitchen.moved", { id: now.id, stage: t(`kitchen.stage.${now.estado}`) }));
+      if (!isMine) news.add({ what: now.estado === "cancelado" ? "cancelled" : "moved", order: now });
     } else if (now.estado === "pendiente" && !isMine) {
       // What waited for its payment can be cooked.
-      arrived(now, "kitchen.paid");
+      arrived(now, "paid");
     }
   }
 
-  function arrived(order, said) {
+  function arrived(order, what) {
     unseen.add(keyOf(order));
-    toast(t(said, { order: called(order) }));
-    ring();
+    news.add({ what, order });
   }
 
-  /** It may be on the stove: this stays until somebody has read it. */
-  function sayCancelled(order) {
-    const one = h("div", { class: "note bad", role: "alert" }, icon("alert"), h("p", null, t("kitchen.cancelled", { order: called(order) })),
+  /** However many orders came at once: one bell, one toast. What is not so any more is not said. */
+  function say(all) {
+    const last = new Map(all.map((one) => [keyOf(one.order), { ...one, order: orders.now(one.order) }]));
+    const of = (kind, isSo) => [...last.values()].filter(({ what, order }) => what === kind && isSo(order.estado)).map(({ order }) => order);
+    const came = of("arrived", (stage) => stage === "pendiente");
+    const paid = of("paid", (stage) => stage === "pendiente");
+    const moved = of("moved", (stage) => stage !== "cancelado");
+    // One that nobody has seen yet is on no stove.
+    const justCame = new Set(all.filter(({ what }) => what === "arrived").map(({ order }) => keyOf(order)));
+    const gone = of("cancelled", () => true).filter((order) => !justCame.has(keyOf(order)));
+    const said = [
+      together("kitchen.arrived", came, (order) => ({ order: called(order) })),
+      together("kitchen.paid", paid, (order) => ({ order: called(order) })),
+      together("kitchen.moved", moved, (order) => ({ id: order.id, stage: t(`kitchen.stage.${order.estado}`) })),
+    ].filter(Boolean).join(" ");
+    if (said) toast(said);
+    if (gone.length > 0) sayCancelled(gone);
+    if (came.length + paid.length > 0) ring();
+  }
+
+  /** The words of one order, or how many there are. */
+  function together(key, found, values) {
+    if (found.length < 2) return found.length === 1 && t(key, values(found[0]));
+    return t(`${key}.many`, { n: found.length });
+  }
+
+  /** They may be on the stove: this stays until somebody has read it. */
+  function sayCancelled(gone) {
+    const said = together("kitchen.cancelled", gone, (order) => ({ order: called(order) }));
+    const one = h("div", { class: "note bad", role: "alert" }, icon("alert"),
+      h("div", null, h("p", null, said), gone.length > 1 && h("ul", null, gone.map((order) => h("li", null, called(order))))),
       h("button", { type: "button", class: "button", onclick: () => one.remove() }, t("kitchen.understood")));
     cancelled.append(one);
   }
@@ -216,7 +244,7 @@ export function kitchenPart({ tenant }) {
       if (!LATE.has(problem.code)) throw problem;
       const { before, now } = await orders.again(order);
       draw();
-      if (now.estado === "cancelado" && before?.estado !== "cancelado") sayCancelled(now);
+      if (now.estado === "cancelado" && before?.estado !== "cancelado") sayCancelled([now]);
       else toast(t(problem.code === "no_such_step" ? "kitchen.late" : "kitchen.late_payment", { id: now.id, stage: t(`kitchen.stage.${now.estado}`) }));
     }
   }
@@ -234,13 +262,14 @@ export function kitchenPart({ tenant }) {
       draw();
     },
     onregistered: look,
-    online(up) {
-      fill(line, !up && h("div", { class: "note wait" }, icon("alert"), t("kitchen.line", { at: clockTime(new Date()) })));
+    online(downSince) {
+      fill(line, downSince && h("div", { class: "note wait" }, icon("alert"), t("kitchen.line", { at: clockTime(downSince) })));
     },
     close() {
       closed = true;
       clearInterval(timer);
       clearTimeout(retry);
+      news.close();
       stopWaiting();
       count(0);
     },

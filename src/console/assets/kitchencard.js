@@ -23,12 +23,15 @@ export function called(order) {
   return t("kitchen.order", { id: order.id, name: label(order.cliente) || address(order.chatId) });
 }
 
-/** A card. `does` has what can be done: `step(order)`, `menu(order)`, `print(order)`; `isNew`: it is marked until it is touched. */
+/**
+ * A card. `does` has what can be done: `step(order)`, `menu(order)`, `print(order)`; and `seen(order)`, which hears that somebody touched it.
+ * `isNew`: it is marked until then.
+ */
 export function card(order, { tenant, does, isNew }) {
   const next = NEXT[order.estado];
   const clock = h("span", { class: "order-clock" }, since(next ? order.timestamp : reachedAt(order)));
   const node = h("li", { class: "order", "data-order": order.id, "data-stage": order.estado, "data-key": keyOf(order) },
-    h("article", { "aria-label": called(order), onclick: () => touched(node) },
+    h("article", { "aria-label": called(order), onclick: () => { touched(node); does.seen(order); } },
       h("header", null,
         h("h3", null, h("span", { class: "order-number numbers" }, `#${label(order.id)}`), name(order.cliente, { class: "order-name" })),
         clock),
@@ -41,7 +44,7 @@ export function card(order, { tenant, does, isNew }) {
       where(order),
       money(order),
       h("div", { class: "order-does" },
-        next && h("button", { type: "button", class: "button primary order-step", "data-do": "step", onclick: action(() => does.step(order)) }, icon(SIGNS[next]), t(`kitchen.do.${next}`)),
+        next && h("button", { type: "button", class: `button order-step${awaitsPayment(order) ? "" : " primary"}`, "data-do": "step", onclick: action(() => does.step(order)) }, icon(SIGNS[next]), t(`kitchen.do.${next}`)),
         h("a", { class: "button icon-only", "data-do": "talk", href: path`#/t/${tenant}/talk/${order.chatId}`, "aria-label": t("kitchen.talk_of", { id: order.id }), title: t("kitchen.talk") }, icon("chat")),
         h("button", { type: "button", class: "button icon-only", "data-do": "print", "aria-label": t("kitchen.print_of", { id: order.id }), title: t("kitchen.print"), onclick: action(() => does.print(order)) }, icon("print")),
         (next || awaitsPayment(order)) && h("button", { type: "button", class: "button icon-only", "data-do": "menu", "aria-haspopup": "dialog", "aria-label": t("kitchen.menu_of", { id: order.id }), title: t("kitchen.menu"), onclick: () => does.menu(order) }, icon("more")))));
@@ -50,7 +53,7 @@ export function card(order, { tenant, does, isNew }) {
   return node;
 }
 
-/** Somebody has seen it. */
+/** The mark goes. */
 function touched(node) {
   node.classList.remove("is-new");
   node.querySelector("[data-new]")?.remove();

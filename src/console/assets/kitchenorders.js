@@ -47,6 +47,11 @@ export class Orders {
     return [...this.#known.values()];
   }
 
+  /** An order as it is known now. */
+  now(order) {
+    return this.#known.get(keyOf(order)) ?? order;
+  }
+
   /** Whether there are pages that were not read. */
   get more() {
     return this.#cursor !== null;

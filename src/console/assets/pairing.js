@@ -67,7 +67,7 @@ function naming(tenant, look) {
   const node = h("section", { class: "panel", "aria-labelledby": "name-title" },
     h("div", { class: "body" },
       h("h2", { id: "name-title" }, t("name.title")),
-      form({ fields: [name], submit, children: name.node, foot: h("div", { class: "row" }, h("button", { type: "submit", class: "button" }, t("name.do"))) })));
+      form({ fields: [name], submit, props: { class: "body-form" }, children: name.node, foot: h("div", { class: "row" }, h("button", { type: "submit", class: "button" }, t("name.do"))) })));
   return {
     node,
     /** The name may come after the page. What somebody is typing stays. */

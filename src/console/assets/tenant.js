@@ -1,11 +1,12 @@
 // One tenant: who it is and how it is, and below it the part that is looked at. Holds what the parts share: the session as it was told last,
-// the line over which it changes, and the conversations, which go on while another part is looked at.
+// the line over which it changes, and the conversations and what the bot does in them, which go on while another part is looked at.
 
 import { get, path } from "./api.js";
 import { botPart } from "./bot.js";
+import { BotChats } from "./bot_chats.js";
 import { fill, h } from "./dom.js";
-import { words } from "./dialog.js";
-import { phone } from "./format.js";
+import { toast, words } from "./dialog.js";
+import { address, phone } from "./format.js";
 import { icon } from "./icons.js";
 import { follow } from "./live.js";
 import { keysPart } from "./keys.js";
@@ -29,6 +30,7 @@ const PARTS = { talk: talkPart, orders: kitchenPart, bot: botPart, connection: c
 export function tenantView(to, { online }) {
   const tenant = to.tenant;
   const talk = new Talk(tenant);
+  const bots = new BotChats(tenant);
   let session = null;
   let part = null;
   let closed = false;
@@ -37,6 +39,8 @@ export function tenantView(to, { online }) {
   let again = false;
   let shown = null;
   let named = isNamed(tenant);
+  /** Since when there is no line. */
+  let downSince = null;
 
   const state = h("div", { class: "how", role: "status" });
   const title = h("h1", { tabindex: -1 }, name(nameOf(tenant)));
@@ -51,24 +55,34 @@ export function tenantView(to, { online }) {
   const live = follow(tenant, {
     online(up) {
       online(up);
-      part?.online?.(up);
+      // Every attempt that fails says so again: the first is when it broke.
+      if (up === (downSince === null)) return;
+      downSince = up ? null : new Date();
+      part?.online?.(downSince);
     },
     onregistered(resumed) {
       look();
+      // Who has taken a chat over meanwhile, no event says.
+      bots.reload();
       part?.onregistered?.();
       // A thread may have been read, and its cursor been known, before the line was up for the first time.
       if (!resumed || talk.chats === null) talk.reload();
     },
     onevent(event, payload) {
-      if (event === "events:gap") talk.reload();
+      if (event === "events:gap") [talk, bots].forEach((one) => one.reload());
+      else if (event === "owner:called") bots.happened(event, payload);
       // A mark (a timer, a pin) is no message: nothing of it is shown.
-      else if (event.startsWith("message:")) event !== "message:marked" && talk.happened(event, payload);
+      else if (event.startsWith("message:")) event !== "message:marked" && [talk, bots].forEach((one) => one.happened(event, payload));
       else if (event === "group:update" || event === "group:join") talk.renamed(payload.group?.group ?? {});
       else if (event === "connection:status" || event === "qr:updated") look();
       part?.onevent?.(event, payload);
     },
   });
   talk.onseen = live.saw;
+  bots.oncalled = ([first, ...more]) => {
+    const { chat, customer, reason } = first;
+    toast(more.length > 0 ? t("takeover.called.many", { n: more.length + 1 }) : t("takeover.called", { name: label(customer) || address(chat), reason: label(reason) }));
+  };
 
   /** Asks how it is; once more when something happened meanwhile. */
   function look() {
@@ -137,8 +151,9 @@ export function tenantView(to, { online }) {
     }
     if (part?.name !== wanted) {
       part?.close?.();
-      part = { name: wanted, ...PARTS[wanted]({ tenant, talk, session, look, to }) };
+      part = { name: wanted, ...PARTS[wanted]({ tenant, talk, bots, session, look, to }) };
       fill(place, part.node);
+      if (downSince) part.online?.(downSince);
     } else {
       part.update?.({ session, to });
     }
@@ -185,6 +200,7 @@ export function tenantView(to, { online }) {
       part?.close?.();
       live.close();
       talk.close();
+      bots.close();
     },
   };
   return view;

@@ -7,23 +7,35 @@ import { chatName, isGroup } from "./chats.js";
 import { summary } from "./content.js";
 import { Files } from "./files.js";
 import { address, day } from "./format.js";
+import { gathering } from "./gathering.js";
 import { icon } from "./icons.js";
 import { name } from "./text.js";
 import { identity } from "./talk.js";
+import { threadBot } from "./thread_bot.js";
 import { t } from "./words.js";
 
 /** Pixels from the end within which one is at the end. */
 const NEAR = 80;
 
+/** More messages that come at once are counted for those who listen, and not read aloud. */
+const MOST_SAID = 3;
+
 /** `back()` is the address of the list of conversations. */
-export function threadView({ talk, chat, session, back }) {
+export function threadView({ talk, bots, chat, session, back }) {
   const thread = talk.open(chat);
+  const bot = threadBot({ bots, chat });
   const files = new Files();
   const title = h("h2", { tabindex: -1 });
   const log = h("ol", { class: "messages" });
   const top = h("div", { class: "thread-top" });
   const scroll = h("div", { class: "thread-scroll", tabindex: 0, role: "region", "aria-label": t("thread.messages") }, top, log);
   const said = h("div", { class: "hidden-text", role: "log", "aria-live": "polite" });
+  const arrivals = gathering((messages) => {
+    const called = chatName(talk.chat(chat), chat);
+    const aloud = messages.length > MOST_SAID ? [t("thread.said.many", { name: called, n: messages.length })] : messages.map((message) => t("thread.said", { name: called, text: summary(message) }));
+    said.append(...aloud.map((words) => h("p", null, words)));
+    while (said.childElementCount > 5) said.firstChild.remove();
+  });
   const down = h("button", { type: "button", class: "button to-end", hidden: true, onclick: () => toEnd() }, icon("down"), t("thread.newest"));
   const write = composer({
     send(text, quoted) {
@@ -35,7 +47,8 @@ export function threadView({ talk, chat, session, back }) {
   const node = h("section", { class: "thread", "aria-label": t("thread.with", { name: chatName(talk.chat(chat), chat) }) },
     h("header", { class: "thread-head" },
       h("a", { class: "button quiet icon-only only-narrow", href: back(), "aria-label": t("thread.back") }, icon("back")),
-      h("div", { class: "thread-title" }, title, h("p", { class: "muted small numbers" }, address(chat)))),
+      h("div", { class: "thread-title" }, title, h("p", { class: "muted small numbers" }, address(chat))),
+      bot.node),
     h("div", { class: "thread-body" }, scroll, down), said, write.node);
   let shownTitle = null;
 
@@ -91,10 +104,7 @@ export function threadView({ talk, chat, session, back }) {
 
   const unlisten = talk.listen((what, where, message) => {
     if (where === chat && what === "thread") draw();
-    if (where === chat && what === "arrived") {
-      said.append(h("p", null, t("thread.said", { name: chatName(talk.chat(chat), chat), text: summary(message) })));
-      while (said.childElementCount > 5) said.firstChild.remove();
-    }
+    if (where === chat && what === "arrived") arrivals.add(message);
     if (what === "chats" && shownTitle !== chatName(talk.chat(chat), chat)) draw();
   });
 
@@ -112,6 +122,8 @@ export function threadView({ talk, chat, session, back }) {
     update: (now) => write.able(now.paired),
     close() {
       unlisten();
+      arrivals.close();
+      bot.close();
       files.close();
     },
   };

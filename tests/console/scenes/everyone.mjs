@@ -93,6 +93,7 @@ export default async function everyone(world) {
 
   // What comes is said to those who listen, once.
   const said = page.locator('[role="log"]');
+  await said.getByText("y una coca").waitFor();
   assert.deepEqual((await said.allInnerTexts()).map((text) => text.trim()), ["Customer 1: y una coca"]);
 
   // A dialog keeps the focus and gives it back.

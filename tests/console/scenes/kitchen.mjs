@@ -36,7 +36,7 @@ export default async function kitchen(world) {
     for (const text of [...texts, "sí"]) await talk(customer, text);
     return world.until("the order", async () => (await orders()).find(({ telefono }) => telefono === customer));
   };
-  const [ana, beto, carla] = [await world.customer(), await world.customer(), await world.customer()];
+  const [ana, beto, carla, dario] = [await world.customer(), await world.customer(), await world.customer(), await world.customer()];
   const first = await order(ana, "quiero dos ajiacos sin crema y una limonada", "eso es todo", "paso a recogerlo", "en efectivo");
 
   // What was ordered while the page was closed is there, and is no news.
@@ -75,6 +75,7 @@ export default async function kitchen(world) {
   await sure.getByRole("button", { name: "Yes, it is paid" }).click();
   await card(second, "pendiente").getByText("Paid", { exact: true }).waitFor();
   assert.equal((await orders()).find(({ id }) => id === second.id).paymentStatus, "PAID");
+  assert.equal(await card(second, "pendiente").locator("[data-new]").count(), 0, "what was touched is new no more, however often it is drawn");
 
   // The next step, by keyboard: the card keeps the focus in its new column, and the customer is told.
   const heard = (await world.inbox(ana)).length;
@@ -93,17 +94,33 @@ export default async function kitchen(world) {
 
   // The line is cut: that is said. Another screen is faster, and that is said too.
   await line.cut();
-  await page.getByText(/^No connection since/).waitFor();
+  const broken = page.getByText(/^No connection since/);
+  await broken.waitFor();
+  const since = await broken.elementHandle();
   await bot("POST", `orders/${first.id}/stage`, { stage: "listo" });
   await card(first, "cocinando").getByRole("button", { name: "It is ready" }).click();
   await page.getByText(`Somebody was faster: order #${first.id} is already in “Ready”.`).waitFor();
   await card(first, "listo").waitFor();
-  // What comes meanwhile is there when the line is.
+  // What comes meanwhile is there when the line is: one bell and one toast for all of it.
   const third = await order(carla, "un ajiaco", "eso es todo", "paso a recogerlo", "en efectivo");
+  const another = await order(dario, "un ajiaco", "eso es todo", "paso a recogerlo", "en efectivo");
   assert.equal(await card(third, "pendiente").count(), 0);
+  assert.ok(await since.evaluate((note) => note.isConnected), "it broke once, however often it is dialled");
+  await page.evaluate(() => {
+    window.rings = 0;
+    window.OscillatorNode = class extends OscillatorNode {
+      constructor(...what) {
+        super(...what);
+        window.rings += 0.5;
+      }
+    };
+  });
   line.mend();
-  await card(third, "pendiente").locator("[data-new]").waitFor();
-  await page.getByText(/^No connection since/).waitFor({ state: "detached" });
+  await page.locator(".toast").getByText("2 new orders.").waitFor();
+  for (const order of [third, another]) await card(order, "pendiente").locator("[data-new]").waitFor();
+  assert.equal(await page.evaluate(() => window.rings), 1);
+  assert.equal(await page.locator(".toast").getByText(/^New order/).count(), 0);
+  await broken.waitFor({ state: "detached" });
 
   // On paper: the daemon's text, as text.
   await card(third, "pendiente").getByRole("button", { name: `Print order #${third.id}` }).click();
@@ -121,17 +138,31 @@ export default async function kitchen(world) {
   const alarm = page.getByRole("alert").filter({ hasText: `Order #${second.id}` });
   await alarm.getByText("was cancelled. Do not cook it.").waitFor();
   await world.accessible("kitchen-cancelled");
+  // The line breaks as well: neither notice hides the other one, however far down one is.
+  await line.cut();
+  await broken.waitFor();
+  await page.setViewportSize({ width: 360, height: 600 });
+  await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+  const [one, other] = [await alarm.boundingBox(), await page.locator(".order-line .note").boundingBox()];
+  assert.ok(one.y >= other.y + other.height || other.y >= one.y + one.height, JSON.stringify([one, other]));
+  assert.ok([one, other].every(({ y, height }) => y >= 0 && y + height <= 600), JSON.stringify([one, other]));
+  await world.picture("kitchen-notices");
+  await page.setViewportSize({ width: 1280, height: 800 });
+  line.mend();
+  await broken.waitFor({ state: "detached" });
   await alarm.getByRole("button", { name: "Understood" }).click();
   // We cancel one ourselves, and deliver one.
   await card(third, "pendiente").getByRole("button", { name: `More for order #${third.id}` }).click();
   await page.getByRole("button", { name: "Cancel the order" }).click();
   await page.getByRole("button", { name: "Yes, cancel it" }).click();
   await card(first, "listo").getByRole("button", { name: "Delivered" }).click();
-  await page.getByText("Finished today: 3").click();
+  await bot("POST", `orders/${another.id}/stage`, { stage: "cancelado" });
+  await page.getByRole("alert").filter({ hasText: `Order #${another.id}` }).getByRole("button", { name: "Understood" }).click();
+  await page.getByText("Finished today: 4").click();
   const over = page.locator(".order-finished");
   await over.locator(`[data-order="${first.id}"][data-stage="entregado"]`).waitFor();
   await over.locator(`[data-order="${third.id}"][data-stage="cancelado"]`).waitFor();
-  assert.deepEqual((await orders()).map(({ estado }) => estado).sort(), ["cancelado", "cancelado", "entregado"]);
+  assert.deepEqual((await orders()).map(({ estado }) => estado).sort(), ["cancelado", "cancelado", "cancelado", "entregado"]);
 
   // On a phone, in the dark, in Spanish.
   const fourth = await order(carla, "tres ajiacos y dos limonadas", "eso es todo", "a domicilio", "Carrera 7 # 45-10 apto 301", "en efectivo");

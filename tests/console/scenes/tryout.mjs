@@ -10,6 +10,7 @@ const MENU = {
     { id: "mon", name: "Mondongo", price: 20000, category: "Sopas", description: "", available: true },
     { id: "lim", name: "Limonada natural", price: 7000, category: "Bebidas", description: "", available: true },
     { id: "coco", name: "Limonada de coco", price: 9000, category: "Bebidas", description: "", available: true },
+    { id: "ban", name: "Bandeja paisa con chicharrón, carne molida, huevo, aguacate y arepa", price: 38000, category: "Fuertes", description: "", available: true },
   ],
 };
 
@@ -55,6 +56,7 @@ export default async function tryout(world) {
   const word = await heard.locator(".tryout-word").first().innerText();
   await heard.getByText("Nearest: Mondongo").waitFor();
   await world.accessible("tryout-unknown");
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "a long name in the choice makes nothing wider");
   await page.route(`**${route}`, async (sent) => {
     const body = { ...MENU, items: MENU.items.map((item) => (item.id === "lim" ? { ...item, price: 8000 } : item)) };
     if (sent.request().method() === "PUT") assert.equal((await world.api("PUT", route, body)).status, 200);

@@ -97,6 +97,11 @@ async fn customers_are_seen_as_they_write_and_answered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_takes_a_chat_over_and_gives_it_back_to_the_bot() {
+    play("takeover", stage().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hostile_names_and_texts_stay_text() {
     play("hostile", stage().await).await;
 }
