@@ -140,8 +140,10 @@ impl BasketTurn<'_> {
     /// `que sean dos`, behind `en vez de tres cocas`: where the number stands.
     fn other_number(&self, at: usize) -> Option<usize> {
         let mut number = at;
-        while matches!(self.word(number), "," | "que" | "sea" | "sean" | "mejor" | "solo" | "mande" | "mandeme" | "deme")
-            && number < at + 4
+        while matches!(
+            self.word(number),
+            "," | "que" | "sea" | "sean" | "mejor" | "solo" | "mande" | "mandeme" | "deme"
+        ) && number < at + 4
         {
             number += 1;
         }
@@ -283,6 +285,7 @@ impl BasketTurn<'_> {
     /// `en leche`, said of a juice in water that was ordered before: the other item of its kind.
     pub(super) fn variant(&mut self, at: usize) -> Option<usize> {
         if self.has_fresh()
+            || self.replacing.is_some_and(|replacing| replacing.is_ready)
             || !matches!(self.word(at), "en" | "de" | "con" | "al")
             || self.slots.all.iter().any(|slot| slot.candidates.len() > 1)
         {

@@ -18,7 +18,7 @@ impl BasketTurn<'_> {
         };
         // `al picante sin huevo`, of the lines that are there.
         if self.word(at) == "al"
-            && let Some(mention) = self.named_of_basket(next)
+            && let Some(mention) = self.named_of_basket(if self.word(next) == "de" { next + 1 } else { next })
             && let [line] = self.in_basket(&mention)[..]
             && (self.notes_at(mention.end).is_some()
                 || command_at(self.reading, mention.end, self.limit)
