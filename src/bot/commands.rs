@@ -81,7 +81,7 @@ pub fn command_at(reading: &Reading<'_>, at: usize, end: usize) -> Option<(Baske
     match first {
         "no" if matches!(
             next,
-            "perdon"
+            "no" | "perdon"
                 | "espera"
                 | "espere"
                 | "esperate"

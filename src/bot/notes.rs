@@ -41,12 +41,19 @@ impl NoteReader<'_> {
         }
     }
 
-    /// `la salsa`, behind `a una quítele la cebolla y a la otra`: it is to be left out as well, also where it can be bought by itself.
-    pub fn left_out(&self, at: usize) -> Option<ReadNotes> {
-        let named = matches!(self.word(at), "la" | "el" | "los" | "las")
-            && self.is_noun(at + 1)
-            && (lexicon::is_ingredient(self.word(at + 1)) || self.is_of_host(at + 1));
-        if named { self.negatives(at) } else { None }
+    /// `la salsa`, behind `a una quítele la cebolla y a la otra`: it is meant by the same verb, also where it can be
+    /// bought by itself.
+    pub fn by_same_verb(&self, at: usize, is_left_out: bool) -> Option<ReadNotes> {
+        let noun = if matches!(self.word(at), "la" | "el" | "los" | "las") { at + 1 } else { at };
+        let named = self.is_noun(noun) && (lexicon::is_ingredient(self.word(noun)) || self.is_of_host(noun));
+        if !named {
+            return None;
+        }
+        if is_left_out {
+            return self.negatives(at);
+        }
+        let (start, end) = self.noun_phrase(noun)?;
+        Some(ReadNotes { notes: vec![self.positive(start, end)], end })
     }
 
     /// `le pone azúcar`: what is put on one of several.

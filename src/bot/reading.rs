@@ -175,6 +175,11 @@ fn is_tea(written: &str, behind: &str, before: Option<&ReadToken>) -> bool {
     if kinds.iter().any(|kind| behind.starts_with(kind)) {
         return true;
     }
+    // `no dos te dije tres`.
+    let verbs = ["dije", "digo", "ped", "pid", "encarg", "mand", "pago", "pagu", "avis", "confirm", "escrib"];
+    if verbs.iter().any(|verb| behind.to_lowercase().starts_with(verb)) {
+        return false;
+    }
     let introduced = before.is_some_and(|before| {
         before.token.number().is_some()
             || number::word(&before.word).is_some()
@@ -210,6 +215,10 @@ fn unglue(index: &Index, fold: &str) -> Option<Vec<String>> {
             if near && (part.len() >= 4 || hits.iter().any(|(_, likeness)| *likeness == Likeness::Same)) {
                 return Some(true);
             }
+        }
+        // `unacoca`, where the menu names the brand in a description.
+        if part.len() >= 4 && index.lookup(part).iter().any(|(_, likeness)| *likeness == Likeness::Same) {
+            return Some(true);
         }
         let spelt = |(word, _): &(WordNo, Likeness)| index.is_in_names(*word) && index.spelling(*word) == part;
         if part.len() == 3 && index.lookup(part).iter().any(spelt) {

@@ -1,5 +1,6 @@
 //! Promises that hold for every message, and the corpus as a floor under the parser.
 
+mod corrections;
 mod mentions_only;
 mod polarity;
 mod quantities;

@@ -59,6 +59,18 @@ const KINDS: &[AsideKind] = &[
         yields_to_order: false,
         pattern: r"\b(?:me|nos) (?:debe|deben|debian|quedaron debiendo|quedo debiendo|estan debiendo|quedan debiendo)\b|\bno (?:me|nos) (?:la|lo|las|los) (?:mandaron|trajeron|enviaron|dieron|despacharon|incluyeron|llevaron)\b",
     },
+    // `qué le echan a la picada`.
+    AsideKind {
+        intent: Intent::Menu,
+        yields_to_order: false,
+        pattern: r"\bque (?:mas )?(?:le|les|se le) (?:echan|ponen|meten|agregan|colocan|sirven)\b",
+    },
+    // `mi hijo se comió dos costillas`.
+    AsideKind {
+        intent: Intent::Other,
+        yields_to_order: true,
+        pattern: r"\b(?:comio|comieron|comia|comian)\b|\bquien (?:me|nos) (?:manda|regala|invita|gasta|da)\b|\b(?:me|nos) gustan? (?:mucho|muchisimo|harto|bastante|mas)\b(?: \W+)*$|\b(?:quede|quedamos) con (?:las )?ganas\b|^si (?:me|nos) (?:antoja|provoca|dan?) .*\b(?:les?|te) (?:escribo|aviso|llamo|digo|pido)\b",
+    },
     // `felicitaciones por la picada`.
     AsideKind {
         intent: Intent::Other,
@@ -69,7 +81,7 @@ const KINDS: &[AsideKind] = &[
     AsideKind {
         intent: Intent::Other,
         yields_to_order: false,
-        pattern: r"\bno (?:se|sabemos) si (?:pedir|pido|pedimos|llevar|llevo)\b|\bvoy a (?:mirar|ver|pensar|consultar|preguntar)(?:lo|le|les)? si\b|\b(?:dejame|dejeme|deje|deja) (?:le |les |lo )?(?:miro|pienso|consulto|pregunto|veo|reviso)\b|\b(?:estoy|estamos|ando) (?:dudando )?entre (?:la|el|las|los|un|una|pedir)\b|\bindecis[oa]s?\b",
+        pattern: r"\bno (?:se|sabemos) si (?:pedir|pido|pedimos|llevar|llevo)\b|\bvoy a (?:mirar|ver|pensar|consultar|preguntar)(?:lo|le|les)? si\b|\b(?:dejame|dejeme|deje|deja) (?:le |les |lo )?(?:miro|pienso|consulto|pregunto|veo|reviso)\b|\b(?:estoy|estamos|ando) (?:dudando )?entre (?:la|el|las|los|un|una|pedir)\b|\bindecis[oa]s?\b|\bpensando (?:en|si) (?:pedir|comer|comprar|llevar|pido)\w*|\bpero (?:todavia |aun )?no (?:se|sabemos|estoy segur[oa]|me decido)(?:$| (?:si|cual|todavia|aun|bien))",
     },
     // `puedo ofrecerle promociones`: somebody who sells.
     AsideKind {

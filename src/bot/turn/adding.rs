@@ -138,9 +138,9 @@ impl BasketTurn<'_> {
     }
 
     pub(super) fn correcting_done(&mut self) {
-        self.setting = false;
+        self.setting = self.sets_all;
         self.only = false;
-        if self.correcting {
+        if self.correcting || self.sets_all {
             self.corrected = true;
         }
     }
@@ -215,13 +215,24 @@ impl BasketTurn<'_> {
         if but_with && hits.is_empty() == settled.is_empty() {
             self.setting = true;
         }
+        // `la otra mejor sprite`.
+        if another
+            && phrase.is_definite
+            && mention.is_only_option()
+            && (self.correcting || self.setting)
+            && let Some(changed) = self.change_flavour(mention, hits, units)
+        {
+            self.set_focus(Some(changed));
+            self.is_touched = true;
+            return end;
+        }
         if (self.correcting || self.setting || phrase.is_sole) && !another {
-            if !hits.is_empty() && !mention.options.is_empty() && quantity == Quantity::None {
-                // Another flavour of the same item.
-                for id in hits.iter().rev().take(1) {
-                    self.change_options(*id, &mention.options);
-                    self.set_focus(Some(*id));
-                }
+            if !hits.is_empty()
+                && !mention.options.is_empty()
+                && (quantity == Quantity::None || mention.is_only_option())
+            {
+                let changed = self.change_flavour(mention, hits, units);
+                self.set_focus(changed);
                 self.is_touched = true;
                 return end;
             }
@@ -489,6 +500,7 @@ impl BasketTurn<'_> {
         self.is_touched = true;
         self.has_removed = false;
         self.last_counted = quantity != Quantity::None || self.of_each.is_some();
+        self.counts_notes = false;
         let mut notes = mention.options.clone();
         notes.append(&mut self.waiting_notes);
         if let Quantity::Each(each) = quantity

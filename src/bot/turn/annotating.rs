@@ -317,7 +317,8 @@ impl BasketTurn<'_> {
         if self.adding && mention.is_headed && !mention.is_only_option() && !mention.is_foreign {
             return true;
         }
-        let changes = self.correcting || self.setting;
+        let changes =
+            self.correcting || self.setting || self.replacing.is_some_and(|replacing| replacing.is_ready);
         (mention.is_headed && mention.words >= 2 && mention.end >= notes.end)
             || open && notes.notes.len() == 1 && mention.end >= notes.end
             || (changes
@@ -336,26 +337,6 @@ impl BasketTurn<'_> {
     pub(super) fn added_at(&self, at: usize) -> Option<crate::bot::notes::ReadNotes> {
         let host = self.host();
         NoteReader { index: self.index, reading: self.reading, host: &host, end: self.limit }.added(at)
-    }
-
-    /// `a una quítele la cebolla y a la otra la salsa`: the verb that was said of the first holds for the other.
-    pub(super) fn left_out_too(&self, phrase_start: usize, at: usize) -> Option<crate::bot::notes::ReadNotes> {
-        let mut before = phrase_start.checked_sub(1)?;
-        while before > self.start && matches!(self.word(before), "la" | "el") {
-            before -= 1;
-        }
-        if before < self.start || !matches!(self.word(before), "a" | "al") {
-            return None;
-        }
-        let starts = |n: usize, stems: &[&str]| stems.iter().any(|stem| self.word(n).starts_with(stem));
-        let verb = (self.start..phrase_start).rev().find(|n| {
-            starts(*n, &["quit", "saque", "saca", "saqu", "retir", "pon", "pong", "ech", "agreg", "anad", "adicion"])
-        })?;
-        if !starts(verb, &["quit", "saqu", "saca", "retir"]) {
-            return None;
-        }
-        let host = self.host();
-        NoteReader { index: self.index, reading: self.reading, host: &host, end: self.limit }.left_out(at)
     }
 
     pub(super) fn host(&self) -> Vec<ItemNo> {

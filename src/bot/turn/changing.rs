@@ -84,6 +84,13 @@ impl BasketTurn<'_> {
                     if let Some(target) = old.first().copied() {
                         let end = mention.end;
                         self.is_touched = true;
+                        if let Some(number) = self.other_number(end) {
+                            self.set_focus(Some(target));
+                            self.correcting = true;
+                            self.corrected = false;
+                            self.covered += end - at;
+                            return Some(number);
+                        }
                         self.covered += end - at;
                         // `un sancocho en vez del ajiaco`: the new one is there already.
                         let came_before = self.focus.filter(|id| {
@@ -128,6 +135,21 @@ impl BasketTurn<'_> {
                 Some(end)
             }
         }
+    }
+
+    /// `que sean dos`, behind `en vez de tres cocas`: where the number stands.
+    fn other_number(&self, at: usize) -> Option<usize> {
+        let mut number = at;
+        while matches!(
+            self.word(number),
+            "," | "que" | "sea" | "sean" | "mejor" | "solo" | "mande" | "mandeme" | "deme"
+        ) && number < at + 4
+        {
+            number += 1;
+        }
+        let phrase = self.phrase(number).filter(|_| number < self.limit)?;
+        let is_bare = phrase.mention.is_none() && self.is_break(phrase.end);
+        (is_bare && matches!(phrase.quantity, Quantity::Number(_) | Quantity::One)).then_some(number)
     }
 
     /// `cambia el arroz por papas`: sides of one dish are the kitchen's business.
@@ -263,6 +285,7 @@ impl BasketTurn<'_> {
     /// `en leche`, said of a juice in water that was ordered before: the other item of its kind.
     pub(super) fn variant(&mut self, at: usize) -> Option<usize> {
         if self.has_fresh()
+            || self.replacing.is_some_and(|replacing| replacing.is_ready)
             || !matches!(self.word(at), "en" | "de" | "con" | "al")
             || self.slots.all.iter().any(|slot| slot.candidates.len() > 1)
         {

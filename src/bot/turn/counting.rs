@@ -58,6 +58,9 @@ impl BasketTurn<'_> {
             self.replacing = Some(Replacing { target: self.focus, units, is_ready: false });
             return after;
         }
+        if let Some(meant) = self.units_become_other(&phrase) {
+            return meant;
+        }
         if phrase.quantity == Quantity::Half
             && let Some(parts) = self.parts
             && self.notes_at(at).is_none()
@@ -111,11 +114,6 @@ impl BasketTurn<'_> {
                 slot.qty = each.clamp(1, MAX_QUANTITY);
             }
             return next;
-        }
-        if self.parts.is_some()
-            && let Some(notes) = self.left_out_too(phrase.start, next)
-        {
-            return self.part_with_notes(&phrase, &notes.notes, notes.end);
         }
         // `a uno le pone azúcar`.
         if self.focus.is_some()
@@ -373,7 +371,13 @@ impl BasketTurn<'_> {
             other => other.units(),
         };
         let Some(units) = units else {
-            self.note(focus, notes);
+            // `la mitad bbq`, of one plate.
+            if phrase.quantity == Quantity::Half && !notes.is_empty() {
+                let halves: Vec<String> = notes.iter().map(|note| format!("mitad {note}")).collect();
+                self.note(focus, &halves);
+            } else {
+                self.note(focus, notes);
+            }
             return end;
         };
         if let Some(parts) = self.parts
@@ -382,7 +386,7 @@ impl BasketTurn<'_> {
             // The parent keeps what no part has taken.
             let id = self.slots.split(parts.parent, units);
             let kept: Vec<String> = notes.iter().filter(|note| !self.is_without(id, note)).cloned().collect();
-            self.note(id, &kept);
+            self.note_units(id, &kept);
             let left = parts.left - units;
             self.parts = if id == parts.parent { None } else { Some(Parts { left, ..parts }) };
             self.set_focus(Some(id));
@@ -411,7 +415,7 @@ impl BasketTurn<'_> {
                 {
                     slot.notes.retain(|old| !is_other_liquid(old));
                 }
-                self.note(id, notes);
+                self.note_units(id, notes);
                 if phrase.quantity == Quantity::Half && id != plain {
                     self.parts = Some(Parts { parent: plain, total: units * 2, left: units });
                 }

@@ -5,9 +5,11 @@ mod adding;
 mod amounts;
 mod annotating;
 mod changing;
+mod contrast;
 mod counting;
 mod fallback;
 mod removing;
+mod units;
 
 use super::{
     commands::{BasketCommand, command_at},
@@ -54,6 +56,8 @@ pub struct BasketTurn<'a> {
     correcting: bool,
     corrected: bool,
     setting: bool,
+    /// `eran dos perros y una criolla`: every number of the sentence is a total.
+    sets_all: bool,
     /// `agrega papas`: dishes follow rather than notes.
     adding: bool,
     only: bool,
@@ -71,6 +75,8 @@ pub struct BasketTurn<'a> {
     last_end: usize,
     /// The dish that was named last was counted.
     last_counted: bool,
+    /// Numbers stand behind notes here: `sin cebolla 2, con cebolla 1`.
+    counts_notes: bool,
     /// The number that was read last may mean something else: `3 x 10`.
     is_number_doubtful: bool,
     quantity_behind: bool,
@@ -96,6 +102,7 @@ impl<'a> BasketTurn<'a> {
             correcting: false,
             corrected: false,
             setting: false,
+            sets_all: false,
             adding: false,
             only: false,
             removing: false,
@@ -107,6 +114,7 @@ impl<'a> BasketTurn<'a> {
             listed: Vec::new(),
             last_end: usize::MAX,
             last_counted: false,
+            counts_notes: false,
             is_number_doubtful: false,
             quantity_behind: false,
             has_removed: false,
@@ -132,6 +140,7 @@ impl<'a> BasketTurn<'a> {
         self.correcting = false;
         self.corrected = false;
         self.setting = false;
+        self.sets_all = false;
         self.adding = false;
         self.only = false;
         self.removing = false;
@@ -150,7 +159,7 @@ impl<'a> BasketTurn<'a> {
             self.correcting = true;
         }
         let mut at = start;
-        while at < end {
+        while at < self.limit {
             at = self.step(at).max(at + 1);
         }
         if !self.waiting_notes.is_empty() {
@@ -273,6 +282,9 @@ impl<'a> BasketTurn<'a> {
         if let Some(next) = self.fallback(at) {
             return next;
         }
+        if let Some(next) = self.contrast(at).or_else(|| self.added_before_dish(at)) {
+            return next;
+        }
         if let Some((command, next)) = command_at(self.reading, at, self.limit)
             && let Some(next) = self.command(command, at, next)
         {
@@ -303,6 +315,9 @@ impl<'a> BasketTurn<'a> {
         {
             return next;
         }
+        if let Some(next) = self.unit_of_line(at).or_else(|| self.plain_unit(at)).or_else(|| self.fewer_of(at)) {
+            return next;
+        }
         if let Some(next) = self.variant(at) {
             return next;
         }
@@ -311,6 +326,9 @@ impl<'a> BasketTurn<'a> {
             && !self.is_rather_item(at, &notes)
         {
             self.covered += notes.end - at;
+            if let Some(next) = self.take_counted_notes(&notes, at) {
+                return next;
+            }
             return self.take_notes(&notes.notes, notes.end);
         }
         if let Some(next) = self.take_offer(at) {
