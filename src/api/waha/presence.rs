@@ -50,7 +50,7 @@ pub async fn set(
 
 /// `GET /api/{session}/presence`: of all chats that were asked for.
 pub async fn all(State(app): State<App>, For { tenant, .. }: For<Reading>) -> Result<Json<Vec<Presences>>, Problem> {
-    let presences = app.fleet.open_known(&tenant).await?.presences();
+    let presences = app.fleet.open_known(&tenant).await?.presences().await;
     Ok(Json(presences.iter().map(|(chat, shown)| Presences::new(chat, shown)).collect()))
 }
 
