@@ -110,7 +110,8 @@ mod tests {
             needs.map(|one| (one.condition, one.tenant, one.reason)).collect::<Vec<_>>()
         };
         assert!(needed(&Findings::default()).is_empty());
-        let mut findings = Findings { incidents: BTreeMap::from([("moved", 7), ("vault_losses", 0)]), ..Findings::default() };
+        let mut findings =
+            Findings { incidents: BTreeMap::from([("moved", 7), ("vault_losses", 0)]), ..Findings::default() };
         assert!(needed(&findings).is_empty());
         findings.incidents.insert("vault_losses", 2);
         assert_eq!(needed(&findings), [("vault_mended", None, Some("2 since the start".to_owned()))]);

@@ -368,9 +368,9 @@ impl Session {
         let is_edit = matches!(request.draft, Draft::Edit { .. });
         let known = known.filter(|_| source.is_some() || is_edit);
         let repeated = known.map(|known| repeated(&known, &digest, &setting)).transpose()?;
-        if let Some(source) = source.as_ref().filter(|_| repeated.is_none()) {
+        if source.is_some() && repeated.is_none() {
             // Only the bot's files are shared, and it answers: that is no bulk.
-            let may_be_bulk = !matches!(source, FileSource::Shared(_));
+            let may_be_bulk = !matches!(source, Some(FileSource::Shared(_)));
             self.refuse_before_upload(&id, &names, request.ttl, may_be_bulk).await?;
         }
         let mut ttl = request.ttl;

@@ -316,7 +316,12 @@ async fn one_that_is_not_there_is_not_found() {
     for path in ["webhooks", "bot/menu", "bot/settings"] {
         for body in [json!({ "webhooks": 5, "categories": 5 }), json!({ "webhooks": [] }), json!({ "items": [] })] {
             let answer = stage.dashboard.put(&format!("/api/nobody/{path}"), body).await.unwrap();
-            assert_eq!((answer.status, &answer.body["code"]), (404, &json!("unknown_tenant")), "{path}: {}", answer.body);
+            assert_eq!(
+                (answer.status, &answer.body["code"]),
+                (404, &json!("unknown_tenant")),
+                "{path}: {}",
+                answer.body
+            );
         }
     }
     assert_eq!(stage.dashboard.get("/api/sessions/nobody").await.unwrap().status, 404);

@@ -150,7 +150,7 @@ async fn what_was_said_before_an_unlinking_long_ago_can_be_read() {
         assert_eq!(directory.execute(long_ago, []).unwrap(), 1);
     };
     let messages = format!("/api/baileys/messages?tenantId=trattoria&chatId={customer}");
-    for path in ["/api/baileys/conversations?tenantId=trattoria", &messages] {
+    for path in ["/api/baileys/conversations?tenantId=trattoria", messages.as_str()] {
         age();
         let daemon = stage.start().await;
         let open = dashboard.get("/api/sessions?open=true&all=true").await.unwrap();
