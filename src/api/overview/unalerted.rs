@@ -1,5 +1,5 @@
-//! What needs somebody and is no condition of the alerts: a vault that has lost something, and bots that are stuck. The keyed `/health`
-//! counts both. Pure.
+//! The needs that are no condition of the alerts: a vault that has lost something, and bots that are stuck. The keyed `/health` counts
+//! both. Pure.
 
 use std::collections::BTreeMap;
 

@@ -135,7 +135,7 @@ impl DisconnectReason {
         }
     }
 
-    /// Whether a pairing came to nothing because somebody refused it, and not because its time was over or nobody wanted it any more.
+    /// True where somebody refused a pairing; false where its time was over, or nobody wanted it any more.
     pub fn refuses_pairing(&self) -> bool {
         matches!(self, Self::PairingFailed | Self::PasskeyFailed(_) | Self::OtherAccount { .. })
     }

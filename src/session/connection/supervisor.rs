@@ -259,7 +259,7 @@ impl Supervisor {
         }
     }
 
-    /// WhatsApp, or the phone, said no. To say so at once each time must not make each time a login.
+    /// Notes that WhatsApp, or the phone, has refused a pairing. Refusals that come at once must not make a login each.
     fn note_failed_pairing(&mut self) {
         self.failed_pairings = self.failed_pairings.saturating_add(1);
         self.pairing_pause = pairing_pause(self.failed_pairings, self.session.env.settings.backoff_min, jitter());
@@ -433,7 +433,7 @@ impl Supervisor {
                 DialPause::Slow | DialPause::AfterPairing if patience.is_zero() => Ends::AtOnce,
                 DialPause::Slow | DialPause::AfterPairing | DialPause::Fixed => Ends::No,
             },
-            // Whoever asks again is not kept waiting for what failed before.
+            // A person who asks again does not wait for the failures before.
             SessionCommand::Connect if kind == DialPause::AfterPairing => {
                 match self.session.pace.take(RequestKind::Pairing) {
                     Ok(()) => Ends::AtOnce,

@@ -306,7 +306,7 @@ mod tests {
         // As many wait so as may.
         assert_eq!(second.answer(&mut nothing, deadline).await, None);
         assert!(Instant::now() < deadline);
-        // What comes at last is read in its turn.
+        // The late answer is read in its turn.
         says.send(7).await.unwrap();
         assert!(timeout(SOON, heard.as_mut()).await.is_err());
         drop(second);
