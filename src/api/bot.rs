@@ -104,7 +104,7 @@ pub async fn show_menu(State(app): State<App>, For { tenant, .. }: For<Reading>)
     Ok(Tagged(forms::shown(app.bots.menu(&session).await?)))
 }
 
-/// Makes no tenant: a slip of the pen would be one. Its menu may be there before the first scan.
+/// Makes the tenant when there is none: its menu may be there before the first scan.
 pub async fn put_menu(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
@@ -112,7 +112,7 @@ pub async fn put_menu(
     WholeBody(menu): WholeBody<MenuForm>,
 ) -> Result<Tagged<MenuForm>, Problem> {
     menu.check()?;
-    let session = known(&app, &tenant).await?;
+    let session = app.fleet.open_or_create(&tenant).await?;
     Ok(Tagged(forms::shown(app.bots.put_menu(&session, menu.0, expected).await?)))
 }
 
@@ -124,7 +124,7 @@ pub async fn show_settings(
     Ok(Tagged(forms::shown(app.bots.settings(&session).await?)))
 }
 
-/// As [`put_menu`].
+/// Makes the tenant when there is none.
 pub async fn put_settings(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
@@ -145,7 +145,7 @@ pub async fn put_settings(
             app.bots.check_url(&file.url).map_err(refused)?;
         }
     }
-    let session = known(&app, &tenant).await?;
+    let session = app.fleet.open_or_create(&tenant).await?;
     if settings.is_masked() {
         settings.unmask(&app.bots.settings(&session).await?.value)?;
     }

@@ -319,9 +319,9 @@ fn table() -> Vec<Section> {
         ]),
         section("Bot", vec![
             Route::get("/api/{session}/bot/menu", Keyed, bot::show_menu, "The menu that customers order from"),
-            Route::put("/api/{session}/bot/menu", Keyed, bot::put_menu, "Replace the menu; in force for the next message").also(&[412]),
+            Route::put("/api/{session}/bot/menu", Keyed, bot::put_menu, "Replace the menu; in force for the next message").also(&[412]).makes(),
             Route::get("/api/{session}/bot/settings", Keyed, bot::show_settings, "The bot's switches, hours, costs and texts"),
-            Route::put("/api/{session}/bot/settings", Keyed, bot::put_settings, "Replace them; in force for the next message").also(&[412]),
+            Route::put("/api/{session}/bot/settings", Keyed, bot::put_settings, "Replace them; in force for the next message").also(&[412]).makes(),
             Route::get("/api/{session}/bot/texts", Keyed, bot::show_texts, "The bot's texts as they are without your own, and what may stand in them"),
             Route::post("/api/{session}/bot/try", Keyed, bot::try_out, "What the bot would answer; touches no customer"),
             Route::get("/api/{session}/bot/conversations", Keyed, bot::conversations, "The chats that the bot knows"),
@@ -336,7 +336,7 @@ fn table() -> Vec<Section> {
         ]),
         section("Webhooks", vec![
             Route::get("/api/{session}/webhooks", Keyed, webhooks::show, "A session's webhooks"),
-            Route::put("/api/{session}/webhooks", Keyed, webhooks::put, "Set a session's webhooks"),
+            Route::put("/api/{session}/webhooks", Keyed, webhooks::put, "Set a session's webhooks").makes(),
             Route::get("/api/{session}/webhooks/failures", Keyed, webhooks::failures, "What could not be delivered"),
             Route::post("/api/{session}/webhooks/failures/redrive", Keyed, webhooks::redrive_all, "Try all of that once more"),
             Route::post("/api/{session}/webhooks/failures/{id}/redrive", Keyed, webhooks::redrive, "Try one of them once more"),

@@ -100,7 +100,7 @@ pub async fn show(
     Ok(Json(app.webhooks.show(&tenant).await?))
 }
 
-/// Makes no tenant: a slip of the pen would be one. Webhooks may be there before the first scan.
+/// Makes the tenant when there is none: webhooks may be there before the first scan.
 pub async fn put(
     State(app): State<App>,
     For { tenant, .. }: For<Controlling>,
@@ -111,7 +111,11 @@ pub async fn put(
         let message = "expected at least one field: the body replaces everything, and [] takes all webhooks away";
         return Err(Problem::invalid(message.to_owned(), Vec::new()));
     }
-    known(&app, &tenant).await?;
+    if app.fleet.status(&tenant).is_none() && app.fleet.record(&tenant).await?.is_none() {
+        // What is refused makes none.
+        app.webhooks.check_new(&config.0)?;
+    }
+    app.fleet.open_or_create(&tenant).await?;
     Ok(Json(app.webhooks.put_webhooks(&tenant, config.0).await?))
 }
 

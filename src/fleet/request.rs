@@ -20,11 +20,10 @@ impl Fleet {
     /// As [`Self::serving`], and opens a tenant that the directory knows and that has no place here: one that was unlinked long ago is not
     /// opened at the start, and what it said is there.
     pub async fn serving_known(self: &Arc<Self>, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
-        let session = self.serving(tenant).await?;
-        if session.is_some() || self.slot(tenant).is_some() || self.is_absent(tenant).await? {
-            return Ok(session);
+        match self.serving(tenant).await? {
+            None if self.slot(tenant).is_none() => expected(self.open_known_in_turn(tenant).await),
+            session => Ok(session),
         }
-        expected(self.open_known_in_turn(tenant).await)
     }
 
     /// As [`Self::serving`], and takes nothing back.
