@@ -15,20 +15,14 @@ use super::owner::LivingDaemons;
 use crate::{
     bot::owner_records::Versioned,
     cli::running_daemon::RunningDaemon,
-    config::{Config, VaultHome},
+    config::Config,
     import::{
         EntryKind, EntryProblem, ImportFailure, ImportTally, LiveSource, OwnedRestaurant, RestaurantPlaces,
         RestaurantUpdate, SOURCE_BYTES,
     },
-    tenant::{TenantId, TenantRecord},
+    tenant::TenantId,
     vault::InstanceId,
 };
-
-/// Letters that may differ between a name and the one that is meant.
-const MOST_SLIPS: usize = 2;
-
-/// So many names are hinted at.
-const MOST_NEAR: usize = 3;
 
 #[derive(Debug, clap::Args)]
 pub struct MenuOptions {
@@ -41,9 +35,6 @@ pub struct MenuOptions {
     /// Its name in the source, where it has another.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Make the restaurant where nobody has it yet. Without it such a name is taken for a slip of the pen.
-    #[arg(long)]
-    create: bool,
     /// The daemon to ask, instead of the one at `http.listen`.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -96,24 +87,10 @@ async fn bring_here(
     places: RestaurantPlaces,
 ) -> anyhow::Result<RestaurantUpdate> {
     let tenant = &options.tenant;
-    let has_vault = match &config.vault.home {
-        VaultHome::Embedded { path, .. } => path.exists(),
-        VaultHome::Firestore { .. } => true,
-    };
-    if !options.create && !has_vault {
-        // Before one is made, and a key for it.
-        return Err(unknown(tenant, []));
-    }
     let instance = InstanceId(Ulid::generate().to_string().into());
     let (writer, _lock) = super::open(config, options.dry_run, instance).await?;
     let Some(writer) = writer else { return Ok(RestaurantUpdate::new(places, &OwnedRestaurant::nothing())) };
     let record = writer.vault.tenant(tenant).await?;
-    if record.is_none() && !options.create {
-        let records = writer.vault.tenants().await?;
-        let is_there = |record: &TenantRecord| record.deleted_at.is_none();
-        let there = records.into_iter().filter(|(_, record)| record.as_ref().is_ok_and(is_there));
-        return Err(unknown(tenant, there.map(|(name, _)| name)));
-    }
     if record.is_some_and(|record| record.deleted_at.is_some()) {
         bail!("the tenant {tenant} was deleted");
     }
@@ -135,14 +112,8 @@ impl AskedDaemon {
     async fn bring(&self, options: &MenuOptions, places: RestaurantPlaces) -> anyhow::Result<RestaurantUpdate> {
         let tenant = &options.tenant;
         let nothing = OwnedRestaurant::nothing();
-        let menu = self.get(tenant, "menu").await?;
-        match (menu.is_some(), options.create, options.dry_run) {
-            (false, false, _) => return Err(unknown(tenant, self.tenants().await)),
-            (false, true, false) => self.make(tenant).await?,
-            _ => {}
-        }
         let here = OwnedRestaurant {
-            menu: menu.unwrap_or(nothing.menu),
+            menu: self.get(tenant, "menu").await?.unwrap_or(nothing.menu),
             settings: self.get(tenant, "settings").await?.unwrap_or(nothing.settings),
         };
         let update = RestaurantUpdate::new(places, &here);
@@ -170,24 +141,6 @@ impl AskedDaemon {
         Ok(Some(Versioned { version, value: serde_json::from_str(&answer.text)? }))
     }
 
-    /// The tenants that the daemon knows. None where it does not say: they are for a hint.
-    async fn tenants(&self) -> Vec<String> {
-        let asked = self.0.ask(self.0.http.get(format!("{}/api/tenants", self.0.base))).await;
-        let told = asked.ok().and_then(|answer| serde_json::from_str::<Value>(&answer.text).ok());
-        let listed = told.as_ref().and_then(|told| told["tenants"].as_array());
-        let names = listed.into_iter().flatten().filter_map(|tenant| tenant["id"].as_str());
-        names.map(str::to_owned).collect()
-    }
-
-    /// Without a pairing.
-    async fn make(&self, tenant: &TenantId) -> anyhow::Result<()> {
-        let body = json!({ "name": tenant.as_str(), "start": false }).to_string();
-        let request = self.0.http.post(format!("{}/api/sessions", self.0.base));
-        let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
-        let answer = self.0.ask(request).await?;
-        self.0.expect_success(&answer).with_context(|| format!("the tenant {tenant} was not made"))
-    }
-
     /// Only over the version before it: somebody who writes at the same moment loses nothing.
     async fn put<T: Serialize>(&self, tenant: &TenantId, what: &str, next: &Versioned<T>) -> anyhow::Result<()> {
         let body = serde_json::to_string(&next.value)?;
@@ -200,18 +153,6 @@ impl AskedDaemon {
     fn address(&self, tenant: &TenantId, what: &str) -> String {
         format!("{}/api/{tenant}/bot/{what}", self.0.base)
     }
-}
-
-/// The refusal of a tenant that nobody has. Names those that may be meant.
-fn unknown(tenant: &TenantId, known: impl IntoIterator<Item = String>) -> anyhow::Error {
-    let folded = tenant.as_str().to_lowercase();
-    let slips = |name: &str| strsim::osa_distance(&name.to_lowercase(), &folded);
-    let mut near: Vec<_> = known.into_iter().map(|name| (slips(&name), name)).collect();
-    near.retain(|(slips, _)| *slips <= MOST_SLIPS);
-    near.sort();
-    let near: Vec<_> = near.into_iter().take(MOST_NEAR).map(|(_, name)| name).collect();
-    let hint = if near.is_empty() { String::new() } else { format!(" (is {} meant?)", near.join(" or ")) };
-    anyhow::anyhow!("there is no tenant {tenant}{hint}: --create makes it")
 }
 
 fn report(update: &RestaurantUpdate, options: &MenuOptions) -> Value {
@@ -251,21 +192,4 @@ fn words(update: &RestaurantUpdate, options: &MenuOptions) -> String {
         words += "    the bot is on, as it was there: it answers as soon as the tenant is connected\n";
     }
     words
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slip_of_the_pen_is_told_whom_it_may_mean() {
-        let told = |known: &[&str]| {
-            let tenant = "Trattoira".parse().unwrap();
-            unknown(&tenant, known.iter().map(|name| (*name).to_owned())).to_string()
-        };
-        assert_eq!(told(&[]), "there is no tenant Trattoira: --create makes it");
-        assert_eq!(told(&["osteria", "gelateria"]), told(&[]));
-        let near = told(&["trattoria2", "osteria", "trattoria"]);
-        assert_eq!(near, "there is no tenant Trattoira (is trattoria or trattoria2 meant?): --create makes it");
-    }
 }
