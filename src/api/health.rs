@@ -156,7 +156,7 @@ impl Health {
             health.sessions.stopped = Some(stopped(app));
             let mut incidents = app.fleet.incidents();
             incidents.insert("bot_conversations_broken", app.bots.broken());
-            incidents.insert("bots_stuck", app.bots.stuck());
+            incidents.insert("bots_stuck", app.bots.stuck_tenants().len() as u64);
             health.incidents = Some(incidents);
             health.alerts = Some(app.alerts.channels());
             health.vault = Some(VaultUsage { reads, writes, deletes });

@@ -1,6 +1,8 @@
 //! The operator's overview: who needs somebody and what to do, how much goes through, failing webhooks, the vault and its cost, what was
 //! told. Asks nobody: it reads what is in memory, as a scrape of the metrics does.
 
+mod unalerted;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::extract;
@@ -8,6 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::unalerted::Findings;
 use super::{App, alerting, answer::Fresh, input::Query};
 use crate::{
     session::{State, Status},
@@ -84,11 +87,12 @@ pub struct TenantCounts {
 pub struct AttentionNeeded {
     /// `null`: it is the daemon's.
     tenant: Option<String>,
-    /// As the setting `alerts.…` is called.
+    /// As the setting `alerts.…` is called. No alert tells `state_lost`, `vault_loss` and `vault_mended` (what the vault has lost: for
+    /// good, now, and since the start), nor `bot_stuck`.
     condition: &'static str,
     title: &'static str,
     advice: &'static str,
-    /// The reason why the session does not work, in English.
+    /// The reason why the session does not work, or what was lost, in English.
     reason: Option<String>,
     since: Option<Timestamp>,
 }
@@ -128,6 +132,8 @@ pub struct VaultToday {
     stalled: usize,
     /// Changes that are not in it yet.
     backlog: u64,
+    /// Losses that were found since the start; what this process had was written anew.
+    losses: u64,
     /// The counts are of the time since then: midnight (UTC), or the start.
     since: Timestamp,
     reads: u64,
@@ -170,9 +176,11 @@ pub async fn show(
     let at = app.fleet.env().clock.now();
     let statuses: BTreeMap<String, Status> =
         app.fleet.reports().into_iter().map(|report| (report.tenant.to_string(), report.status)).collect();
-    let seen = alerting::observe(&app).unwrap_or_default();
+    let (seen, findings) = (alerting::observe(&app), app.findings());
     let outbox_patience = app.alerts.delay(AlertCondition::OutboxOld).unwrap_or(OUTBOX_PATIENCE);
-    let mut attention = attention(&seen, &statuses, language, outbox_patience, at);
+    // While the process stops, nobody is needed.
+    let mut attention = if seen.is_some() { findings.needs(language) } else { Vec::new() };
+    attention.extend(in_need(&seen.unwrap_or_default(), &statuses, language, outbox_patience, at));
     let attention_total = attention.len();
     attention.truncate(MOST_SHOWN);
     let mut webhooks = failing(&app.webhooks.standings());
@@ -189,7 +197,7 @@ pub async fn show(
         day: MessageFlow::of(24 * 60, DAY_STEP_MINUTES),
         webhooks,
         webhooks_total,
-        vault: VaultToday::new(&app),
+        vault: VaultToday::new(&app, findings.vault_losses()),
         alerts: AlertsToday { channels: app.alerts.channels(), sent },
     })
 }
@@ -202,8 +210,15 @@ impl App {
     }
 }
 
+impl App {
+    fn findings(&self) -> Findings {
+        let losses = self.fleet.reports().into_iter().filter_map(|report| Some((report.tenant, report.loss?)));
+        Findings { losses: losses.collect(), incidents: self.fleet.incidents(), stuck_bots: self.bots.stuck_tenants() }
+    }
+}
+
 impl VaultToday {
-    fn new(app: &App) -> Self {
+    fn new(app: &App, losses: u64) -> Self {
         let (usage, since) = app.see_usage();
         let Usage { reads, writes, deletes } = usage;
         let sessions = app.fleet.standings().into_iter().filter_map(|tenant| tenant.session);
@@ -212,6 +227,7 @@ impl VaultToday {
             up: !app.fleet.is_vault_down(),
             stalled: app.fleet.stalled(),
             backlog: sessions.map(|session| session.journal_backlog).sum(),
+            losses,
             since,
             reads,
             writes,
@@ -243,7 +259,7 @@ fn summed(counts: &[u32], step: usize) -> Vec<u32> {
 
 /// Lists what somebody has to mend, in the order of the conditions; without what has just begun, what something else explains, and
 /// webhooks, which have a list of their own.
-fn attention(
+fn in_need(
     seen: &AlertObservation,
     statuses: &BTreeMap<String, Status>,
     language: AlertLanguage,
@@ -322,7 +338,7 @@ mod tests {
         }
         let status = Status::new(State::Starting, "the line broke".to_owned(), ago(90));
         let statuses = BTreeMap::from([("trattoria".to_owned(), status)]);
-        let needed = attention(&seen, &statuses, AlertLanguage::English, OUTBOX_PATIENCE, NOW);
+        let needed = in_need(&seen, &statuses, AlertLanguage::English, OUTBOX_PATIENCE, NOW);
         needed.into_iter().map(|one| (one.condition, one.tenant)).collect()
     }
 
@@ -354,7 +370,7 @@ mod tests {
         seen.wrong.insert((AlertCondition::Offline, "trattoria".to_owned()), None);
         let status = Status::new(State::Starting, "the line broke".to_owned(), ago(90));
         let statuses = BTreeMap::from([("trattoria".to_owned(), status)]);
-        let needed = attention(&seen, &statuses, AlertLanguage::Spanish, OUTBOX_PATIENCE, NOW);
+        let needed = in_need(&seen, &statuses, AlertLanguage::Spanish, OUTBOX_PATIENCE, NOW);
         assert_eq!(needed[0].reason.as_deref(), Some("the line broke"));
         assert_eq!(needed[0].since, Some(ago(90)));
         assert_eq!(needed[0].title, "Sin conexión con WhatsApp");
@@ -369,7 +385,7 @@ mod tests {
         seen.wrong.insert((AlertCondition::OutboxOld, "trattoria".to_owned()), Some(ago(120)));
         let needed = |seconds| {
             let patience = Duration::from_secs(seconds);
-            attention(&seen, &BTreeMap::new(), AlertLanguage::English, patience, NOW).len()
+            in_need(&seen, &BTreeMap::new(), AlertLanguage::English, patience, NOW).len()
         };
         assert_eq!((needed(120), needed(121)), (1, 0));
     }

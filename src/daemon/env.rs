@@ -35,6 +35,9 @@ const DIALING: usize = 64;
 /// Pictures that are decoded at the same time: each may take a hundred megabytes.
 const DECODING: usize = 2;
 
+/// For each phone that may be asked at the same time so many silent ones are waited for.
+const SILENT_PHONES: usize = 4;
+
 /// Answers with many messages that are on their way, of all tenants: each has half a MiB in memory.
 const MAX_READERS: usize = 128;
 
@@ -85,6 +88,7 @@ pub(super) fn env(
         reading: Arc::new(Semaphore::new(MAX_READERS)),
         decoding: Semaphore::new(DECODING),
         asking_phones: Semaphore::new(config.messages.history.parallel),
+        silent_phones: Semaphore::new(config.messages.history.parallel.saturating_mul(SILENT_PHONES)),
         versions: Versions::new(config.whatsapp.version),
         dialing: Arc::new(Semaphore::new(DIALING.min(descriptors.lines))),
         lines: Arc::new(Semaphore::new(descriptors.lines)),

@@ -17,6 +17,15 @@ impl Fleet {
         expected(self.await_or_reclaim(tenant).await)
     }
 
+    /// As [`Self::serving`], and opens a tenant that the directory knows and that has no place here: one that was unlinked long ago is not
+    /// opened at the start, and what it said is there.
+    pub async fn serving_known(self: &Arc<Self>, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
+        match self.serving(tenant).await? {
+            None if self.slot(tenant).is_none() => expected(self.open_known_in_turn(tenant).await),
+            session => Ok(session),
+        }
+    }
+
     /// As [`Self::serving`], and takes nothing back.
     pub async fn serving_here(&self, tenant: &TenantId) -> Result<Option<Session>, FleetError> {
         expected(self.await_session(tenant).await)

@@ -65,6 +65,8 @@ pub struct Env {
     pub decoding: Semaphore,
     /// Phones that are asked for older messages.
     pub asking_phones: Semaphore,
+    /// Those that have said nothing for a while, and are still waited for.
+    pub silent_phones: Semaphore,
     pub versions: Versions,
     /// Sessions that may be between dialing and login at the same time.
     pub dialing: Arc<Semaphore>,

@@ -199,7 +199,7 @@ impl DeliveryLoop<'_> {
                 Some(landed) = self.flights.next() => Box::pin(self.landed(landed)).await?,
                 notice = feed.recv() => match notice {
                     Ok(FeedItem::Event(_) | FeedItem::InLog) | Err(RecvError::Lagged(_)) => self.more = true,
-                    Ok(FeedItem::Presence(chat)) => self.owe_presence(&chat),
+                    Ok(FeedItem::Presence(chat)) => Box::pin(self.owe_presence(&chat)).await,
                     Ok(_) => {}
                     Err(RecvError::Closed) => break,
                 },

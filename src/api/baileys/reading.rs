@@ -109,7 +109,7 @@ pub async fn conversations(
     TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<ReadingData, Query<ChatsPage>>,
 ) -> Result<Json<Conversations>, Problem> {
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    let Some(session) = app.fleet.serving(&tenant).await? else {
+    let Some(session) = app.fleet.serving_known(&tenant).await? else {
         return Ok(Json(Conversations { count: 0, conversations: Vec::new(), limit }));
     };
     let turn = session.look_turn().await.ok_or_else(stream::busy)?;
@@ -155,7 +155,7 @@ pub async fn messages(
     let Some(first) = readings.first().cloned() else {
         return Err(Problem::invalid(CHAT_MISSING, field("expected a phone number or a jid")));
     };
-    let session = app.fleet.serving(&tenant).await?;
+    let session = app.fleet.serving_known(&tenant).await?;
     let chat = match &session {
         Some(session) if readings.len() > 1 => session.which("chatId", &readings).await?,
         _ => first,
@@ -260,7 +260,7 @@ pub async fn stats(
     TenantRequest { tenant, .. }: TenantRequest<ReadingData, Query<OfTenant>>,
 ) -> Result<Json<Stats>, Problem> {
     const MINUTE_MS: i64 = 60_000;
-    let Some(session) = app.fleet.serving(&tenant).await? else {
+    let Some(session) = app.fleet.serving_known(&tenant).await? else {
         return Ok(Json(Stats::NotThere { error: "Tenant not initialized" }));
     };
     let sends = session.sends().await.map_err(Problem::unreadable)?;

@@ -53,7 +53,7 @@ pub async fn all(
     State(app): State<App>,
     For { tenant, .. }: For<ReadingData>,
 ) -> Result<Json<Vec<WAHAChatPresences>>, Problem> {
-    let presences = app.fleet.open_known(&tenant).await?.presences();
+    let presences = app.fleet.open_known(&tenant).await?.presences().await;
     Ok(Json(presences.iter().map(|(chat, shown)| WAHAChatPresences::new(chat, shown)).collect()))
 }
 

@@ -21,9 +21,11 @@ impl BusyDesks {
         lock(&self.0).remove(tenant);
     }
 
-    /// How many are stuck.
-    pub fn stuck(&self, now: Instant) -> u64 {
-        lock(&self.0).values().filter(|since| now.saturating_duration_since(**since) > STUCK_AFTER).count() as u64
+    /// Those that are stuck.
+    pub fn stuck(&self, now: Instant) -> Vec<TenantId> {
+        let desks = lock(&self.0);
+        let stuck = desks.iter().filter(|(_, since)| now.saturating_duration_since(**since) > STUCK_AFTER);
+        stuck.map(|(tenant, _)| tenant.clone()).collect()
     }
 }
 
@@ -39,8 +41,8 @@ mod tests {
         desks.begins(&other);
         desks.rests(&other);
         let (now, later) = (Instant::now(), Instant::now() + STUCK_AFTER + Duration::from_secs(1));
-        assert_eq!((desks.stuck(now), desks.stuck(later)), (0, 1));
+        assert_eq!((desks.stuck(now), desks.stuck(later)), (Vec::new(), vec![one.clone()]));
         desks.rests(&one);
-        assert_eq!(desks.stuck(later), 0);
+        assert!(desks.stuck(later).is_empty());
     }
 }

@@ -161,8 +161,8 @@ impl Bots {
         self.shared.broken.load(Ordering::Relaxed)
     }
 
-    /// Desks that have been at the same work for too long, and answer nobody meanwhile.
-    pub fn stuck(&self) -> u64 {
+    /// Tenants whose desks have been at the same work for too long, and answer nobody meanwhile.
+    pub fn stuck_tenants(&self) -> Vec<TenantId> {
         self.shared.busy.stuck(Instant::now())
     }
 

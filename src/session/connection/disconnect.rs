@@ -135,6 +135,11 @@ impl DisconnectReason {
         }
     }
 
+    /// True where somebody refused a pairing; false where its time was over, or nobody wanted it any more.
+    pub fn refuses_pairing(&self) -> bool {
+        matches!(self, Self::PairingFailed | Self::PasskeyFailed(_) | Self::OtherAccount { .. })
+    }
+
     /// The table. Sources: the library's `handle_connect_failure` and `handle_stream_error`, which say of each code whether
     /// WhatsApp Web logs out or connects again.
     pub fn next(&self) -> ReconnectPlan {
@@ -199,6 +204,9 @@ mod tests {
             DisconnectReason::NoDescriptor,
         ];
         assert!(survivors.iter().all(|signal| signal.next() != ReconnectPlan::Wipe));
+        // Another code follows, and later each time.
+        let refusals = survivors.iter().filter(|signal| signal.refuses_pairing());
+        assert_eq!(refusals.map(DisconnectReason::next).collect::<Vec<_>>(), [ReconnectPlan::NewQr; 2]);
         assert_eq!(DisconnectReason::LoggedOut { code: 401 }.next(), ReconnectPlan::Wipe);
         assert_eq!(DisconnectReason::Unlinked { told: false }.next(), ReconnectPlan::Wipe);
     }

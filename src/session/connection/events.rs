@@ -282,6 +282,7 @@ impl Connection<'_> {
         session.pairing_mark.clear();
         self.supervisor.pairing_until = None;
         self.supervisor.last_pairing_error = None;
+        self.supervisor.failed_pairings = 0;
         self.supervisor.is_unproven = false;
         let client = self.client.clone();
         session.tasks.spawn({

@@ -2,6 +2,7 @@
 //! reconnect is off (but for the restart within a pairing, which it alone can carry over). What WhatsApp says is turned into
 //! a [`DisconnectReason`], and the table in [`crate::session::connection::disconnect`] says what follows.
 
+mod pairing_pause;
 mod unlink;
 
 use std::{pin::pin, sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::unlink::Unlinked;
+use self::{pairing_pause::pairing_pause, unlink::Unlinked};
 use super::{
     Connection,
     disconnect::{DisconnectReason, ReconnectPlan},
@@ -47,6 +48,10 @@ pub struct Supervisor {
     was_idle: bool,
     /// Why the last pairing attempt failed; shown at the next attempt.
     pub(in crate::session) last_pairing_error: Option<String>,
+    /// Pairings in a row that came to nothing by a refusal.
+    pub(in crate::session) failed_pairings: u32,
+    /// The pause before the next of them, unless somebody asks.
+    pairing_pause: Option<Duration>,
     /// So much quiet and the connection is tested for deafness; grows with each test that finds nothing.
     pub(in crate::session) quiet_limit: Duration,
     /// This connection is such a test.
@@ -72,6 +77,8 @@ enum DialPause {
     Slow,
     /// Nobody.
     Fixed,
+    /// Somebody who begins to pair: no page that only looks.
+    AfterPairing,
 }
 
 /// When a command ends such a wait.
@@ -104,6 +111,8 @@ impl Supervisor {
             has_lapsed: was_pairing && !paired,
             was_idle: false,
             last_pairing_error: None,
+            failed_pairings: 0,
+            pairing_pause: None,
             quiet_limit,
             testing: false,
             unanswered_hellos: 0,
@@ -191,6 +200,15 @@ impl Supervisor {
             });
             return self.pause(wait, DialPause::Fixed, commands).await;
         }
+        if let Some(wait) = self.pairing_pause.take().filter(|_| !paired) {
+            let reason = self.last_pairing_error.clone();
+            self.session.set_status(|status| {
+                status.state = State::Starting;
+                status.reason = reason.unwrap_or_else(|| "waiting before the next pairing".into());
+                status.qr = None;
+            });
+            return self.pause(wait, DialPause::AfterPairing, commands).await;
+        }
         self.was_idle = false;
         self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);
         let ended = Connection::run(self, commands).await?;
@@ -241,6 +259,12 @@ impl Supervisor {
         }
     }
 
+    /// Notes that WhatsApp, or the phone, has refused a pairing. Refusals that come at once must not make a login each.
+    fn note_failed_pairing(&mut self) {
+        self.failed_pairings = self.failed_pairings.saturating_add(1);
+        self.pairing_pause = pairing_pause(self.failed_pairings, self.session.env.settings.backoff_min, jitter());
+    }
+
     pub(in crate::session) fn is_pairing(&self) -> bool {
         self.pairing_until.is_some_and(|until| until > Instant::now())
     }
@@ -266,6 +290,7 @@ impl Supervisor {
     ) -> Result<(), Stop> {
         if let SessionCommand::Connect = command {
             self.last_pairing_error = None;
+            self.pairing_pause = None;
         }
         // A device that was never linked needs no connection to be unlinked.
         let wipes = matches!(command, SessionCommand::Unlink(_)) && !self.session.status.borrow().paired;
@@ -298,6 +323,11 @@ impl Supervisor {
                         | DisconnectReason::OtherAccount { .. }
                 );
                 self.last_pairing_error = told.then(|| signal.to_string());
+                if signal.refuses_pairing() {
+                    self.note_failed_pairing();
+                } else {
+                    self.failed_pairings = 0;
+                }
                 return Ok(());
             }
             ReconnectPlan::Reconnect => reconnect.spread(self.failures, jitter()),
@@ -400,9 +430,16 @@ impl Supervisor {
             SessionCommand::DialNow { patience } => match kind {
                 DialPause::Short => Ends::AtOnce,
                 // Somebody asked, and it was counted; a heartbeat has patience.
-                DialPause::Slow if patience.is_zero() => Ends::AtOnce,
-                DialPause::Slow | DialPause::Fixed => Ends::No,
+                DialPause::Slow | DialPause::AfterPairing if patience.is_zero() => Ends::AtOnce,
+                DialPause::Slow | DialPause::AfterPairing | DialPause::Fixed => Ends::No,
             },
+            // A person who asks again does not wait for the failures before.
+            SessionCommand::Connect if kind == DialPause::AfterPairing => {
+                match self.session.pace.take(RequestKind::Pairing) {
+                    Ok(()) => Ends::AtOnce,
+                    Err(_) => Ends::No,
+                }
+            }
             SessionCommand::Connect
                 if kind != DialPause::Fixed && self.session.pace.take(RequestKind::Login).is_ok() =>
             {

@@ -12,7 +12,7 @@ use std::{
 
 use futures::FutureExt as _;
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, SemaphorePermit, mpsc},
     time::{Instant, timeout, timeout_at},
 };
 use tracing::{debug, warn};
@@ -39,6 +39,9 @@ const ANSWERS: usize = 2;
 
 /// How long a caller that comes too soon should wait.
 const BUSY_PHONE_WAIT: Duration = Duration::from_secs(5);
+
+/// A phone that says nothing for so long waits on without a turn.
+const SILENT_AFTER: Duration = BUSY_PHONE_WAIT;
 
 /// Why there is no past.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +132,37 @@ impl Drop for Listening<'_> {
     }
 }
 
+/// The right to ask a phone, and to read what it answers. A silent phone gives it up for a while, so that silent ones keep nobody from
+/// asking; so many may wait so, and another one is given up early.
+struct PhoneTurn<'a> {
+    turns: &'a Semaphore,
+    silent: &'a Semaphore,
+    silent_after: Duration,
+    turn: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> PhoneTurn<'a> {
+    /// `None`: as many phones are asked as may be.
+    fn begin(turns: &'a Semaphore, silent: &'a Semaphore, silent_after: Duration) -> Option<Self> {
+        Some(Self { turns, silent, silent_after, turn: Some(turns.try_acquire().ok()?) })
+    }
+
+    /// The phone's next answer, to be read under a turn. `None`: it says nothing, and is waited for no longer.
+    async fn answer<T>(&mut self, answers: &mut mpsc::Receiver<T>, deadline: Instant) -> Option<T> {
+        let silent_at = deadline.min(Instant::now() + self.silent_after);
+        if let Ok(answer) = timeout_at(silent_at, answers.recv()).await {
+            return answer;
+        }
+        let _among_silent = self.silent.try_acquire().ok()?;
+        drop(self.turn.take());
+        let answer = timeout_at(deadline, answers.recv()).await.ok()??;
+        // It has answered: that others are read just now makes it no silent one.
+        let deadline = deadline.max(Instant::now() + self.silent_after);
+        self.turn = Some(timeout_at(deadline, self.turns.acquire()).await.ok()?.ok()?);
+        Some(answer)
+    }
+}
+
 /// The chat that the phone is asked about, and the oldest message that is known of it.
 struct HistoryQuestion {
     chat: Jid,
@@ -143,7 +177,8 @@ impl Session {
         let inner = &self.0;
         let busy = HistoryError::Busy { wait: BUSY_PHONE_WAIT };
         let Ok(_asking) = inner.questions.asking.try_lock() else { return Err(busy) };
-        let Ok(_turn) = inner.env.asking_phones.try_acquire() else { return Err(busy) };
+        let begun = PhoneTurn::begin(&inner.env.asking_phones, &inner.env.silent_phones, SILENT_AFTER);
+        let Some(mut turn) = begun else { return Err(busy) };
         let client = self.connected()?;
         let named = self.conversation(chat).await?.swap_remove(0);
         let chat = &named.to_string();
@@ -153,7 +188,7 @@ impl Session {
         let addressed = oldest.addressed.chat.parse::<Jid>().map_or_else(|_| named.clone(), |jid| jid.to_non_ad());
         inner.pace.take(RequestKind::Past).map_err(|wait| HistoryError::Busy { wait })?;
         let question = HistoryQuestion { chat: named, addressed, oldest, count };
-        let page = inner.ask_phone(&client, &question).await?;
+        let page = inner.ask_phone(&client, &question, &mut turn).await?;
         inner.keep(&client, &question, page).await
     }
 }
@@ -163,6 +198,7 @@ impl Inner {
         &self,
         client: &Arc<Client>,
         question: &HistoryQuestion,
+        turn: &mut PhoneTurn<'_>,
     ) -> Result<parse::HistoryPage, HistoryError> {
         let (_listening, mut answers) = self.questions.listen();
         let deadline = Instant::now() + self.env.messages.history.patience;
@@ -183,10 +219,8 @@ impl Inner {
         let names = self.names_of(&question.chat).await?;
         let ids: Vec<_> = std::iter::once(&question.addressed).chain(&names).map(Jid::to_string).collect();
         loop {
-            let answer = match timeout_at(deadline, answers.recv()).await {
-                Ok(Some(answer)) => answer.ok_or(HistoryError::Unreadable)?,
-                _ => return Err(HistoryError::Silent),
-            };
+            let answer = turn.answer(&mut answers, deadline).await.ok_or(HistoryError::Silent)?;
+            let answer = answer.ok_or(HistoryError::Unreadable)?;
             let is_it = answer.peer_data_request_session_id() == Some(request.as_str());
             let (ids, most) = (ids.clone(), (usize::from(question.count), MAX_INFLATED as u64));
             let read = move || parse::page(answer.compressed_bytes(), &ids, most);
@@ -248,4 +282,35 @@ impl Inner {
 fn is_wanted(told: &past::BackfilledMessage, oldest: &Message, cleared: &Cleared) -> bool {
     let is_shown = cleared.get(&told.message.chat).is_none_or(|last| told.event() > *last);
     is_shown && told.message.chat == oldest.chat && told.message.timestamp <= oldest.timestamp
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn silent_phones_keep_nobody_from_asking() {
+        const SOON: Duration = Duration::from_millis(40);
+        let (turns, silent) = (Semaphore::new(1), Semaphore::new(1));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let begin = || PhoneTurn::begin(&turns, &silent, SOON);
+        let ((says, mut answers), (_quiet, mut nothing)) = (mpsc::channel(1), mpsc::channel::<u32>(1));
+        let mut first = begin().unwrap();
+        assert!(begin().is_none());
+        let mut heard = pin!(first.answer(&mut answers, deadline));
+        // It says nothing: its turn is another's.
+        assert!(timeout(SOON * 2, heard.as_mut()).await.is_err());
+        let mut second = begin().unwrap();
+        // As many wait so as may.
+        assert_eq!(second.answer(&mut nothing, deadline).await, None);
+        assert!(Instant::now() < deadline);
+        // The late answer is read in its turn.
+        says.send(7).await.unwrap();
+        assert!(timeout(SOON, heard.as_mut()).await.is_err());
+        drop(second);
+        assert_eq!(heard.await, Some(7));
+        assert!(begin().is_none() && silent.try_acquire().is_ok());
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::sleep;
 use tracing::debug;
 use whatsapp_rust::{
-    Client, Jid, NodeFilter,
+    Client, Jid, NodeFilter, Server,
     types::{
         events::{ChatPresenceUpdate, PresenceUpdate},
         presence::{ChatPresence, ChatPresenceMedia},
@@ -299,21 +299,61 @@ impl Session {
     /// The presences that a chat shows now, with the chat's name here; follows it from now on.
     pub async fn presence(&self, chat: &str) -> Result<(String, Vec<MemberPresence>), RequestError> {
         let name = self.conversation(chat).await?.swap_remove(0).to_string();
-        match self.shown(&name) {
+        match self.shown(&name).await {
             Some(shown) => Ok((name, shown)),
             None => self.follow_presence(chat).await.map(|()| (name, Vec::new())),
         }
     }
 
     /// The presences of a chat that is followed; `None`: it is not.
-    pub fn shown(&self, chat: &str) -> Option<Vec<MemberPresence>> {
-        self.0.presences.followed().chats.get(chat).map(|chat| chat.shown.clone())
+    pub async fn shown(&self, chat: &str) -> Option<Vec<MemberPresence>> {
+        let shown = self.0.presences.followed().chats.get(chat).map(|chat| chat.shown.clone())?;
+        Some(self.by_number(chat, shown).await)
     }
 
     /// The presences of all followed chats, by jid.
-    pub fn presences(&self) -> Vec<(String, Vec<MemberPresence>)> {
-        let followed = self.0.presences.followed();
-        followed.chats.iter().map(|(name, chat)| (name.clone(), chat.shown.clone())).collect()
+    pub async fn presences(&self) -> Vec<(String, Vec<MemberPresence>)> {
+        let chats: Vec<_> = {
+            let followed = self.0.presences.followed();
+            followed.chats.iter().map(|(name, chat)| (name.clone(), chat.shown.clone())).collect()
+        };
+        let mut presences = Vec::with_capacity(chats.len());
+        for (name, shown) in chats {
+            let shown = self.by_number(&name, shown).await;
+            presences.push((name, shown));
+        }
+        presences
+    }
+
+    /// Names a group's members by their numbers, where these are known: WhatsApp calls them by LIDs, and other events by numbers.
+    async fn by_number(&self, chat: &str, mut shown: Vec<MemberPresence>) -> Vec<MemberPresence> {
+        let lids = lids_in_group(chat, &shown);
+        if lids.is_empty() {
+            return shown;
+        }
+        match self.0.store.names_of_each(lids.clone()).await {
+            Ok(names) => name_anew(&mut shown, lids, names),
+            Err(error) => debug!(%error, "the members of a group keep their LIDs"),
+        }
+        shown
+    }
+}
+
+/// The members of a group who are called by a LID; nobody in another chat.
+fn lids_in_group(chat: &str, shown: &[MemberPresence]) -> Vec<String> {
+    let is_group = chat.parse::<Jid>().is_ok_and(|chat| chat.server == Server::Group);
+    let is_lid = |who: &str| is_group && who.parse::<Jid>().is_ok_and(|who| who.is_lid());
+    shown.iter().filter(|member| is_lid(&member.who)).map(|member| member.who.clone()).collect()
+}
+
+/// Calls each of these by the first of its names. Who was heard by both is there once, as heard by the LID.
+fn name_anew(shown: &mut Vec<MemberPresence>, lids: Vec<String>, names: Vec<Vec<String>>) {
+    for (lid, names) in lids.into_iter().zip(names) {
+        let Some(name) = names.into_iter().next().filter(|name| *name != lid) else { continue };
+        shown.retain(|member| member.who != name);
+        for member in shown.iter_mut().filter(|member| member.who == lid) {
+            member.who.clone_from(&name);
+        }
     }
 }
 
@@ -360,5 +400,23 @@ mod tests {
         let (first, second) = (presences.show_online(false), presences.show_online(false));
         drop((first, second));
         assert!(presences.is_online(), "neither was told");
+    }
+
+    #[test]
+    fn a_groups_members_are_named_by_their_numbers_where_these_are_known() {
+        let member = |who: &str, mood| MemberPresence { who: who.to_owned(), mood, last_seen: None };
+        let number = "573001112233@s.whatsapp.net".to_owned();
+        let mut shown = vec![
+            member(&number, PresenceState::Paused),
+            member("1@lid", PresenceState::Typing),
+            member("2@lid", PresenceState::Recording),
+        ];
+        assert!(lids_in_group("1@lid", &shown).is_empty(), "a person is called as the chat is");
+        let lids = lids_in_group("1203630@g.us", &shown);
+        assert_eq!(lids, ["1@lid", "2@lid"]);
+        let names = vec![vec![number.clone(), "1@lid".to_owned()], vec!["2@lid".to_owned()]];
+        name_anew(&mut shown, lids, names);
+        let expected = [member(&number, PresenceState::Typing), member("2@lid", PresenceState::Recording)];
+        assert_eq!(shown, expected);
     }
 }

@@ -145,7 +145,7 @@ impl Session {
         let began = Instant::now();
         let outgoing = self.composed(request, None, key).await?;
         if outgoing.is_first_contact {
-            self.refuse_bulk(&outgoing).await?;
+            self.refuse_bulk(&outgoing.message.id, outgoing.ttl).await?;
         }
         self.accept_durably(outgoing, began).await
     }
@@ -161,7 +161,7 @@ impl Session {
         let began = Instant::now();
         let outgoing = self.composed(request, Some(source), key).await?;
         if outgoing.is_first_contact {
-            self.refuse_bulk(&outgoing).await?;
+            self.refuse_bulk(&outgoing.message.id, outgoing.ttl).await?;
         }
         self.accept_durably(outgoing, began).await
     }
@@ -368,9 +368,10 @@ impl Session {
         let is_edit = matches!(request.draft, Draft::Edit { .. });
         let known = known.filter(|_| source.is_some() || is_edit);
         let repeated = known.map(|known| repeated(&known, &digest, &setting)).transpose()?;
-        if source.is_some() && repeated.is_none() && !inner.outbox.has_room(FILE_MESSAGE_BYTES) {
-            // The file would be sent to WhatsApp's hosts for nothing.
-            return Err(AcceptError::BacklogFull);
+        if source.is_some() && repeated.is_none() {
+            // Only the bot's files are shared, and it answers: that is no bulk.
+            let may_be_bulk = !matches!(source, Some(FileSource::Shared(_)));
+            self.refuse_before_upload(&id, &names, request.ttl, may_be_bulk).await?;
         }
         let mut ttl = request.ttl;
         if is_edit
@@ -433,6 +434,27 @@ impl Session {
             is_first_contact,
             manner: request.humanize.filter(|_| has_typists).and_then(|humanize| self.manner(&request.draft, humanize)),
         })
+    }
+
+    /// Refuses what can be refused without the file, before that goes to WhatsApp's hosts for nothing.
+    async fn refuse_before_upload(
+        &self,
+        id: &str,
+        names: &[Jid],
+        ttl: Option<Duration>,
+        may_be_bulk: bool,
+    ) -> Result<(), AcceptError> {
+        let outbox = &self.0.outbox;
+        if !outbox.has_room(FILE_MESSAGE_BYTES) {
+            return Err(AcceptError::BacklogFull);
+        }
+        if outbox.is_stalled(VAULT_STALL) {
+            return Err(AcceptError::VaultDown);
+        }
+        if may_be_bulk && self.is_first_contact(names).await {
+            self.refuse_bulk(id, ttl).await?;
+        }
+        Ok(())
     }
 
     /// `None`: delays are switched off.

@@ -11,7 +11,7 @@ use ulid::Ulid;
 use whatsapp_rust::{Jid, Server, traits::SignalStore as _};
 
 use crate::{
-    message::{EventBody, Outgoing, WaitingMessage},
+    message::{EventBody, WaitingMessage},
     pacing::{DAY_MS, Held, HeldBy, Pacing, PacingSettings, SendingAllowance, SlowDown},
     session::{AcceptError, Inner, Session},
     store::{StoreError, space},
@@ -241,11 +241,11 @@ impl Session {
     }
 
     /// Refuses a first message to a stranger that could not leave in its time: behind as many others, or while WhatsApp allows none.
-    pub(in crate::session) async fn refuse_bulk(&self, outgoing: &Outgoing) -> Result<(), AcceptError> {
+    pub(in crate::session) async fn refuse_bulk(&self, id: &str, ttl: Option<Duration>) -> Result<(), AcceptError> {
         let inner = &self.0;
         let now_ms = inner.env.clock.now().as_millisecond();
         let limit = inner.env.messages.ttl;
-        let ttl = outgoing.ttl.map_or(limit, |ttl| ttl.min(limit));
+        let ttl = ttl.map_or(limit, |ttl| ttl.min(limit));
         let ends_ms = now_ms.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
         let waiting = inner.outbox.waiting_strangers();
         let by_limit = {
@@ -256,7 +256,7 @@ impl Session {
         let held = by_limit.into_iter().chain(inner.seen.no_new_chats(now_ms)).find(|held| held.until_ms > ends_ms);
         match held {
             // A repeat of what was accepted is answered as the first was.
-            Some(held) if self.accepted(&outgoing.message.id).await?.is_none() => Err(AcceptError::Strangers(held)),
+            Some(held) if self.accepted(id).await?.is_none() => Err(AcceptError::Strangers(held)),
             _ => Ok(()),
         }
     }

@@ -23,11 +23,11 @@ const MAX_RECEIPTS: usize = 256;
 const RECEIPTS: &str = "receipts";
 
 impl DeliveryLoop<'_> {
-    pub(super) fn owe_presence(&mut self, chat: &str) {
+    pub(super) async fn owe_presence(&mut self, chat: &str) {
         if !self.cx.webhook.wants(EventName::PresenceUpdate) || self.gone {
             return;
         }
-        let Some(shown) = self.cx.session.shown(chat) else { return };
+        let Some(shown) = self.cx.session.shown(chat).await else { return };
         let payload = Arc::new(Payload::Presence(waha::person::WAHAChatPresences::new(chat, &shown)));
         let id = EventId(Ulid::from_datetime(self.cx.shared.clock.now().into()));
         let (source, names) = (JobSource::News(payload), vec![EventName::PresenceUpdate]);

@@ -3,6 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use loopback::{Fault, FaultKind};
 use serde_json::{Value, json};
 use sessiond::demo::until;
 
@@ -131,6 +132,12 @@ async fn bulk_to_strangers_is_refused() {
     assert_eq!(scene.program_sends(&strangers[1], "promoción").await.0, 201);
     scene.await_reason(&strangers[1], "new_contacts").await;
     let (status, problem) = scene.program_sends(&strangers[2], "promoción").await;
+    assert_eq!((status, &problem["code"]), (422, &json!("bulk_to_strangers")), "{problem}");
+    // A file is refused before WhatsApp's media hosts are asked to take it: these would say so first.
+    network.fault(Fault::new(FaultKind::MediaDown)).await.unwrap();
+    let file = json!({ "data": "UHJvbW9jacOzbg==", "filename": "promo.txt", "mimetype": "text/plain" });
+    let body = json!({ "session": TENANT, "chatId": format!("{}@c.us", strangers[2]), "file": file, "bot": true });
+    let (status, problem) = ask(&scene.stage, "POST", "/api/sendFile", Some(body)).await;
     assert_eq!((status, &problem["code"]), (422, &json!("bulk_to_strangers")), "{problem}");
     // Who writes is no stranger.
     scene.talk(&strangers[2], "buenas, quiero un ajiaco").await;

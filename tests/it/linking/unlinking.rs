@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use loopback::{Fault, FaultKind};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use sessiond::demo::{Conversation, Process, until};
 
@@ -131,4 +132,31 @@ async fn while_the_vault_is_away() {
     let gone = async || scene.session().await["paired"] == json!(false);
     until(LIMIT, "the wipe", gone).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
     scene.pairs_again().await;
+}
+
+/// It is not opened at the start any more: whoever asks for what it has opens it, by whichever route.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_an_unlinking_long_ago_can_be_read() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let conversation = stage.pair("trattoria").await;
+    let (dashboard, customer) = (&stage.dashboard, &conversation.customers[0]);
+    dashboard.send("trattoria", customer, "hello", "key").await.unwrap();
+    assert!(dashboard.post("/api/sessions/trattoria/logout", json!({})).await.unwrap().status < 300);
+    assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0));
+    let age = || {
+        let directory = Connection::open(stage.path("cloud").join("vault.db")).unwrap();
+        let long_ago = "UPDATE tenants SET status = 'disconnected', last_error_at = 0";
+        assert_eq!(directory.execute(long_ago, []).unwrap(), 1);
+    };
+    let messages = format!("/api/baileys/messages?tenantId=trattoria&chatId={customer}");
+    for path in ["/api/baileys/conversations?tenantId=trattoria", messages.as_str()] {
+        age();
+        let daemon = stage.start().await;
+        let open = dashboard.get("/api/sessions?open=true&all=true").await.unwrap();
+        assert_eq!(open.body, json!([]), "it is open, so that this shows nothing");
+        let answer = dashboard.get(path).await.unwrap();
+        assert!(answer.body.to_string().contains("hello"), "{path}: {}\n{}", answer.body, stage.log());
+        assert_eq!(daemon.terminate(LIMIT).await.unwrap(), Some(0));
+    }
 }

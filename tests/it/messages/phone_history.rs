@@ -376,7 +376,7 @@ async fn a_lying_phone_is_survived() {
     // No answer comes of these, and no file of theirs is large: they are waited for by another daemon, and not so long.
     let given_up = async {
         let stage = self::stage().await.set("SESSIOND_MESSAGES__HISTORY_PATIENCE", "2s");
-        let scene = Scene::new(stage, 3).await;
+        let scene = PhoneHistoryScene::new(stage, 3).await;
         let lies = [
             ("no zlib", Lie::Blob(vec![0xff; 1000])),
             ("nothing", Lie::Blob(Vec::new())),

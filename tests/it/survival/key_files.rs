@@ -78,7 +78,7 @@ async fn a_vault_that_is_empty_for_a_key_that_is_not_new_is_told() {
     let told = || {
         let log = std::fs::read_to_string(&scene.setup.log).unwrap();
         let lines: Vec<_> = log.lines().filter(|line| line.contains("the vault is new or empty")).collect();
-        assert!(lines.iter().all(|line| line.contains("vault.db")), "{lines:?}");
+        assert!(lines.iter().all(|line| line.contains("vault.db") && line.contains("vault_empty")), "{lines:?}");
         lines.len()
     };
     scene.lives_once().await;
@@ -88,6 +88,17 @@ async fn a_vault_that_is_empty_for_a_key_that_is_not_new_is_told() {
     std::fs::remove_dir_all(&scene.setup.data_dir).unwrap();
     scene.lives_once().await;
     assert_eq!(told(), 2);
+
+    // The key in a file of its own: told where the file was there and the vault was not, and not at a first start.
+    let own = Scene::new();
+    let told = || std::fs::read_to_string(&own.setup.log).unwrap().matches("vault_empty").count();
+    own.lives_once().await;
+    assert_eq!(told(), 0);
+    for name in own.files().iter().filter(|name| name.starts_with("vault.db")) {
+        std::fs::remove_file(own.setup.data_dir.join(name)).unwrap();
+    }
+    own.lives_once().await;
+    assert_eq!(told(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,6 +73,7 @@ impl Supervisor {
         let wiped = self.wipe(&reason, needs_scan, commands).await;
         if pairs_again && wiped.is_ok() {
             self.wants_to_pair();
+            self.note_failed_pairing();
             self.last_pairing_error = Some(reason);
         } else {
             self.session.pairing_mark.clear();
