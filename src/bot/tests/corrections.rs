@@ -55,7 +55,10 @@ fn units_of_a_line_are_told_apart() {
                 "dos perros hawaianos | al primero sin piña y al segundo sin queso",
                 "1 perro-h [sin queso] + 1 perro-h [sin piña]",
             ),
-            ("hamburguesa sencilla sin cebolla 2, con cebolla 1", "2 sencilla [sin cebolla] + 1 sencilla [con cebolla]"),
+            (
+                "hamburguesa sencilla sin cebolla 2, con cebolla 1",
+                "2 sencilla [sin cebolla] + 1 sencilla [con cebolla]",
+            ),
             (
                 "4 sencillas: sin cebolla 2, sin tomate 1, normal 1",
                 "1 sencilla + 2 sencilla [sin cebolla] + 1 sencilla [sin tomate]",

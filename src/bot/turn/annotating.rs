@@ -317,8 +317,7 @@ impl BasketTurn<'_> {
         if self.adding && mention.is_headed && !mention.is_only_option() && !mention.is_foreign {
             return true;
         }
-        let changes =
-            self.correcting || self.setting || self.replacing.is_some_and(|replacing| replacing.is_ready);
+        let changes = self.correcting || self.setting || self.replacing.is_some_and(|replacing| replacing.is_ready);
         (mention.is_headed && mention.words >= 2 && mention.end >= notes.end)
             || open && notes.notes.len() == 1 && mention.end >= notes.end
             || (changes

@@ -62,7 +62,8 @@ impl BasketTurn<'_> {
             self.phrase(meant).filter(|phrase| phrase.quantity.units().is_some())?;
             return Some(self.set_all_from(meant));
         }
-        let begins = at == self.start || matches!(self.word(at - 1), "," | "yo" | "perdon" | "no" | "ay" | "te" | "les");
+        let begins =
+            at == self.start || matches!(self.word(at - 1), "," | "yo" | "perdon" | "no" | "ay" | "te" | "les");
         if !begins || !repeats(self.word(at)) || (self.start..at).any(|n| self.word(n) == "que") {
             return None;
         }
