@@ -70,7 +70,7 @@ impl BasketTurn<'_> {
         let meant = at + 1;
         let phrase = self.phrase(meant)?;
         let names = phrase.mention.as_ref().is_some_and(|mention| !mention.is_foreign);
-        if !names && !(phrase.quantity.units().is_some() && self.ends_correction(phrase.end)) {
+        if !(names || phrase.quantity.units().is_some() && self.ends_correction(phrase.end)) {
             return None;
         }
         let mut no = phrase.end;
