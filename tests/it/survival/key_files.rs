@@ -90,7 +90,7 @@ async fn a_vault_that_is_empty_for_a_key_that_is_not_new_is_told() {
     assert_eq!(told(), 2);
 
     // The key in a file of its own: told where the file was there and the vault was not, and not at a first start.
-    let own = Scene::new();
+    let own = KeyFileScene::new();
     let told = || std::fs::read_to_string(&own.setup.log).unwrap().matches("vault_empty").count();
     own.lives_once().await;
     assert_eq!(told(), 0);
