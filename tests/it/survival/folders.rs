@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sessiond::demo::until;
 
 use crate::support::stage::{Home, LIMIT, Stage};
@@ -18,6 +18,15 @@ async fn a_rolling_deploy(home: Home) {
     let ear = stage.listen(&conversations);
     conversations[0].customers_write(&stage.network, 2).await.unwrap();
     stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, LIMIT).await.unwrap();
+
+    // No command takes the tenant from a process that lives.
+    let folder = stage.path("out");
+    let mut export = stage.setup.command().unwrap();
+    export.args(["export", "--to", "baileys", "--json"]).arg(&folder).arg(TENANT);
+    let refused = export.output().await.unwrap();
+    let report: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    let told = (refused.status.code(), &report["reason"]["code"], folder.exists());
+    assert_eq!(told, (Some(1), &json!("owned_elsewhere"), false), "{report:#}");
 
     let next = stage.other("next", true);
     let new = next.start().await;
