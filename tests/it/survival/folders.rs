@@ -81,7 +81,7 @@ async fn a_rolling_deploy_on_one_volume_loses_nothing_with_firestore() {
 async fn an_embedded_vault_has_one_process() {
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
-    stage.pair(TENANT).await;
+    let mut conversation = stage.pair(TENANT).await;
     for shared in [false, true] {
         let second = stage.other("second", false);
         let setup = second.setup.clone().set("SESSIOND_VAULT__EMBEDDED__SHARED", shared.to_string());
@@ -100,6 +100,15 @@ async fn an_embedded_vault_has_one_process() {
     let next = stage.other("next", false);
     let daemon = next.start().await;
     assert!(next.dashboard.is_connected(TENANT).await);
+    // Somebody removes everything under it: the vault is written anew, and its lock is there again.
+    let is_removed = async || std::fs::remove_dir_all(stage.path("cloud")).is_ok();
+    until(LIMIT, "the folder to be gone", is_removed).await.unwrap();
+    conversation.customers_write(&stage.network, 1).await.unwrap();
+    let told = async || next.log().contains("it is locked again");
+    until(LIMIT, "the lock", told).await.unwrap_or_else(|error| panic!("{error}\n{}", next.log()));
+    let mut third = stage.other("third", false).setup.spawn().unwrap();
+    let refused = third.await_port(LIMIT).await.unwrap_err().to_string();
+    assert!(refused.contains("exit status: 75"), "{refused}");
     daemon.kill().await.unwrap();
 }
 
