@@ -32,7 +32,7 @@ pub struct VaultLock {
     /// Closed only with the process's last use of the vault: closing it takes SQLite's own locks away (fcntl(2)).
     held: Option<File>,
     /// The one before it, which SQLite may have open for a moment.
-    held_before: Option<File>,
+    _held_before: Option<File>,
     /// False: another process has the lock of `held`.
     is_held: bool,
 }
@@ -56,8 +56,8 @@ impl VaultLock {
         let file = lock_file(vault, shared)?;
         let whose = if shared { "processes that share it, at last" } else { "process" };
         let words = format!("{whose} {} (instance {})\n", std::process::id(), instance.0);
-        let (held, held_before, is_held) = (None, None, true);
-        let mut this = Self { vault: vault.to_owned(), shared, words, file, held, held_before, is_held };
+        let mut this =
+            Self { vault: vault.to_owned(), shared, words, file, held: None, _held_before: None, is_held: true };
         if vault.exists() {
             this.hold_vault()?;
         }
@@ -86,7 +86,7 @@ impl VaultLock {
             let found = File::open(&self.vault);
             let found = found.map_err(|source| VaultLockError::Disk { vault: self.vault.clone(), source })?;
             // Kept, locked or not: see `held`.
-            self.held_before = self.held.replace(found);
+            self._held_before = self.held.replace(found);
             self.is_held = false;
         }
         if let Some(held) = self.held.as_ref().filter(|_| !self.is_held) {
