@@ -9,7 +9,13 @@ mod signals;
 mod vault;
 mod vault_lock;
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use futures::FutureExt as _;
@@ -31,6 +37,7 @@ use self::{
     peer_port::PeerPort,
     ports::{reserve, serve, watch},
     vault::{CHECKS, keep_check_value, keep_key, kept_key},
+    vault_lock::keep_lock,
 };
 use crate::{
     api::{self, App, Auth, AuthSettings, Forwarder},
@@ -98,7 +105,7 @@ pub struct Daemon {
     /// Removed at the end.
     _work: WorkFolder,
     /// Of an embedded vault.
-    _lock: Option<VaultLock>,
+    _lock: Option<Arc<Mutex<VaultLock>>>,
 }
 
 impl Daemon {
@@ -139,8 +146,12 @@ impl Daemon {
         if let Some(lock) = &mut lock {
             lock.hold_vault()?;
         }
+        let lock = lock.map(|lock| Arc::new(Mutex::new(lock)));
+        let admin_key = admin_key(config)?;
+        // One that is configured has no file.
+        let kept_secret = config.auth.admin_key.is_none().then(|| (config.data_dir.join(ADMIN_KEY), admin_key.clone()));
         let auth = AuthSettings {
-            admin_key: admin_key(config)?,
+            admin_key,
             auth: config.auth.clone(),
             limits: config.limits.clone(),
             proxies: config.http.proxies.clone(),
@@ -242,6 +253,7 @@ impl Daemon {
         let serving = serve(listener, router, config.http.clone(), room, stop_serving.clone());
         let (counting, keeping, proving) = (stop_serving.clone(), stop_serving.clone(), stop_serving.clone());
         let (trimming, alerting) = (stop_serving.clone(), stop_serving.clone());
+        let kept_lock = lock.clone();
         let serving = tokio::spawn(async move {
             let watched = async {
                 match watched {
@@ -255,9 +267,21 @@ impl Daemon {
                     None => Ok(()),
                 }
             };
-            let keeping = async {
+            let keeping_key = async {
                 if let Some((file, key)) = kept_key {
                     keep_key(file, key, &keeping).await;
+                }
+                Ok::<_, std::io::Error>(())
+            };
+            let keeping_secret = async {
+                if let Some((file, secret)) = kept_secret {
+                    keep_admin_key(file, secret, &keeping).await;
+                }
+                Ok::<_, std::io::Error>(())
+            };
+            let locking = async {
+                if let Some(lock) = kept_lock {
+                    keep_lock(lock, &keeping).await;
                 }
                 Ok::<_, std::io::Error>(())
             };
@@ -288,7 +312,19 @@ impl Daemon {
                 }
                 Ok::<_, std::io::Error>(())
             };
-            tokio::try_join!(serving, watched, peers, counting, keeping, proving, trimming, alerting).map(drop)
+            tokio::try_join!(
+                serving,
+                watched,
+                peers,
+                counting,
+                keeping_key,
+                keeping_secret,
+                locking,
+                proving,
+                trimming,
+                alerting
+            )
+            .map(drop)
         });
         info!(event = "port_opened", %address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {
@@ -393,12 +429,39 @@ pub struct AdminKeyError {
     why: std::io::Error,
 }
 
+/// The file of the admin key, in the data folder.
+const ADMIN_KEY: &str = "admin.key";
+
+/// How often is looked whether that file is still there.
+const ADMIN_KEY_LOOK: Duration = Duration::from_secs(10);
+
+/// Puts the admin key back whenever its file is gone: commands that ask the daemon read it there. Another key in the file is somebody's wish
+/// for the next start.
+async fn keep_admin_key(file: PathBuf, secret: Secret, stop: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ADMIN_KEY_LOOK) => {}
+        }
+        let (path, secret) = (file.clone(), secret.clone());
+        match tokio::task::spawn_blocking(move || crate::config::restore_secret(&path, &secret)).await {
+            Ok(Ok(true)) => {
+                warn!(event = "admin_key_restored", file = %file.display(), "the admin key's file was gone: it is there again");
+            }
+            Ok(Err(error)) => {
+                warn!(event = "admin_key_unrestored", file = %file.display(), %error, "the admin key cannot be put back into its file");
+            }
+            Ok(Ok(false)) | Err(_) => {}
+        }
+    }
+}
+
 /// The configured admin key, or the one in `admin.key` of the data folder, made when there is none.
 pub fn admin_key(config: &Config) -> anyhow::Result<Secret> {
     if let Some(key) = &config.auth.admin_key {
         return Ok(key.clone());
     }
-    let file = config.data_dir.join("admin.key");
+    let file = config.data_dir.join(ADMIN_KEY);
     let key = crate::config::load_or_create_secret(&file).map_err(|why| match why.kind() {
         std::io::ErrorKind::InvalidData => AdminKeyError { file: file.display().to_string(), why }.into(),
         _ => anyhow::Error::from(why).context("the admin key's file"),

@@ -2,7 +2,7 @@
 //! Pure. Owns the names and the form of these records: `service` reads and writes them, and an import brings the first ones.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{menu::Menu, restaurant::RestaurantSettings};
 
@@ -26,20 +26,47 @@ pub struct FirstPlace {
     pub since: Timestamp,
 }
 
-/// The records of a tenant that brings a menu or settings with it, by their names. Those that are `written` already are the owner's here,
-/// and stay.
+/// Before an owner has written one.
+pub fn no_menu() -> Versioned<Menu> {
+    Versioned { version: 0, value: Menu { id: String::new(), name: String::new(), items: Vec::new() } }
+}
+
+/// Before an owner has written any: the bot is off.
+pub fn no_settings() -> Versioned<RestaurantSettings> {
+    let value = serde_json::from_value(serde_json::json!({ "active": false }));
+    Versioned { version: 0, value: value.expect("every other setting has a default") }
+}
+
+/// The version of a record that nobody has written, or whose owner is gone with the tenant: another may come in its place. `None`: an
+/// owner's word is in it.
+pub fn free_version(name: &str, stored: Option<&[u8]>) -> Option<u64> {
+    let Some(stored) = stored else { return Some(0) };
+    match name {
+        MENU => emptied(stored, &no_menu().value),
+        SETTINGS => emptied(stored, &no_settings().value),
+        _ => None,
+    }
+}
+
+fn emptied<T: DeserializeOwned + PartialEq>(stored: &[u8], nothing: &T) -> Option<u64> {
+    let kept: Versioned<T> = serde_json::from_slice(stored).ok()?;
+    (kept.value == *nothing).then_some(kept.version)
+}
+
+/// The records of a tenant that brings a menu or settings with it, by their names. `free`: the version that is there, see
+/// [`free_version`]; those that an owner has written here stay.
 pub fn first_records(
     menu: Option<&Menu>,
     settings: Option<&RestaurantSettings>,
     now: Timestamp,
-    is_written: impl Fn(&str) -> bool,
+    free: impl Fn(&str) -> Option<u64>,
 ) -> Vec<(&'static str, Vec<u8>)> {
     let mut records = Vec::new();
-    if let Some(menu) = menu.filter(|_| !is_written(MENU)) {
-        records.push((MENU, plain(&Versioned { version: 1, value: menu })));
+    if let Some((menu, version)) = menu.zip(free(MENU)) {
+        records.push((MENU, plain(&Versioned { version: version + 1, value: menu })));
     }
-    if let Some(settings) = settings.filter(|_| !is_written(SETTINGS)) {
-        records.push((SETTINGS, plain(&Versioned { version: 1, value: settings })));
+    if let Some((settings, version)) = settings.zip(free(SETTINGS)) {
+        records.push((SETTINGS, plain(&Versioned { version: version + 1, value: settings })));
         if settings.active {
             records.push((PLACE, plain(&FirstPlace { since: now })));
         }

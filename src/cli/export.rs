@@ -12,6 +12,7 @@ use serde::Serialize;
 use ulid::Ulid;
 
 use self::folder::{ExportFolder, FolderError};
+use super::import::owner::LivingDaemons;
 use crate::{
     clock::SystemClock,
     config::{Config, VaultHome},
@@ -76,7 +77,7 @@ pub async fn run(config: Config, options: ExportOptions) -> anyhow::Result<()> {
     let TargetFormat::Baileys = options.to;
     let (writer, _lock) = open(&config).await?;
     let mut report = ExportReport::new(&options);
-    match export(&writer, &options, margin, &mut report).await {
+    match export(&writer, LivingDaemons::of(&config).as_ref(), &options, margin, &mut report).await {
         Ok(()) => report.outcome = ExportOutcome::Exported,
         Err(error) => report.reason = Some(ImportFailure { code: error.code(), detail: error.to_string() }),
     }
@@ -101,8 +102,10 @@ async fn open(config: &Config) -> anyhow::Result<(ImportWriter, Option<VaultLock
     Ok((ImportWriter { vault, keyring, instance, clock, policy, unsearchable }, lock))
 }
 
+/// `others`: daemons that may live beside this command. One that has the tenant keeps it.
 async fn export(
     writer: &ImportWriter,
+    others: Option<&LivingDaemons>,
     options: &ExportOptions,
     margin: CounterMargin,
     report: &mut ExportReport,
@@ -120,6 +123,11 @@ async fn export(
     };
     if folder.is_finished() && !begun.is_some_and(|mark| folder.is_finished_with(&mark.device)) {
         return Err(FolderError::NotEmpty(options.folder.clone()).into());
+    }
+    if let Some(others) = others
+        && let Some(owner) = others.owner(writer, tenant).await.map_err(RefusedExport::Vault)?
+    {
+        return Err(RefusedExport::OwnedElsewhere { owner }.into());
     }
     tokio::task::block_in_place(|| folder.begin())?;
     crash::point("export_begun");

@@ -22,7 +22,7 @@ pub use self::{
     alerts::{AlertMail, AlertSmtp, AlertsConfig, SmtpServer},
     callers::{AuthConfig, ConnectionsConfig, Firebase, Handshakes, Http, Limits, Origins, Proxies, Rates},
     read::is_safe,
-    secret::{Secret, load_or_create_secret},
+    secret::{Secret, load_or_create_secret, restore_secret},
     source::{DEFAULTS, Mistake, SettingOrigin},
 };
 use self::{

@@ -40,6 +40,18 @@ impl fmt::Debug for Secret {
 /// The shortest secret that is taken, in characters.
 pub const MIN_LENGTH: usize = 16;
 
+/// Puts a secret back into its file, where there is none any more. True: it was needed.
+pub fn restore_secret(file: &Path, secret: &Secret) -> io::Result<bool> {
+    if file.try_exists()? {
+        return Ok(false);
+    }
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let make = || Ok(((), Zeroizing::new(secret.expose().to_owned())));
+    seal::load_or_create(file, |file: &Path| std::fs::metadata(file).map(drop), make).map(|()| true)
+}
+
 /// Reads the secret in `file`; makes a random one, readable by the owner alone, when there is no such file.
 pub fn load_or_create_secret(file: &Path) -> io::Result<Secret> {
     let read = |file: &Path| match std::fs::read_to_string(file)?.trim() {
@@ -77,5 +89,17 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left aside");
         std::fs::write(&file, "").unwrap();
         assert!(load_or_create_secret(&file).is_err(), "an empty key opens everything to everybody");
+    }
+
+    #[test]
+    fn a_secret_comes_back_where_its_file_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data").join("admin.key");
+        let secret = Secret::new("0123456789abcdef0123");
+        assert!(restore_secret(&file, &secret).unwrap());
+        assert_eq!(load_or_create_secret(&file).unwrap(), secret);
+        std::fs::write(&file, "another key of the operator's").unwrap();
+        assert!(!restore_secret(&file, &secret).unwrap(), "written over");
+        assert_ne!(load_or_create_secret(&file).unwrap(), secret);
     }
 }

@@ -15,9 +15,13 @@
 //! The plaintext of a piece is a list of [`BackupItem`]s, each preceded by its length.
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use jiff::Timestamp;
 use prost::Message;
 
-use super::{CounterMargin, Finality, ImportError, SettledTenant, TenantCopy, writer::ImportWriter};
+use super::{
+    CounterMargin, Finality, ImportError, RefusedImport, SettledTenant, TenantCopy, owners::owners_lost_records,
+    writer::ImportWriter,
+};
 use crate::{
     journal::{self, Archive, Record},
     message::{SegmentReferences, StoredSegment},
@@ -270,12 +274,20 @@ impl TenantBackup {
         Ok(settled)
     }
 
-    /// What comes back beside the device, for a tenant that has this state: nothing, where it has a history of its own. Segments are
-    /// written into the archive.
-    pub(super) async fn kept(&self, state: &[Record], archive: &Archive) -> Result<Vec<Record>, VaultError> {
+    /// What comes back beside the device, for a tenant that has this state. Where it has a history of its own: nothing; or, of one that
+    /// was deleted, what its owner had written. Segments are written into the archive.
+    pub(super) async fn kept(
+        &self,
+        state: &[Record],
+        archive: &Archive,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, RefusedImport> {
         let history = [space::EVENTS, space::SEGMENTS, space::INBOX, space::OUTBOX];
         if state.iter().any(|record| history.contains(&record.space)) {
-            return Ok(Vec::new());
+            return Ok(match store::account_of(state)? {
+                Some(_) => Vec::new(),
+                None => owners_lost_records(&self.records, state, now),
+            });
         }
         let marks = [STOPPED, ACCOUNT_CHANGE, PAIRING, REJECTED].map(key::text);
         let is_mark = |record: &&Record| record.space == space::SETTINGS && marks.contains(&record.key);

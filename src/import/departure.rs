@@ -24,7 +24,7 @@ use crate::{
         space::{self, Space},
     },
     tenant::TenantId,
-    vault::{Decision, TenantInfo, VaultError},
+    vault::{Decision, InstanceId, TenantInfo, VaultError},
 };
 
 /// What the folder is for, for people.
@@ -39,6 +39,8 @@ pub enum RefusedExport {
     NotLinked,
     #[error("the tenant was {}, and that folder has the only copy: a second one would use its counters again", .0.words())]
     AlreadyExported(Box<Exported>),
+    #[error("the process {} lives and has the tenant: stop it first. Nothing was taken out", .owner.0)]
+    OwnedElsewhere { owner: InstanceId },
     #[error("the tenant's device is not whole: {0}")]
     NotWhole(ImportError),
     #[error(transparent)]
@@ -52,6 +54,7 @@ impl RefusedExport {
             Self::Unknown => "unknown_tenant",
             Self::NotLinked => "not_linked",
             Self::AlreadyExported(_) => "already_exported",
+            Self::OwnedElsewhere { .. } => "owned_elsewhere",
             Self::NotWhole(_) => "not_whole",
             Self::Vault(refused) => refused.code(),
         }

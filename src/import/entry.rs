@@ -26,7 +26,7 @@ use crate::{
     bot::owner_records,
     journal::{Change, Record},
     store::{
-        ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, PAIRING, REJECTED, RESTORED, STOPPED, Store, StoreError,
+        self, ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, PAIRING, REJECTED, RESTORED, STOPPED, Store, StoreError,
         key::{self, Key},
         records::{self, DeviceListRecord, DeviceRecord, LidMappingRecord, SyncKeyRecord, TcTokenRecord},
         space::{self, Space},
@@ -177,12 +177,18 @@ impl EntryBuilder {
         }
     }
 
-    /// A menu, and settings, that an owner has written here already stay.
+    /// A menu, and settings, that an owner has written here already stay. Of a deleted tenant nothing of an owner's is left but versions.
     fn put_restaurant(&mut self, settled: &SettledTenant, state: &[Record], now: Timestamp) {
         let RestaurantCopy { menu, settings } = &settled.copy.restaurant;
-        let is_written =
-            |name: &str| state.iter().any(|record| record.space == space::BOT && *record.key == *key::text(name));
-        for (name, record) in owner_records::first_records(menu.as_ref(), settings.as_ref(), now, is_written) {
+        let is_nobodys = matches!(store::account_of(state), Ok(None));
+        let free = |name: &str| {
+            let stored = state.iter().find(|record| record.space == space::BOT && *record.key == *key::text(name));
+            match stored {
+                Some(_) if !is_nobodys => None,
+                stored => owner_records::free_version(name, stored.map(|record| &record.value[..])),
+            }
+        };
+        for (name, record) in owner_records::first_records(menu.as_ref(), settings.as_ref(), now, free) {
             self.put(space::BOT, key::text(name), record);
         }
     }

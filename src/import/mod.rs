@@ -52,6 +52,7 @@ mod key;
 mod limits;
 mod live;
 mod mappings;
+mod owners;
 mod report;
 mod restaurant;
 mod restaurant_writer;

@@ -219,7 +219,7 @@ impl ImportWriter {
         }
         self.claim_device(tenant, &settled.copy).await?;
         let kept = match &settled.backup {
-            Some(backup) => backup.kept(state, journal.archive()).await?,
+            Some(backup) => backup.kept(state, journal.archive(), self.clock.now()).await?,
             None => Vec::new(),
         };
         crash::point("import_kept");

@@ -13,11 +13,13 @@ use ulid::Ulid;
 
 use super::{
     EventId,
+    closed_orders::close_orders,
     event_body::EventBody,
     log::{Log, TRIMMED, parse_key},
     segments::Segment,
 };
 use crate::{
+    bot::conversation::conversation_remnant,
     journal::ChangeNo,
     store::{Batch, OwnAccount, Store, StoreError, key, parse_setting, space},
 };
@@ -89,8 +91,7 @@ impl Log {
         conversations: FormerConversations,
         news: Vec<EventBody>,
     ) -> Result<(ChangeNo, Vec<Segment>), StoreError> {
-        // The bot's conversations with the former account's customers are theirs.
-        let dying = [space::INBOX, space::PENDING_INBOUND, space::WEBHOOK_FAILURES, space::BOT_CONVERSATIONS];
+        let dying = [space::INBOX, space::PENDING_INBOUND, space::WEBHOOK_FAILURES];
         let orders = [space::BOT_ORDERS, space::BOT_ORDER_IDS];
         let orders = orders.into_iter().filter(|_| conversations == FormerConversations::Delete);
         for space in dying.into_iter().chain(orders) {
@@ -98,6 +99,19 @@ impl Log {
                 batch.delete(space, key);
             }
         }
+        // The bot's conversations with the former account's customers are theirs. Orders that the kitchen still has are not.
+        let keeps_orders = conversations == FormerConversations::Keep && new.is_some();
+        for key in self.store.keys(space::BOT_CONVERSATIONS, &[]).await? {
+            let stored = match keeps_orders {
+                true => self.store.get(space::BOT_CONVERSATIONS, &key).await?,
+                false => None,
+            };
+            match stored.and_then(|stored| conversation_remnant(&stored)) {
+                Some(remnant) => batch.put(space::BOT_CONVERSATIONS, key, remnant),
+                None => batch.delete(space::BOT_CONVERSATIONS, key),
+            }
+        }
+        close_orders(&self.store, &mut batch, &former, new, conversations).await?;
         match new {
             Some(new) => new.put(&mut batch),
             None => OwnAccount::forget(&mut batch),

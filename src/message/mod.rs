@@ -8,6 +8,7 @@ pub mod card;
 mod changes;
 pub mod cleared;
 mod closed;
+mod closed_orders;
 mod content;
 mod draft;
 mod event_body;
@@ -36,6 +37,7 @@ pub use self::{
     blank::is_blank,
     bounded::MAX_TEXT,
     closed::FormerConversations,
+    closed_orders::ClosedOrders,
     content::{
         Advertisement, CatalogOrder, ChoiceOption, Contact, Content, LinkPreview, Location, Media, MessageTarget, Poll,
         Product, Quoted,

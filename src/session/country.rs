@@ -6,18 +6,16 @@ use phonenumber::country::Id;
 
 use super::Session;
 use crate::{
-    store::{Batch, Store, StoreError, key, space},
+    store::{Batch, COUNTRY, Store, StoreError, key, space},
     sync::lock,
 };
-
-const KEY: &str = "session/country";
 
 /// `None`: as for all tenants.
 pub struct OwnCountry(Mutex<Option<Id>>);
 
 impl OwnCountry {
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
-        let stored = store.get(space::SETTINGS, &key::text(KEY)).await?;
+        let stored = store.get(space::SETTINGS, &key::text(COUNTRY)).await?;
         let country = stored.and_then(|stored| std::str::from_utf8(&stored).ok()?.parse().ok());
         Ok(Self(Mutex::new(country)))
     }
@@ -37,8 +35,8 @@ impl Session {
     pub async fn set_country(&self, country: Option<Id>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         match country {
-            Some(country) => batch.put(space::SETTINGS, key::text(KEY), format!("{country:?}")),
-            None => batch.delete(space::SETTINGS, key::text(KEY)),
+            Some(country) => batch.put(space::SETTINGS, key::text(COUNTRY), format!("{country:?}")),
+            None => batch.delete(space::SETTINGS, key::text(COUNTRY)),
         }
         let change = self.0.store.write(batch).await?;
         *lock(&self.0.country.0) = country;

@@ -36,6 +36,7 @@ mod gates;
 pub mod key;
 mod lookups;
 mod messages;
+mod owner_settings;
 mod pages;
 mod pool;
 mod protocol;
@@ -70,6 +71,7 @@ pub use self::{
     exported::Exported,
     failure::{CopyFailure, CopyFailureKind},
     messages::{Filed, InboundPlace},
+    owner_settings::{COUNTRY, WEBHOOKS},
     pool::{Pool, PoolOptions},
     rejection::{REJECTED, Rejection},
 };

@@ -9,14 +9,12 @@ use super::{
 };
 use crate::{
     message::{EventBody, EventId},
-    store::{Batch, Store, StoreError, key, parse_setting, space},
+    store::{Batch, Store, StoreError, WEBHOOKS, key, parse_setting, space},
     waha::{EventName, chat_id, event_id},
 };
 
 /// Records, and bytes, that are read at a time: failures have whole events in them.
 const PAGE: (usize, usize) = (64, 1 << 20);
-
-const SETTINGS: &str = "webhooks";
 
 /// A webhook's place in the tenant's events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -108,14 +106,14 @@ pub fn parse_failure_id(text: &str) -> Option<(&str, EventId)> {
 
 /// What cannot be read is an error, and not nothing: else a webhook would end without a word, and the next change be written over it.
 pub async fn settings(store: &Store) -> Result<Option<super::WebhookSettings>, StoreError> {
-    let Some(stored) = store.get(space::SETTINGS, &key::text(SETTINGS)).await? else { return Ok(None) };
-    parse_setting::<serde::de::IgnoredAny>(SETTINGS, &stored)?;
-    let unreadable = || StoreError::Setting { name: SETTINGS, line: 1, column: 1 };
+    let Some(stored) = store.get(space::SETTINGS, &key::text(WEBHOOKS)).await? else { return Ok(None) };
+    parse_setting::<serde::de::IgnoredAny>(WEBHOOKS, &stored)?;
+    let unreadable = || StoreError::Setting { name: WEBHOOKS, line: 1, column: 1 };
     super::WebhookSettings::restore(&stored).ok_or_else(unreadable).map(Some)
 }
 
 pub fn put_settings(batch: &mut Batch, settings: &super::WebhookSettings) {
-    batch.put(space::SETTINGS, key::text(SETTINGS), settings.store());
+    batch.put(space::SETTINGS, key::text(WEBHOOKS), settings.store());
 }
 
 pub async fn load(store: &Store, webhook: &str) -> Result<WebhookPlace, StoreError> {
@@ -200,7 +198,7 @@ pub async fn forget(store: &Store, batch: &mut Batch, webhook: &str) -> Result<(
 
 /// Everything of all of them, also of those that nobody can name.
 pub async fn forget_all(store: &Store, batch: &mut Batch) -> Result<(), StoreError> {
-    let places = key::text(&format!("{SETTINGS}/"));
+    let places = key::text(&format!("{WEBHOOKS}/"));
     for (space, prefix) in [(space::SETTINGS, &*places), (space::WEBHOOK_FAILURES, &[][..])] {
         for key in store.keys(space, prefix).await? {
             batch.delete(space, key);
@@ -210,7 +208,7 @@ pub async fn forget_all(store: &Store, batch: &mut Batch) -> Result<(), StoreErr
 }
 
 fn of(webhook: &str) -> key::Key {
-    key::text(&format!("{SETTINGS}/{webhook}"))
+    key::text(&format!("{WEBHOOKS}/{webhook}"))
 }
 
 fn plain(record: &impl Serialize) -> Vec<u8> {

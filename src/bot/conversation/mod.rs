@@ -23,6 +23,7 @@ mod orders;
 mod phrases;
 mod questions;
 mod quote;
+mod remnant;
 mod ruling;
 mod state;
 mod takeover;
@@ -55,6 +56,7 @@ use hearing::Question;
 use phrases::Command;
 
 pub use exchange::{MAX_REPLIES, MAX_REPLY_CHARS};
+pub use remnant::conversation_remnant;
 pub use state::{ConversationState, KnownOrder, MAX_RECORD_BYTES, Phase, Silence, SilenceCause};
 pub use unread::UnreadTurn;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use ulid::Ulid;
 
 use super::hearing::HeardEvent;
-pub use crate::bot::owner_records::Versioned;
+pub use crate::bot::owner_records::{Versioned, no_menu, no_settings};
 use crate::{
     bot::{
         conversation::ConversationState,
@@ -16,7 +16,7 @@ use crate::{
         restaurant::RestaurantSettings,
         rules::FiledReply,
     },
-    message::EventId,
+    message::{ClosedOrders, EventId},
     store::{
         Batch, Store, StoreError,
         key::{self, Key},
@@ -157,17 +157,6 @@ pub async fn settings(store: &Store) -> Result<Versioned<RestaurantSettings>, St
     Ok(setting(store, SETTINGS).await?.unwrap_or_else(no_settings))
 }
 
-/// Before an owner has written one.
-pub fn no_menu() -> Versioned<Menu> {
-    Versioned { version: 0, value: Menu { id: String::new(), name: String::new(), items: Vec::new() } }
-}
-
-/// Before an owner has written any: the bot is off.
-pub fn no_settings() -> Versioned<RestaurantSettings> {
-    let value = serde_json::from_value(serde_json::json!({ "active": false }));
-    Versioned { version: 0, value: value.expect("every other setting has a default") }
-}
-
 pub async fn place(store: &Store) -> Result<BotPlace, StoreError> {
     Ok(setting(store, PLACE).await?.unwrap_or_default())
 }
@@ -270,36 +259,59 @@ pub async fn conversations(
     Ok(page.iter().filter_map(chat).collect())
 }
 
-/// The order that people call by these six digits; with its key.
+/// Whether an order has these six digits, a former account's as well.
+pub async fn is_order_id_taken(store: &Store, id: &str) -> Result<bool, StoreError> {
+    Ok(store.get(space::BOT_ORDER_IDS, &key::text(id)).await?.is_some())
+}
+
+/// The key of an order that is placed now.
+pub async fn next_order_key(store: &Store, now: Timestamp) -> Result<Ulid, StoreError> {
+    Ok(ClosedOrders::read(store).await?.key_behind(Ulid::from_datetime(now.into())))
+}
+
+/// The order that people call by these six digits; with its key. `None` as well: it is a former account's.
 pub async fn order(store: &Store, id: &str) -> Result<Option<(Ulid, OrderRecord)>, StoreError> {
     let Some(key) = store.get(space::BOT_ORDER_IDS, &key::text(id)).await? else { return Ok(None) };
     let Some(ulid) = parse_ulid(&key) else { return Ok(None) };
+    if ClosedOrders::read(store).await?.has(ulid) {
+        return Ok(None);
+    }
     let stored = store.get(space::BOT_ORDERS, &ulid.to_bytes()).await?;
     let record = stored.map(|stored| parse_setting("order", &stored)).transpose()?;
     Ok(record.map(|record| (ulid, record)))
 }
 
-/// Orders before a key, the newest first. What does not parse is passed over, and told.
+/// Orders before a key, the newest first; none: there are no more. What does not parse is passed over, and told; so are a former account's,
+/// without a word.
 pub async fn orders(store: &Store, before: Option<Ulid>, limit: usize) -> Result<Vec<(Ulid, OrderRecord)>, StoreError> {
-    let before = before.map(|before| before.to_bytes());
-    let page = store.scan_back(space::BOT_ORDERS, before.as_ref().map(<[u8; 16]>::as_slice), limit).await?;
-    let read = |(key, value): &(Key, bytes::Bytes)| {
-        let ulid = parse_ulid(key)?;
-        match serde_json::from_slice(value) {
-            Ok(record) => Some((ulid, record)),
-            Err(error) => {
-                tracing::error!(
-                    event = "order_damaged",
-                    order = %ulid,
-                    line = error.line(),
-                    column = error.column(),
-                    "an order does not parse"
-                );
-                None
-            }
+    let closed = ClosedOrders::read(store).await?;
+    let mut before = before.map(|before| Key::from(before.to_bytes()));
+    loop {
+        let page = store.scan_back(space::BOT_ORDERS, before.as_deref(), limit).await?;
+        let Some((oldest, _)) = page.last() else { return Ok(Vec::new()) };
+        before = Some(oldest.clone());
+        let found: Vec<_> = page.iter().filter_map(|(key, value)| read_order(key, value, &closed)).collect();
+        if !found.is_empty() {
+            return Ok(found);
         }
-    };
-    Ok(page.iter().filter_map(read).collect())
+    }
+}
+
+fn read_order(key: &[u8], value: &[u8], closed: &ClosedOrders) -> Option<(Ulid, OrderRecord)> {
+    let ulid = parse_ulid(key).filter(|ulid| !closed.has(*ulid))?;
+    match serde_json::from_slice(value) {
+        Ok(record) => Some((ulid, record)),
+        Err(error) => {
+            tracing::error!(
+                event = "order_damaged",
+                order = %ulid,
+                line = error.line(),
+                column = error.column(),
+                "an order does not parse"
+            );
+            None
+        }
+    }
 }
 
 pub fn put_order(batch: &mut Batch, key: Ulid, record: &OrderRecord) {
@@ -472,14 +484,14 @@ mod tests {
     fn an_import_switches_the_bot_on_from_its_own_moment_on() {
         let now = "2026-03-01T13:30:00Z".parse().unwrap();
         let settings = RestaurantSettings { active: true, ..RestaurantSettings::default() };
-        let records = first_records(None, Some(&settings), now, |_| false);
+        let records = first_records(None, Some(&settings), now, |_| Some(0));
         let names: Vec<_> = records.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, [SETTINGS, PLACE]);
         let kept: Versioned<RestaurantSettings> = serde_json::from_slice(&records[0].1).unwrap();
         assert_eq!((kept.version, kept.value), (1, settings.clone()));
         let place: BotPlace = serde_json::from_slice(&records[1].1).unwrap();
         assert_eq!(place, BotPlace { cursor: None, since: now, owners_until: None });
-        assert!(first_records(None, Some(&settings), now, |name| name == SETTINGS).is_empty(), "an owner's own stay");
+        assert!(first_records(None, Some(&settings), now, |_| None).is_empty(), "an owner's own stay");
     }
 
     #[test]

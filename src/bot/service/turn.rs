@@ -396,8 +396,8 @@ impl<'a> ChatTurn<'a> {
             let mut is_taken = false;
             for effect in &step.effects {
                 if let Effect::Place(order) = effect {
-                    is_taken |=
-                        self.orders.contains_key(&order.id) || records::order(self.store(), &order.id).await?.is_some();
+                    is_taken |= self.orders.contains_key(&order.id)
+                        || records::is_order_id_taken(self.store(), &order.id).await?;
                 }
             }
             if !is_taken {
@@ -419,7 +419,7 @@ impl<'a> ChatTurn<'a> {
             Effect::Place(order) => {
                 let restaurant = self.restaurant.settings.name.clone();
                 let placed = OrderRecord { order: *order, restaurant, updated_at: self.clock.now(), revision: 0 };
-                let key = Ulid::from_datetime(self.clock.now().into());
+                let key = records::next_order_key(self.store(), self.clock.now()).await?;
                 self.put_order(OrderChange::Created, key, placed);
                 self.order_outcomes.push(BotOrderOutcome::Placed);
             }

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
+    bot::{menu::Menu, owner_records},
     import::entry::TenantEntry,
     journal::Record,
-    store::{ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, REJECTED, RESTORED, STOPPED, key, space},
+    store::{ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, OwnAccount, REJECTED, RESTORED, STOPPED, key, space},
 };
 
 #[test]
@@ -62,4 +63,26 @@ fn whatever_came_from_elsewhere_says_so_also_without_a_name() {
         let marks: Vec<_> = [IMPORTED_NAME, IMPORT_RECEIPT, RESTORED].into_iter().filter(|mark| has(mark)).collect();
         assert_eq!(marks, expected, "of a backup: {is_backup}, with the name {name:?}");
     }
+}
+
+/// What a deletion leaves of a menu is a version with nothing in it.
+#[test]
+fn a_menu_comes_in_over_what_a_deletion_left_and_over_no_owners_word() {
+    let emptied = serde_json::json!(owner_records::Versioned { version: 4, ..owner_records::no_menu() });
+    let emptied = Record { space: space::BOT, key: key::text(owner_records::MENU), value: emptied.to_string().into() };
+    let account = OwnAccount::new("573001112233", None).remembered();
+    let account =
+        Record { space: account.space, key: account.key, value: account.value.expect("an account has a value") };
+    let mut settled = read(&files(BAILEYS_7)).expect("a copy").settle(Finality::Final, CounterMargin::default());
+    let menu = Menu { name: "Carta".to_owned(), ..owner_records::no_menu().value };
+    settled.copy.restaurant = RestaurantCopy { menu: Some(menu.clone()), settings: None };
+    let brought = |state: &[Record]| {
+        let entry = TenantEntry::new(&settled, state, &[], Timestamp::UNIX_EPOCH).expect("an entry");
+        let change = entry.changes.into_iter().find(|change| change.space == space::BOT)?;
+        Some(serde_json::from_slice::<owner_records::Versioned<Menu>>(&change.value?).expect("a menu"))
+    };
+    let expected = |version| Some(owner_records::Versioned { version, value: menu.clone() });
+    assert_eq!(brought(&[]), expected(1));
+    assert_eq!(brought(std::slice::from_ref(&emptied)), expected(5), "the tenant was deleted");
+    assert_eq!(brought(&[emptied, account]), None, "its owner has taken the menu away");
 }

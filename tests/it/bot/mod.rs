@@ -1,6 +1,7 @@
 //! The bot at work on the whole daemon: customers of the loopback network write, and what they get, what the kitchen gets, and what
 //! consumers hear is watched.
 
+mod another_account;
 mod crowd;
 mod customers;
 mod death;

@@ -67,3 +67,35 @@ async fn a_bot_that_comes_from_a_backup_answers_whatever_lies_behind_it() {
     scene.ok("POST", &format!("conversations/{}/give-back", scene.chat(0)), None).await;
     scene.daemon.kill().await.unwrap();
 }
+
+/// The history that a deletion leaves keeps nothing of the owner's out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_tenant_comes_back_with_its_menu_settings_and_webhooks() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let stage = stage.set("SESSIOND_MASTER_KEY", "5e".repeat(32)).set("SESSIOND_OUTBOUND__ALLOW", "127.0.0.1/32");
+    let mut scene = Scene::open_on(stage).await.unwrap();
+    let webhooks = format!("/api/{TENANT}/webhooks");
+    let hook = json!({ "webhooks": [{ "url": "http://127.0.0.1:9/orders", "events": ["order.created"] }] });
+    let (status, answer) = ask(&scene.stage, "PUT", &webhooks, Some(hook)).await;
+    assert_eq!(status, 200, "{answer}");
+    scene.talk(&scene.customer(0), "hola").await;
+    let file = scene.stage.path("trattoria.backup");
+    let name = file.to_str().unwrap();
+    run(&scene.stage.setup, &["backup", TENANT, name]).await;
+    let (status, answer) = ask(&scene.stage, "DELETE", &format!("/api/sessions/{TENANT}"), None).await;
+    assert_eq!(status, 200, "{answer}");
+    scene.daemon.kill().await.unwrap();
+
+    run(&scene.stage.setup, &["restore", name]).await;
+    scene.daemon = scene.stage.start().await;
+    let has_menu = async || {
+        let (status, menu) = scene.ask("GET", "menu", None).await;
+        status == 200 && menu["items"].as_array().map(Vec::len) == Some(3)
+    };
+    until(LIMIT, "the menu", has_menu).await.unwrap_or_else(|error| panic!("{error}\n{}", scene.stage.log()));
+    let shown = scene.ok("GET", "settings", None).await;
+    assert_eq!((&shown["active"], &shown["name"]), (&json!(true), &json!("Trattoria")), "{shown}");
+    let (_, shown) = ask(&scene.stage, "GET", &webhooks, None).await;
+    assert_eq!(shown["webhooks"][0]["url"], "http://127.0.0.1:9/orders", "{shown}");
+    scene.daemon.kill().await.unwrap();
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sessiond::demo::until;
 
 use crate::support::stage::{Home, LIMIT, Stage};
@@ -18,6 +18,15 @@ async fn a_rolling_deploy(home: Home) {
     let ear = stage.listen(&conversations);
     conversations[0].customers_write(&stage.network, 2).await.unwrap();
     stage.tally.answer_all(&mut conversations, &stage.dashboard, &ear, LIMIT).await.unwrap();
+
+    // No command takes the tenant from a process that lives.
+    let folder = stage.path("out");
+    let mut export = stage.setup.command().unwrap();
+    export.args(["export", "--to", "baileys", "--json"]).arg(&folder).arg(TENANT);
+    let refused = export.output().await.unwrap();
+    let report: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    let told = (refused.status.code(), &report["reason"]["code"], folder.exists());
+    assert_eq!(told, (Some(1), &json!("owned_elsewhere"), false), "{report:#}");
 
     let next = stage.other("next", true);
     let new = next.start().await;
@@ -72,7 +81,7 @@ async fn a_rolling_deploy_on_one_volume_loses_nothing_with_firestore() {
 async fn an_embedded_vault_has_one_process() {
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
-    stage.pair(TENANT).await;
+    let mut conversation = stage.pair(TENANT).await;
     for shared in [false, true] {
         let second = stage.other("second", false);
         let setup = second.setup.clone().set("SESSIOND_VAULT__EMBEDDED__SHARED", shared.to_string());
@@ -91,6 +100,15 @@ async fn an_embedded_vault_has_one_process() {
     let next = stage.other("next", false);
     let daemon = next.start().await;
     assert!(next.dashboard.is_connected(TENANT).await);
+    // Somebody removes everything under it: the vault is written anew, and its lock is there again.
+    let is_removed = async || std::fs::remove_dir_all(stage.path("cloud")).is_ok();
+    until(LIMIT, "the folder to be gone", is_removed).await.unwrap();
+    conversation.customers_write(&stage.network, 1).await.unwrap();
+    let told = async || next.log().contains("it is locked again");
+    until(LIMIT, "the lock", told).await.unwrap_or_else(|error| panic!("{error}\n{}", next.log()));
+    let mut third = stage.other("third", false).setup.spawn().unwrap();
+    let refused = third.await_port(LIMIT).await.unwrap_err().to_string();
+    assert!(refused.contains("exit status: 75"), "{refused}");
     daemon.kill().await.unwrap();
 }
 
