@@ -15,7 +15,9 @@ use crate::{
         conversation::Tried,
         external,
         menu::{Menu, MenuError},
+        money::Money,
         order::{Destination, PaymentStatus},
+        payment::PaymentMethod,
         restaurant::RestaurantSettings,
         rules,
         service::{OrderRecord, Versioned},
@@ -378,6 +380,17 @@ impl JsonSchema for TriedForm {
     }
 }
 
+/// As the customer reads it, in the printer's language.
+fn payment_word(method: PaymentMethod) -> &'static str {
+    match method {
+        PaymentMethod::Efectivo => "efectivo",
+        PaymentMethod::Nequi => "Nequi",
+        PaymentMethod::Daviplata => "Daviplata",
+        PaymentMethod::Transferencia => "transferencia",
+        PaymentMethod::Tarjeta => "tarjeta",
+    }
+}
+
 /// For a printer of 42 columns and more; times as the restaurant's clock has them.
 pub fn printable(record: &OrderRecord, zone: TimeZone) -> String {
     let OrderRecord { order, restaurant, .. } = record;
@@ -413,10 +426,14 @@ pub fn printable(record: &OrderRecord, zone: TimeZone) -> String {
     }
     line("");
     line(&format!("Subtotal: {}", order.subtotal));
-    line(&format!("Envío: {}", order.delivery_cost));
+    match (&order.destination, order.delivery_cost) {
+        (Destination::PickUp, Money::ZERO) => {}
+        (_, Money::ZERO) => line("Envío: gratis"),
+        (_, cost) => line(&format!("Envío: {cost}")),
+    }
     line(&format!("TOTAL: {}", order.total));
     if let Some(method) = order.payment_method {
-        line(&format!("Pago: {}", json!(method).as_str().unwrap_or_default()));
+        line(&format!("Pago: {}", payment_word(method)));
     }
     line(match order.payment_status {
         PaymentStatus::Pending => "Falta el pago",
@@ -449,9 +466,13 @@ mod tests {
         };
         let print = |status| printable(&record(status), TimeZone::get("America/Bogota").unwrap());
         let printed = print("PENDING");
-        for part in
-            ["2026-02-28 21:30\n", "maps.google.com/?q=4.65,-74.05\n", "Pago: nequi\nFalta el pago\n", "Ana @\n"]
-        {
+        for part in [
+            "2026-02-28 21:30\n",
+            "maps.google.com/?q=4.65,-74.05\n",
+            "Envío: gratis\n",
+            "Pago: Nequi\nFalta el pago\n",
+            "Ana @\n",
+        ] {
             assert!(printed.contains(part), "{part} in {printed}");
         }
         assert!(print("CASH").contains("Se paga al recibir\n") && print("PAID").contains("Pagado\n"));
