@@ -1,7 +1,7 @@
 //! The bot's forms in the API: the engine's own types, with their schemas and what is wrong with one, field by field; and an order as a
 //! text to print.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
 
 use jiff::tz::TimeZone;
 use reqwest::Url;
@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    api::problem::{FieldError, Problem},
+    api::{
+        input::WholeForm,
+        problem::{FieldError, Problem},
+    },
     bot::{
         conversation::Tried,
         external,
@@ -18,7 +21,7 @@ use crate::{
         money::Money,
         order::{Destination, PaymentStatus},
         payment::PaymentMethod,
-        restaurant::RestaurantSettings,
+        restaurant::{RestaurantSettings, SettingsFlaw},
         rules,
         service::{OrderRecord, Versioned},
         texts::TEXTS,
@@ -62,9 +65,10 @@ pub fn shown<T, F: FormOf<T>>(found: Versioned<T>) -> Versioned<F> {
     Versioned { version: found.version, value: F::of(found.value) }
 }
 
-impl MenuForm {
-    pub fn check(&self) -> Result<(), Problem> {
-        let Err(error) = self.0.validate() else { return Ok(()) };
+impl WholeForm for MenuForm {
+    /// The first one.
+    fn flaws(&self, _: &BTreeSet<String>) -> Vec<FieldError> {
+        let Err(error) = self.0.validate() else { return Vec::new() };
         let of = |id: &str, field: &str| match self.0.items.iter().position(|item| item.id == id) {
             Some(at) => format!("items[{at}].{field}"),
             None => "items".to_owned(),
@@ -81,7 +85,17 @@ impl MenuForm {
             MenuError::Price(id) => of(id, "price"),
             MenuError::Alias(id) => of(id, "aliases"),
         };
-        Err(refusal(vec![(field, error.to_string())]))
+        vec![FieldError { field: field.into(), message: error.to_string() }]
+    }
+}
+
+impl WholeForm for SettingsForm {
+    fn flaws(&self, unread: &BTreeSet<String>) -> Vec<FieldError> {
+        let mut flaws = self.0.flaws();
+        // Each of them is among the payment methods, or not: nobody knows.
+        flaws.retain(|flaw| flaw.field != "prepayMethods" || !unread.contains("paymentMethods"));
+        let field = |flaw: SettingsFlaw| FieldError { field: flaw.field.into(), message: flaw.error.to_string() };
+        flaws.into_iter().map(field).collect()
     }
 }
 
@@ -99,26 +113,17 @@ impl SettingsForm {
         });
         let Some(known) = known else {
             let message = "expected the key: none is known of this server".to_owned();
-            return Err(refusal(vec![("externalBot.key".to_owned(), message)]));
+            return refuse(vec![FieldError { field: "externalBot.key".into(), message }]);
         };
         bot.key.clone_from(&known.key);
         Ok(())
     }
-
-    /// All mistakes at once.
-    pub fn check(&self) -> Result<(), Problem> {
-        let flaws = self.0.flaws();
-        if flaws.is_empty() {
-            return Ok(());
-        }
-        Err(refusal(flaws.into_iter().map(|flaw| (flaw.field, flaw.error.to_string())).collect()))
-    }
 }
 
-fn refusal(flaws: Vec<(String, String)>) -> Problem {
-    let error = flaws.first().map(|(field, message)| format!("{field}: {message}")).unwrap_or_default();
-    let field = |(field, message)| FieldError { field: Cow::Owned(field), message };
-    Problem::invalid(error, flaws.into_iter().map(field).collect())
+/// Refuses what has flaws, and names all of them.
+pub fn refuse(flaws: Vec<FieldError>) -> Result<(), Problem> {
+    let Some(first) = flaws.first() else { return Ok(()) };
+    Err(Problem::invalid(format!("{}: {}", first.field, first.message), flaws))
 }
 
 fn amount() -> Value {
