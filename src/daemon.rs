@@ -296,8 +296,7 @@ impl Daemon {
                 disk_watch.keep_telling(&telling).await;
                 Ok::<_, std::io::Error>(())
             };
-            tokio::try_join!(serving, watched, peers, counting, keeping, proving, trimming, alerting, telling)
-                .map(drop)
+            tokio::try_join!(serving, watched, peers, counting, keeping, proving, trimming, alerting, telling).map(drop)
         });
         info!(event = "port_opened", %address, after.ms = began.elapsed().as_millis() as u64, "the port is open");
         if fleet.counts().total == 0 {

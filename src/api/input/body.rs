@@ -65,10 +65,8 @@ fn whole<T: WholeForm>(mut body: Value) -> Result<T, Problem> {
     note_unknown(&body, T::json_schema(&mut SchemaGenerator::default()).as_value(), "", &mut names);
     let unknown = names.first().map(|first| {
         let error = format!("{first}: there is no such field");
-        let field = |field: &String| FieldError {
-            field: field.clone().into(),
-            message: "there is no such field".to_owned(),
-        };
+        let field =
+            |field: &String| FieldError { field: field.clone().into(), message: "there is no such field".to_owned() };
         Problem::invalid(error, names.iter().map(field).collect())
     });
     match (checked::<T>(body.clone()), unknown) {

@@ -64,7 +64,13 @@ impl DiskReserve {
         }
     }
 
-    /// Whether a file may take so many bytes more. Blocks, shortly.
+    /// As [`Self::allow`], for who must not block: a disk may not answer for minutes.
+    pub async fn allow_soon(&self, bytes: u64) -> io::Result<()> {
+        let disk = self.clone();
+        tokio::task::spawn_blocking(move || disk.allow(bytes)).await.map_err(io::Error::other)?
+    }
+
+    /// Whether a file may take so many bytes more. Blocks as long as the disk does.
     pub fn allow(&self, bytes: u64) -> io::Result<()> {
         let free = match self.free() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -77,7 +83,9 @@ impl DiskReserve {
             let (free_mib, reserve_mib) = (free >> 20, self.0.bytes >> 20);
             warn!(
                 event = "file_without_room",
-                free_mib, reserve_mib, "a file does not fit on the disk beside data.reserve_mib: it is not kept or sent"
+                free_mib,
+                reserve_mib,
+                "a file does not fit on the disk beside data.reserve_mib: it is not kept or sent"
             );
         }
         if fits { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }

@@ -176,7 +176,9 @@ fn in_our_words(said: String) -> String {
     if !said.contains("CaUsedAsEndEntity") {
         return said;
     }
-    format!("{said}: the server shows an authority's certificate; make it one with CA:FALSE, or let the authority sign one")
+    format!(
+        "{said}: the server shows an authority's certificate; make it one with CA:FALSE, or let the authority sign one"
+    )
 }
 
 /// Whether the server says that it will never take this message; else the channel is in trouble, and is tried again.
