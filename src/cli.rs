@@ -7,7 +7,12 @@ mod import;
 mod rekey;
 mod running_daemon;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -121,7 +126,7 @@ impl Cli {
             Some(CliCommand::Backup(options)) => block_on(runtime, backup::back_up(config, options)),
             Some(CliCommand::Restore(options)) => block_on(runtime, backup::restore(config, options)),
             Some(CliCommand::Rekey(options)) => block_on(runtime, rekey::run(config, options)),
-            _ => block_on(runtime, async move {
+            _ => serve(runtime, async move {
                 let hangups = hangups.context("SIGHUP is not heard")?.context("SIGHUP cannot be heard")?;
                 daemon::run(&config, self.config.as_deref(), hangups).await
             }),
@@ -137,15 +142,31 @@ fn runtime() -> Result<Runtime, ExitCode> {
     })
 }
 
+/// Runs a command, whose user reads the terminal.
 fn block_on(runtime: Runtime, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    run(runtime, work, |error| eprintln!("sessiond: {error:#}"))
+}
+
+/// Runs the daemon, whose operator reads the log.
+fn serve(runtime: Runtime, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    run(runtime, work, |error| {
+        if tracing::enabled!(tracing::Level::ERROR) {
+            tracing::error!(event = "process_failed", error = format!("{error:#}"), "fatal");
+        } else {
+            eprintln!("sessiond: {error:#}");
+        }
+    })
+}
+
+/// Tells an error once.
+fn run(runtime: Runtime, work: impl Future<Output = anyhow::Result<()>>, tell: fn(&anyhow::Error)) -> ExitCode {
     let ended = runtime.block_on(work);
     // Whatever still blocks a thread must not hold up the exit.
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(event = "process_failed", error = format!("{error:#}"), "fatal");
-            eprintln!("sessiond: {error:#}");
+            tell(&error);
             exit_code(&error)
         }
     }
@@ -182,8 +203,17 @@ async fn check(config: Config) -> anyhow::Result<()> {
     println!("http       {}", config.http.listen);
     println!("data       {}", config.data_dir.display());
     println!("whatsapp   {}", config.whatsapp.endpoint);
+    can_be_written(&config.data_dir)
+        .with_context(|| format!("the data folder {} cannot be made, or not be written", config.data_dir.display()))?;
     let silent = || format!("the vault did not answer within {CHECK_TIMEOUT:?}");
     timeout(CHECK_TIMEOUT, check_vault(&config)).await.with_context(silent)?
+}
+
+/// Whether a folder, or what would be made of it, takes files. Leaves nothing behind: a file without a name says more than the rights do,
+/// which let the superuser write everywhere.
+fn can_be_written(folder: &Path) -> io::Result<()> {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(there).map(drop)
 }
 
 async fn check_vault(config: &Config) -> anyhow::Result<()> {
@@ -217,4 +247,21 @@ async fn test_alerts(config: Config) -> anyhow::Result<()> {
     let failed = tests.iter().filter(|test| test.error.is_some()).count();
     anyhow::ensure!(failed == 0, "{failed} of {} channels did not take the test", tests.len());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_tried_without_being_made() {
+        let home = tempfile::tempdir().unwrap();
+        can_be_written(&home.path().join("data/sessions")).unwrap();
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+        let file = home.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        can_be_written(&file.join("data")).unwrap_err();
+        #[cfg(target_os = "linux")]
+        can_be_written(Path::new("/proc/sessiond/data")).unwrap_err();
+    }
 }

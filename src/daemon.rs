@@ -48,6 +48,7 @@ use crate::{
     fleet::{Fleet, FleetSettings, SessionObserver, Summary, WorkFolder},
     listener::{self, Room},
     live::Live,
+    message::media::DiskWatch,
     telemetry::{alerts::Alerts, log_filter, metrics, traces},
     vault::{InstanceId, MeteredVault, UsageToday},
 };
@@ -166,6 +167,9 @@ impl Daemon {
             listens_at: peer_port.as_ref().map(|port| port.advertised.clone()),
         };
         let fleet = Fleet::new(env, settings);
+        let disks = DiskWatch::start(disks(config, &fleet.env().media)).context("the watch over the disks")?;
+        // Before the restore, which a full disk may hold up.
+        disks.tell();
         let webhooks = webhooks(config, &fleet, descriptors)?;
         let alerts = alerts(config)?;
         let (feed, clock) = (fleet.env().feed.clone(), fleet.env().clock.clone());
@@ -217,7 +221,7 @@ impl Daemon {
         // Bound at the start, so that a taken port is known at once; answers only from here on.
         let stop_serving = CancellationToken::new();
         let metrics = metrics_settings(config);
-        let disks = disks(config, &fleet.env().media);
+        let disk_watch = disks.clone();
         let app = App {
             fleet: fleet.clone(),
             auth: auth.clone(),
@@ -252,7 +256,7 @@ impl Daemon {
         let router = sockets.beside(api::router(app)).layer(api::cors(&config.http.origins));
         let serving = serve(listener, router, config.http.clone(), room, stop_serving.clone());
         let (counting, keeping, proving) = (stop_serving.clone(), stop_serving.clone(), stop_serving.clone());
-        let (trimming, alerting) = (stop_serving.clone(), stop_serving.clone());
+        let (trimming, alerting, telling) = (stop_serving.clone(), stop_serving.clone(), stop_serving.clone());
         let kept_lock = lock.clone();
         let serving = tokio::spawn(async move {
             let watched = async {
@@ -312,6 +316,10 @@ impl Daemon {
                 }
                 Ok::<_, std::io::Error>(())
             };
+            let telling = async {
+                disk_watch.keep_telling(&telling).await;
+                Ok::<_, std::io::Error>(())
+            };
             tokio::try_join!(
                 serving,
                 watched,
@@ -322,7 +330,8 @@ impl Daemon {
                 locking,
                 proving,
                 trimming,
-                alerting
+                alerting,
+                telling,
             )
             .map(drop)
         });

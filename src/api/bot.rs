@@ -4,7 +4,7 @@ mod forms;
 mod standing;
 mod texts;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use axum::{
     Json,
@@ -26,7 +26,7 @@ pub use self::{
 use super::{
     App,
     auth::{Controlling, For, ReadingData},
-    input::{Body, Path, Query, WholeBody},
+    input::{Body, Path, Query, WholeBody, WholeForm as _},
     openapi::{Gives, Operation, Takes},
     problem::{FieldError, Problem},
     waha,
@@ -114,7 +114,7 @@ pub async fn put_menu(
     IfMatch(expected): IfMatch,
     WholeBody(menu): WholeBody<MenuForm>,
 ) -> Result<Tagged<MenuForm>, Problem> {
-    menu.check()?;
+    forms::refuse(menu.flaws(&BTreeSet::new()))?;
     let session = app.fleet.open_or_create(&tenant).await?;
     Ok(Tagged(forms::shown(app.bots.put_menu(&session, menu.0, expected).await?)))
 }
@@ -134,20 +134,24 @@ pub async fn put_settings(
     IfMatch(expected): IfMatch,
     WholeBody(mut settings): WholeBody<SettingsForm>,
 ) -> Result<Tagged<SettingsForm>, Problem> {
-    settings.check()?;
+    // All mistakes at once.
+    let mut flaws = settings.flaws(&BTreeSet::new());
     if let Some(bot) = &settings.0.external_bot {
-        let refused = |refusal| flaw("externalBot.url", format!("the target {refusal}"));
-        app.bots.check_url(&bot.url).map_err(refused)?;
+        if let Err(refusal) = app.bots.check_url(&bot.url) {
+            note(&mut flaws, "externalBot.url".to_owned(), format!("the target {refusal}"));
+        }
         if !crate::outbound::signature::is_key(&bot.key) {
-            return Err(flaw("externalBot.key", "expected base64 after whsec_".to_owned()));
+            note(&mut flaws, "externalBot.key".to_owned(), "expected base64 after whsec_".to_owned());
         }
     }
     for (at, rule) in settings.0.rules.iter().enumerate() {
-        if let Some(file) = &rule.file {
-            let refused = |refusal| flaw(format!("rules[{at}].file.url"), format!("the target {refusal}"));
-            app.bots.check_url(&file.url).map_err(refused)?;
+        if let Some(file) = &rule.file
+            && let Err(refusal) = app.bots.check_url(&file.url)
+        {
+            note(&mut flaws, format!("rules[{at}].file.url"), format!("the target {refusal}"));
         }
     }
+    forms::refuse(flaws)?;
     let session = app.fleet.open_or_create(&tenant).await?;
     if settings.is_masked() {
         settings.unmask(&app.bots.settings(&session).await?.value)?;
@@ -388,6 +392,13 @@ fn within(field: &'static str, given: Option<usize>, most: usize) -> Result<usiz
     const USUAL: usize = 50;
     let given = given.unwrap_or(USUAL);
     if (1..=most).contains(&given) { Ok(given) } else { Err(flaw(field, format!("expected 1 to {most}"))) }
+}
+
+/// Adds a mistake of a field that has none yet.
+fn note(flaws: &mut Vec<FieldError>, field: String, message: String) {
+    if flaws.iter().all(|flaw| flaw.field != field) {
+        flaws.push(FieldError { field: field.into(), message });
+    }
 }
 
 fn flaw(field: impl Into<Cow<'static, str>>, message: String) -> Problem {

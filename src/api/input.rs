@@ -15,7 +15,7 @@ use serde::de::{DeserializeOwned, value::Error as ValueError};
 use serde_json::json;
 
 pub use self::{
-    body::{Body, WholeBody, object, parsed},
+    body::{Body, WholeBody, WholeForm, object, parsed},
     urlencoded::{garbled_field, no_utf8},
 };
 use super::{

@@ -86,6 +86,9 @@ pub struct KeyAnswer {
     is_active: bool,
     is_admin: bool,
     session: Option<TenantId>,
+    /// `true` for a new key whose session does not exist yet: the key opens it once it does, unless the name is misspelt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_unknown: Option<bool>,
     actions: Option<Actions>,
     created_at: jiff::Timestamp,
     last_used_at: Option<jiff::Timestamp>,
@@ -205,6 +208,7 @@ impl KeyAnswer {
             is_active: key.active,
             is_admin: key.rights == Rights::Admin,
             session,
+            session_unknown: None,
             actions,
             created_at: key.created_at,
             last_used_at: key.last_used_at,
@@ -214,7 +218,12 @@ impl KeyAnswer {
 
 pub async fn create(State(app): State<App>, Body(request): Body<KeyRequest>) -> Result<Created<KeyAnswer>, Problem> {
     let (key, secret) = app.auth.keys.create(request.rights(None)?, request.is_active.unwrap_or(true)).await?;
-    Ok(Created(KeyAnswer::new(&key, Some(&secret))))
+    let mut answer = KeyAnswer::new(&key, Some(&secret));
+    if let Rights::Tenant { tenant, .. } = &key.rights {
+        // The key is made, whether the vault says this or not.
+        answer.session_unknown = app.fleet.is_absent(tenant).await.ok().filter(|is_absent| *is_absent);
+    }
+    Ok(Created(answer))
 }
 
 /// WAHA gives the same key each time it is asked for one of these kinds; here nobody can, as only its owner has it.

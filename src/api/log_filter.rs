@@ -88,7 +88,7 @@ fn invalid(message: String) -> Problem {
 impl From<LogFilterError> for Problem {
     fn from(error: LogFilterError) -> Self {
         match error {
-            LogFilterError::Unreadable => invalid(error.to_string()),
+            LogFilterError::Unreadable | LogFilterError::NoLevel => invalid(error.to_string()),
             LogFilterError::NotInstalled => Self::not_implemented(error.to_string()),
         }
     }

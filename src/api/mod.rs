@@ -62,7 +62,7 @@ pub(crate) use self::{
     input::Path,
 };
 use crate::{
-    bot::service::Bots, console, fleet::Fleet, guide, listener::RequestRejection, message::media::Disks,
+    bot::service::Bots, console, fleet::Fleet, guide, listener::RequestRejection, message::media::DiskWatch,
     telemetry::alerts::Alerts, vault::UsageToday, webhook::Webhooks,
 };
 
@@ -85,7 +85,7 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
     pub metrics: MetricsSettings,
     pub bots: Arc<Bots>,
-    pub disks: Disks,
+    pub disks: DiskWatch,
     /// `None`: whatever is for another process is refused.
     pub forwarder: Option<Arc<Forwarder>>,
     pub alerts: Arc<Alerts>,

@@ -273,6 +273,16 @@ impl Problem {
         self
     }
 
+    /// The names of the fields with something wrong.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.errors.iter().map(|error| &*error.field)
+    }
+
+    /// What is wrong, field by field.
+    pub fn into_errors(self) -> Vec<FieldError> {
+        self.errors
+    }
+
     /// The same; a field by the name that the request has for it.
     pub fn renaming(mut self, field: &str, name: &'static str) -> Self {
         for error in self.errors.iter_mut().filter(|error| error.field == field) {

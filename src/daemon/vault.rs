@@ -49,11 +49,16 @@ pub async fn open_vault(config: &Config) -> anyhow::Result<(Arc<dyn access::Full
             let file = key_file(path)?;
             had_key = file.exists();
             keys.push(load_or_create_key_file(&file).map_err(|error| unreadable(&file, error))?);
-            info!(
-                event = "vault_key_made",
-                file = %file.display(),
-                "the vault's key: back it up, nothing opens the vault without it"
-            );
+            let file = file.display();
+            if had_key {
+                info!(event = "vault_key_read", %file, "the vault's key is in this file: nothing opens the vault without it");
+            } else {
+                info!(
+                    event = "vault_key_made",
+                    %file,
+                    "the vault's key is made: back it up, nothing opens the vault without it"
+                );
+            }
         }
     }
     let keyring = Arc::new(Keyring::new(keys));

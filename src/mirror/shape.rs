@@ -102,9 +102,16 @@ pub fn may_differ_after(record: &OrderRecord, read: EventId) -> bool {
     !record.order.stage.is_final() || record.updated_at.as_millisecond() >= read_ms - CLOCK_MARGIN_MS
 }
 
-/// A stage as the kitchen's pages write it; `None`: none of ours.
+/// A stage as the kitchen's pages write it, in capitals too; `None`: none of ours.
 pub fn read_stage(word: &Value) -> Option<OrderStage> {
-    serde_json::from_value(word.clone()).ok()
+    let word = word.as_str()?.trim().to_lowercase();
+    serde_json::from_value(Value::String(word)).ok()
+}
+
+/// A page's own word for the stage of an order, from which nothing follows here.
+pub fn foreign_stage(kept: &Value) -> Option<&str> {
+    let word = kept.get("estado")?;
+    word.as_str().map(str::trim).filter(|said| !said.is_empty() && read_stage(word).is_none())
 }
 
 fn stage_of(order: &Map<String, Value>) -> Option<OrderStage> {
@@ -264,7 +271,11 @@ mod tests {
         assert_eq!(seen(&cash(OrderStage::Cocinando), &taken), OrderStep::Nothing, "our own writing moves nothing");
         let OrderStep::Put(back) = seen(&cash(OrderStage::Listo), &taken) else { panic!("what is behind is mended") };
         assert_eq!((&back["estado"], &back["horaListo"]), (&json!("listo"), &json!(5_000)));
+        kept["estado"] = json!(" Entregado");
+        assert_eq!(seen(&cash(OrderStage::Cocinando), &kept), OrderStep::Take(OrderStage::Entregado));
+        assert_eq!((foreign_stage(&kept), foreign_stage(&Value::Null)), (None, None));
         kept["estado"] = json!("quemado");
+        assert_eq!(foreign_stage(&kept), Some("quemado"));
         assert_eq!(seen(&cash(OrderStage::Pendiente), &kept), OrderStep::Nothing, "a page's own word");
         assert_eq!(put(&cash(OrderStage::Pendiente), &kept)["estado"], "pendiente");
     }

@@ -115,6 +115,8 @@ pub struct TenantMirror {
     open: BTreeMap<String, OpenOrder>,
     /// Taken off the board: looked for once more at that time, after so many looks.
     gone: BTreeMap<String, (Instant, usize)>,
+    /// Words of the kitchen's pages that no stage has, as the log has them.
+    told_stages: BTreeSet<String>,
     told: Option<Flags>,
     connecting_since: Option<Instant>,
     pause: Pause,
@@ -140,6 +142,7 @@ impl TenantMirror {
             seen: BTreeSet::new(),
             open: BTreeMap::new(),
             gone: BTreeMap::new(),
+            told_stages: BTreeSet::new(),
             told: None,
             connecting_since: None,
             pause: Pause::default(),

@@ -27,6 +27,9 @@ struct LogFilter {
 pub enum LogFilterError {
     #[error("expected a filter like info,sessiond=debug")]
     Unreadable,
+    /// Its only word is no level, and no target that is known: it would silence everything.
+    #[error("expected a level (off, error, warn, info, debug or trace) or a filter like info,sessiond=debug")]
+    NoLevel,
     #[error("this process has no log of its own")]
     NotInstalled,
 }
@@ -57,6 +60,11 @@ pub fn unknown_targets(filter: &str) -> Vec<String> {
     targets.filter(|target| !is_level(target) && !is_known(target)).map(str::to_owned).collect()
 }
 
+/// A filter of words alone that are neither levels nor targets of ours or of a library: nobody wants to hear nothing but such.
+fn silences_everything(filter: &str) -> bool {
+    !filter.contains(['=', '[']) && unknown_targets(filter).len() == filter.split(',').count()
+}
+
 /// Chooses lines by another filter from now on. `by`: who wants it so.
 pub fn change(text: &str, by: &dyn fmt::Display) -> Result<(), LogFilterError> {
     // The parser counts its places from the first letter and cuts from the first blank: a blank before a letter of two bytes would be a
@@ -65,6 +73,9 @@ pub fn change(text: &str, by: &dyn fmt::Display) -> Result<(), LogFilterError> {
     // It would be a filter, by which nothing but errors is logged: nobody means that by no words.
     if text.split(',').all(str::is_empty) {
         return Err(LogFilterError::Unreadable);
+    }
+    if silences_everything(&text) {
+        return Err(LogFilterError::NoLevel);
     }
     let filter = EnvFilter::try_new(&text).map_err(|_| LogFilterError::Unreadable)?;
     let installed = INSTALLED.get().ok_or(LogFilterError::NotInstalled)?;
@@ -94,8 +105,11 @@ mod tests {
         for text in ["sessiond=loud", "info,[", "a=b=c", "", " , "] {
             assert_eq!(change(text, &"a test"), Err(LogFilterError::Unreadable), "{text}");
         }
+        for text in ["infoo", " sesiond", "infoo,debugg"] {
+            assert_eq!(change(text, &"a test"), Err(LogFilterError::NoLevel), "{text}");
+        }
         // These can be read; the unit tests install none.
-        for text in ["info,sessiond=debug", "info, sessiond=debug", " é=debug"] {
+        for text in ["info,sessiond=debug", "info, sessiond=debug", " é=debug", "OFF", "sessiond", "infoo,warn"] {
             assert_eq!(change(text, &"a test"), Err(LogFilterError::NotInstalled), "{text}");
         }
         assert_eq!(current(), None);

@@ -1,7 +1,7 @@
 //! The bot's forms in the API: the engine's own types, with their schemas and what is wrong with one, field by field; and an order as a
 //! text to print.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
 
 use jiff::tz::TimeZone;
 use reqwest::Url;
@@ -10,13 +10,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    api::problem::{FieldError, Problem},
+    api::{
+        input::WholeForm,
+        problem::{FieldError, Problem},
+    },
     bot::{
         conversation::Tried,
         external,
         menu::{Menu, MenuError},
+        money::Money,
         order::{Destination, PaymentStatus},
-        restaurant::RestaurantSettings,
+        payment::PaymentMethod,
+        restaurant::{RestaurantSettings, SettingsFlaw},
         rules,
         service::{OrderRecord, Versioned},
         texts::TEXTS,
@@ -60,9 +65,10 @@ pub fn shown<T, F: FormOf<T>>(found: Versioned<T>) -> Versioned<F> {
     Versioned { version: found.version, value: F::of(found.value) }
 }
 
-impl MenuForm {
-    pub fn check(&self) -> Result<(), Problem> {
-        let Err(error) = self.0.validate() else { return Ok(()) };
+impl WholeForm for MenuForm {
+    /// The first one.
+    fn flaws(&self, _: &BTreeSet<String>) -> Vec<FieldError> {
+        let Err(error) = self.0.validate() else { return Vec::new() };
         let of = |id: &str, field: &str| match self.0.items.iter().position(|item| item.id == id) {
             Some(at) => format!("items[{at}].{field}"),
             None => "items".to_owned(),
@@ -79,7 +85,17 @@ impl MenuForm {
             MenuError::Price(id) => of(id, "price"),
             MenuError::Alias(id) => of(id, "aliases"),
         };
-        Err(refusal(vec![(field, error.to_string())]))
+        vec![FieldError { field: field.into(), message: error.to_string() }]
+    }
+}
+
+impl WholeForm for SettingsForm {
+    fn flaws(&self, unread: &BTreeSet<String>) -> Vec<FieldError> {
+        let mut flaws = self.0.flaws();
+        // Each of them is among the payment methods, or not: nobody knows.
+        flaws.retain(|flaw| flaw.field != "prepayMethods" || !unread.contains("paymentMethods"));
+        let field = |flaw: SettingsFlaw| FieldError { field: flaw.field.into(), message: flaw.error.to_string() };
+        flaws.into_iter().map(field).collect()
     }
 }
 
@@ -97,26 +113,17 @@ impl SettingsForm {
         });
         let Some(known) = known else {
             let message = "expected the key: none is known of this server".to_owned();
-            return Err(refusal(vec![("externalBot.key".to_owned(), message)]));
+            return refuse(vec![FieldError { field: "externalBot.key".into(), message }]);
         };
         bot.key.clone_from(&known.key);
         Ok(())
     }
-
-    /// All mistakes at once.
-    pub fn check(&self) -> Result<(), Problem> {
-        let flaws = self.0.flaws();
-        if flaws.is_empty() {
-            return Ok(());
-        }
-        Err(refusal(flaws.into_iter().map(|flaw| (flaw.field, flaw.error.to_string())).collect()))
-    }
 }
 
-fn refusal(flaws: Vec<(String, String)>) -> Problem {
-    let error = flaws.first().map(|(field, message)| format!("{field}: {message}")).unwrap_or_default();
-    let field = |(field, message)| FieldError { field: Cow::Owned(field), message };
-    Problem::invalid(error, flaws.into_iter().map(field).collect())
+/// Refuses what has flaws, and names all of them.
+pub fn refuse(flaws: Vec<FieldError>) -> Result<(), Problem> {
+    let Some(first) = flaws.first() else { return Ok(()) };
+    Err(Problem::invalid(format!("{}: {}", first.field, first.message), flaws))
 }
 
 fn amount() -> Value {
@@ -378,6 +385,17 @@ impl JsonSchema for TriedForm {
     }
 }
 
+/// As the customer reads it, in the printer's language.
+fn payment_word(method: PaymentMethod) -> &'static str {
+    match method {
+        PaymentMethod::Efectivo => "efectivo",
+        PaymentMethod::Nequi => "Nequi",
+        PaymentMethod::Daviplata => "Daviplata",
+        PaymentMethod::Transferencia => "transferencia",
+        PaymentMethod::Tarjeta => "tarjeta",
+    }
+}
+
 /// For a printer of 42 columns and more; times as the restaurant's clock has them.
 pub fn printable(record: &OrderRecord, zone: TimeZone) -> String {
     let OrderRecord { order, restaurant, .. } = record;
@@ -413,10 +431,14 @@ pub fn printable(record: &OrderRecord, zone: TimeZone) -> String {
     }
     line("");
     line(&format!("Subtotal: {}", order.subtotal));
-    line(&format!("Envío: {}", order.delivery_cost));
+    match (&order.destination, order.delivery_cost) {
+        (Destination::PickUp, Money::ZERO) => {}
+        (_, Money::ZERO) => line("Envío: gratis"),
+        (_, cost) => line(&format!("Envío: {cost}")),
+    }
     line(&format!("TOTAL: {}", order.total));
     if let Some(method) = order.payment_method {
-        line(&format!("Pago: {}", json!(method).as_str().unwrap_or_default()));
+        line(&format!("Pago: {}", payment_word(method)));
     }
     line(match order.payment_status {
         PaymentStatus::Pending => "Falta el pago",
@@ -449,9 +471,13 @@ mod tests {
         };
         let print = |status| printable(&record(status), TimeZone::get("America/Bogota").unwrap());
         let printed = print("PENDING");
-        for part in
-            ["2026-02-28 21:30\n", "maps.google.com/?q=4.65,-74.05\n", "Pago: nequi\nFalta el pago\n", "Ana @\n"]
-        {
+        for part in [
+            "2026-02-28 21:30\n",
+            "maps.google.com/?q=4.65,-74.05\n",
+            "Envío: gratis\n",
+            "Pago: Nequi\nFalta el pago\n",
+            "Ana @\n",
+        ] {
             assert!(printed.contains(part), "{part} in {printed}");
         }
         assert!(print("CASH").contains("Se paga al recibir\n") && print("PAID").contains("Pagado\n"));

@@ -133,7 +133,7 @@ impl UploadFile<'_> {
         self.folder.spend(bytes)?;
         self.unchecked += bytes;
         if self.unchecked >= STEP {
-            self.folder.reserve.allow(self.unchecked).map_err(disk)?;
+            self.folder.reserve.allow_soon(self.unchecked).await.map_err(disk)?;
             self.unchecked = 0;
         }
         self.file.write_all(chunk).await.map_err(disk)

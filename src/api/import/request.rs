@@ -1,6 +1,6 @@
 //! The request: a form with the source's files, each under its relative path, or JSON with the document in it.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use axum::{
     RequestExt as _,
@@ -64,8 +64,9 @@ impl FromRequest<App> for ImportRequest {
         let turn = COMING.try_acquire().map_err(|_| Problem::unavailable("busy", "Other imports are coming in"))?;
         let env = app.fleet.env();
         let limits = ImportLimits::of_upload();
-        let folder =
-            UploadFolder::create(&env.sessions_dir, env.media.spool.reserve().clone(), limits).map_err(disk)?;
+        let (home, reserve) = (env.sessions_dir.clone(), env.media.spool.reserve().clone());
+        let making = tokio::task::spawn_blocking(move || UploadFolder::create(&home, reserve, limits));
+        let folder = making.await.map_err(io::Error::other).map_err(disk)?.map_err(disk)?;
         let reading = read(request, folder, &limits);
         let (order, folder) = timeout(PATIENCE, reading).await.map_err(|_| unfinished())??;
         Ok(Self { tenant, order, folder, _turn: turn })

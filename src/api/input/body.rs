@@ -1,5 +1,7 @@
 //! JSON bodies: reads one as its type, and names each wrong field.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json,
     extract::{FromRequest, Request},
@@ -38,30 +40,55 @@ impl<T: JsonSchema> Takes for Body<T> {
     }
 }
 
+/// What replaces a document as a whole: it knows of mistakes that its schema does not find.
+pub trait WholeForm: DeserializeOwned + JsonSchema {
+    /// Every mistake in it. `unread`: fields that could not be read, so that they have their defaults here.
+    fn flaws(&self, unread: &BTreeSet<String>) -> Vec<FieldError>;
+}
+
 /// A JSON body without unknown fields: such a field is somebody's typing mistake, and what was meant would be lost in silence. Nor is it
 /// empty: it replaces everything.
 pub struct WholeBody<T>(pub T);
 
-impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for WholeBody<T> {
+impl<T: WholeForm, S: Send + Sync> FromRequest<S> for WholeBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = body(request, state).await?;
-        let mut unknown = Vec::new();
-        note_unknown(&body, T::json_schema(&mut SchemaGenerator::default()).as_value(), "", &mut unknown);
-        if let Some(first) = unknown.first() {
-            let error = format!("{first}: there is no such field");
-            let field = |field: String| FieldError { field: field.into(), message: "there is no such field".into() };
-            return Err(Problem::invalid(error, unknown.into_iter().map(field).collect()));
-        }
-        let says_nothing = body.as_object().is_some_and(Map::is_empty);
-        let read = checked(body)?;
-        if says_nothing {
+        whole(body(request, state).await?).map(Self)
+    }
+}
+
+/// Names all mistakes of a body at once where it has unknown fields, or fields of another type. Those of a body without such are for who
+/// knows more than the form does.
+fn whole<T: WholeForm>(mut body: Value) -> Result<T, Problem> {
+    let mut names = Vec::new();
+    note_unknown(&body, T::json_schema(&mut SchemaGenerator::default()).as_value(), "", &mut names);
+    let unknown = names.first().map(|first| {
+        let error = format!("{first}: there is no such field");
+        let field =
+            |field: &String| FieldError { field: field.clone().into(), message: "there is no such field".to_owned() };
+        Problem::invalid(error, names.iter().map(field).collect())
+    });
+    match (checked::<T>(body.clone()), unknown) {
+        (Ok(_), None) if body.as_object().is_some_and(Map::is_empty) => {
             // It would set everything back to its default, and was hardly meant so.
             let message = "expected at least one field: the body replaces everything".to_owned();
-            return Err(Problem::invalid(message, Vec::new()));
+            Err(Problem::invalid(message, Vec::new()))
         }
-        Ok(Self(read))
+        (Ok(form), None) => Ok(form),
+        (Ok(form), Some(unknown)) => Err(unknown.also(form.flaws(&BTreeSet::new()))),
+        (Err(mistyped), unknown) => {
+            let unread = mistyped.fields().map(|field| field.split(['.', '[']).next().unwrap_or(field).to_owned());
+            let unread: BTreeSet<String> = unread.collect();
+            if let Some(fields) = body.as_object_mut() {
+                fields.retain(|name, _| !unread.contains(name));
+            }
+            let flaws = T::deserialize(&body).map_or_else(|_| Vec::new(), |form| form.flaws(&unread));
+            Err(match unknown {
+                Some(unknown) => unknown.also(mistyped.into_errors()).also(flaws),
+                None => mistyped.also(flaws),
+            })
+        }
     }
 }
 
@@ -125,6 +152,11 @@ fn in_our_words(said: String) -> String {
         return format!("expected {}", known.replace('`', ""));
     }
     match said.rsplit_once(", expected ") {
+        Some((found, "u8" | "u16" | "u32" | "u64" | "usize")) if found.starts_with("invalid value: integer `") => {
+            let is_negative = found.starts_with("invalid value: integer `-");
+            let expected = if is_negative { "a whole number, 0 or more" } else { "a smaller number" };
+            format!("expected {expected}")
+        }
         Some((found, "u8" | "u16" | "u32" | "u64" | "usize")) => format!("{found}, expected a whole number"),
         _ => said,
     }
@@ -159,6 +191,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::bot::SettingsForm;
 
     #[derive(Debug, serde::Deserialize)]
     #[expect(dead_code, reason = "they are only read")]
@@ -263,6 +296,35 @@ mod tests {
         assert_eq!(named(more), ["priority", "stamps[0].picture", "stamps[0].price", "to", "weight"]);
         // Serde's own word is enough where a name is not known.
         assert_eq!(named(json!({ "weight": 12, "stamps": [], "hue": "red" })), ["to"]);
+    }
+
+    #[test]
+    fn the_mistakes_of_settings_come_all_at_once() {
+        let wrong = json!({
+            "nmae": "Trattoria", "active": "yes", "deliveryCost": { "cost": -1 }, "deliveryTime": { "min": 40, "max": 30 },
+            "takeoverMinutes": 0, "gatherMs": 40_000, "backWord": " ",
+            // The second is wrong only because the first cannot be read.
+            "paymentMethods": "nequi", "prepayMethods": ["nequi"],
+        });
+        let problem = serde_json::to_value(whole::<SettingsForm>(wrong).err().unwrap()).unwrap();
+        assert_eq!(problem["error"], "nmae: there is no such field");
+        let mut fields: Vec<_> =
+            problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
+        fields.sort_unstable();
+        let expected = [
+            "active",
+            "backWord",
+            "deliveryCost.cost",
+            "deliveryTime",
+            "gatherMs",
+            "nmae",
+            "paymentMethods",
+            "takeoverMinutes",
+        ];
+        assert_eq!(fields, expected, "{problem}");
+        let negative = whole::<SettingsForm>(json!({ "deliveryCost": { "cost": -1 } }));
+        let problem = serde_json::to_value(negative.err().unwrap()).unwrap();
+        assert_eq!(problem["error"], "deliveryCost.cost: expected a whole number, 0 or more");
     }
 
     #[derive(Debug, serde::Deserialize)]

@@ -119,6 +119,16 @@ fn mismatch(value: &Value, schema: &Value) -> Option<String> {
         let named: Vec<&str> = kinds.into_iter().filter(|kind| *kind != "null").map(type_name).collect();
         return Some(format!("expected {}", named.join(" or ")));
     }
+    if let Some(number) = value.as_f64() {
+        let (least, most) = (&schema["minimum"], &schema["maximum"]);
+        if least.as_f64().is_some_and(|least| number < least) || most.as_f64().is_some_and(|most| number > most) {
+            return Some(match (least.is_number(), most.is_number()) {
+                (true, true) => format!("expected {least} to {most}"),
+                (true, false) => format!("expected {least} or more"),
+                _ => format!("expected {most} at the most"),
+            });
+        }
+    }
     let known = schema["enum"].as_array().filter(|known| !known.contains(value))?;
     let words: Vec<&str> = known.iter().filter_map(Value::as_str).collect();
     Some(format!("expected {}", words.join(", ")))

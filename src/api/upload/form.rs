@@ -37,7 +37,7 @@ pub(super) async fn read_form(
             let mime = part.content_type().map(ToString::to_string);
             form.mime = form.mime.or(mime.filter(|mime| mime != "application/octet-stream"));
             form.file_name = form.file_name.or(given(part.file_name().map(str::to_owned)));
-            let mut pen = spool.pen(max_sent).map_err(disk)?;
+            let mut pen = spool.begin(max_sent).await.map_err(disk)?;
             while let Some(chunk) = next(&mut part).await? {
                 write(&mut pen, &chunk).await?;
             }

@@ -187,7 +187,10 @@ pub(super) async fn read_json<'a, J: Deserialize<'a> + Into<UploadParts<'a>>>(
         form.file = match (given(file.url), file.data.filter(|data| !data.is_empty())) {
             (Some(_), Some(_)) => return Err(flaw("file", "either url or data")),
             (Some(url), None) => Some(Given::Url(url)),
-            (None, Some(data)) => Some(Given::Bytes(decode(&data, spool.pen(most).map_err(disk)?, "file.data").await?)),
+            (None, Some(data)) => {
+                let pen = spool.begin(most).await.map_err(disk)?;
+                Some(Given::Bytes(decode(&data, pen, "file.data").await?))
+            }
             (None, None) => None,
         };
     }

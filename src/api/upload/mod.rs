@@ -239,7 +239,8 @@ async fn read(
     }
     let forwardable = ForwardableRequest::of(request.extensions());
     // Onto the disk first: it may come slowly, and memory is for those that are there.
-    let body = whole(request.into_body(), spool.pen(limit).map_err(disk)?, most).await?;
+    let pen = spool.begin(limit).await.map_err(disk)?;
+    let body = whole(request.into_body(), pen, most).await?;
     ForwardableRequest::keep_body(forwardable.as_ref(), &body);
     let _turn = INLINE.acquire().await;
     let body = body.read(0, usize::try_from(body.size).unwrap_or(usize::MAX)).await.map_err(disk)?;

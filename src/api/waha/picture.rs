@@ -52,7 +52,7 @@ impl SmallFile {
             (Some(url), None) => Given::Url(url),
             (None, Some(data)) => {
                 // No longer than the body that it came in.
-                let pen = app.fleet.env().media.spool.pen(data.len() as u64).map_err(upload::disk)?;
+                let pen = app.fleet.env().media.spool.begin(data.len() as u64).await.map_err(upload::disk)?;
                 Given::Bytes(upload::decode(&data, pen, data_field).await?)
             }
             (None, None) => return Ok(None),

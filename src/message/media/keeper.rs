@@ -106,7 +106,7 @@ impl Keeper {
         let coming = Coming::new(&self.quota, tenant, file.size);
         self.make_room(tenant).await?;
         if let Some(reserve) = &self.reserve {
-            reserve.allow(file.size)?;
+            reserve.allow_soon(file.size).await?;
         }
         let kept = self.put(tenant, name, file).await?;
         coming.arrived();

@@ -8,6 +8,7 @@
 //! time; and none of it goes on a disk that has less than the reserve left ([`DiskReserve`]).
 
 mod attachment;
+mod disk_watch;
 mod keeper;
 mod kind;
 mod name;
@@ -22,6 +23,7 @@ pub mod title;
 
 pub use self::{
     attachment::{Attachment, AttachmentKind, Fit, Origin},
+    disk_watch::DiskWatch,
     keeper::{Keeper, MediaStoreError, StoredFile},
     kind::{HEAD, is_document, is_shown, of_document, sniff},
     name::{FileName, InvalidFileName, Links},

@@ -3,14 +3,14 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use tracing::{info, warn};
+use tracing::warn;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -21,7 +21,8 @@ struct ReserveFields {
     /// On the disk that is looked at.
     folder: PathBuf,
     bytes: u64,
-    is_low: AtomicBool,
+    /// The last file that was asked for did not fit.
+    has_refused: AtomicBool,
 }
 
 /// The part of the reserve below which a disk is full, and an embedded vault takes no more entries: one in so many bytes.
@@ -39,7 +40,7 @@ pub enum DiskSpace {
 
 impl DiskReserve {
     pub fn new(folder: PathBuf, bytes: u64) -> Self {
-        Self(Arc::new(ReserveFields { folder, bytes, is_low: AtomicBool::new(false) }))
+        Self(Arc::new(ReserveFields { folder, bytes, has_refused: AtomicBool::new(false) }))
     }
 
     /// Bytes that may still be written by who is not the superuser.
@@ -48,6 +49,11 @@ impl DiskReserve {
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// Blocks as long as the disk does.
     pub fn space(&self) -> DiskSpace {
         match self.free() {
             Ok(free) if free >= self.0.bytes => DiskSpace::Enough,
@@ -58,26 +64,31 @@ impl DiskReserve {
         }
     }
 
-    /// Whether a file may take so many bytes more. Blocks, shortly.
+    /// As [`Self::allow`], for who must not block: a disk may not answer for minutes.
+    pub async fn allow_soon(&self, bytes: u64) -> io::Result<()> {
+        let disk = self.clone();
+        tokio::task::spawn_blocking(move || disk.allow(bytes)).await.map_err(io::Error::other)?
+    }
+
+    /// Whether a file may take so many bytes more. Blocks as long as the disk does.
     pub fn allow(&self, bytes: u64) -> io::Result<()> {
         let free = match self.free() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             free => free?,
         };
-        let is_low = free.saturating_sub(bytes) < self.0.bytes;
-        // Said when it changes, not at every file.
-        if self.0.is_low.swap(is_low, Ordering::Relaxed) != is_low {
+        let fits = free.saturating_sub(bytes) >= self.0.bytes;
+        // Said when it changes, not at every file. That the disk is low for every file the watch says.
+        let is_news = self.0.has_refused.swap(!fits, Ordering::Relaxed) == fits;
+        if is_news && !fits && free >= self.0.bytes {
             let (free_mib, reserve_mib) = (free >> 20, self.0.bytes >> 20);
-            if is_low {
-                warn!(
-                    event = "disk_low",
-                    free_mib, reserve_mib, "the disk is nearly full: no file is kept or sent (data.reserve_mib)"
-                );
-            } else {
-                info!(event = "disk_recovered", free_mib, reserve_mib, "there is room for files again");
-            }
+            warn!(
+                event = "file_without_room",
+                free_mib,
+                reserve_mib,
+                "a file does not fit on the disk beside data.reserve_mib: it is not kept or sent"
+            );
         }
-        if is_low { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if fits { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 }
 
@@ -91,11 +102,11 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// The space on the disk that has the least.
-    pub fn space(&self) -> DiskSpace {
-        let vital = self.vital.iter().map(DiskReserve::space);
-        let files = self.files.iter().map(|disk| disk.space().min(DiskSpace::Low));
-        vital.chain(files).max().unwrap_or(DiskSpace::Enough)
+    /// The disk that has the least room. Blocks as long as the disks do.
+    pub fn scarcest(&self) -> Option<(DiskSpace, &DiskReserve)> {
+        let vital = self.vital.iter().map(|disk| (disk.space(), disk));
+        let files = self.files.iter().map(|disk| (disk.space().min(DiskSpace::Low), disk));
+        vital.chain(files).max_by_key(|(space, _)| *space)
     }
 }
 
@@ -122,12 +133,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [open, full] = [0, u64::MAX].map(|bytes| DiskReserve::new(folder.path().into(), bytes));
         let space = |vital: &[&DiskReserve], files: Option<&DiskReserve>| {
-            Disks { vital: vital.iter().copied().cloned().collect(), files: files.cloned() }.space()
+            let disks = Disks { vital: vital.iter().copied().cloned().collect(), files: files.cloned() };
+            disks.scarcest().map(|(space, _)| space)
         };
-        assert_eq!(space(&[&open, &open], Some(&open)), DiskSpace::Enough);
-        assert_eq!(space(&[&open, &full], Some(&open)), DiskSpace::Full);
-        assert_eq!(space(&[&full], None), DiskSpace::Full);
+        assert_eq!(space(&[&open, &open], Some(&open)), Some(DiskSpace::Enough));
+        assert_eq!(space(&[&open, &full], Some(&open)), Some(DiskSpace::Full));
+        assert_eq!(space(&[&full], None), Some(DiskSpace::Full));
         // Messages go on without it.
-        assert_eq!(space(&[&open, &open], Some(&full)), DiskSpace::Low);
+        assert_eq!(space(&[&open, &open], Some(&full)), Some(DiskSpace::Low));
     }
 }

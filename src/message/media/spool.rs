@@ -89,7 +89,13 @@ impl Spool {
         }
     }
 
-    /// A new file, to be written in pieces, of at most `limit` bytes.
+    /// As [`Self::pen`], for who must not block.
+    pub async fn begin(&self, limit: u64) -> io::Result<SpoolWriter> {
+        let spool = self.clone();
+        tokio::task::spawn_blocking(move || spool.pen(limit)).await.map_err(io::Error::other)?
+    }
+
+    /// A new file, to be written in pieces, of at most `limit` bytes. Blocks as long as the disk does.
     pub fn pen(&self, limit: u64) -> io::Result<SpoolWriter> {
         let file = tokio::fs::File::from_std(self.file()?);
         let reserve = self.reserve.clone();
@@ -112,7 +118,7 @@ impl Spool {
             return Err(UrlFetchError::Status(answer.status.as_u16()));
         }
         let named = title::of_answer(&answer.headers, &url);
-        let mut pen = self.pen(limit)?;
+        let mut pen = self.begin(limit).await?;
         while let Some(chunk) = answer.chunk().await.map_err(|error| match error {
             OutboundError::TooLarge(_) => TooLarge(limit).into(),
             error => UrlFetchError::from(error),
@@ -132,7 +138,7 @@ impl SpoolWriter {
             return Ok(Err(TooLarge(self.limit)));
         }
         if before / STEP != self.size / STEP {
-            self.reserve.allow(chunk.len() as u64)?;
+            self.reserve.allow_soon(chunk.len() as u64).await?;
         }
         self.hash.update(chunk);
         let missing = HEAD.saturating_sub(self.head.len());
@@ -236,6 +242,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::new(folder.path().into(), u64::MAX).unwrap();
         assert_eq!(spool.pen(5).map(drop).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(spool.begin(5).await.map(drop).unwrap_err().kind(), io::ErrorKind::StorageFull);
         // The disk fills up while a file comes.
         let mut pen = Spool::new(folder.path().into(), 0).unwrap().pen(u64::MAX).unwrap();
         pen.reserve = spool.reserve.clone();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{MAX_OPEN, MirrorError, OpenOrder, TenantMirror};
 use crate::{
@@ -22,6 +22,12 @@ const LOOKS_AGAIN: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(
 
 /// Somebody else writes the same order in the same moment.
 const ATTEMPTS: usize = 5;
+
+/// A page with more words of its own has been told of often enough.
+const MOST_TOLD_STAGES: usize = 32;
+
+/// The longest word that is logged, in characters.
+const LONGEST_TOLD_STAGE: usize = 40;
 
 impl TenantMirror {
     /// An order that cannot be read here, or not be written there, is told and passed over.
@@ -58,6 +64,7 @@ impl TenantMirror {
         self.session.all_durable().await?;
         for _ in 0..ATTEMPTS {
             let (kept, tag) = self.cx.database.read_tagged(&board).await?;
+            self.tell_foreign_stage(id, &kept);
             let ended = match kept.is_null() || record.order.stage.is_final() {
                 true => self.cx.database.read(&over).await?,
                 false => Value::Null,
@@ -104,6 +111,21 @@ impl TenantMirror {
             }
         }
         Err(MirrorError::Busy)
+    }
+
+    /// Logs a page's own word for a stage once: whoever wrote the page may have meant one of ours.
+    fn tell_foreign_stage(&mut self, id: &str, kept: &Value) {
+        let Some(word) = shape::foreign_stage(kept) else { return };
+        let word: String = word.chars().take(LONGEST_TOLD_STAGE).collect();
+        if self.told_stages.len() < MOST_TOLD_STAGES && self.told_stages.insert(word.clone()) {
+            warn!(
+                event = "kitchen_stage_unknown",
+                tenant = %self.session.tenant(),
+                order = id,
+                stage = ?word,
+                "a page has set an order to a stage that does not exist: nothing follows from it"
+            );
+        }
     }
 
     async fn order(&self, id: &str) -> Result<Option<OrderRecord>, MirrorError> {

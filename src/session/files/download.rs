@@ -98,7 +98,9 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
     // A path is enough to download with; our token is for uploads, and no business of whoever wrote the path.
     let route = MediaRoute::from(&hosts).without_auth();
     let downloader = MediaDownloader::new(session.env.http_of(&session.tenant).clone(), Arc::new(TokioRuntime), route);
-    let file = session.env.media.spool.file().map_err(|_| FileError::Storage)?;
+    let spool = session.env.media.spool.clone();
+    let made = tokio::task::spawn_blocking(move || spool.file()).await;
+    let file = made.ok().and_then(Result::ok).ok_or(FileError::Storage)?;
     let over = Arc::new(AtomicBool::new(false));
     let limit = if params.file_length == 0 { max } else { params.file_length };
     let reserve = session.env.media.spool.reserve().clone();

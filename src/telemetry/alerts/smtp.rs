@@ -162,12 +162,23 @@ fn explain(error: &SmtpError, progress: MailProgress) -> AlertDeliveryError {
     let Some(code) = error.status() else {
         return match error.is_response() {
             true => failed("what it answers is not SMTP"),
-            false => failed(error.to_string()),
+            false => failed(in_our_words(error.to_string())),
         };
     };
     let code = code.to_string();
     let is_refusal = blames_message(&code, progress);
     failed(format!("answered {code}")).blaming_message(is_refusal)
+}
+
+/// What `openssl req -x509` makes is an authority's certificate, and no server may show such a one: the library has a name for that, and no
+/// help.
+fn in_our_words(said: String) -> String {
+    if !said.contains("CaUsedAsEndEntity") {
+        return said;
+    }
+    format!(
+        "{said}: the server shows an authority's certificate; make it one with CA:FALSE, or let the authority sign one"
+    )
 }
 
 /// Whether the server says that it will never take this message; else the channel is in trouble, and is tried again.
@@ -198,6 +209,13 @@ mod tests {
                 assert_eq!(blames_message(code, progress), is_given_up, "{code} {progress:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_authority_in_the_place_of_a_server_is_told_what_to_do() {
+        let said = in_our_words("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))".to_owned());
+        assert!(said.contains("CA:FALSE"), "{said}");
+        assert_eq!(in_our_words("no answer".to_owned()), "no answer");
     }
 
     #[test]

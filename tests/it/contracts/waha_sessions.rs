@@ -118,7 +118,12 @@ async fn what_a_client_reads_it_writes_back_without_loss() {
 
     // Whoever may only read sees no settings: the address of a webhook may be a secret as well.
     let key = json!({ "session": "trattoria", "isAdmin": false, "isActive": true, "actions": { "read": true } });
-    let key = stage.dashboard.post("/api/keys", key).await.unwrap().body["key"].as_str().unwrap().to_owned();
+    let key = stage.dashboard.post("/api/keys", key).await.unwrap().body;
+    // A key for a session that nobody has is told so.
+    let misspelt = stage.dashboard.post("/api/keys", json!({ "session": "tratoria", "isAdmin": false })).await.unwrap();
+    assert_eq!((misspelt.status, &misspelt.body["sessionUnknown"]), (201, &json!(true)), "{}", misspelt.body);
+    assert_eq!(key.get("sessionUnknown"), None, "{key}");
+    let key = key["key"].as_str().unwrap().to_owned();
     let reader = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}/api/sessions/trattoria", stage.setup.address);
     let seen: Value = reader.get(url).header("X-Api-Key", key).send().await.unwrap().json().await.unwrap();

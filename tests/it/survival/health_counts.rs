@@ -28,6 +28,7 @@ async fn nothing_is_wrong_and_then_the_disk_is_full() {
     let daemon = stage.start().await;
     let full = json!({ "vault": 0, "disk": 1, "unowned": 0, "offline": 0 });
     assert_eq!(problems(&stage).await, (503, json!("disk_full"), full));
+    assert!(stage.log().contains("\"disk_full\""), "{}", stage.log());
     daemon.kill().await.unwrap();
 }
 
