@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 use whatsapp_rust::{Client, ErrorChainExt as _, Freshness, Jid, SendError, SendOptions, Server, waproto::codec};
 
-use super::{answers::SendAnswer, channel_posts, judgement::Judgement, recipient_check::obstacle, status_broadcast};
+use super::{answers::SendAnswer, channel_posts, group_keys, judgement::Judgement, recipient_check::obstacle, status_broadcast};
 use crate::{
     crash,
     message::{Failure, FailureReason, Unsettled, WaitingMessage},
@@ -268,7 +268,9 @@ async fn send(
     let mut options = SendOptions::default().with_message_id(message.id);
     // The tenant's own devices get a copy.
     let people: Vec<Jid> = names.into_iter().chain([client.pn(), client.lid()].into_iter().flatten()).collect();
-    if chat.server != Server::Group && session.unknown_devices.take(&people) {
+    if chat.server == Server::Group {
+        group_keys::have_sessions(client, &chat).await?;
+    } else if session.unknown_devices.take(&people) {
         options = options.with_device_freshness(Freshness::Refresh);
     }
     client.send_message_with_options(chat, body, options).await?;

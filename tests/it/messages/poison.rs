@@ -1,4 +1,5 @@
-//! A message whose questions make WhatsApp end the line: the attempts are its own, and the other chats hardly notice.
+//! A message whose questions make WhatsApp end the line, or are never answered: the attempts are its own, and the other chats hardly
+//! notice.
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,30 @@ async fn a_message_that_ends_every_line_lets_the_others_go_first() {
         async move { scene.play(xmlns, tag).await }
     });
     futures::future::join_all(scenes).await;
+    daemon.kill().await.unwrap();
+}
+
+/// To send to a group the library asks for the keys of those whom the tenant has never met, and holds the locks of all sessions meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_whatsapp_never_sends_hold_up_their_group_only() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let conversation = stage.pair("trattoria").await;
+    let ear = stage.listen(std::slice::from_ref(&conversation));
+    let scene = PoisonScene { stage: &stage, ear: &ear, conversation: &conversation };
+    let (network, number) = (&stage.network, &conversation.number);
+    let (known, stranger) = (&conversation.customers[0], &conversation.customers[1]);
+    scene.say(known, "before").await;
+    let group = network.create_group(number, "Regulars", &[known.as_str(), stranger.as_str()]).await.unwrap().jid;
+    let silence = Fault::new(FaultKind::IqSilence).target(number).xmlns("encrypt").tag("key").chat(stranger);
+    network.fault(silence).await.unwrap();
+    scene.send(&group, "to all").await;
+    let (began, mut said) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(2) {
+        let took = scene.say(known, &format!("meanwhile {said}")).await;
+        assert!(took < SOON, "another chat waited {took:?}\n{}", stage.log());
+        said += 1;
+    }
     daemon.kill().await.unwrap();
 }
 
