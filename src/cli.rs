@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use tokio::{runtime::Runtime, time::timeout};
 
 use crate::{
-    config::{Config, EXIT_CONFIG, VaultHome},
+    config::{Config, EXIT_CONFIG, VaultHome, shown_url},
     daemon::{self, EXIT_IN_USE, VaultLockError},
     telemetry::{self, LogStream},
 };
@@ -181,7 +181,7 @@ async fn check(config: Config) -> anyhow::Result<()> {
     }
     println!("http       {}", config.http.listen);
     println!("data       {}", config.data_dir.display());
-    println!("whatsapp   {}", config.whatsapp.endpoint);
+    println!("whatsapp   {}", shown_url(&config.whatsapp.endpoint));
     let silent = || format!("the vault did not answer within {CHECK_TIMEOUT:?}");
     timeout(CHECK_TIMEOUT, check_vault(&config)).await.with_context(silent)?
 }
