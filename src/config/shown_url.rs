@@ -2,7 +2,7 @@
 
 /// A URL without the name and the password that may be in it. Texts that are no URL are cut in the same way.
 pub fn shown_url(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     // A password may have any of the signs in it that should end it.
     let Some((_, host)) = rest.rsplit_once('@') else { return url.to_owned() };
     if scheme.is_empty() { format!("…@{host}") } else { format!("{scheme}://…@{host}") }

@@ -119,9 +119,7 @@ impl Activity {
             ConnectionPhase::Head => lasts > limits.head,
             // What is left of the last answer may still be on its way.
             ConnectionPhase::Idle => {
-                lasts > limits.keep_alive
-                    || self.answer.is_too_slow(limits.patience, now)
-                    || self.holds_a_place(now)
+                lasts > limits.keep_alive || self.answer.is_too_slow(limits.patience, now) || self.holds_a_place(now)
             }
             ConnectionPhase::Request => {
                 self.body.is_too_slow(limits.patience, now)

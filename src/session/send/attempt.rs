@@ -7,7 +7,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 use whatsapp_rust::{Client, ErrorChainExt as _, Freshness, Jid, SendError, SendOptions, Server, waproto::codec};
 
-use super::{answers::SendAnswer, channel_posts, group_keys, judgement::Judgement, recipient_check::obstacle, status_broadcast};
+use super::{
+    answers::SendAnswer, channel_posts, group_keys, judgement::Judgement, recipient_check::obstacle, status_broadcast,
+};
 use crate::{
     crash,
     message::{Failure, FailureReason, Unsettled, WaitingMessage},
@@ -118,7 +120,9 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
             traces::message(&session.tenant, id, SpanName::Sent, sent - began);
             let answer = timeout(session.env.settings.ack_timeout, expected.answer());
             match on_line(session, client, answer).await {
-                None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::LineAfter).await,
+                None => {
+                    return leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::LineAfter).await;
+                }
                 Some(Ok(SendAnswer::Settled)) => {
                     traces::message(&session.tenant, id, SpanName::Acknowledged, sent.elapsed());
                     return ChatOutcome::Onward;
@@ -131,7 +135,8 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
                 Some(Err(_)) => {
                     // Swallowed by the connection, or this one by WhatsApp?
                     let is_deaf = !session.answers.any_since(sent);
-                    let next = leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::Silence).await;
+                    let next =
+                        leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::Silence).await;
                     if is_deaf {
                         warn!(
                             event = "message_unconfirmed",
@@ -146,7 +151,9 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
         }
         Some(Ok(Ok(Some(failure)))) => return fail(session, id, failure).await,
         Some(Ok(Err(error))) => error,
-        Some(Err(_)) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::Silence).await,
+        Some(Err(_)) => {
+            return leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::Silence).await;
+        }
     };
     if let Some(rejection) = error.server_rejection() {
         session.note_too_much(rejection.code);
@@ -160,7 +167,9 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
             debug!(message.id = id, %error, "a message cannot be sent now");
             ChatOutcome::Later(wait)
         }
-        Judgement::Unanswered => leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::Silence).await,
+        Judgement::Unanswered => {
+            leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::Silence).await
+        }
         Judgement::Broken => {
             warn!(event = "message_unsent", message.id = id, %error, "a message is not sent");
             leave_unanswered(session, waiting, FailureReason::Unsendable, AttemptEnd::Silence).await

@@ -211,7 +211,8 @@ impl Courier {
     }
 
     fn enqueue(&mut self, chat: Arc<str>, setbacks: u32) {
-        let (elsewhere, suspected) = self.chats.get(&chat).map_or((0, false), |known| (known.elsewhere, known.is_suspect));
+        let (elsewhere, suspected) =
+            self.chats.get(&chat).map_or((0, false), |known| (known.elsewhere, known.is_suspect));
         let is_suspect = suspected && setbacks > 0;
         self.chats.insert(chat.clone(), ChatLane { lane: LaneState::Ready, setbacks, is_suspect, elsewhere });
         self.ready.push_back(chat);

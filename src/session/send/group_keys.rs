@@ -17,16 +17,11 @@ use crate::session::connection::disconnect::is_passing;
 pub(super) async fn have_sessions(client: &Client, group: &Jid) -> Result<(), SendError> {
     let info = client.groups().query_info(group).await.map_err(internal)?;
     let is_by_lid = info.addressing_mode == AddressingMode::Lid;
-    // Without it the library says what is wrong.
-    let Some(own) = (if is_by_lid { client.lid() } else { client.pn() }) else { return Ok(()) };
     // As the library names them when it asks for devices, and when it encrypts.
     let mut people = Vec::with_capacity(info.participants.len());
     for member in &info.participants {
-        let number = if is_by_lid && member.server == Server::Lid {
-            info.phone_jid_for_lid_user(&member.user)
-        } else {
-            None
-        };
+        let number =
+            if is_by_lid && member.server == Server::Lid { info.phone_jid_for_lid_user(&member.user) } else { None };
         people.push(number.unwrap_or(member).to_non_ad());
     }
     let signal = client.signal();
@@ -34,7 +29,10 @@ pub(super) async fn have_sessions(client: &Client, group: &Jid) -> Result<(), Se
     if is_by_lid {
         devices = devices.into_iter().map(|device| info.phone_device_jid_into_lid(device)).collect();
     }
-    retain_skdm_distribution_targets(&mut devices, &own);
+    // There is none with this device.
+    for own in [client.pn(), client.lid()].into_iter().flatten() {
+        retain_skdm_distribution_targets(&mut devices, &own);
+    }
     match signal.assert_sessions(&devices).await {
         Err(error) if error.server_rejection().is_some_and(|rejection| !is_passing(rejection.code)) => Ok(()),
         outcome => outcome.map_err(internal),

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(5);
 /// One tenant for each namespace, side by side.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_ends_every_line_lets_the_others_go_first() {
-    let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_SESSION__SEND_ATTEMPTS", "4");
+    let stage = Stage::new(Home::Embedded).await.unwrap().set("SESSIOND_SESSION__SEND_ATTEMPTS", "3");
     let daemon = stage.start().await;
     let mut conversations = Vec::new();
     for tenant in ["trattoria", "osteria", "locanda"] {
