@@ -25,7 +25,10 @@ pub(super) async fn have_sessions(client: &Client, group: &Jid) -> Result<(), Se
         people.push(number.unwrap_or(member).to_non_ad());
     }
     let signal = client.signal();
-    let mut devices = signal.get_user_devices(&people).await.map_err(internal)?;
+    let mut devices = match signal.get_user_devices(&people).await {
+        Err(error) if is_refused(&error) => return Ok(()),
+        found => found.map_err(internal)?,
+    };
     if is_by_lid {
         devices = devices.into_iter().map(|device| info.phone_device_jid_into_lid(device)).collect();
     }
@@ -34,9 +37,14 @@ pub(super) async fn have_sessions(client: &Client, group: &Jid) -> Result<(), Se
         retain_skdm_distribution_targets(&mut devices, &own);
     }
     match signal.assert_sessions(&devices).await {
-        Err(error) if error.server_rejection().is_some_and(|rejection| !is_passing(rejection.code)) => Ok(()),
+        Err(error) if is_refused(&error) => Ok(()),
         outcome => outcome.map_err(internal),
     }
+}
+
+/// For good.
+fn is_refused(error: &(impl std::error::Error + 'static)) -> bool {
+    error.server_rejection().is_some_and(|rejection| !is_passing(rejection.code))
 }
 
 fn internal(error: impl std::error::Error + Send + Sync + 'static) -> SendError {
