@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 use tokio::{runtime::Runtime, time::timeout};
 
 use crate::{
-    config::{Config, EXIT_CONFIG, VaultHome},
+    config::{Config, EXIT_CONFIG, VaultHome, shown_url},
     daemon::{self, EXIT_IN_USE, VaultLockError},
     telemetry::{self, LogStream},
 };
@@ -202,7 +202,7 @@ async fn check(config: Config) -> anyhow::Result<()> {
     }
     println!("http       {}", config.http.listen);
     println!("data       {}", config.data_dir.display());
-    println!("whatsapp   {}", config.whatsapp.endpoint);
+    println!("whatsapp   {}", shown_url(&config.whatsapp.endpoint));
     can_be_written(&config.data_dir)
         .with_context(|| format!("the data folder {} cannot be made, or not be written", config.data_dir.display()))?;
     let silent = || format!("the vault did not answer within {CHECK_TIMEOUT:?}");

@@ -5,6 +5,7 @@ mod alerts;
 mod callers;
 mod read;
 mod secret;
+mod shown_url;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use self::{
     callers::{AuthConfig, ConnectionsConfig, Firebase, Handshakes, Http, Limits, Origins, Proxies, Rates},
     read::is_safe,
     secret::{Secret, load_or_create_secret, restore_secret},
+    shown_url::shown_url,
     source::{DEFAULTS, Mistake, SettingOrigin},
 };
 use self::{

@@ -9,6 +9,9 @@ use super::transfer::{Transfer, TransferPatience};
 /// An answer on a WebSocket may wait this much longer: a client that reads slowly has the log, and one that is gone answers no ping.
 const UPGRADED_PATIENCE: u32 = 4;
 
+/// An answer to somebody who has shown no key may let us wait no longer than this, all in all, whatever its size.
+const KEYLESS_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long the parts of a connection may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ActivityLimits {
@@ -26,6 +29,8 @@ pub(super) struct Activity {
     pub body: Transfer,
     pub answer: Transfer,
     pub head: HeadEnd,
+    /// A good key was shown on it. On a trusted proxy's: with the last request.
+    pub has_key: bool,
     /// A WebSocket on which a key was shown.
     pub is_proven: bool,
     /// The request was answered before its body was read to the end.
@@ -78,14 +83,48 @@ impl Activity {
         }
     }
 
+    /// A request begins. Who asks for more before the last answer is taken has no new time for it without a key.
+    pub fn begin_request(&mut self, is_of_proxy: bool, now: Instant) {
+        (self.phase, self.since) = (ConnectionPhase::Request, now);
+        if is_of_proxy {
+            self.has_key = false;
+        }
+        self.body = Transfer::default();
+        if self.has_key || !self.answer.is_waiting() {
+            self.answer = Transfer::default();
+        }
+        self.has_unread = false;
+    }
+
+    /// How readily it makes room for a newcomer: those with a key come last, and of the others those who were waited for longest: for the
+    /// next request, for the rest of one, for a key, or to take an answer. Whoever dribbles is within what is allowed to a slow line; but
+    /// where all places are taken so, it gives way, and not a newcomer. `None`: it stays.
+    pub fn gives_way(&self, now: Instant) -> Option<(bool, Duration)> {
+        let waited = match self.phase {
+            ConnectionPhase::Request if self.has_key => self.body.waited(now),
+            ConnectionPhase::Request => self.body.waited(now).max(self.answer.waited(now)),
+            _ => self.waits().then(|| now.saturating_duration_since(self.since)),
+        };
+        waited.map(|waited| (!self.has_key, waited))
+    }
+
+    /// Somebody without a key takes an answer so slowly.
+    fn holds_a_place(&self, now: Instant) -> bool {
+        !self.has_key && self.answer.waited(now).is_some_and(|waited| waited > KEYLESS_PATIENCE)
+    }
+
     pub fn is_overdue(&self, limits: &ActivityLimits, now: Instant) -> bool {
         let lasts = now.saturating_duration_since(self.since);
         match self.phase {
             ConnectionPhase::Head => lasts > limits.head,
             // What is left of the last answer may still be on its way.
-            ConnectionPhase::Idle => lasts > limits.keep_alive || self.answer.is_too_slow(limits.patience, now),
+            ConnectionPhase::Idle => {
+                lasts > limits.keep_alive || self.answer.is_too_slow(limits.patience, now) || self.holds_a_place(now)
+            }
             ConnectionPhase::Request => {
-                self.body.is_too_slow(limits.patience, now) || self.answer.is_too_slow(limits.patience, now)
+                self.body.is_too_slow(limits.patience, now)
+                    || self.answer.is_too_slow(limits.patience, now)
+                    || self.holds_a_place(now)
             }
             ConnectionPhase::Upgraded => {
                 let stall = limits.patience.stall * UPGRADED_PATIENCE;
@@ -99,6 +138,74 @@ impl Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn activity(phase: ConnectionPhase, since: Instant, has_key: bool) -> Activity {
+        Activity {
+            phase,
+            since,
+            counted: None,
+            body: Transfer::default(),
+            answer: Transfer::default(),
+            head: HeadEnd::default(),
+            has_key,
+            is_proven: false,
+            has_unread: false,
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_key_has_a_minute_however_much_was_asked_for() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let limits = ActivityLimits {
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            patience: TransferPatience { stall: Duration::from_secs(30), bytes_per_second: 512 },
+        };
+        let outlived = |has_key: bool| {
+            let mut reader = activity(ConnectionPhase::Request, began, has_key);
+            for second in 0..120 {
+                reader.answer.waits(at(second));
+                // Asks for more now and then, before it has taken what it asked for.
+                if second % 20 == 10 {
+                    reader.begin_request(false, at(second));
+                    reader.answer.waits(at(second));
+                }
+                if reader.is_overdue(&limits, at(second + 1)) {
+                    return second;
+                }
+                reader.answer.moved(600, at(second + 1));
+            }
+            120
+        };
+        assert_eq!((outlived(false), outlived(true)), (60, 120));
+        // The next request begins anew, where the answer was taken.
+        let mut patient = activity(ConnectionPhase::Request, began, false);
+        for second in 0..50 {
+            patient.answer.waits(at(second));
+            patient.answer.moved(600, at(second + 1));
+        }
+        patient.begin_request(false, at(50));
+        patient.answer.waits(at(50));
+        assert_eq!(patient.answer.waited(at(70)), Some(Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn who_has_shown_a_key_gives_way_last() {
+        let began = Instant::now();
+        let now = began + Duration::from_secs(20);
+        let idle = |has_key| activity(ConnectionPhase::Idle, began, has_key);
+        let mut reader = activity(ConnectionPhase::Request, began, false);
+        assert_eq!(reader.gives_way(now), None, "it is being answered");
+        reader.answer.waits(began + Duration::from_secs(19));
+        assert!(reader.gives_way(now) > idle(true).gives_way(now));
+        assert!(reader.gives_way(now) < idle(false).gives_way(now));
+        reader.has_key = true;
+        assert_eq!(reader.gives_way(now), None);
+        // What a proxy carries next may be of somebody else.
+        reader.begin_request(true, now);
+        assert!(!reader.has_key);
+    }
 
     #[test]
     fn the_end_of_a_head_is_found_as_hyper_finds_it() {

@@ -1,9 +1,9 @@
 //! Who is connected, and who has to leave.
 //!
 //! Owns the counts, in all and by address. When there is no room, the one leaves that was waited for longest: for its next request, for the
-//! rest of one, for a key on its WebSocket. Requests that are being answered, and WebSockets with a key, stay. So half requests by the
-//! hundreds keep nobody out, not even those who come from behind the same proxy. WebSockets never take all places. One sweep ends what
-//! takes too long: no connection has timers of its own.
+//! rest of one, for a key on its WebSocket, to take an answer; those that have shown a key come last. Requests with a key that are being
+//! answered, and WebSockets with one, stay. So half requests and slow readers by the hundreds keep nobody out, not even those who come from
+//! behind the same proxy. WebSockets never take all places. One sweep ends what takes too long: no connection has timers of its own.
 
 use std::{
     collections::HashMap,
@@ -154,6 +154,7 @@ impl Connections {
             body: Transfer::default(),
             answer: Transfer::default(),
             head: HeadEnd::default(),
+            has_key: false,
             is_proven: false,
             has_unread: false,
         };
@@ -230,32 +231,25 @@ impl ConnectionTable {
         }
     }
 
-    /// The one that is waited for longest, of all or of an address: for its next request, for the rest of one, for a key. Whoever dribbles
-    /// a body is within what is allowed to a slow line; but where all places are taken so, it gives way, and not a newcomer.
+    /// The one that gives way most readily, of all or of an address.
     fn close_a_waiting_one(&mut self, of: Option<IpAddr>) -> bool {
         let now = Instant::now();
-        self.close_longest(|activity| {
-            let waited = match activity.phase {
-                ConnectionPhase::Request => activity.body.waited(now),
-                _ => activity.waits().then(|| now.saturating_duration_since(activity.since)),
-            };
-            waited.filter(|_| of.is_none() || activity.counted == of)
-        })
+        self.close_first(|activity| activity.gives_way(now).filter(|_| of.is_none() || activity.counted == of))
     }
 
     fn close_an_unproven_web_socket(&mut self) -> bool {
         let now = Instant::now();
-        self.close_longest(|activity| {
+        self.close_first(|activity| {
             let is_one = activity.phase == ConnectionPhase::Upgraded && !activity.is_proven;
             is_one.then(|| now.saturating_duration_since(activity.since))
         })
     }
 
-    /// `waited`: how long one was waited for; `None`: it stays.
-    fn close_longest(&mut self, waited: impl Fn(&Activity) -> Option<Duration>) -> bool {
-        let found = self.open.values().filter_map(|one| Some((waited(&one.activity())?, one)));
-        let Some(longest) = found.max_by_key(|(waited, _)| *waited).map(|(_, one)| one.clone()) else { return false };
-        self.close(&longest);
+    /// Closes the one of which `readiness` says most; `None`: it stays.
+    fn close_first<T: Ord + Copy>(&mut self, readiness: impl Fn(&Activity) -> Option<T>) -> bool {
+        let found = self.open.values().filter_map(|one| Some((readiness(&one.activity())?, one)));
+        let Some(first) = found.max_by_key(|(ready, _)| *ready).map(|(_, one)| one.clone()) else { return false };
+        self.close(&first);
         true
     }
 
@@ -418,9 +412,7 @@ impl ConnectionHandle {
         if activity.phase == ConnectionPhase::Closed {
             return Ok(());
         }
-        (activity.phase, activity.since) = (ConnectionPhase::Request, now);
-        (activity.body, activity.answer) = (Transfer::default(), Transfer::default());
-        activity.has_unread = false;
+        activity.begin_request(self.connection.is_of_proxy, now);
         if self.connection.is_of_proxy {
             activity.counted = counted;
             drop(activity);
@@ -429,9 +421,15 @@ impl ConnectionHandle {
         Ok(())
     }
 
-    /// A key was shown on it: it does not make room for others any more.
+    /// A key was shown on the WebSocket: it does not make room for others any more.
     pub fn prove(&self) {
-        self.connection.activity().is_proven = true;
+        let mut activity = self.connection.activity();
+        (activity.is_proven, activity.has_key) = (true, true);
+    }
+
+    /// The request that it carries has a good key: it makes room after all that have none.
+    pub fn note_key(&self) {
+        self.connection.activity().has_key = true;
     }
 
     /// From now on it is a WebSocket, unless there are too many, or it has begun before it was told that it may: nobody has counted what

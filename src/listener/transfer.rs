@@ -35,6 +35,11 @@ impl Transfer {
         self.bytes += bytes as u64;
     }
 
+    /// We are ready, and the peer is not.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting_since.is_some()
+    }
+
     /// All in all, as far as we are waiting now.
     pub fn waited(&self, now: Instant) -> Option<Duration> {
         self.waiting_since.map(|since| self.waited + now.saturating_duration_since(since))

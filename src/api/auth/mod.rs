@@ -45,7 +45,7 @@ use super::{App, forward, problem::Problem};
 use crate::{
     clock::Clock,
     config::{self, Secret},
-    listener::client_address,
+    listener::{ConnectionHandle, client_address},
     vault::access::{AccessVault, KeyHash},
 };
 
@@ -242,6 +242,13 @@ fn credential(headers: &HeaderMap) -> Option<&str> {
     text(HeaderName::from_static("x-api-key")).or(bearer)
 }
 
+/// The connection has carried a good key.
+fn note_key(extensions: &Extensions) {
+    if let Some(connection) = extensions.get::<ConnectionHandle>() {
+        connection.note_key();
+    }
+}
+
 /// The gate of every route: lets a request in or answers it, and says whose it is. `may_take`: see [`forward::run`].
 pub async fn pass(
     app: App,
@@ -254,6 +261,7 @@ pub async fn pass(
     if access == Access::Open {
         // Those who have a key may be told more.
         if let Ok(caller) = app.auth.identify_request(address, request.headers()).await {
+            note_key(request.extensions());
             request.extensions_mut().insert(caller);
         }
         return Ok(next.run(request).await);
@@ -261,7 +269,11 @@ pub async fn pass(
     let caller = match app.auth.identify_request(address, request.headers()).await {
         // Not for a wrong key: whoever has one should hear that it does not work.
         Err(AuthError::Missing) if access == Access::Old && app.auth.legacy_open() => Caller::Anyone,
-        identified => identified?,
+        identified => {
+            let caller = identified?;
+            note_key(request.extensions());
+            caller
+        }
     };
     // The operator's own systems send for many.
     if caller != Caller::Admin {

@@ -53,7 +53,7 @@ use super::{
     Inner, SessionCommand, guarded,
     inbound::{hook::EventBridge, recorder},
     pairing::qr_rotation::QrRotation,
-    state::{FIRST_CONNECTING, State},
+    state::{ASKING_FOR_CODE, FIRST_CONNECTING, State},
 };
 
 /// How long the library may take to finish with the messages that have come, before its connection is ended. In the middle of one it
@@ -81,6 +81,8 @@ pub struct ConnectionOutcome {
     pub was_stable: bool,
     /// It was logged in.
     pub was_connected: bool,
+    /// It was logged in, and ended without a word while a message was on its way: perhaps because of that.
+    pub lost_a_message: bool,
 }
 
 pub struct Connection<'a> {
@@ -137,7 +139,7 @@ impl<'a> Connection<'a> {
             // Why it is not connected is more to the point than that it is being tried again.
             let known = paired && supervisor.failures > 0 && status.state == State::Starting;
             if !known {
-                status.reason = if paired { FIRST_CONNECTING } else { "asking WhatsApp for a QR code" }.into();
+                status.reason = if paired { FIRST_CONNECTING } else { ASKING_FOR_CODE }.into();
             }
             status.state = State::Starting;
             status.qr = None;
@@ -147,11 +149,19 @@ impl<'a> Connection<'a> {
                 signal: DisconnectReason::NoDescriptor,
                 was_stable: false,
                 was_connected: false,
+                lost_a_message: false,
             });
         };
         let turn = match supervisor.await_turn(paired, commands).await? {
             Ok(turn) => turn,
-            Err(signal) => return Ok(ConnectionOutcome { signal, was_stable: false, was_connected: false }),
+            Err(signal) => {
+                return Ok(ConnectionOutcome {
+                    signal,
+                    was_stable: false,
+                    was_connected: false,
+                    lost_a_message: false,
+                });
+            }
         };
         let forgets = supervisor.unanswered_hellos >= HELLOS;
         let version = session.env.versions.current().await;
@@ -165,6 +175,7 @@ impl<'a> Connection<'a> {
                     signal: DisconnectReason::Dropped,
                     was_stable: false,
                     was_connected: false,
+                    lost_a_message: false,
                 });
             }
         };
@@ -301,6 +312,8 @@ impl<'a> Connection<'a> {
             None => DisconnectReason::Dropped,
         });
         let was_connected = self.connected_at.is_some();
+        let lost_under = |at: Instant| signal == DisconnectReason::Dropped && session.answers.any_lost_since(at);
+        let lost_a_message = self.connected_at.is_some_and(lost_under);
         drop(self);
         // The ears are gone with the subscription: the recorder writes what it still has and ends.
         if timeout(FAREWELL, recorder).await.is_err() {
@@ -308,7 +321,7 @@ impl<'a> Connection<'a> {
         }
         match stop {
             Some(stop) => Err(stop),
-            None => Ok(ConnectionOutcome { signal, was_stable, was_connected }),
+            None => Ok(ConnectionOutcome { signal, was_stable, was_connected, lost_a_message }),
         }
     }
 

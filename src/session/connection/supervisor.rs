@@ -21,7 +21,12 @@ use super::{
 use crate::{
     backoff::Backoff,
     journal::JournalClosedError,
-    session::{End, Inner, STAYS_AWAY, SessionCommand, env::jitter, requests::pace::RequestKind, state::State},
+    session::{
+        End, Inner, STAYS_AWAY, SessionCommand,
+        env::jitter,
+        requests::pace::RequestKind,
+        state::{ASKING_FOR_CODE, State},
+    },
     telemetry::metrics::{self, label::ConnectionEnd},
 };
 
@@ -32,10 +37,16 @@ const REPLACED_WAIT: Duration = Duration::from_secs(10);
 /// is taken back slowly then.
 const FIGHT: Duration = Duration::from_secs(3600);
 
+/// A message, or a question that goes with it, may be what WhatsApp ends the line for. That is counted for the message; so often in a row it
+/// says nothing of the line, and the others wait no longer than after the first such loss.
+const LOSSES_OF_MESSAGES: u32 = 12;
+
 pub struct Supervisor {
     pub(in crate::session) session: Arc<Inner>,
     /// Failed connections in a row.
     pub(in crate::session) failures: u32,
+    /// Of these, and before: those that ended under a message, in a row.
+    losses_of_messages: u32,
     /// When another connection last took this one's place.
     replaced_at: Option<Instant>,
     /// Someone wants to pair, until then.
@@ -105,6 +116,7 @@ impl Supervisor {
         let mut supervisor = Self {
             session,
             failures: 0,
+            losses_of_messages: 0,
             replaced_at: None,
             pairing_until: None,
             is_unproven: was_pairing && paired,
@@ -209,6 +221,17 @@ impl Supervisor {
             });
             return self.pause(wait, DialPause::AfterPairing, commands).await;
         }
+        if !paired {
+            // The directory hears of it, and the offer is kept, before there is a code: should this process die while somebody scans it,
+            // the next one offers another.
+            self.session.set_status(|status| {
+                status.state = State::Starting;
+                status.reason = ASKING_FOR_CODE.into();
+                status.qr = None;
+            });
+            let session = self.session.clone();
+            self.meanwhile(commands, session.pairing_mark.await_kept()).await?;
+        }
         self.was_idle = false;
         self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);
         let ended = Connection::run(self, commands).await?;
@@ -218,7 +241,10 @@ impl Supervisor {
         self.session.ready.send_replace(None);
         self.session.client.send_replace(None);
         if ended.was_stable {
+            (self.failures, self.losses_of_messages) = (0, 0);
+        } else if ended.lost_a_message && self.losses_of_messages < LOSSES_OF_MESSAGES {
             self.failures = 0;
+            self.losses_of_messages += 1;
         }
         let next = ended.signal.next();
         info!(

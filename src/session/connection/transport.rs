@@ -30,7 +30,7 @@ use whatsapp_rust::{
 };
 
 use super::{socket::Socket, wire_gate::WireGate};
-use crate::{crash, journal::Journal, sync::lock};
+use crate::{config::shown_url, crash, journal::Journal, sync::lock};
 
 /// How long data may stay unacknowledged by the peer's TCP before the kernel gives the connection up.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub fn new(url: &str) -> anyhow::Result<Self> {
-        let uri: http::Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
+        let uri: http::Uri = url.parse().with_context(|| format!("{} is no URL", shown_url(url)))?;
         let mut roots = rustls::RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();

@@ -27,6 +27,8 @@ struct ExpectedAnswers {
     /// By message id.
     expected: HashMap<String, oneshot::Sender<SendAnswer>>,
     last: Option<Instant>,
+    /// When a line last ended under a message.
+    lost: Option<Instant>,
 }
 
 impl Answers {
@@ -54,6 +56,17 @@ impl Answers {
         self.book().last.is_some_and(|last| last > then)
     }
 
+    /// The line has ended under a message, or under a question that goes with one.
+    pub fn note_loss(&self) {
+        self.book().lost = Some(Instant::now());
+    }
+
+    /// Whether a line that was made at `then` has ended, or would end now, under a message.
+    pub fn any_lost_since(&self, then: Instant) -> bool {
+        let book = self.book();
+        !book.expected.is_empty() || book.lost.is_some_and(|lost| lost > then)
+    }
+
     fn book(&self) -> MutexGuard<'_, ExpectedAnswers> {
         lock(&self.0)
     }
@@ -76,5 +89,24 @@ impl AwaitedAnswer<'_> {
 impl Drop for AwaitedAnswer<'_> {
     fn drop(&mut self) {
         self.answers.book().expected.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_ends_under_a_message_is_told_from_one_that_ends_by_itself() {
+        let (answers, began) = (Answers::default(), Instant::now());
+        assert!(!answers.any_lost_since(began));
+        let awaited = answers.expect("1");
+        assert!(answers.any_lost_since(began), "it is on its way");
+        drop(awaited);
+        assert!(!answers.any_lost_since(began));
+        answers.note_loss();
+        let lost = answers.book().lost.unwrap();
+        assert!(answers.any_lost_since(lost - std::time::Duration::from_millis(1)));
+        assert!(!answers.any_lost_since(lost), "that was the line before");
     }
 }

@@ -7,7 +7,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 use whatsapp_rust::{Client, ErrorChainExt as _, Freshness, Jid, SendError, SendOptions, Server, waproto::codec};
 
-use super::{answers::SendAnswer, channel_posts, judgement::Judgement, recipient_check::obstacle, status_broadcast};
+use super::{
+    answers::SendAnswer, channel_posts, group_keys, judgement::Judgement, recipient_check::obstacle, status_broadcast,
+};
 use crate::{
     crash,
     message::{Failure, FailureReason, Unsettled, WaitingMessage},
@@ -36,6 +38,19 @@ pub(super) enum ChatOutcome {
     Soon,
     /// The same message again after a wait that grows, this long at least.
     Later(Option<Duration>),
+    /// It may be what ended the line: the same message again after a wait that grows, and on a new line after the others.
+    AfterOthers,
+}
+
+/// How an attempt came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AttemptEnd {
+    /// There was no answer in its time.
+    Silence,
+    /// The line ended before the message had left: perhaps for a question that goes with it.
+    LineBefore,
+    /// The line ended while WhatsApp's answer was waited for.
+    LineAfter,
 }
 
 /// Runs `work` while the connection lasts; `None` if the line goes first. For waits on WhatsApp and the library, which
@@ -98,14 +113,16 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
     // same, under its id.
     let error = match on_line(session, client, timeout(limit.min(left), Box::pin(sending))).await {
         // It may be what WhatsApp ended the line for: the message itself, or a question that goes with it.
-        None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
+        None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::LineBefore).await,
         Some(Ok(Ok(None))) => {
             crash::point("on_the_wire");
             let sent = Instant::now();
             traces::message(&session.tenant, id, SpanName::Sent, sent - began);
             let answer = timeout(session.env.settings.ack_timeout, expected.answer());
             match on_line(session, client, answer).await {
-                None => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await,
+                None => {
+                    return leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::LineAfter).await;
+                }
                 Some(Ok(SendAnswer::Settled)) => {
                     traces::message(&session.tenant, id, SpanName::Acknowledged, sent.elapsed());
                     return ChatOutcome::Onward;
@@ -118,7 +135,8 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
                 Some(Err(_)) => {
                     // Swallowed by the connection, or this one by WhatsApp?
                     let is_deaf = !session.answers.any_since(sent);
-                    let next = leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await;
+                    let next =
+                        leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::Silence).await;
                     if is_deaf {
                         warn!(
                             event = "message_unconfirmed",
@@ -133,7 +151,9 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
         }
         Some(Ok(Ok(Some(failure)))) => return fail(session, id, failure).await,
         Some(Ok(Err(error))) => error,
-        Some(Err(_)) => return leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
+        Some(Err(_)) => {
+            return leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::Silence).await;
+        }
     };
     if let Some(rejection) = error.server_rejection() {
         session.note_too_much(rejection.code);
@@ -147,15 +167,17 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
             debug!(message.id = id, %error, "a message cannot be sent now");
             ChatOutcome::Later(wait)
         }
-        Judgement::Unanswered => leave_unanswered(session, waiting, FailureReason::Unconfirmed, false).await,
+        Judgement::Unanswered => {
+            leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::Silence).await
+        }
         Judgement::Broken => {
             warn!(event = "message_unsent", message.id = id, %error, "a message is not sent");
-            leave_unanswered(session, waiting, FailureReason::Unsendable, false).await
+            leave_unanswered(session, waiting, FailureReason::Unsendable, AttemptEnd::Silence).await
         }
         Judgement::LineGone => {
             // The end of the line is told in a moment, and is counted where it is told.
             let _ = on_line(session, client, sleep(LINE_PATIENCE)).await;
-            leave_unanswered(session, waiting, FailureReason::Unconfirmed, true).await
+            leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::LineBefore).await
         }
     }
 }
@@ -185,18 +207,24 @@ async fn leave_unanswered(
     session: &Inner,
     waiting: &WaitingMessage,
     reason: FailureReason,
-    line_lost: bool,
+    end: AttemptEnd,
 ) -> ChatOutcome {
     let id = &*waiting.id;
+    if end != AttemptEnd::Silence {
+        session.answers.note_loss();
+    }
     match session.outbox.note_attempt(id).await {
         Ok(attempts) if attempts >= session.env.settings.send_attempts => fail(session, id, reason.into()).await,
         // It was settled meanwhile, which the next look finds.
         Ok(0) => ChatOutcome::Again,
-        // Lines end, and most of them not because of a message.
-        Ok(1) if line_lost => ChatOutcome::Again,
+        // Lines end, and most of them not because of a message that had left.
+        Ok(1) if end == AttemptEnd::LineAfter => ChatOutcome::Again,
         Ok(attempts) => {
-            debug!(message.id = id, attempts, "no answer to a message");
-            ChatOutcome::Later(None)
+            debug!(message.id = id, attempts, ?end, "no answer to a message");
+            match end {
+                AttemptEnd::Silence => ChatOutcome::Later(None),
+                AttemptEnd::LineBefore | AttemptEnd::LineAfter => ChatOutcome::AfterOthers,
+            }
         }
         Err(error) => unwritten(id, &error),
     }
@@ -249,7 +277,9 @@ async fn send(
     let mut options = SendOptions::default().with_message_id(message.id);
     // The tenant's own devices get a copy.
     let people: Vec<Jid> = names.into_iter().chain([client.pn(), client.lid()].into_iter().flatten()).collect();
-    if chat.server != Server::Group && session.unknown_devices.take(&people) {
+    if chat.server == Server::Group {
+        group_keys::have_sessions(client, &chat).await?;
+    } else if session.unknown_devices.take(&people) {
         options = options.with_device_freshness(Freshness::Refresh);
     }
     client.send_message_with_options(chat, body, options).await?;

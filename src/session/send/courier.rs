@@ -55,6 +55,9 @@ const LONGEST_BREATH: Duration = Duration::from_secs(5);
 /// At a new line the first message waits so long, at the most, for those that have come before.
 const SETTLING: Duration = Duration::from_secs(1);
 
+/// What may have ended a line waits so long on the next, at the most: some lines are short.
+const LONGEST_SUSPICION: Duration = Duration::from_secs(8);
+
 /// Before the next attempt.
 const RETRIES: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(300));
 
@@ -74,6 +77,8 @@ struct ChatLane {
     lane: LaneState,
     /// Attempts in a row that have to be repeated.
     setbacks: u32,
+    /// The line has ended under its message.
+    is_suspect: bool,
     /// Messages that are being sent and were begun under another name of the chat.
     elsewhere: usize,
 }
@@ -141,6 +146,7 @@ impl Courier {
                     // chats are one.
                     if client.borrow().is_some() {
                         session.store.arrivals().settle(SETTLING).await;
+                        self.delay_suspects();
                     }
                     self.gather();
                 }
@@ -205,8 +211,10 @@ impl Courier {
     }
 
     fn enqueue(&mut self, chat: Arc<str>, setbacks: u32) {
-        let elsewhere = self.chats.get(&chat).map_or(0, |known| known.elsewhere);
-        self.chats.insert(chat.clone(), ChatLane { lane: LaneState::Ready, setbacks, elsewhere });
+        let (elsewhere, suspected) =
+            self.chats.get(&chat).map_or((0, false), |known| (known.elsewhere, known.is_suspect));
+        let is_suspect = suspected && setbacks > 0;
+        self.chats.insert(chat.clone(), ChatLane { lane: LaneState::Ready, setbacks, is_suspect, elsewhere });
         self.ready.push_back(chat);
     }
 
@@ -337,6 +345,30 @@ impl Courier {
         self.waits.insert((until, chat));
     }
 
+    /// A new line: what may have ended the one before waits as if it had been tried just now. The others go first, and find a line that
+    /// lasts for a while.
+    fn delay_suspects(&mut self) {
+        let chats = &self.chats;
+        self.ready.retain(|chat| chats.get(chat).is_none_or(|known| !known.is_suspect));
+        let suspects: Vec<(Arc<str>, u32, Option<Instant>)> = chats
+            .iter()
+            .filter(|(_, known)| known.is_suspect)
+            .filter_map(|(chat, known)| match known.lane {
+                LaneState::Ready => Some((chat.clone(), known.setbacks, None)),
+                LaneState::Waits(until) => Some((chat.clone(), known.setbacks, Some(until))),
+                LaneState::Busy | LaneState::Held => None,
+            })
+            .collect();
+        for (chat, setbacks, until) in suspects {
+            let mut wait = RETRIES.spread(setbacks.saturating_sub(1), jitter()).min(LONGEST_SUSPICION);
+            if let Some(until) = until {
+                self.waits.remove(&(until, chat.clone()));
+                wait = wait.max(until.saturating_duration_since(Instant::now()));
+            }
+            self.wait(chat, wait);
+        }
+    }
+
     /// A chat that waits waits no longer.
     fn go_at_once(&mut self, chat: Arc<str>) {
         if let Some(ChatLane { lane: LaneState::Waits(until), .. }) = self.chats.get(&chat) {
@@ -383,6 +415,12 @@ impl Courier {
                 let wait = RETRIES.spread(known.setbacks, jitter());
                 known.setbacks += 1;
                 wait.max(least.unwrap_or_default())
+            }
+            ChatOutcome::AfterOthers => {
+                let wait = RETRIES.spread(known.setbacks, jitter());
+                known.setbacks += 1;
+                known.is_suspect = true;
+                wait
             }
         };
         self.wait(chat, wait);

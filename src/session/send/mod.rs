@@ -6,6 +6,7 @@ pub(super) mod attempt;
 pub(super) mod channel_posts;
 pub(super) mod compose;
 pub(super) mod courier;
+mod group_keys;
 pub(super) mod judgement;
 pub(super) mod manners;
 pub(super) mod pacing;

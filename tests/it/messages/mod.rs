@@ -22,6 +22,7 @@ mod names;
 mod numbers;
 mod outbox;
 mod phone_history;
+mod poison;
 mod refusals;
 mod sends;
 mod statuses;
