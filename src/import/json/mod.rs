@@ -20,7 +20,7 @@ pub use self::{
     seed::NodeSeed,
     spelling::{base64_bytes, bytes, integer},
 };
-use super::ImportError;
+use super::{ImportError, encoding};
 
 /// How often a text may lie in a text: Evolution stringifies twice, and a bot's environment holds base64 of that.
 const WRAPPINGS: usize = 4;
@@ -29,7 +29,8 @@ const WRAPPINGS: usize = 4;
 pub fn read(text: &[u8], what: &'static str, budget: &JsonBudget) -> Result<JsonNode, ImportError> {
     budget.spend_bytes(text.len());
     budget.check(what)?;
-    let mut parser = serde_json::Deserializer::from_slice(text);
+    let text = encoding::utf8(text);
+    let mut parser = serde_json::Deserializer::from_slice(&text);
     let node = serde::de::DeserializeSeed::deserialize(NodeSeed::new(budget), &mut parser);
     budget.check(what)?;
     node.and_then(|node| parser.end().map(|()| node)).map_err(|error| ImportError::Json {
@@ -41,6 +42,7 @@ pub fn read(text: &[u8], what: &'static str, budget: &JsonBudget) -> Result<Json
 
 /// Parses a text that may be JSON, base64 of it, or either of these as a JSON string, any of it more than once.
 pub fn read_wrapped(text: &[u8], what: &'static str, budget: &JsonBudget) -> Result<JsonNode, ImportError> {
+    let text = encoding::utf8(text);
     let text = text.trim_ascii();
     let first = text.first().copied();
     let decoded;
