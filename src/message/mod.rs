@@ -10,6 +10,7 @@ pub mod cleared;
 mod closed;
 mod content;
 mod draft;
+mod emoji;
 mod event_body;
 mod failure;
 mod feed;

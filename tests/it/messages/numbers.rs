@@ -324,7 +324,7 @@ fn other_entrances() -> Vec<(&'static str, String, Value)> {
         (
             "PUT",
             "/api/reaction".into(),
-            json!({ "session": TENANT, "messageId": "false_#_3EB0AAAAAAAA", "reaction": "x" }),
+            json!({ "session": TENANT, "messageId": "false_#_3EB0AAAAAAAA", "reaction": "👍" }),
         ),
         post("/api/sendText", mentioning(json!({ "text": "x" }))),
         post("/api/sendImage", mentioning(json!({ "file": file(jpeg), "caption": "x" }))),
