@@ -64,11 +64,13 @@ impl<R: Read> Utf8Reader<R> {
             return Ok(false);
         }
         let is_big = self.form == TextForm::Utf16Big;
-        let mut units: Vec<u16> = self
-            .rest
-            .chunks_exact(2)
-            .map(|pair| if is_big { u16::from_be_bytes([pair[0], pair[1]]) } else { u16::from_le_bytes([pair[0], pair[1]]) })
-            .collect();
+        let mut units: Vec<u16> =
+            self.rest
+                .chunks_exact(2)
+                .map(|pair| {
+                    if is_big { u16::from_be_bytes([pair[0], pair[1]]) } else { u16::from_le_bytes([pair[0], pair[1]]) }
+                })
+                .collect();
         if !is_end && units.last().is_some_and(|unit| (0xd800..0xdc00).contains(unit)) {
             // Its other half comes with the next piece.
             units.pop();
@@ -153,7 +155,8 @@ mod tests {
     #[test]
     fn marks_are_read_and_taken_away() {
         // An emoji stands where a piece of UTF-16 ends.
-        for text in [String::new(), r#"{"a":"ñ 👍"}"#.to_owned(), format!("{}👍{}", "x".repeat(4095), "y".repeat(9000))] {
+        for text in [String::new(), r#"{"a":"ñ 👍"}"#.to_owned(), format!("{}👍{}", "x".repeat(4095), "y".repeat(9000))]
+        {
             let marked = format!("\u{feff}{text}").into_bytes();
             for source in [text.clone().into_bytes(), marked, utf16(&text, false), utf16(&text, true)] {
                 let mut read = Vec::new();

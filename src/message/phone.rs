@@ -3,7 +3,10 @@
 //! Digits without a plus are ambiguous: programs write them with the country code, people without. Some can be read both ways, and
 //! then two people have them.
 
-use phonenumber::{Mode, PhoneNumber, Type, country, metadata::{DATABASE, Descriptor, Metadata}};
+use phonenumber::{
+    Mode, PhoneNumber, Type, country,
+    metadata::{DATABASE, Descriptor, Metadata},
+};
 
 /// Nothing shorter or longer is a number anywhere (E.164).
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
@@ -152,7 +155,8 @@ fn is_possible(digits: &str) -> bool {
         let Ok(code) = code.parse::<u16>() else { return false };
         let regions = DATABASE.by_code(&code).unwrap_or_default();
         let has_length = |region: &Metadata| {
-            let fits = |kind: &Descriptor| kind.possible_length().iter().any(|length| usize::from(*length) == number.len());
+            let fits =
+                |kind: &Descriptor| kind.possible_length().iter().any(|length| usize::from(*length) == number.len());
             let mobile = region.descriptors().get(Type::Mobile).filter(|kind| !kind.possible_length().is_empty());
             let mut kinds = KINDS.iter().filter_map(|kind| region.descriptors().get(*kind));
             mobile.map_or_else(|| kinds.any(fits), fits)

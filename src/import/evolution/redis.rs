@@ -18,7 +18,7 @@ pub fn read(text: &[u8], limits: &ImportLimits, take: &mut dyn FnMut(SourceTenan
         return Err(ImportError::TooLarge { what: "the dump", limit: limits.tenant_bytes as u64, unit: "bytes" });
     }
     let text = encoding::utf8(text);
-    let text = text.as_ref();
+    let text: &[u8] = &text;
     if text.trim_ascii_start().first() != Some(&b'{') {
         let copy = read_lines(text, limits)?;
         return sink.put(SourceTenant::new("", Ok(copy)));

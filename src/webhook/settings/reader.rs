@@ -235,7 +235,10 @@ impl WebhookSettingsReader<'_> {
             let value = match known {
                 Some((_, known)) if value == MASK => known.clone(),
                 None if value == MASK => {
-                    self.flaw(format!("{at}.value"), "expected the value, written anew: a mask keeps it only on the server that has it");
+                    self.flaw(
+                        format!("{at}.value"),
+                        "expected the value, written anew: a mask keeps it only on the server that has it",
+                    );
                     continue;
                 }
                 _ => Secret::new(value),

@@ -535,8 +535,7 @@ mod tests {
             name: some("cta_copy"),
             button_params_json: some(r#"{"display_text":"Copy","copy_code":"PIZZA10"}"#),
         };
-        let flow =
-            kind::interactive_message::NativeFlowMessage { buttons: vec![button], ..Default::default() };
+        let flow = kind::interactive_message::NativeFlowMessage { buttons: vec![button], ..Default::default() };
         let flow = kind::InteractiveMessage { interactive_message: Some(flow.into()), ..Default::default() };
         let asked = |payment| wa::Message { request_payment_message: Field::some(payment), ..Default::default() };
         for (message, words) in [
@@ -547,7 +546,10 @@ mod tests {
         ] {
             assert_eq!(of(&message), words);
         }
-        assert_eq!((amount_of(7, 2, "").as_str(), amount_of(-1_234, 3, "X").as_str(), amount_of(9, 0, "Y").as_str()), ("0.07", "-1.234 X", "9 Y"));
+        assert_eq!(
+            (amount_of(7, 2, "").as_str(), amount_of(-1_234, 3, "X").as_str(), amount_of(9, 0, "Y").as_str()),
+            ("0.07", "-1.234 X", "9 Y")
+        );
     }
 
     #[test]
