@@ -102,7 +102,6 @@ impl Assembly {
                 for (at, item) in items.into_iter().enumerate() {
                     self.add_listed(at, item)?;
                 }
-                return Ok(());
             }
             keys => self.add_keys(keys)?,
         }
@@ -245,7 +244,11 @@ fn split_by_dots(name: &str, node: &JsonNode) -> Option<Vec<(String, JsonNode)>>
         return None;
     }
     let fields = node.fields()?;
-    let devices = !fields.is_empty() && fields.iter().all(|(device, _)| device.len() <= 5 && is_user(device));
+    // Bytes may be written so, too.
+    let is_device = |(device, node): &(String, JsonNode)| {
+        device.len() <= 5 && is_user(device) && !matches!(node, JsonNode::Integer(_))
+    };
+    let devices = !fields.is_empty() && fields.iter().all(is_device);
     devices.then(|| fields.to_vec())
 }
 
