@@ -32,6 +32,9 @@ pub struct Problem {
     detail: Option<String>,
     /// The text that the old service's pages show.
     error: Box<str>,
+    /// False, on those routes whose errors in the old service said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
     /// The mistakes of the input, field by field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
@@ -80,6 +83,7 @@ impl Problem {
             code: ProblemCode(code),
             detail: None,
             error: title.into(),
+            success: None,
             errors: Vec::new(),
             message_id: None,
             retry_after_s: None,
@@ -297,6 +301,12 @@ impl Problem {
     /// The same, with another text for pages.
     pub fn saying(mut self, error: &str) -> Self {
         self.error = error.into();
+        self
+    }
+
+    /// The same, with the old service's `success: false`.
+    pub fn unsuccessful(mut self) -> Self {
+        self.success = Some(false);
         self
     }
 }

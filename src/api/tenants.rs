@@ -83,7 +83,7 @@ pub async fn one(
     State(app): State<App>,
     TenantRequest { tenant, .. }: TenantRequest<ReadingData, Path<TenantPath>>,
 ) -> Result<Json<OneTenant>, Problem> {
-    let record = app.fleet.record(&tenant).await?.ok_or_else(Problem::unknown_tenant)?;
+    let record = app.fleet.record(&tenant).await?.ok_or_else(|| Problem::unknown_tenant().unsuccessful())?;
     Ok(Json(OneTenant { success: true, tenant: form(&app.fleet, record) }))
 }
 

@@ -39,10 +39,10 @@ impl AddressServer {
 
     fn of_jid(name: &str) -> Option<Self> {
         Some(match name {
-            "s.whatsapp.net" | "c.us" => Self::Phone,
+            "s.whatsapp.net" | "c.us" | "s_whatsapp_net" | "c_us" => Self::Phone,
             "lid" => Self::Lid,
             "hosted" => Self::Hosted,
-            "hosted.lid" => Self::HostedLid,
+            "hosted.lid" | "hosted_lid" => Self::HostedLid,
             _ => return None,
         })
     }
@@ -85,9 +85,9 @@ impl SignalAddress {
     }
 
     /// Baileys: `user[_domain].device`. The flag is false where no domain is named: version 6 names none, and then a LID looks
-    /// like a phone number.
+    /// like a phone number. No name of the Realtime Database has a dot: `user[_domain]_device` is the same, as all names end with a device.
     pub fn from_baileys(text: &str) -> Result<(Self, bool), EntryError> {
-        let (name, device) = text.rsplit_once('.').ok_or(EntryError::Address)?;
+        let (name, device) = text.rsplit_once('.').or_else(|| text.rsplit_once('_')).ok_or(EntryError::Address)?;
         Self::from_name(name, '_', device)
     }
 
@@ -211,6 +211,10 @@ mod tests {
             assert_eq!(SignalAddress::from_jid(&address.to_jid()).as_ref(), Ok(&address));
         }
         assert!(!SignalAddress::from_baileys("180000000142543.0").expect("an address").1, "no domain is named");
+        for dotted in ["573001112233.0", "573001112233.14", "180000000142543_1.0", "180000000142543_129.99"] {
+            let dotless = dotted.replace('.', "_");
+            assert_eq!(SignalAddress::from_baileys(&dotless), SignalAddress::from_baileys(dotted), "{dotless}");
+        }
         let old = SignalAddress::from_jid("4915000000018.0:1@s.whatsapp.net").expect("whatsmeow before version 5");
         assert_eq!(old.to_string(), "4915000000018:1@c.us.0");
     }

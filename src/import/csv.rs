@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, Read};
 
-use super::{ImportError, ImportLimits};
+use super::{ImportError, ImportLimits, encoding::Utf8Reader};
 
 /// Columns of a row.
 const COLUMNS: usize = 200;
@@ -21,7 +21,7 @@ enum Backslash {
 
 /// Reads record after record; of each no more than a tenant may have.
 pub struct CsvRecords<R> {
-    source: std::io::BufReader<R>,
+    source: std::io::BufReader<Utf8Reader<R>>,
     left: u64,
     source_bytes: u64,
     record_bytes: usize,
@@ -32,7 +32,7 @@ pub struct CsvRecords<R> {
 impl<R: Read> CsvRecords<R> {
     pub fn new(source: R, limits: &ImportLimits) -> Self {
         Self {
-            source: std::io::BufReader::new(source),
+            source: std::io::BufReader::new(Utf8Reader::new(source)),
             left: limits.source_bytes,
             source_bytes: limits.source_bytes,
             record_bytes: limits.tenant_bytes,
@@ -43,10 +43,6 @@ impl<R: Read> CsvRecords<R> {
 
     /// The first record: the names of the columns. Tells by them what separates columns.
     pub fn header(&mut self) -> Result<Vec<String>, ImportError> {
-        let buffer = self.source.fill_buf()?;
-        if buffer.starts_with(b"\xef\xbb\xbf") {
-            self.source.consume(3);
-        }
         let line = self.source.fill_buf()?;
         let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
         self.separator = [b',', b';', b'\t'].into_iter().find(|separator| line.contains(separator)).unwrap_or(b',');
@@ -206,6 +202,9 @@ mod tests {
         let text = "\u{feff}id,creds,x\r\n1,\"{\"\"a\"\":\"\"b,\nc\"\"}\",\n\n2,,\"\"\n";
         let expected = [vec!["id", "creds", "x"], vec!["1", "{\"a\":\"b,\nc\"}", ""], vec!["2", "", ""]];
         assert_eq!(records(text).expect("CSV"), expected);
+        let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut wide = CsvRecords::new(wide.as_slice(), &ImportLimits::default());
+        assert_eq!(wide.header().expect("CSV"), expected[0], "as PowerShell writes it");
         assert_eq!(records("a;b\n1;2").expect("CSV"), [["a", "b"], ["1", "2"]]);
         assert_eq!(records("a\tb\n1\t2").expect("CSV"), [["a", "b"], ["1", "2"]]);
     }

@@ -99,6 +99,8 @@ pub enum EntryError {
     Missing(&'static str),
     #[error("{0} is not as it should be")]
     Invalid(&'static str),
+    #[error("one of its fields is there twice")]
+    FieldTwice,
     #[error("the halves of a key pair do not belong together")]
     Halves,
     /// A send over such a record would neither fetch a bundle nor find a key.

@@ -37,6 +37,7 @@ mod copy;
 mod counters;
 mod csv;
 mod departure;
+mod encoding;
 mod entrance;
 mod entry;
 mod error;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use jiff::Timestamp;
 
-use super::{ImportError, ImportLimits, TenantCopy, TimeBudget, json::GuardedReader};
+use super::{ImportError, ImportLimits, TenantCopy, TimeBudget, encoding::Utf8Reader, json::GuardedReader};
 
 /// Bytes of a tenant's name that are kept. Ids of databases, folders and jids are shorter; names of all tenants are remembered.
 const NAME: usize = 1024;
@@ -116,12 +116,12 @@ pub(super) fn walk<R: std::io::Read, V>(
     what: &'static str,
     limits: &ImportLimits,
     visit: impl FnOnce(
-        &mut serde_json::Deserializer<serde_json::de::IoRead<std::io::BufReader<GuardedReader<R>>>>,
+        &mut serde_json::Deserializer<serde_json::de::IoRead<std::io::BufReader<GuardedReader<Utf8Reader<R>>>>>,
     ) -> Result<V, serde_json::Error>,
 ) -> Result<V, ImportError> {
     // Texts of others lie in the same database: pictures, say, of up to 10 MB in the Realtime Database.
     let longest = limits.entry_bytes.saturating_mul(2);
-    let guarded = GuardedReader::new(source, limits.source_bytes, longest);
+    let guarded = GuardedReader::new(Utf8Reader::new(source), limits.source_bytes, longest);
     let mut parser = serde_json::Deserializer::from_reader(std::io::BufReader::new(guarded));
     let walked = visit(&mut parser).and_then(|value| parser.end().map(|()| value));
     walked.map_err(|error| match error.io_error_kind() {

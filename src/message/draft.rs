@@ -9,6 +9,7 @@ use super::{
     Contact, LinkPreview, Location, MessageTarget, Poll,
     blank::is_blank,
     card,
+    emoji::is_emoji,
     media::{Attachment, Origin},
     status::{StatusContent, StatusPost},
 };
@@ -268,6 +269,9 @@ impl Draft {
             Self::Text { text, .. } | Self::Edit { text, .. } if !fits(text, MAX_TEXT) => {
                 flaw("text", "at most 65536 characters")
             }
+            Self::Reaction { emoji, .. } if !emoji.is_empty() && !is_emoji(emoji) => {
+                flaw("reaction", "one emoji, or nothing to take it back")
+            }
             Self::File(attachment) => attachment.check(),
             Self::Status(status) => status.check(),
             Self::Location(place) if !(-90.0..=90.0).contains(&place.latitude) => flaw("latitude", "from -90 to 90"),
@@ -427,6 +431,7 @@ mod tests {
             (card("BEGIN:VCARD\nFN:A\0\nEND:VCARD"), "contacts"),
             (link("Menu", "a\0b"), "preview.description"),
             (Draft::Reaction { target: target(), emoji: "\0".into() }, "reaction"),
+            (Draft::Reaction { target: target(), emoji: "not emoji at all".into() }, "reaction"),
             (Draft::Vote { poll: "A".into(), options: vec!["a\0b".into()] }, "votes"),
         ] {
             assert_eq!(flaw(draft.clone()), Some(field), "{draft:?}");

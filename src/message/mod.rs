@@ -11,6 +11,7 @@ mod closed;
 mod closed_orders;
 mod content;
 mod draft;
+mod emoji;
 mod event_body;
 mod failure;
 mod feed;

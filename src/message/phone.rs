@@ -3,7 +3,10 @@
 //! Digits without a plus are ambiguous: programs write them with the country code, people without. Some can be read both ways, and
 //! then two people have them.
 
-use phonenumber::{Mode, PhoneNumber, Type, country, metadata::DATABASE};
+use phonenumber::{
+    Mode, PhoneNumber, Type, country,
+    metadata::{DATABASE, Descriptor, Metadata},
+};
 
 /// Nothing shorter or longer is a number anywhere (E.164).
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
@@ -90,6 +93,25 @@ pub fn readings(text: &str, country: country::Id) -> Vec<String> {
     }
 }
 
+/// The other form of a number that has two: with and without the 9 of Argentina's mobile numbers, the 1 of Mexico's, the ninth digit of
+/// Brazil's. People write either, and WhatsApp has an account under one of them.
+pub fn other_form(number: &str) -> Option<String> {
+    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (code, rest) = number.split_at_checked(2)?;
+    match (code, rest.as_bytes()) {
+        ("54", [b'9', b'1'..=b'8', ..]) if rest.len() == 11 => Some(format!("54{}", &rest[1..])),
+        ("54", [b'1'..=b'8', ..]) if rest.len() == 10 => Some(format!("549{rest}")),
+        ("52", [b'1', b'2'..=b'9', ..]) if rest.len() == 11 => Some(format!("52{}", &rest[1..])),
+        ("52", [b'2'..=b'9', ..]) if rest.len() == 10 => Some(format!("521{rest}")),
+        // Landlines begin with 2 to 5, and never had another form.
+        ("55", [_, _, b'9', b'6'..=b'9', ..]) if rest.len() == 11 => Some(format!("55{}{}", &rest[..2], &rest[3..])),
+        ("55", [_, _, b'6'..=b'9', ..]) if rest.len() == 10 => Some(format!("55{}9{}", &rest[..2], &rest[2..])),
+        _ => None,
+    }
+}
+
 fn valid(country: Option<country::Id>, text: &str) -> Option<PhoneNumber> {
     phonenumber::parse(country, text).ok().filter(phonenumber::is_valid)
 }
@@ -121,7 +143,8 @@ const KINDS: [Type; 11] = [
 /// Countries that made their numbers longer or shorter, and the digits after the country code of those that WhatsApp still has.
 const FORMER: [(u16, usize); 3] = [(52, 11), (225, 8), (229, 8)];
 
-/// True when digits begin with a country's code and are as many as its numbers have.
+/// True when digits begin with a country's code and are as many as its mobile numbers have, of which the rules do not know all, or are a
+/// number by its rules.
 fn is_possible(digits: &str) -> bool {
     if !DIGITS.contains(&digits.len()) || digits.starts_with('0') {
         return false;
@@ -131,19 +154,22 @@ fn is_possible(digits: &str) -> bool {
         let (code, number) = digits.split_at(length);
         let Ok(code) = code.parse::<u16>() else { return false };
         let regions = DATABASE.by_code(&code).unwrap_or_default();
-        let mut lengths = regions.iter().flat_map(|region| {
-            let kinds = KINDS.iter().filter_map(|kind| region.descriptors().get(*kind));
-            kinds.flat_map(|kind| kind.possible_length().iter().copied())
-        });
-        lengths.any(|length| usize::from(length) == number.len()) || FORMER.contains(&(code, number.len()))
-    })
+        let has_length = |region: &Metadata| {
+            let fits =
+                |kind: &Descriptor| kind.possible_length().iter().any(|length| usize::from(*length) == number.len());
+            let mobile = region.descriptors().get(Type::Mobile).filter(|kind| !kind.possible_length().is_empty());
+            let mut kinds = KINDS.iter().filter_map(|kind| region.descriptors().get(*kind));
+            mobile.map_or_else(|| kinds.any(fits), fits)
+        };
+        regions.into_iter().any(has_length) || FORMER.contains(&(code, number.len()))
+    }) || valid(None, &format!("+{digits}")).is_some()
 }
 
 #[cfg(test)]
 mod tests {
-    use phonenumber::country::{BR, CO, ES, MX, US};
+    use phonenumber::country::{self, BR, CO, ES, MX, US};
 
-    use super::{cleaned, international, readings};
+    use super::{cleaned, international, other_form, readings};
 
     #[test]
     fn a_number_without_its_country_is_the_tenants() {
@@ -179,6 +205,24 @@ mod tests {
         // A plus says it.
         assert_eq!(readings("+51987654321", BR), ["51987654321"]);
         assert_eq!(readings("+5551987654321", BR), ["5551987654321"]);
+    }
+
+    #[test]
+    fn numbers_with_two_forms_have_each_other() {
+        for (one, other) in [
+            ("5491123456789", "541123456789"),
+            ("5215512345678", "525512345678"),
+            ("5551987654321", "555187654321"),
+            ("5511998877665", "551198877665"),
+        ] {
+            assert_eq!(other_form(one).as_deref(), Some(other));
+            assert_eq!(other_form(other).as_deref(), Some(one));
+        }
+        assert_eq!(readings("11 2345-6789", country::AR), ["541123456789"]);
+        // Landlines, others' numbers, and what is none.
+        for number in ["551132345678", "5511932345678", "573001112233", "4915000000007", "54", "", "54é123456789"] {
+            assert_eq!(other_form(number), None, "{number}");
+        }
     }
 
     #[test]
@@ -224,6 +268,8 @@ mod tests {
             "+0573001112233",
             "999999999999",
             "+57 300 111 222",
+            // As many as a landline had, which none of Colombia's begins like.
+            "5730012345",
             "+57 300 111 2233 44",
             "57300111223344",
             "+1 555 123",

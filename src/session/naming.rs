@@ -1,7 +1,7 @@
 //! Conversations by name: from what people and programs write for one to a jid, and to the name that it has here. A person has two
 //! names, a phone number and a LID; the number is the first, where it is known. A LID is never read as a number.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{collections::HashMap, iter, sync::Mutex};
 
 use phonenumber::country;
 use tokio::{sync::OnceCell, task::spawn_blocking};
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The conversations that may be meant by what people and programs write for one, as jids: a phone number as it is typed, or a jid.
-/// None: it cannot be one. Two: [`Session::which`] finds out.
+/// None: it cannot be one. Several: [`Session::which`] finds out.
 pub async fn chats_of(text: &str, country: country::Id) -> Vec<String> {
     load_phone_rules().await;
     readings_of(text, country).iter().map(Jid::to_string).collect()
@@ -42,7 +42,13 @@ pub async fn load_phone_rules() {
 fn readings_of(text: &str, country: country::Id) -> Vec<Jid> {
     let text = phone::cleaned(text);
     match text.split_once('@') {
-        None => phone::readings(&text, country).into_iter().map(Jid::pn).collect(),
+        None => {
+            let forms = |number: String| {
+                let other = phone::other_form(&number);
+                iter::once(number).chain(other)
+            };
+            phone::readings(&text, country).into_iter().flat_map(forms).map(Jid::pn).collect()
+        }
         Some((user, server)) => addressed(&text, user.trim(), server.trim()).into_iter().collect(),
     }
 }
@@ -83,7 +89,13 @@ const WHATSAPP: &str = "0";
 /// Digits of a LID, a group or a channel; those that are known have eighteen at the most.
 const MAX_ID: usize = 20;
 
-/// Chooses between two numbers that the same digits may mean: the one that somebody has at WhatsApp.
+/// Whether two jids are two forms of one number.
+fn are_forms(one: &str, other: &str) -> bool {
+    let number = |jid: &str| jid.strip_suffix("@s.whatsapp.net").map(str::to_owned);
+    number(one).and_then(|one| phone::other_form(&one)).is_some_and(|form| number(other) == Some(form))
+}
+
+/// Chooses between numbers that the same digits may mean: the one that somebody has at WhatsApp.
 #[derive(Debug, Default)]
 pub(super) struct ChosenReadings(Mutex<HashMap<String, String>>);
 
@@ -108,33 +120,57 @@ const AMBIGUOUS: &str =
     "expected a plus and the country code: with these digits there are two people, one here and one abroad";
 
 impl Session {
-    /// Asks WhatsApp which of several conversations is there; when none is, the first is meant.
+    /// Asks WhatsApp which of several conversations is there; when none is, the first is meant. Two forms of one number are one question,
+    /// and none where one of them is known here. While WhatsApp does not answer it, the number is taken as it was written: that is what a
+    /// message could always be accepted for.
     pub async fn which(&self, field: &'static str, readings: &[String]) -> Result<String, RequestError> {
         if let Some(known) = self.0.chosen_readings.find(readings) {
             return Ok(known);
         }
+        let people: Vec<&[String]> = readings.chunk_by(|one, other| are_forms(one, other)).collect();
+        if let [forms] = people.as_slice()
+            && let Some(known) = self.known_form(forms).await?
+        {
+            return Ok(known);
+        }
         let mut there = Vec::new();
         // One by one: WhatsApp may answer under another name than it was asked for.
-        for reading in readings {
-            let found = self.account(reading).await.map_err(|refused| match refused {
+        for forms in &people {
+            let found = self.number_among(forms).await.map_err(|refused| match refused {
                 RequestError::NotAllowed
                 | RequestError::Unknown(_)
                 | RequestError::Conflict
                 | RequestError::WhatsApp(_) => RequestError::Unreachable,
                 other => other,
             });
-            if found?.is_some() {
-                there.push(reading);
+            match found {
+                Err(
+                    RequestError::NotConnected
+                    | RequestError::Unreachable
+                    | RequestError::Unreadable
+                    | RequestError::TooMany { .. },
+                ) if people.len() == 1 => {}
+                found => there.extend(found?),
             }
         }
         match there.as_slice() {
             [] => readings.first().cloned().ok_or(RequestError::Input { field, expected: "expected a phone number" }),
             [one] => {
                 self.0.chosen_readings.note(readings, one);
-                Ok((*one).clone())
+                Ok(one.clone())
             }
             _ => Err(RequestError::Input { field, expected: AMBIGUOUS }),
         }
+    }
+
+    /// The form of a number with which somebody has spoken here.
+    async fn known_form(&self, forms: &[String]) -> Result<Option<String>, RequestError> {
+        for form in forms {
+            if self.0.store.names(form).await?.len() > 1 {
+                return Ok(Some(form.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Every name of the conversation that a message is for, the one that it has here first. A repeat of message `id` goes where the

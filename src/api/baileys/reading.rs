@@ -34,6 +34,8 @@ pub struct ChatsPage {
     /// At most 500.
     limit: Option<usize>,
     offset: Option<usize>,
+    /// Only conversations with this in their name, their number or their last message, among the last 10,000.
+    search: Option<String>,
 }
 
 impl Names for ChatsPage {
@@ -77,6 +79,9 @@ impl Names for MessagesPage {
 /// The rest of a profile does not wait for WhatsApp's word on its picture for longer.
 const PICTURE_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Conversations that are searched.
+const SEARCHED: usize = 10_000;
+
 const PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
 
@@ -104,6 +109,35 @@ pub struct LegacyConversation {
     timestamp: i64,
 }
 
+/// What conversations are searched for.
+struct ChatSearch {
+    /// In lower case.
+    text: String,
+    /// Of what may be a part of a number.
+    digits: Option<String>,
+}
+
+impl ChatSearch {
+    /// `None`: for nothing.
+    fn new(text: &str) -> Option<Self> {
+        let text = text.trim().to_lowercase();
+        let is_number = text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | '(' | ')' | ' '));
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let digits = Some(digits).filter(|digits| is_number && !digits.is_empty());
+        (!text.is_empty()).then_some(Self { text, digits })
+    }
+
+    fn finds(&self, chat: &ChatSummary) -> bool {
+        let has = |text: &str| text.to_lowercase().contains(&self.text);
+        let phone = old_form::phone(&chat.id);
+        // Those of a group, or of a LID, are nobody's number.
+        let has_digits = |digits: &String| phone.starts_with('+') && phone.contains(digits.as_str());
+        chat.name.as_deref().is_some_and(has)
+            || self.digits.as_ref().is_some_and(has_digits)
+            || has(chat.last.message.content.text())
+    }
+}
+
 pub async fn conversations(
     State(app): State<App>,
     TenantRequest { tenant, asked: Query(page), .. }: TenantRequest<ReadingData, Query<ChatsPage>>,
@@ -112,9 +146,18 @@ pub async fn conversations(
     let Some(session) = app.fleet.serving_known(&tenant).await? else {
         return Ok(Json(Conversations { count: 0, conversations: Vec::new(), limit }));
     };
-    let turn = session.look_turn().await.ok_or_else(stream::busy)?;
-    let chats = session.chats(page.offset.unwrap_or(0), limit).await.map_err(Problem::unreadable)?;
-    drop(turn);
+    let offset = page.offset.unwrap_or(0);
+    let chats = match ChatSearch::new(page.search.as_deref().unwrap_or_default()) {
+        None => {
+            let _turn = session.look_turn().await.ok_or_else(stream::busy)?;
+            session.chats(offset, limit).await.map_err(Problem::unreadable)?
+        }
+        Some(search) => {
+            let _turn = session.reading_turn().ok_or_else(stream::busy)?;
+            let all = session.chats(0, SEARCHED).await.map_err(Problem::unreadable)?;
+            all.into_iter().filter(|chat| search.finds(chat)).skip(offset).take(limit).collect()
+        }
+    };
     let links = &app.fleet.env().media.links;
     let form = |chat: ChatSummary| LegacyConversation {
         phone: old_form::phone(&chat.id),

@@ -247,7 +247,7 @@ impl Names for TestMessage {
     }
 
     fn misnamed(&self, error: Option<InvalidTenantId>) -> Problem {
-        misnamed("tenantId y message son requeridos", error)
+        misnamed("tenantId y message son requeridos", error).unsuccessful()
     }
 }
 
@@ -266,7 +266,7 @@ pub async fn test_message(
 ) -> Result<Json<TestAnswer>, Problem> {
     let text = body.message.filter(|text| !is_blank(text)).ok_or_else(|| {
         let field = FieldError { field: "message".into(), message: "is required".into() };
-        Problem::invalid("tenantId y message son requeridos", vec![field])
+        Problem::invalid("tenantId y message son requeridos", vec![field]).unsuccessful()
     })?;
     let session = app.fleet.open_known(&tenant).await?;
     let replies = app.bots.try_out(&session, &text, None).await?.replies;

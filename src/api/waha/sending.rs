@@ -256,7 +256,7 @@ pub struct SetReaction {
     session: Option<String>,
     #[schemars(required, example = "false_573009998877@c.us_3EB0C767D097B7C7C030")]
     message_id: Option<String>,
-    /// Empty takes it back.
+    /// One emoji. Empty takes it back.
     #[schemars(required, example = "👍")]
     reaction: Option<String>,
 }

@@ -135,7 +135,10 @@ pub struct SessionTimestamps {
 }
 
 pub(super) async fn brief(app: &App, tenant: &TenantId, status: &Status) -> Result<SessionBrief, Problem> {
-    let config = shown(app, tenant, app.webhooks.show(tenant).await?);
+    let mut form = app.webhooks.show(tenant).await?;
+    // As in [`info`]: how they are is at `/api/{session}/webhooks`.
+    form.webhooks.iter_mut().for_each(|webhook| webhook.status = None);
+    let config = shown(app, tenant, form);
     Ok(SessionBrief { name: tenant.clone(), status: status.state, config, me: Me::of(status), engine: ENGINE })
 }
 

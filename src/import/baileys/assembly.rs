@@ -18,6 +18,9 @@ use crate::import::{
 
 /// The name of the credentials among the entries.
 pub const CREDENTIALS: &str = "creds";
+/// What the name of a key is called in a list of keys, and its value.
+const LISTED_NAMES: [&str; 4] = ["id", "key", "name", "_id"];
+const LISTED_VALUES: [&str; 3] = ["value", "data", "val"];
 /// Devices of one user that are taken.
 const DEVICES: usize = 256;
 
@@ -89,6 +92,49 @@ impl Assembly {
         }
     }
 
+    /// All keys of a tenant. Where nothing of it is a key, and something is there, that is a problem: a tenant without its sessions must
+    /// not pass for one that never had any.
+    pub fn add_all_keys(&mut self, keys: JsonNode) -> Result<(), ImportError> {
+        let before = self.entries.len();
+        let is_nothing = holds_nothing(&keys);
+        match keys {
+            JsonNode::List(items) => {
+                for (at, item) in items.into_iter().enumerate() {
+                    self.add_listed(at, item)?;
+                }
+            }
+            keys => self.add_keys(keys)?,
+        }
+        if !is_nothing && self.entries.len() == before {
+            self.leave_out(EntryKind::Unknown, "keys", EntryError::Invalid("the shape of the keys"));
+        }
+        Ok(())
+    }
+
+    /// One of a list of keys, as databases with a row for each write them: `{"id": "session-…", "value": …}`.
+    fn add_listed(&mut self, at: usize, item: JsonNode) -> Result<(), ImportError> {
+        let item = self.unwrapped(item)?;
+        if item == JsonNode::Null {
+            return Ok(());
+        }
+        let name = LISTED_NAMES.iter().find_map(|field| item.get(field).and_then(JsonNode::text)).map(|name| {
+            let kind = item.get("type").and_then(JsonNode::text);
+            match kind.filter(|_| entry_name::parse(name).is_none()) {
+                Some(kind) => format!("{kind}-{name}"),
+                None => name.to_owned(),
+            }
+        });
+        let mut fields = item.into_fields().into_iter().flatten().rev();
+        let value = fields.find(|(field, _)| LISTED_VALUES.contains(&field.as_str()));
+        match (name, value) {
+            (Some(name), Some((_, value))) => self.add(&name, value),
+            _ => {
+                self.leave_out(EntryKind::Unknown, &format!("keys[{at}]"), EntryError::Invalid("the shape of the key"));
+                Ok(())
+            }
+        }
+    }
+
     /// An object of keys, however it is nested: by full names, by type and id, or with the dots of a name taken for a path.
     pub fn add_keys(&mut self, keys: JsonNode) -> Result<(), ImportError> {
         for (name, node) in keys.into_fields().unwrap_or_default() {
@@ -99,7 +145,11 @@ impl Assembly {
                     JsonNode::List(items) => {
                         items.into_iter().enumerate().map(|(at, node)| (at.to_string(), node)).collect()
                     }
-                    node => node.into_fields().unwrap_or_default(),
+                    node if node.fields().is_some() || holds_nothing(&node) => node.into_fields().unwrap_or_default(),
+                    _ => {
+                        self.leave_out(kind, &name, EntryError::Invalid("the shape of the keys"));
+                        continue;
+                    }
                 };
                 for (id, node) in fields {
                     if node != JsonNode::Null {
@@ -175,6 +225,18 @@ impl Assembly {
     }
 }
 
+/// Nothing is there, in whatever wrapping.
+fn holds_nothing(node: &JsonNode) -> bool {
+    match node {
+        JsonNode::Null => true,
+        JsonNode::Bytes(bytes) => bytes.is_empty(),
+        JsonNode::Text(text) => matches!(text.trim(), "" | "{}" | "[]" | "null"),
+        JsonNode::List(items) => items.iter().all(holds_nothing),
+        JsonNode::Map(fields) => fields.iter().all(|(_, node)| holds_nothing(node)),
+        JsonNode::Bool(_) | JsonNode::Integer(_) | JsonNode::Float(_) => false,
+    }
+}
+
 /// `session-573….0` as a path: an object of devices under the name without its last part.
 fn split_by_dots(name: &str, node: &JsonNode) -> Option<Vec<(String, JsonNode)>> {
     let (kind, id) = entry_name::parse(name)?;
@@ -182,7 +244,11 @@ fn split_by_dots(name: &str, node: &JsonNode) -> Option<Vec<(String, JsonNode)>>
         return None;
     }
     let fields = node.fields()?;
-    let devices = !fields.is_empty() && fields.iter().all(|(device, _)| device.len() <= 5 && is_user(device));
+    // Bytes may be written so, too.
+    let is_device = |(device, node): &(String, JsonNode)| {
+        device.len() <= 5 && is_user(device) && !matches!(node, JsonNode::Integer(_))
+    };
+    let devices = !fields.is_empty() && fields.iter().all(is_device);
     devices.then(|| fields.to_vec())
 }
 

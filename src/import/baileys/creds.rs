@@ -1,5 +1,7 @@
 //! `creds.json`: the device.
 
+use std::collections::HashSet;
+
 use crate::import::{
     AccountProof, AddressServer, DeviceCopy, EntryError, ImportError, KeyHalves, KeyMaterial, SignalAddress,
     json::{self, JsonNode},
@@ -13,12 +15,31 @@ const ROUTING: usize = 4096;
 /// Reads the device. Its halves and signatures are checked later, all at once.
 pub fn device(creds: &JsonNode) -> Result<DeviceCopy, ImportError> {
     // First the question that users ask: was it ever paired? Fresh credentials are whole otherwise.
+    if has_field_twice(creds) {
+        return Err(ImportError::Credentials(EntryError::FieldTwice));
+    }
     let me = creds.get("me").and_then(|me| me.get("id")).and_then(JsonNode::text).filter(|id| !id.is_empty());
     let keys = read_keys(creds).map_err(ImportError::Credentials)?;
     let me = me.ok_or(ImportError::NotPaired("me.id"))?;
+    // Baileys writes the number alone while it waits for a typed code. Device 0 is the phone itself, whose place nobody can take.
+    if SignalAddress::from_jid(me).is_ok_and(|me| me.device == 0) {
+        return Err(ImportError::NotPaired("the device's number in me.id"));
+    }
     let account = creds.get("account").filter(|account| account.fields().is_some_and(|fields| !fields.is_empty()));
     let account = account.ok_or(ImportError::NotPaired("account"))?;
     rest(creds, me, account, keys).map_err(ImportError::Credentials)
+}
+
+/// Whether an object within has one name twice. Readers differ in which of the two counts, so nobody knows whose credentials these are.
+fn has_field_twice(node: &JsonNode) -> bool {
+    match node {
+        JsonNode::Map(fields) => {
+            let mut names = HashSet::with_capacity(fields.len());
+            fields.iter().any(|(name, node)| !names.insert(name.as_str()) || has_field_twice(node))
+        }
+        JsonNode::List(items) => items.iter().any(has_field_twice),
+        _ => false,
+    }
 }
 
 struct DeviceKeys {

@@ -5,7 +5,7 @@
 
 use super::{Assembly, assembly::CREDENTIALS};
 use crate::import::{
-    ImportError, ImportLimits, ImportOrigin, TenantCopy,
+    EntryError, ImportError, ImportLimits, ImportOrigin, TenantCopy,
     json::{self, JsonBudget, JsonNode},
 };
 
@@ -27,15 +27,19 @@ pub fn add(assembly: &mut Assembly, document: JsonNode) -> Result<(), ImportErro
         return assembly.add(CREDENTIALS, document);
     }
     let fields = document.into_fields().ok_or(ImportError::OtherFormat("an object with credentials"))?;
+    let mut has_credentials = false;
     for (name, node) in fields {
         match name.as_str() {
             CREDENTIALS => {
+                if std::mem::replace(&mut has_credentials, true) {
+                    return Err(ImportError::Credentials(EntryError::FieldTwice));
+                }
                 let creds = unwrapped(node, assembly.budget())?;
                 assembly.add(CREDENTIALS, creds)?;
             }
             "keys" => {
                 let keys = unwrapped(node, assembly.budget())?;
-                assembly.add_keys(keys)?;
+                assembly.add_all_keys(keys)?;
             }
             _ => {
                 let name = name.strip_prefix("keys.").unwrap_or(&name).to_owned();

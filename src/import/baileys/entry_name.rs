@@ -1,6 +1,6 @@
 //! Names of Baileys' keys: `<type>-<id>`, in a file's name as well.
 
-use crate::import::{EntryError, EntryKind, SignalAddress, address};
+use crate::import::{EntryError, EntryKind, SignalAddress, address, json};
 
 /// Longest first where one begins like another.
 const TYPES: [(&str, EntryKind); 10] = [
@@ -60,16 +60,21 @@ pub fn sender_key(id: &str) -> Result<(String, SignalAddress, bool), EntryError>
     let mut parts = id.rsplitn(3, separator);
     let (device, user, group) = (parts.next(), parts.next(), parts.next());
     let (Some(device), Some(user), Some(group)) = (device, user, group) else { return Err(EntryError::Address) };
-    if !address::is_group(group) {
+    // No name of the Realtime Database has a dot.
+    let group = group.strip_suffix("@g_us").map_or_else(|| group.to_owned(), |id| format!("{id}@g.us"));
+    if !address::is_group(&group) {
         return Err(EntryError::Address);
     }
     let (sender, is_named) = SignalAddress::from_baileys(&format!("{user}.{device}"))?;
-    Ok((group.to_owned(), sender, is_named))
+    Ok((group, sender, is_named))
 }
 
-/// The id of an app-state key is base64, whose slash no file's name has.
+/// The id of an app-state key is base64, whose slash no file's name has, nor a name of the Realtime Database.
 pub fn sync_key(id: &str) -> Result<Vec<u8>, EntryError> {
-    crate::import::json::base64_bytes(id.replace("__", "/").as_bytes()).ok_or(EntryError::Invalid("the key's id"))
+    let base64 = id.replace("__", "/");
+    let decoded = json::base64_bytes(base64.as_bytes());
+    let decoded = decoded.or_else(|| json::base64_bytes(base64.replace('_', "/").as_bytes()));
+    decoded.ok_or(EntryError::Invalid("the key's id"))
 }
 
 /// As Baileys names a file.
@@ -108,6 +113,7 @@ mod tests {
     fn names_of_sender_keys_are_split_at_their_end() {
         for (id, group, sender) in [
             ("120363000000000005@g.us--180000000142543_1--3", "120363000000000005@g.us", "180000000142543:3@lid.0"),
+            ("120363000000000005@g_us--180000000142543_1--3", "120363000000000005@g.us", "180000000142543:3@lid.0"),
             ("573001112233-1600000000@g.us--573001112233--0", "573001112233-1600000000@g.us", "573001112233@c.us.0"),
             ("573001112233-1600000000@g.us::573001112233::0", "573001112233-1600000000@g.us", "573001112233@c.us.0"),
         ] {
@@ -126,5 +132,6 @@ mod tests {
         assert_eq!(name, "app-state-sync-key-AB__CD+=.json");
         let (_, back) = parse(name.trim_end_matches(".json")).expect("its own name");
         assert_eq!(sync_key(back), sync_key(id));
+        assert_eq!(sync_key("AB_CD+"), sync_key(id), "as exporters of the Realtime Database write a slash");
     }
 }

@@ -222,8 +222,12 @@ impl<'de> Visitor<'de> for BranchSeed<'_, '_> {
             if name == "creds" || name == "keys" || name.starts_with("keys.") {
                 let (assembly, added) = own.get_or_insert_with(|| (Assembly::new(self.walk.origin, &limits), Ok(())));
                 let node = source.next_value_seed(NodeSeed::in_stream(assembly.budget()))?;
+                let is_second = has_creds && name == "creds";
                 let overfull = assembly.budget().check("the tenant").is_err();
                 has_creds |= name == "creds" && (overfull || matches!(node, JsonNode::Map(_) | JsonNode::Text(_)));
+                if is_second {
+                    *added = Err(ImportError::Credentials(EntryError::FieldTwice));
+                }
                 if added.is_ok() {
                     *added = document::add(assembly, JsonNode::Map(vec![(name, node)]));
                 }

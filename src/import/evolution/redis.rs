@@ -6,6 +6,7 @@
 use crate::import::{
     ImportError, ImportLimits, ImportOrigin, SourceTenant, TenantCopy,
     baileys::{Assembly, assembly::CREDENTIALS},
+    encoding,
     json::{self, JsonNode},
     source::TenantSink,
 };
@@ -16,6 +17,8 @@ pub fn read(text: &[u8], limits: &ImportLimits, take: &mut dyn FnMut(SourceTenan
     if text.len() > limits.tenant_bytes {
         return Err(ImportError::TooLarge { what: "the dump", limit: limits.tenant_bytes as u64, unit: "bytes" });
     }
+    let text = encoding::utf8(text);
+    let text: &[u8] = &text;
     if text.trim_ascii_start().first() != Some(&b'{') {
         let copy = read_lines(text, limits)?;
         return sink.put(SourceTenant::new("", Ok(copy)));

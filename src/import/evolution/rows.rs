@@ -13,6 +13,7 @@ use crate::import::{
     ImportError, ImportLimits, ImportOrigin, SourceTenant,
     baileys::Assembly,
     csv::CsvRecords,
+    encoding::Utf8Reader,
     json::{self, JsonNode, NodeSeed},
     source::{StreamSink, walk},
 };
@@ -28,7 +29,7 @@ pub fn read(
     limits: &ImportLimits,
     take: &mut dyn FnMut(SourceTenant),
 ) -> Result<(), ImportError> {
-    let mut source = BufReader::new(source);
+    let mut source = BufReader::new(Utf8Reader::new(source));
     let reader = RowReader { instances, sink: StreamSink::new(limits, take) };
     let first = source.fill_buf()?.trim_ascii_start().first().copied();
     if matches!(first, Some(b'[' | b'{')) {

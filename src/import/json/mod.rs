@@ -20,7 +20,7 @@ pub use self::{
     seed::NodeSeed,
     spelling::{base64_bytes, bytes, integer},
 };
-use super::ImportError;
+use super::{ImportError, encoding};
 
 /// How often a text may lie in a text: Evolution stringifies twice, and a bot's environment holds base64 of that.
 const WRAPPINGS: usize = 4;
@@ -29,7 +29,8 @@ const WRAPPINGS: usize = 4;
 pub fn read(text: &[u8], what: &'static str, budget: &JsonBudget) -> Result<JsonNode, ImportError> {
     budget.spend_bytes(text.len());
     budget.check(what)?;
-    let mut parser = serde_json::Deserializer::from_slice(text);
+    let text = encoding::utf8(text);
+    let mut parser = serde_json::Deserializer::from_slice(&text);
     let node = serde::de::DeserializeSeed::deserialize(NodeSeed::new(budget), &mut parser);
     budget.check(what)?;
     node.and_then(|node| parser.end().map(|()| node)).map_err(|error| ImportError::Json {
@@ -41,6 +42,7 @@ pub fn read(text: &[u8], what: &'static str, budget: &JsonBudget) -> Result<Json
 
 /// Parses a text that may be JSON, base64 of it, or either of these as a JSON string, any of it more than once.
 pub fn read_wrapped(text: &[u8], what: &'static str, budget: &JsonBudget) -> Result<JsonNode, ImportError> {
+    let text = encoding::utf8(text);
     let text = text.trim_ascii();
     let first = text.first().copied();
     let decoded;
@@ -63,6 +65,9 @@ pub fn unwrap_text(node: JsonNode, what: &'static str, budget: &JsonBudget) -> R
         node = if inner.starts_with(['{', '[', '"']) {
             read(inner.as_bytes(), what, budget)?
         } else {
+            if !may_wrap(inner.as_bytes()) {
+                return Ok(node);
+            }
             let decoded = base64_bytes(inner.as_bytes()).unwrap_or_default();
             if !matches!(decoded.trim_ascii().first(), Some(b'{' | b'[' | b'"')) {
                 return Ok(node);
@@ -71,6 +76,13 @@ pub fn unwrap_text(node: JsonNode, what: &'static str, budget: &JsonBudget) -> R
         };
     }
     Ok(node)
+}
+
+/// By the beginning alone, so that a large text that is something else is not decoded for nothing.
+fn may_wrap(base64: &[u8]) -> bool {
+    // Whole groups of four.
+    let head = &base64[..base64.len().min(64)];
+    base64_bytes(head).is_some_and(|head| matches!(head.trim_ascii().first(), None | Some(b'{' | b'[' | b'"')))
 }
 
 /// Base64 as Node and Go write it.
@@ -98,6 +110,10 @@ mod tests {
         for wrapped in [twice, packed, packed_twice, lines] {
             assert_eq!(node(&wrapped).expect("the same"), expected, "{wrapped}");
         }
+        // The beginning alone says nothing yet.
+        let blanks = encode_base64(format!("{}{plain}", " ".repeat(100)).as_bytes());
+        let packed_text = serde_json::to_string(&blanks).expect("JSON");
+        assert_eq!(node(&packed_text).expect("the same"), expected);
         let mut deep = plain.to_string();
         for _ in 0..=WRAPPINGS {
             deep = serde_json::to_string(&deep).expect("JSON");

@@ -150,6 +150,65 @@ fn one_json_in_any_shape_is_the_same_tenant() {
 }
 
 #[test]
+fn a_list_of_keys_is_the_same_tenant() {
+    let store = files(BAILEYS_7);
+    let (folder, whole) = (read(&store).expect("a copy"), whole(&store));
+    let keys = whole["keys"].as_object().expect("keys");
+    for (name, value) in [("id", "value"), ("key", "data"), ("_id", "value")] {
+        let listed: Vec<Value> = keys.iter().map(|(id, key)| json!({ name: id, value: key })).collect();
+        let text = json!({ "creds": whole["creds"], "keys": listed }).to_string();
+        let copy = document(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_same(&copy, &folder);
+        let marked = format!("\u{feff}{text}");
+        let wide: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for text in [marked.as_bytes(), wide.as_slice()] {
+            let (origin, limits) = (ImportOrigin::Baileys, ImportLimits::default());
+            let copy = super::super::baileys::document::read(text, origin, &limits).expect("as PowerShell writes it");
+            assert_same(&copy, &folder);
+        }
+    }
+}
+
+#[test]
+fn keys_of_no_known_shape_are_named() {
+    let creds = value(&files(BAILEYS_7), "creds.json");
+    let problems = |keys: Value| {
+        let copy = document(&json!({ "creds": creds, "keys": keys }).to_string()).expect("the credentials are whole");
+        copy.tally.problems.into_iter().map(|problem| problem.entry).collect::<Vec<_>>()
+    };
+    let item = json!({ "a": 1 });
+    for (keys, entry) in [
+        (json!("nonsense"), "keys"),
+        (json!(7), "keys"),
+        (json!({ "a": item, "b": item }), "keys"),
+        (json!([item]), "keys[0]"),
+        (json!({ "session": "nonsense" }), "session"),
+    ] {
+        assert!(problems(keys.clone()).contains(&entry.to_owned()), "{keys}");
+    }
+    for nothing in [json!(null), json!({}), json!([]), json!({ "session": {}, "pre-key": [] })] {
+        assert_eq!(problems(nothing.clone()), [""; 0], "{nothing}");
+    }
+}
+
+/// The Realtime Database takes no dots in names.
+#[test]
+fn names_without_dots_are_the_same_tenant() {
+    let store = files(BAILEYS_7);
+    let mut whole = whole(&store);
+    let keys = whole["keys"].as_object_mut().expect("keys");
+    *keys = std::mem::take(keys).into_iter().map(|(name, key)| (name.replace('.', "_"), key)).collect();
+    let folder = read(&store).expect("a copy");
+    assert_same(&document(&whole.to_string()).expect("a copy"), &folder);
+    let numbered = respelled(&whole, &|bytes| {
+        json!(
+            bytes.iter().enumerate().map(|(at, byte)| (at.to_string(), json!(byte))).collect::<serde_json::Map<_, _>>()
+        )
+    });
+    assert_same(&document(&numbered.to_string()).expect("bytes are no devices"), &folder);
+}
+
+#[test]
 fn dots_taken_for_a_path_are_put_together() {
     let store = files(BAILEYS_7);
     let session = value(&store, "session-180000000007920_1.0.json");
@@ -274,6 +333,17 @@ fn damaged_credentials_refuse_the_tenant() {
         remove(name).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     assert!(matches!(with(&|creds| creds["me"]["id"] = json!("somebody@g.us")), Err(ImportError::Credentials(_))));
+    let phone_itself = with(&|creds| creds["me"]["id"] = json!("4915000000000@s.whatsapp.net"));
+    assert!(matches!(phone_itself, Err(ImportError::NotPaired("the device's number in me.id"))));
+    // Whose credentials are these?
+    let other = value(&files(BAILEYS_6), "creds.json");
+    let twice = |text: &str, name: &str| text.replacen('{', &format!("{{\"{name}\":{},", other[name]), 1);
+    let creds = &store["creds.json"];
+    let mut two = store.clone();
+    two.insert("creds.json".to_owned(), twice(creds, "me"));
+    assert!(matches!(read(&two), Err(ImportError::Credentials(EntryError::FieldTwice))));
+    let two = format!("{{\"creds\":{other},\"creds\":{creds}}}");
+    assert!(matches!(document(&two), Err(ImportError::Credentials(EntryError::FieldTwice))));
     let lid_as_number = with(&|creds| creds["me"]["lid"] = json!("180000000000001:1@s.whatsapp.net")).expect("mended");
     assert_eq!(lid_as_number.device.lid.map(|lid| lid.server), Some(AddressServer::Lid));
     // Every cut of the file is refused, none is taken for less.

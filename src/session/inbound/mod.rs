@@ -11,7 +11,7 @@ pub(super) mod message_secrets;
 pub(super) mod poll_votes;
 pub(super) mod recorder;
 pub(super) mod recoveries;
-pub(super) mod surrogates;
+pub(super) mod text_mending;
 pub(super) mod timers;
 pub(super) mod translate;
 pub(super) mod unknown_devices;

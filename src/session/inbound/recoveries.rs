@@ -29,7 +29,7 @@ use whatsapp_rust::{
     waproto::{codec, whatsapp::message::PeerDataOperationRequestResponseMessage},
 };
 
-use super::surrogates;
+use super::text_mending;
 use crate::{
     backoff::Backoff,
     message::{Content, Message},
@@ -144,14 +144,15 @@ impl Recoveries {
         asked.push_back(info.clone());
     }
 
-    /// Reads the phone's answer where the library cannot, because of half a surrogate pair in a text.
+    /// Reads the phone's answer where the library cannot, because of a text that is no UTF-8.
     pub fn read_answer(&self, answer: &PeerDataOperationRequestResponseMessage) -> Vec<InboundMessage> {
         let told = answer.peer_data_operation_result.iter().filter_map(|result| {
             let bytes = result.placeholder_message_resend_response.as_option()?.web_message_info_bytes.as_deref()?;
-            if codec::web_message_info_decode(bytes).is_ok() {
+            let decodes = |bytes: &[u8]| codec::web_message_info_decode(bytes).is_ok();
+            if decodes(bytes) {
                 return None;
             }
-            let mut told = codec::web_message_info_decode(&surrogates::mended(bytes)?).ok()?;
+            let mut told = codec::web_message_info_decode(&text_mending::mended(bytes, decodes)?).ok()?;
             let id = told.key.as_option()?.id.as_deref()?;
             let asked = lock(&self.asked).iter().rev().find(|asked| asked.id == *id).cloned()?;
             let message = told.message.take()?;

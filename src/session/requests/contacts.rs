@@ -48,10 +48,32 @@ const CHATS: usize = 10_000;
 impl Session {
     /// `None`: nobody has that number.
     pub async fn account(&self, number: &str) -> Result<Option<Account>, RequestError> {
-        let jid = requests::person("phone", number)?;
+        self.account_among(vec![requests::person("phone", number)?]).await
+    }
+
+    /// Which of these forms of one number somebody has, by one question. WhatsApp may answer with another number, which then is the one.
+    pub async fn number_among(&self, forms: &[String]) -> Result<Option<String>, RequestError> {
+        let jids = forms.iter().map(|form| requests::person("phone", form)).collect::<Result<Vec<_>, _>>()?;
+        let found = self.account_among(jids).await?;
+        Ok(found.and_then(|found| match forms {
+            // Under the name that was asked for.
+            [form] => Some(form.clone()),
+            forms => found.number.or_else(|| forms.first().cloned()),
+        }))
+    }
+
+    async fn account_among(&self, jids: Vec<Jid>) -> Result<Option<Account>, RequestError> {
         let found = self
-            .ask(RequestKind::Lookup, |client| async move { client.contacts().is_on_whatsapp(&[jid]).await })
+            .ask(RequestKind::Lookup, |client| async move { client.contacts().is_on_whatsapp(&jids).await })
             .await?;
+        if let Some(found) = found.iter().find(|found| found.is_registered) {
+            let number = if found.jid.is_lid() { found.pn_jid.as_ref() } else { Some(&found.jid) };
+            let lid = found.lid.as_ref().or(found.jid.is_lid().then_some(&found.jid));
+            return Ok(Some(Account {
+                number: number.map(Jid::to_non_ad_string),
+                lid: lid.map(Jid::to_non_ad_string),
+            }));
+        }
         if let Some(error) = found.iter().find_map(|found| found.contact_error.as_ref()) {
             let wait = Duration::from_secs(error.backoff.unwrap_or(60).into());
             return Err(RequestError::of_code(
@@ -60,11 +82,7 @@ impl Session {
                 wait,
             ));
         }
-        Ok(found.into_iter().find(|found| found.is_registered).map(|found| {
-            let number = if found.jid.is_lid() { found.pn_jid.as_ref() } else { Some(&found.jid) };
-            let lid = found.lid.as_ref().or(found.jid.is_lid().then_some(&found.jid));
-            Account { number: number.map(Jid::to_non_ad_string), lid: lid.map(Jid::to_non_ad_string) }
-        }))
+        Ok(None)
     }
 
     /// A person's "about" text; `None`: there is none, or not for us.

@@ -173,7 +173,7 @@ impl WebhookSettingsReader<'_> {
             }
             _ => {
                 let expected = match given["key"].as_str() {
-                    Some(MASK) => "expected the key: none is known of this URL",
+                    Some(MASK) => "expected the key, written anew: a mask keeps it only on the server that has it",
                     _ => "expected a text of at most 4096 bytes",
                 };
                 self.flaw(format!("{at}.hmac.key"), expected);
@@ -235,7 +235,10 @@ impl WebhookSettingsReader<'_> {
             let value = match known {
                 Some((_, known)) if value == MASK => known.clone(),
                 None if value == MASK => {
-                    self.flaw(format!("{at}.value"), "expected the value: none is known of this header of this URL");
+                    self.flaw(
+                        format!("{at}.value"),
+                        "expected the value, written anew: a mask keeps it only on the server that has it",
+                    );
                     continue;
                 }
                 _ => Secret::new(value),

@@ -91,10 +91,12 @@ fn secrets_follow_their_webhook_on_its_server_and_to_no_other() {
     let moved = parse(shown.clone(), &settings).unwrap();
     assert_eq!((&moved.webhooks[0].id, &moved.webhooks[0].key), (&settings.webhooks[0].id, &settings.webhooks[0].key));
     assert_eq!(moved.webhooks[0].headers, settings.webhooks[0].headers);
-    shown["webhooks"][0]["url"] = json!("https://example.org/hook");
-    let flaws = parse(shown, &settings).unwrap_err();
-    let fields: Vec<_> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
-    assert_eq!(fields, ["webhooks[0].hmac.key", "webhooks[0].customHeaders[0].value"]);
+    for elsewhere in ["https://example.org/hook", "http://example.com/hook", "https://example.com:8443/hook"] {
+        shown["webhooks"][0]["url"] = json!(elsewhere);
+        let flaws = parse(shown.clone(), &settings).unwrap_err();
+        let fields: Vec<_> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        assert_eq!(fields, ["webhooks[0].hmac.key", "webhooks[0].customHeaders[0].value"], "{elsewhere}");
+    }
 }
 
 #[test]

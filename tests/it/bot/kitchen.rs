@@ -197,6 +197,9 @@ async fn trying_touches_nobody() {
     let (status, answer) = ask(&scene.stage, "POST", "/api/baileys/test-message", Some(old)).await;
     assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
     assert!(answer["response"].as_str().unwrap().contains("Ajiaco"), "{answer}");
+    let (status, refused) =
+        ask(&scene.stage, "POST", "/api/baileys/test-message", Some(json!({ "tenantId": TENANT }))).await;
+    assert_eq!((status, &refused["success"]), (400, &json!(false)), "{refused}");
     assert_eq!(scene.ok("GET", "conversations", None).await["conversations"], json!([]));
     for customer in &scene.conversation.customers {
         assert_eq!(scene.got(customer).await, Vec::<String>::new());

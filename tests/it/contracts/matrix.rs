@@ -127,7 +127,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Value, Who)> {
         ("POST", "/api/sendContactVcard", "/api/sendContactVcard", chat(json!({ "contacts": [{ "vcard": "BEGIN:VCARD" }] })), Of(Scope::Send)),
         ("POST", "/api/sendPoll", "/api/sendPoll", chat(json!({ "poll": { "name": "?", "options": ["a", "b"] } })), Of(Scope::Send)),
         ("POST", "/api/sendPollVote", "/api/sendPollVote", chat(json!({ "pollMessageId": "3EB0AAAAAAAA", "votes": ["a"] })), Of(Scope::Send)),
-        ("PUT", "/api/reaction", "/api/reaction", json!({ "session": "$T", "messageId": "false_573001112233@c.us_3EB0AAAAAAAA", "reaction": "x" }), Of(Scope::Send)),
+        ("PUT", "/api/reaction", "/api/reaction", json!({ "session": "$T", "messageId": "false_573001112233@c.us_3EB0AAAAAAAA", "reaction": "👍" }), Of(Scope::Send)),
         ("POST", "/api/sendImage", "/api/sendImage", chat(json!({})), Of(Scope::Send)),
         ("POST", "/api/sendFile", "/api/sendFile", chat(json!({})), Of(Scope::Send)),
         ("POST", "/api/sendVoice", "/api/sendVoice", chat(json!({})), Of(Scope::Send)),

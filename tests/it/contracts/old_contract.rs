@@ -284,5 +284,6 @@ async fn tenants_are_shown_without_their_credentials() {
     assert_eq!(get(&stage, "/api/stats").await["totalTenants"], json!(1));
     let nobody = stage.dashboard.get("/api/tenant/pizzeria").await.unwrap();
     assert_eq!((nobody.status, &nobody.body["error"]), (404, &json!("Tenant no encontrado")));
+    assert_eq!(nobody.body["success"], json!(false), "{}", nobody.body);
     daemon.kill().await.unwrap();
 }

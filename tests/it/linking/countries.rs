@@ -52,6 +52,8 @@ async fn numbers_are_dialed_where_the_tenant_is() {
     let changed = stage.dashboard.put("/api/sessions/taberna", change).await.unwrap();
     assert_eq!((changed.status, &changed.body["config"]["country"]), (200, &json!("MX")), "{}", changed.body);
     assert_eq!(changed.body["config"]["webhooks"].as_array().map(Vec::len), Some(1));
+    let shown = stage.dashboard.get("/api/sessions/taberna").await.unwrap();
+    assert_eq!(changed.body["config"], shown.body["config"], "what changes it has the same form");
     let changed = stage.dashboard.put("/api/sessions/taberna", json!({ "config": {} })).await.unwrap();
     assert_eq!(changed.body["config"]["country"], json!("CO"), "left out: as for all");
     daemon.kill().await.unwrap();

@@ -148,7 +148,7 @@ async fn a_post_reaches_those_who_follow_and_can_be_changed() {
         assert_eq!(shown[0]["reactions"], Value::Object(counted), "{shown}");
     }
     let unknown =
-        json!({ "session": READER, "messageId": format!("false_{}_3EB0NONE", scene.channel), "reaction": "x" });
+        json!({ "session": READER, "messageId": format!("false_{}_3EB0NONE", scene.channel), "reaction": "👍" });
     let (_, answer) = scene.ask(Method::PUT, "/api/reaction", &unknown).await;
     scene.settled(1, &bare(&answer), "failed").await;
 

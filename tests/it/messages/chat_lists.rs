@@ -56,6 +56,21 @@ async fn a_group_has_its_subject_and_a_person_the_saved_name() {
     is_called(&stage, &group, "Mesa 5").await;
     stage.network.clear_faults().await;
     is_called(&stage, &chat, "Ana Ruiz").await;
+
+    let jid = format!("{customer}@s.whatsapp.net");
+    for (search, found) in [
+        ("ana%20r", vec![&jid]),
+        ("IT%20IS", vec![&jid]),
+        (&customer[4..], vec![&jid]),
+        ("mesa", vec![&group]),
+        ("Hello", vec![&group]),
+        ("nobody", vec![]),
+    ] {
+        let path = format!("/api/baileys/conversations?tenantId=trattoria&search={search}");
+        let answer = stage.dashboard.get(&path).await.unwrap().body;
+        let ids: Vec<_> = answer["conversations"].as_array().unwrap().iter().map(|chat| chat["id"].clone()).collect();
+        assert_eq!(json!(ids), json!(found), "{search}: {answer}");
+    }
     daemon.kill().await.unwrap();
 }
 

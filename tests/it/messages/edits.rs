@@ -95,7 +95,7 @@ async fn an_edit_of_a_caption_is_one_that_phones_show() {
             format!("/api/{TENANT}/chats/{}@c.us/messages/{unknown}", scene.customer),
         );
         let named = json!({
-            "session": TENANT, "chatId": chat, "messageId": unknown, "star": true, "reaction": "x", "duration": 86400,
+            "session": TENANT, "chatId": chat, "messageId": unknown, "star": true, "reaction": "👍", "duration": 86400,
             "text": "x",
         });
         for (method, path) in [

@@ -1,5 +1,5 @@
-//! Messages that the library cannot decode: the phone is asked for each, once, and a text with half a surrogate pair is shown with a
-//! replacement in its place; over a restart too.
+//! Messages that the library cannot decode: the phone is asked for each, once, and a text with half a surrogate pair, or half the bytes of
+//! a character, is shown with a replacement in its place; over a restart too.
 
 use loopback::{Fault, FaultKind, Say};
 use serde_json::{Value, json};
@@ -12,7 +12,11 @@ use crate::{
 
 /// A text whose emoji was cut in two: no UTF-8.
 fn half() -> Say {
-    let text = b"a table \xed\xa0\xbd";
+    cut(*b"\xed\xa0\xbd")
+}
+
+fn cut(end: [u8; 3]) -> Say {
+    let text = [&b"a table "[..], &end].concat();
     Say::Garbage { bytes: [&[0x0a, text.len() as u8], &text[..]].concat() }
 }
 
@@ -45,11 +49,14 @@ async fn half_a_pair_is_shown_as_a_replacement() {
     let network = scene.stage.network.clone();
     let id = network.customer_send(&scene.customer, &scene.tenant.number, half()).await.unwrap();
     assert_eq!(scene.seen(&id).await["undecryptable"], json!(true), "told at once, before anybody is asked");
+    // Cut between its bytes.
+    let other = network.customer_send(&scene.customer, &scene.tenant.number, cut(*b"\xf0\x9f\x98")).await.unwrap();
     await_text(&scene, &id).await;
+    await_text(&scene, &other).await;
     let listed = listed(&scene, &id).await;
     assert_eq!(listed.len(), 1, "{listed:#?}");
     assert_eq!(listed[0]["content"]["text"], json!(SHOWN), "{listed:#?}");
-    assert_eq!(questions(&scene).await, 1);
+    assert_eq!(questions(&scene).await, 2);
     // What can be read is read as ever.
     let next = network.customer_send(&scene.customer, &scene.tenant.number, "for two").await.unwrap();
     assert_eq!(scene.seen(&next).await["content"]["text"], json!("for two"));

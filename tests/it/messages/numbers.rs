@@ -185,6 +185,14 @@ async fn whatsapp_knows_who_is_meant_by_digits_that_two_may_have() {
     for (to, customer) in [(format!("+{TWO}"), &one), (format!("{TWO}@c.us"), &one), (format!("+55{TWO}"), &other)] {
         scene.arrived(customer, id(&scene.send(&to, "hola").await)).await;
     }
+    // Two forms of one number, of which WhatsApp has one.
+    let short = scene.somebody("555188776655").await;
+    let found = scene.send("+55 51 98877-6655", "oi").await;
+    assert_eq!(chat(&found), format!("{short}@c.us"), "under the name that WhatsApp answered with");
+    scene.arrived(&short, id(&found)).await;
+    let path = format!("/api/contacts/check-exists?session={TENANT}&phone=5551988776655");
+    let exists = dashboard.get(&path).await.unwrap();
+    assert_eq!(exists.body["numberExists"], json!(true), "{}", exists.body);
     // Nobody: as it is written, and it is said that nobody is there.
     let lost = scene.send(NOBODY, "hola?").await;
     assert_eq!(chat(&lost), format!("{NOBODY}@c.us"));
@@ -316,7 +324,7 @@ fn other_entrances() -> Vec<(&'static str, String, Value)> {
         (
             "PUT",
             "/api/reaction".into(),
-            json!({ "session": TENANT, "messageId": "false_#_3EB0AAAAAAAA", "reaction": "x" }),
+            json!({ "session": TENANT, "messageId": "false_#_3EB0AAAAAAAA", "reaction": "👍" }),
         ),
         post("/api/sendText", mentioning(json!({ "text": "x" }))),
         post("/api/sendImage", mentioning(json!({ "file": file(jpeg), "caption": "x" }))),

@@ -155,9 +155,23 @@ impl<'a> TextLines<'a> {
         if let Some(footer) = message.footer.as_option() {
             self.add(&footer.text);
         }
-        if let Some(Part::CarouselMessage(carousel)) = &message.interactive_message {
-            carousel.cards.iter().for_each(|card| self.interactive(card, depth + 1));
+        match &message.interactive_message {
+            Some(Part::CarouselMessage(carousel)) => {
+                carousel.cards.iter().for_each(|card| self.interactive(card, depth + 1));
+            }
+            Some(Part::NativeFlowMessage(flow)) => {
+                for button in flow.buttons.iter().filter(|button| button.name.as_deref() == Some("cta_copy")) {
+                    self.code(button.button_params_json.as_deref().unwrap_or_default());
+                }
+            }
+            _ => {}
         }
+    }
+
+    /// A code that a button copies: the phone shows it nowhere else.
+    fn code(&mut self, parameters: &str) {
+        let parameters = serde_json::from_str::<serde_json::Value>(parameters).unwrap_or_default();
+        self.put(parameters["copy_code"].as_str().unwrap_or_default().to_owned());
     }
 
     /// A file above a text: its own words, else what it is called.
@@ -252,7 +266,8 @@ impl<'a> TextLines<'a> {
     /// To groups, channels, events and calls.
     fn invitation(&mut self, message: &'a wa::Message) {
         if let Some(group) = message.group_invite_message.as_option() {
-            self.first([&group.caption, &group.group_name]);
+            self.add(&group.caption);
+            self.add(&group.group_name);
         }
         if let Some(event) = message.event_message.as_option() {
             self.add(&event.name);
@@ -282,6 +297,15 @@ impl<'a> TextLines<'a> {
     fn payment(&mut self, message: &'a wa::Message, depth: usize) {
         let sent = message.send_payment_message.as_option().and_then(|payment| payment.note_message.as_option());
         let asked = message.request_payment_message.as_option().and_then(|payment| payment.note_message.as_option());
+        if let Some(payment) = message.request_payment_message.as_option() {
+            let amount = payment.amount.as_option();
+            let exact = amount.and_then(|money| Some((money.value?, money.offset.unwrap_or(0), &money.currency_code)));
+            let thousandths = payment.amount1000.and_then(|amount| i64::try_from(amount).ok());
+            let thousandths = thousandths.map(|amount| (amount, 3, &payment.currency_code_iso4217));
+            if let Some((value, places, currency)) = exact.or(thousandths) {
+                self.put(amount_of(value, places, currency.as_deref().unwrap_or_default()));
+            }
+        }
         for note in [sent, asked].into_iter().flatten() {
             self.add(&note.conversation);
             if let Some(extended) = note.extended_text_message.as_option() {
@@ -299,6 +323,16 @@ impl<'a> TextLines<'a> {
             self.add(&invoice.note);
         }
     }
+}
+
+/// An amount in a currency's units, with two places at least where it has any.
+fn amount_of(value: i64, places: u32, currency: &str) -> String {
+    let places = places.min(18) as usize;
+    let digits = format!("{:0>width$}", value.unsigned_abs(), width = places + 1);
+    let (units, rest) = digits.split_at(digits.len() - places);
+    let kept = rest.trim_end_matches('0').len().max(2).min(rest.len());
+    let (sign, point) = (if value < 0 { "-" } else { "" }, if kept > 0 { "." } else { "" });
+    format!("{sign}{units}{point}{} {currency}", &rest[..kept]).trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -480,6 +514,42 @@ mod tests {
         for message in messages {
             assert_eq!(of(&message), "hola", "{message:?}");
         }
+    }
+
+    #[test]
+    fn amounts_groups_and_codes_are_shown() {
+        let money = wa::Money { value: Some(2_550), offset: Some(2), currency_code: some("BRL") };
+        let note = wa::Message { conversation: some("two pizzas"), ..Default::default() };
+        let exact = kind::RequestPaymentMessage {
+            note_message: Field::some(note),
+            amount: Field::some(money),
+            ..Default::default()
+        };
+        let thousandths = kind::RequestPaymentMessage {
+            amount1000: Some(30_000_000),
+            currency_code_iso4217: some("COP"),
+            ..Default::default()
+        };
+        let group = kind::GroupInviteMessage { caption: some("come"), group_name: some("Mesa"), ..Default::default() };
+        let button = kind::interactive_message::native_flow_message::NativeFlowButton {
+            name: some("cta_copy"),
+            button_params_json: some(r#"{"display_text":"Copy","copy_code":"PIZZA10"}"#),
+        };
+        let flow = kind::interactive_message::NativeFlowMessage { buttons: vec![button], ..Default::default() };
+        let flow = kind::InteractiveMessage { interactive_message: Some(flow.into()), ..Default::default() };
+        let asked = |payment| wa::Message { request_payment_message: Field::some(payment), ..Default::default() };
+        for (message, words) in [
+            (asked(exact), "25.50 BRL\ntwo pizzas"),
+            (asked(thousandths), "30000.00 COP"),
+            (wa::Message { group_invite_message: Field::some(group), ..Default::default() }, "come\nMesa"),
+            (wa::Message { interactive_message: Field::some(flow), ..Default::default() }, "PIZZA10"),
+        ] {
+            assert_eq!(of(&message), words);
+        }
+        assert_eq!(
+            (amount_of(7, 2, "").as_str(), amount_of(-1_234, 3, "X").as_str(), amount_of(9, 0, "Y").as_str()),
+            ("0.07", "-1.234 X", "9 Y")
+        );
     }
 
     #[test]
