@@ -67,6 +67,11 @@ pattern!(
     FORGETS,
     r"(?i)\b(?:se\s+me\s+(?:olvid[oó]|olvidaba|pas[oó])|me\s+falt[oó])(?:\s+(?:pedir|decirle|agregar))?\b"
 );
+pattern!(
+    BACKS_OUT,
+    r"\bya (lo |la )?(pedi|pedimos|compre|compramos|comi|comimos|almorce|almorzamos)( (en|a|por|con) otr\w+( \w+)?)?$|\b(pedi|pedimos|pido|pedir|compre|comprar) en otr[oa] (lado|lugar|sitio|parte|restaurante)\b|\bno (me |nos )?(lo|la|los|las) (traig|mand|envi|prepar|despach|hag)\w*( (por favor|porfa|gracias|todavia|aun|hoy|ya|el pedido|nada))*$|\bmejor (manana|otro dia|despues|luego|mas tarde|la proxima|lo dej\w+|dejemoslo)\b|\b(lo dejo|lo dejamos) para (otro dia|despues|la proxima|manana)\b|\b(lo|dejeme|dejame|voy a|tengo que) (pensar|pensarlo|pensare|pienso)\b|^(pues |mm+ |ay |la verdad )*(no se|no estoy segur[oa]|tal vez|quizas?|de pronto|maybe|not sure|never ?mind)( (si|no|todavia|aun|bien|despues|luego|mas tarde|manana|otro dia))*$"
+);
+pattern!(ASSENTS, r"^(?:aja+|ajam|mj+m+|mh+m+|s|sep)$");
 pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|eh+|ah+|oh+|uy+)$");
 pattern!(
     NAME,
@@ -241,6 +246,28 @@ pub fn without_forgetting(said: &str) -> String {
 /// `ya pagué`, `le mando el comprobante`.
 pub fn pays(plain: &str) -> bool {
     PAID.is_match(plain) && !plain.starts_with("no ")
+}
+
+/// `ya pedí en otro lado`, `mejor mañana`, `tal vez`, to a summary: the order is refused, or it is not sure yet.
+pub fn backs_out(plain: &str) -> bool {
+    BACKS_OUT.is_match(plain)
+}
+
+/// `ajá`, `mjm`, `s`: a yes that is hardly a word.
+pub fn assents(plain: &str) -> bool {
+    ASSENTS.is_match(plain)
+}
+
+/// `sí no`, `sí👎`, `ok?`: a yes that is none.
+pub fn wavers(said: &str, plain: &str) -> bool {
+    let words: Vec<&str> = plain.split(' ').collect();
+    let is_yes = |word: &str| matches!(word, "si" | "sii" | "ok" | "okay" | "dale" | "listo" | "bueno" | "yes");
+    let is_filler = |word: &str| matches!(word, "o" | "pero" | "mejor" | "ah" | "ay" | "espere");
+    let is_no = |word: &str| matches!(word, "no" | "nop" | "noo");
+    let says_both = words.iter().any(|word| is_yes(word)) && words.iter().any(|word| is_no(word));
+    let says_nothing_else = words.iter().all(|word| is_yes(word) || is_no(word) || is_filler(word));
+    let agrees = assents(plain) || intent::talk(plain) == Some(intent::Intent::Confirm);
+    says_both && says_nothing_else || agrees && said.contains(['?', '👎', '❌'])
 }
 
 /// `jajaja`, `mmm`: nothing is said.

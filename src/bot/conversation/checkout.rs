@@ -260,6 +260,12 @@ fn is_below_minimum(exchange: &mut Exchange<'_>) -> bool {
 pub fn is_under_way(phase: &Phase) -> bool {
     matches!(
         phase,
-        Phase::Way | Phase::Address { .. } | Phase::Phone | Phase::Payment | Phase::Confirming | Phase::Noting { .. }
+        Phase::Way
+            | Phase::Address { .. }
+            | Phase::Phone
+            | Phase::Payment
+            | Phase::Confirming
+            | Phase::Noting { .. }
+            | Phase::Dropping
     )
 }

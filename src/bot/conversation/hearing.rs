@@ -94,6 +94,8 @@ pub struct HeardTurn {
     pub pays: bool,
     /// Nothing is said, and an answer is expected.
     pub nudges: bool,
+    /// The order is refused, or it is not sure yet.
+    pub backs_out: bool,
     /// Nothing but a thumb or the like says yes.
     pub is_sign: bool,
     /// The order of a list of orders, from zero on.
@@ -325,7 +327,7 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         return;
     }
     let is_checkout = super::checkout::is_under_way(&talk.phase);
-    let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. });
+    let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. } | Phase::Dropping);
     let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
     let has_open_order = talk.orders.iter().any(|order| !order.stage.is_final());
     let asks_status = is_late || has_open_order && said.contains('?') && !plain.ends_with("entonces");
@@ -349,7 +351,7 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         return;
     }
     if is_summary && !reading.changed && asides::is_fine(&said) {
-        turn.answers.push(true);
+        turn.answers.push(talk.phase != Phase::Dropping);
         return;
     }
     taking::take_reading(reading, &said, &plain, turn);
@@ -406,13 +408,17 @@ fn proposes_number(order: &OrderState) -> bool {
     wish.is_some_and(|wish| wish.asks_number && wish.qty > 0 && wish.candidates.len() == 1)
 }
 
-/// A thumb is a yes, a row of question marks wants an answer, a dish asks what there is of it; other signs say nothing.
+/// A thumb is a yes, folded hands thank, a row of question marks wants an answer, a dish asks what there is of it; other signs say nothing.
 fn hear_signs(said: &str, turn: &mut HeardTurn) {
     let has = |signs: &[char]| said.contains(signs);
     if has(&['👎', '❌']) {
         turn.answers.push(false);
-    } else if has(&['👍', '👌', '✅', '🙏', '✔', '☑', '🆗']) {
+    } else if has(&['👍', '👌', '✅', '✔', '☑', '🆗']) && !has(&['?', '¿']) {
         turn.answers.push(true);
+        turn.is_sign = true;
+    } else if has(&['🙏']) {
+        // It asks or thanks, and orders nothing.
+        turn.thanks = true;
         turn.is_sign = true;
     } else if has(&['?', '¿']) {
         turn.nudges = true;

@@ -51,6 +51,8 @@ pub enum Phase {
     Noting {
         words: String,
     },
+    /// Words at the summary that refuse the order, or hesitate: `¿Lo cancelo?`
+    Dropping,
     CancelOrder {
         order: String,
     },

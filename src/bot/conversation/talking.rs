@@ -73,6 +73,12 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
         }
         phase = Phase::Confirming;
     }
+    if cancelling::drops(exchange, heard, &phase) {
+        return;
+    }
+    if phase == Phase::Dropping {
+        phase = Phase::Confirming;
+    }
     if heard.waits && !heard.is_beside() && heard.questions.is_empty() {
         return exchange.say(TextKey::Waiting, &[]);
     }

@@ -178,6 +178,9 @@ texts! {
     AskNote "ask_note" ["words!"]
         "¿Lo anoto como observación en su pedido: «{words}»? Responda *sí* o *no*."
         "Shall I add “{words}” to your order as a comment? Answer *yes* or *no*."
+    AskDrop "ask_drop" []
+        "¿Cancelo este pedido? Responda *sí* para cancelarlo, o *no* para seguir con él."
+        "Shall I cancel this order? Answer *yes* to cancel it, or *no* to go on with it."
     CancelStill "cancel_still" ["order!"]
         "La cocina todavía no ha empezado: si prefiere, escriba *cancelar pedido {order}*, y lo pedimos de nuevo como lo quiere."
         "The kitchen has not begun: if you prefer, write *cancel order {order}*, and order again as you want it."
