@@ -71,6 +71,7 @@ pattern!(
     BACKS_OUT,
     r"\bya (lo |la )?(pedi|pedimos|compre|compramos|comi|comimos|almorce|almorzamos)( (en|a|por|con) otr\w+( \w+)?)?$|\b(pedi|pedimos|pido|pedir|compre|comprar) en otr[oa] (lado|lugar|sitio|parte|restaurante)\b|\bno (me |nos )?(lo|la|los|las) (traig|mand|envi|prepar|despach|hag)\w*( (por favor|porfa|gracias|todavia|aun|hoy|ya|el pedido|nada))*$|\bmejor (manana|otro dia|despues|luego|mas tarde|la proxima|lo dej\w+|dejemoslo)\b|\b(lo dejo|lo dejamos) para (otro dia|despues|la proxima|manana)\b|\b(lo|dejeme|dejame|voy a|tengo que) (pensar|pensarlo|pensare|pienso)\b|^(pues |mm+ |ay |la verdad )*(no se|no estoy segur[oa]|tal vez|quizas?|de pronto|maybe|not sure|never ?mind)( (si|no|todavia|aun|bien|despues|luego|mas tarde|manana|otro dia))*$"
 );
+pattern!(NO_MORE, r"^(?:ya )?no (?:quiero|queremos|deseo|me ponga|me mande) mas\b");
 pattern!(ASSENTS, r"^(?:aja+|ajam|mj+m+|mh+m+|s|sep)$");
 pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|eh+|ah+|oh+|uy+)$");
 pattern!(
@@ -251,6 +252,11 @@ pub fn pays(plain: &str) -> bool {
 /// `ya pedí en otro lado`, `mejor mañana`, `tal vez`, to a summary: the order is refused, or it is not sure yet.
 pub fn backs_out(plain: &str) -> bool {
     BACKS_OUT.is_match(plain)
+}
+
+/// `no quiero más cocas`.
+pub fn wants_no_more(plain: &str) -> bool {
+    NO_MORE.is_match(plain)
 }
 
 /// `ajá`, `mjm`, `s`: a yes that is hardly a word.

@@ -7,8 +7,9 @@ use super::{
     Restaurant, Said, Utterance, answering,
     asides::{self, Amendment},
     exchange, form, menu_pages,
-    order_reading::OrderReader,
+    order_reading::{OrderReader, OrderReading},
     phrases::{self, Command},
+    repeating,
     state::{ConversationState, HeardText, Phase, is_small},
     taking, words,
 };
@@ -275,6 +276,22 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         remember(talk, heard);
         return;
     }
+    if !is_form && let Some(reading) = repeating::read(talk, restaurant, &turn.order, said) {
+        turn.answers.push(true);
+        if reading.changed {
+            turn.changed = true;
+            // An edit would read these words as an order of their own.
+            talk.heard.clear();
+        } else {
+            heard.answered = Some(talk.phase.clone());
+            remember(talk, heard);
+        }
+        turn.order = reading.order;
+        turn.address = reading.address.map(|address| words::one_line(&address, MAX_ADDRESS_CHARS)).or(turn.address.take());
+        turn.payment = reading.payment.or(turn.payment);
+        turn.intent = Intent::Confirm;
+        return;
+    }
     // `ya`, with dishes noted and nothing asked, is `listo`.
     let is_ready =
         talk.phase == Phase::Ordering && matches!(plain.as_str(), "ya" | "ya esta" | "ya listo" | "asi esta bien");
@@ -302,6 +319,10 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     let said = asides::without_forgetting(&said);
     let mut reading = reader.read(&turn.order, &said, previous.as_deref());
     talk.history = history;
+    let cancels = reading.intent == Some(Intent::Cancel);
+    if !cancels && asides::wants_no_more(&plain) && reading.order.lines == turn.order.lines {
+        refuse_wish(&mut reading, &turn.order);
+    }
     if !reading.changed && !reading.is_settled && menu_pages::is_category(restaurant.parser.menu(), &said) {
         reading.unknown.clear();
         reading.intent = Some(Intent::Menu);
@@ -400,6 +421,14 @@ fn changes_kept(
         // Without that order the words mean no dish.
         || !reader.read(&turn.order, said, None).changed;
     is_about_kept && reader.read(kept, said, None).changed
+}
+
+/// `no quiero más cocas`: the question that stands is answered, and none is opened.
+fn refuse_wish(reading: &mut OrderReading, before: &OrderState) {
+    let open = before.ambiguous.iter().skip(1).cloned().collect();
+    reading.order = OrderState { ambiguous: open, ..before.clone() };
+    reading.changed = !before.ambiguous.is_empty();
+    reading.intent = Some(if reading.changed { Intent::Order } else { Intent::Deny });
 }
 
 /// `¿Le anoto 400?`

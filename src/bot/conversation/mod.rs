@@ -23,6 +23,7 @@ mod orders;
 mod phrases;
 mod questions;
 mod quote;
+mod repeating;
 mod ruling;
 mod state;
 mod takeover;

@@ -153,6 +153,8 @@ pub struct ConversationState {
     pub(super) comment: String,
     /// As the customer wrote it into the form.
     pub(super) name: Option<String>,
+    /// Times that the open question of the order was asked without an answer.
+    pub(super) wish_tries: u8,
     pub(super) shown: Option<ShownSummary>,
     /// When that was; a yes from before it means something else.
     pub(super) shown_at: Option<Timestamp>,

@@ -222,8 +222,10 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     if drops_wish {
         exchange.talk.order.ambiguous.remove(0);
         exchange.progressed = true;
+        exchange.talk.wish_tries = 0;
         exchange.say(TextKey::WishDropped, &[]);
     }
+    let drops_wish = drops_wish || doubts::give_up(exchange, heard, has_answered);
     let pruned = quote::prune(exchange);
     // A customer who orders on instead is asked again before the order is closed; whatever else is said, the question
     // stands.

@@ -3,9 +3,9 @@
 use super::{
     Chat,
     checkout::summarised,
-    ordering::play,
+    ordering::{lines, play},
 };
-use crate::bot::conversation::Phase;
+use crate::bot::{basket::AmbiguousWish, conversation::Phase};
 
 #[test]
 fn a_yes_that_wavers_places_nothing_and_a_mumbled_one_does() {
@@ -37,4 +37,72 @@ fn words_that_refuse_or_hesitate_are_no_note_and_a_yes_answers_their_question() 
     let mut chat = Chat::new();
     summarised(&mut chat);
     play(&mut chat, &[("tal vez", &["¿Cancelo"]), ("no", &["¿Confirmamos"]), ("sí", &["confirmado"])]);
+}
+
+#[test]
+fn an_order_that_is_repeated_with_the_yes_is_not_doubled() {
+    for said in ["sí, dos perros calientes", "si dos perros", "sí, 2 perros calientes"] {
+        let mut chat = Chat::new();
+        summarised(&mut chat);
+        play(&mut chat, &[(said, &["confirmado por $ 25.000"])]);
+        assert_eq!(chat.orders[0].lines[0].qty, 2, "{said}");
+    }
+    // Another number is the number, and is shown before it counts.
+    let mut chat = Chat::new();
+    summarised(&mut chat);
+    play(&mut chat, &[("si, tres perros calientes", &["3 × Perro Caliente", "*Total: $ 35.000*", "!confirmado"])]);
+    assert_eq!(chat.basket(), lines(&[("perro", 3)]));
+    play(&mut chat, &[("sí", &["confirmado por $ 35.000"])]);
+    // What is not in the order, or is said to be more, is added.
+    let mut chat = Chat::new();
+    summarised(&mut chat);
+    play(&mut chat, &[("sí, y otro perro caliente", &["3 × Perro Caliente", "!confirmado"])]);
+    play(&mut chat, &[("sí, una colombiana", &["1 × Colombiana", "!confirmado"])]);
+    assert_eq!(chat.basket(), lines(&[("perro", 3), ("colombiana", 1)]));
+}
+
+fn coca() -> AmbiguousWish {
+    AmbiguousWish {
+        candidates: vec!["coca-400".into(), "coca-15".into()],
+        qty: 1,
+        notes: Vec::new(),
+        asks_number: false,
+        replaces: false,
+    }
+}
+
+/// A dish of the question is in the basket already.
+#[test]
+fn an_open_question_is_answered_by_a_word_of_the_name() {
+    for said in ["la de 400", "la de 400 por favor", "400 ml"] {
+        let mut chat = Chat::new();
+        play(&mut chat, &[("una coca cola 400", &["1 × Coca-Cola 400 ml"])]);
+        chat.talk.order.ambiguous.push(coca());
+        play(&mut chat, &[(said, &["2 × Coca-Cola 400 ml", "¿Desea algo más?"])]);
+        assert_eq!(chat.basket(), lines(&[("coca-400", 2)]), "{said}");
+    }
+}
+
+#[test]
+fn a_question_that_nobody_answers_is_dropped_and_the_order_goes_on() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes", &[]), ("una coca", &["1. Coca-Cola 400 ml"])]);
+    play(&mut chat, &[("para recoger", &["1. Coca-Cola 400 ml"]), ("efectivo", &["eso no lo anoto", "este mismo número"])]);
+    play(&mut chat, &[("sí", &["Pago: efectivo", "*Total: $ 20.000*"])]);
+    assert_eq!(chat.basket(), lines(&[("perro", 2)]));
+    // What the customer asks meanwhile is no answer.
+    let mut chat = Chat::new();
+    play(&mut chat, &[("una coca", &["1. Coca-Cola 400 ml"])]);
+    for said in ["a qué hora cierran?", "cuánto vale la salchipapa?", "hacen domicilio?"] {
+        play(&mut chat, &[(said, &["1. Coca-Cola 400 ml"])]);
+    }
+}
+
+#[test]
+fn who_wants_no_more_of_it_is_not_asked_which() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes y una coca cola 400", &[])]);
+    chat.talk.order.ambiguous.push(coca());
+    play(&mut chat, &[("no quiero más cocas", &["!1. Coca-Cola 400 ml: "])]);
+    assert!(chat.talk.order.ambiguous.is_empty());
 }
