@@ -11,7 +11,7 @@ use super::{
     phrases::{self, Command},
     repeating,
     state::{ConversationState, HeardText, Phase, is_small},
-    taking, words,
+    taking, wished_time, words,
 };
 use crate::bot::{
     OrderState,
@@ -79,6 +79,8 @@ pub struct HeardTurn {
     pub bill: Option<String>,
     /// Words for the courier.
     pub courier: Option<String>,
+    /// Words about the time for which the order is wished.
+    pub wished_time: Option<String>,
     /// An answer is to come.
     pub waits: bool,
     /// Something is to be changed, and it is not said to what.
@@ -150,7 +152,7 @@ impl HeardTurn {
 
     /// Something stands beside a yes or a no that changes the order or puts it in doubt.
     pub fn is_beside(&self) -> bool {
-        self.changed || self.has_details() || self.has_doubts()
+        self.changed || self.has_details() || self.has_doubts() || self.wished_time.is_some()
     }
 
     /// Something about dishes is open or could not be had.
@@ -257,7 +259,9 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         }
         None => false,
     };
-    let said = if is_form { said.to_owned() } else { without_asides(said, turn) };
+    let timed = if is_form { said.to_owned() } else { without_asides(said, turn) };
+    turn.wished_time = wished_time::find(&timed, false).or(turn.wished_time.take());
+    let said = if is_form { timed.clone() } else { wished_time::without(&timed) };
     let said = said.as_str();
     let plain = phrases::plain(said);
     if plain.is_empty() {
@@ -287,8 +291,10 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
             remember(talk, heard);
         }
         turn.order = reading.order;
-        turn.address = reading.address.map(|address| words::one_line(&address, MAX_ADDRESS_CHARS)).or(turn.address.take());
+        turn.address =
+            reading.address.map(|address| words::one_line(&address, MAX_ADDRESS_CHARS)).or(turn.address.take());
         turn.payment = reading.payment.or(turn.payment);
+        turn.wished_time = wished_time::find(&timed, true).or(turn.wished_time.take());
         turn.intent = Intent::Confirm;
         return;
     }
@@ -349,6 +355,9 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     }
     let is_checkout = super::checkout::is_under_way(&talk.phase);
     let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. } | Phase::Dropping);
+    if reading.changed {
+        turn.wished_time = wished_time::find(&timed, true).or(turn.wished_time.take());
+    }
     let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
     let has_open_order = talk.orders.iter().any(|order| !order.stage.is_final());
     let asks_status = is_late || has_open_order && said.contains('?') && !plain.ends_with("entonces");

@@ -32,6 +32,7 @@ mod talking;
 #[cfg(test)]
 mod tests;
 mod unread;
+mod wished_time;
 mod words;
 
 use std::collections::HashMap;

@@ -24,8 +24,8 @@ const MOST_UNASKED: u32 = 200;
 
 /// Words around a choice that choose nothing.
 const CHOOSING: &[&str] = &[
-    "la", "el", "las", "los", "de", "del", "por", "favor", "porfa", "porfavor", "gracias", "quiero", "seria", "mejor", "es", "sea",
-    "si", "pues", "esa", "ese", "deme", "dame", "the", "one", "please",
+    "la", "el", "las", "los", "de", "del", "por", "favor", "porfa", "porfavor", "gracias", "quiero", "seria", "mejor",
+    "es", "sea", "si", "pues", "esa", "ese", "deme", "dame", "the", "one", "please",
 ];
 const MAX_CHOOSING_WORDS: usize = 4;
 

@@ -25,8 +25,10 @@ static YES: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a pattern of ours")
 });
 static ADDS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\b(otr[oa]s?|mas|tambien|ademas|adicional(es)?|extras?|aparte|agreg\w*|sum\w+|and also|another|more|add)\b")
-        .expect("a pattern of ours")
+    Regex::new(
+        r"\b(otr[oa]s?|mas|tambien|ademas|adicional(es)?|extras?|aparte|agreg\w*|sum\w+|and also|another|more|add)\b",
+    )
+    .expect("a pattern of ours")
 });
 
 /// The words behind a yes to the summary, read as the order that was shown: its units are those, and not so many more. The reading's

@@ -240,7 +240,13 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     }
     let offered = heard.is_yes() && !heard.changed && checkout::take_offer(exchange);
     let others = heard.others.join(". ");
-    if *phase == Phase::Confirming && !heard.changed && !heard.has_details() && !has_answered && others.contains(' ') {
+    if *phase == Phase::Confirming
+        && !heard.changed
+        && !heard.has_details()
+        && !has_answered
+        && others.contains(' ')
+        && heard.wished_time.is_none()
+    {
         let words = words::one_line(&others, 200);
         exchange.say(TextKey::AskNote, &[("words", &words)]);
         exchange.talk.phase = Phase::Noting { words };
@@ -276,7 +282,8 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
             && matches!(phase, Phase::Ordering | Phase::Form)
             && (heard.is_yes() || heard.is_no())
             && !drops_wish;
-    let leads_on = is_done || goes_on || was_under_way && (heard.changed || pruned || drops_wish);
+    let is_new = heard.changed || pruned || drops_wish || heard.wished_time.is_some();
+    let leads_on = is_done || goes_on || was_under_way && is_new;
     if leads_on && exchange.talk.kept.is_some() && !was_under_way {
         return ask_resume(exchange, heard, is_fresh);
     }
@@ -299,7 +306,14 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     exchange.talk.phase = Phase::Ordering;
     if heard.changed || pruned {
         quote::say_basket(exchange);
-    } else if !has_answered && !heard.has_doubts() && !heard.greets && !heard.thanks && !heard.nudges && !drops_wish {
+    } else if !has_answered
+        && !heard.has_doubts()
+        && !heard.greets
+        && !heard.thanks
+        && !heard.nudges
+        && !drops_wish
+        && heard.wished_time.is_none()
+    {
         exchange.say(TextKey::NotUnderstood, &[]);
     }
     if !heard.thanks || heard.changed {

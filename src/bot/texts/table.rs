@@ -178,6 +178,9 @@ texts! {
     AskNote "ask_note" ["words!"]
         "¿Lo anoto como observación en su pedido: «{words}»? Responda *sí* o *no*."
         "Shall I add “{words}” to your order as a comment? Answer *yes* or *no*."
+    TimeNoted "time_noted" ["words!"]
+        "Lo anoto en su pedido para que la cocina lo vea: «{words}»."
+        "I write it on your order, where the kitchen sees it: “{words}”."
     AskDrop "ask_drop" []
         "¿Cancelo este pedido? Responda *sí* para cancelarlo, o *no* para seguir con él."
         "Shall I cancel this order? Answer *yes* to cancel it, or *no* to go on with it."

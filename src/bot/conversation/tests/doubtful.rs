@@ -87,7 +87,10 @@ fn an_open_question_is_answered_by_a_word_of_the_name() {
 fn a_question_that_nobody_answers_is_dropped_and_the_order_goes_on() {
     let mut chat = Chat::new();
     play(&mut chat, &[("dos perros calientes", &[]), ("una coca", &["1. Coca-Cola 400 ml"])]);
-    play(&mut chat, &[("para recoger", &["1. Coca-Cola 400 ml"]), ("efectivo", &["eso no lo anoto", "este mismo número"])]);
+    play(
+        &mut chat,
+        &[("para recoger", &["1. Coca-Cola 400 ml"]), ("efectivo", &["eso no lo anoto", "este mismo número"])],
+    );
     play(&mut chat, &[("sí", &["Pago: efectivo", "*Total: $ 20.000*"])]);
     assert_eq!(chat.basket(), lines(&[("perro", 2)]));
     // What the customer asks meanwhile is no answer.
@@ -105,4 +108,34 @@ fn who_wants_no_more_of_it_is_not_asked_which() {
     chat.talk.order.ambiguous.push(coca());
     play(&mut chat, &[("no quiero más cocas", &["!1. Coca-Cola 400 ml: "])]);
     assert!(chat.talk.order.ambiguous.is_empty());
+}
+
+/// The kitchen reads it, and the customer sees that it will.
+#[test]
+fn a_time_that_is_wished_is_written_on_the_order() {
+    for (said, words) in [
+        ("para mañana a las 12: 2 perros calientes", "para mañana a las 12"),
+        ("mañana 2 perros calientes", "mañana"),
+        ("para el sábado 2 perros calientes a la 1 pm", "para el sábado, a la 1 pm"),
+    ] {
+        let mut chat = Chat::new();
+        let told = format!("«{words}»");
+        play(&mut chat, &[(said, &["× Perro Caliente", told.as_str()])]);
+        chat.talk.order.lines.iter_mut().for_each(|line| line.notes.clear());
+        play(&mut chat, &[("para recoger", &[]), ("sí", &[])]);
+        let shown = format!("Observaciones: {words}");
+        play(&mut chat, &[("efectivo", &[shown.as_str()]), ("sí", &["confirmado"])]);
+        assert_eq!(chat.orders[0].comment, words);
+    }
+    let mut chat = Chat::new();
+    chat.say_all(&["para mañana a las 12", "dos perros calientes"]);
+    assert_eq!((chat.talk.comment.as_str(), chat.basket()), ("para mañana a las 12", lines(&[("perro", 2)])));
+    // So is one that is told at the summary, or where an address is asked for.
+    let mut chat = Chat::new();
+    summarised(&mut chat);
+    play(&mut chat, &[("sí, para mañana a las 12", &["Observaciones: para mañana a las 12", "!confirmado"])]);
+    assert!(chat.orders.is_empty());
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes", &[]), ("domicilio", &["¿A qué dirección"])]);
+    play(&mut chat, &[("para mañana a las 12", &["«para mañana a las 12»", "¿A qué dirección"])]);
 }
