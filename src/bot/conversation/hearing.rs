@@ -114,6 +114,8 @@ pub struct HeardTurn {
     pub thanks: bool,
     pub has_media: bool,
     pub has_picture: bool,
+    /// A cart of the catalogue, whose dishes cannot be read.
+    pub has_cart: bool,
     /// Texts that meant nothing to the bot.
     pub others: Vec<String>,
     /// Words beside a yes.
@@ -194,7 +196,17 @@ pub fn hear(talk: &mut ConversationState, restaurant: &Restaurant, messages: &[S
                 turn.has_media = true;
                 turn.has_picture = true;
             }
-            Utterance::Voice | Utterance::Sticker | Utterance::Call => turn.has_media = true,
+            Utterance::Contact(phone) if talk.phase == Phase::Phone && phrases::phone(phone).is_some() => {
+                turn.phone = phrases::phone(phone);
+                words::cut(phone, 20).clone_into(&mut turn.last_text);
+            }
+            Utterance::Cart => {
+                turn.has_media = true;
+                turn.has_cart = true;
+            }
+            Utterance::Voice | Utterance::Sticker | Utterance::Call | Utterance::Contact(_) | Utterance::Unreadable => {
+                turn.has_media = true
+            }
             Utterance::Silent => {}
         }
         if turn.answers[answers..].contains(&true) {

@@ -87,7 +87,13 @@ pub enum Utterance {
     Sticker,
     Document,
     Call,
-    /// A reaction, a poll's vote, a contact card: nothing is answered.
+    /// The digits of a contact card's phone; empty: it has none.
+    Contact(String),
+    /// A cart of WhatsApp's catalogue, without a word.
+    Cart,
+    /// A poll, a product of a catalogue: it says something, and cannot be read here.
+    Unreadable,
+    /// A reaction, a poll's vote: nothing is answered.
     Silent,
 }
 
@@ -358,8 +364,17 @@ fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance
     exchange.heard = Some(heard);
 }
 
-/// A customer may ask a closed restaurant for an order that is under way.
+/// A customer may ask a closed restaurant for its hours, and for an order that is under way.
 fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate: state::Gate) {
+    if gate == state::Gate::Closed && gates::was_told(exchange, gate) {
+        let heard = hearing::hear(&mut exchange.talk.clone(), exchange.restaurant, messages);
+        if !heard.changed && heard.questions.contains(&Question::Hours) {
+            gates::say_closed(exchange);
+            // Another bot may ask for ever.
+            takeover::guard(exchange, &heard, true);
+            return;
+        }
+    }
     if gate == state::Gate::Closed && exchange.talk.orders.iter().any(|order| !order.stage.is_final()) {
         let mut trial = exchange.talk.clone();
         let heard = hearing::hear(&mut trial, exchange.restaurant, messages);

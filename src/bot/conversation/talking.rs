@@ -436,6 +436,9 @@ pub fn answer_media(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     if heard.has_picture && late::tell_receipt(exchange) {
         return;
     }
+    if heard.has_cart {
+        return exchange.say(TextKey::Cart, &[]);
+    }
     let quiet = exchange.restaurant.settings.idle_minutes;
     let minutes = |at| exchange.moment.now.duration_since(at).as_mins();
     if exchange.talk.media_told_at.is_some_and(|at| minutes(at) < i64::from(quiet)) {

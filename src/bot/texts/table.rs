@@ -326,6 +326,10 @@ texts! {
     Media "media" []
         "Por ahora solo puedo leer mensajes escritos. ¿Me lo escribe, por favor?"
         "I can only read written messages for now. Could you write it, please?"
+    Cart "cart" []
+        "Me llegó su pedido del catálogo, pero por aquí no puedo ver qué platos tiene. ¿Me los escribe, por favor? Con *menú* le \
+        muestro la carta."
+        "I have got your cart, but I cannot see its dishes here. Could you write them, please? *menu* shows you what there is."
     Thanks "thanks" ["name"]
         "Con mucho gusto."
         "You are welcome."

@@ -5,7 +5,10 @@ use super::{
     checkout::summarised,
     ordering::{lines, play},
 };
-use crate::bot::{basket::AmbiguousWish, conversation::Phase};
+use crate::bot::{
+    basket::AmbiguousWish,
+    conversation::{Phase, Utterance},
+};
 
 #[test]
 fn a_yes_that_wavers_places_nothing_and_a_mumbled_one_does() {
@@ -138,4 +141,19 @@ fn a_time_that_is_wished_is_written_on_the_order() {
     let mut chat = Chat::new();
     play(&mut chat, &[("dos perros calientes", &[]), ("domicilio", &["¿A qué dirección"])]);
     play(&mut chat, &[("para mañana a las 12", &["«para mañana a las 12»", "¿A qué dirección"])]);
+}
+
+#[test]
+fn a_card_is_a_phone_where_one_is_asked_for_and_a_cart_is_answered() {
+    let card = || Utterance::Contact("573009998877".into());
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes", &[]), ("recoger", &["este mismo número"])]);
+    let reply = chat.hear(vec![("c", card())]);
+    assert!(reply.contains("pagar"), "{reply}");
+    play(&mut chat, &[("efectivo", &["300 999 8877"])]);
+    let mut chat = Chat::new();
+    for what in [Utterance::Cart, card()] {
+        assert_ne!(chat.hear(vec![("c", what)]), "");
+    }
+    assert_ne!(Chat::new().hear(vec![("c", Utterance::Unreadable)]), "");
 }
