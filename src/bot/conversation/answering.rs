@@ -60,7 +60,7 @@ pub fn answer(talk: &ConversationState, restaurant: &Restaurant, said: &str) -> 
         Phase::Payment => {
             let methods = &restaurant.settings.payment_methods;
             let chosen = numbers::choice(said, methods.len()).and_then(|at| methods.iter().nth(at));
-            chosen.copied().map(CheckoutAnswer::Payment)
+            chosen.copied().or_else(|| method(restaurant, said, &plain)).map(CheckoutAnswer::Payment)
         }
         Phase::Resuming => {
             asides::resumes(&plain).filter(|answer| *answer != CheckoutAnswer::Unclear || !says_more(restaurant, said))
@@ -71,7 +71,17 @@ pub fn answer(talk: &ConversationState, restaurant: &Restaurant, said: &str) -> 
     answer.or_else(|| correction(talk, &plain))
 }
 
-/// An answer to a question of which an order hangs, beyond yes and no.
+/// `bueno nequi`: a method, and no dish.
+fn method(restaurant: &Restaurant, said: &str, plain: &str) -> Option<PaymentMethod> {
+    if plain.split(' ').count() > 4 || said.contains('?') || asides::pays(plain) {
+        return None;
+    }
+    let method = payment::stated(&text::fold(said))?;
+    let orders = restaurant.parser.understand(said, &OrderState::default(), &[]).changes_order;
+    (!orders).then_some(method)
+}
+
+/// An answer that decides about an order, beyond yes and no.
 fn decision(talk: &ConversationState, restaurant: &Restaurant, said: &str, plain: &str) -> Option<CheckoutAnswer> {
     let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. } | Phase::Dropping);
     if is_summary || matches!(talk.phase, Phase::CancelOrder { .. }) {

@@ -263,6 +263,8 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     };
     let resumed = goes_on(talk, restaurant, said, turn);
     let said = resumed.as_deref().unwrap_or(said);
+    let counted = talk.asked_dish.take().and_then(|dish| asides::count_of(&plain, &dish));
+    let said = counted.as_deref().unwrap_or(said);
     heard.before.clone_from(&turn.order);
     let is_form = match form::read(said) {
         Some(form) => {
@@ -271,7 +273,7 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         }
         None => false,
     };
-    let timed = if is_form { said.to_owned() } else { without_asides(said, turn) };
+    let timed = if is_form { said.to_owned() } else { asides::without_own_refusal(&without_asides(said, turn)) };
     turn.wished_time = wished_time::find(&timed, false).or(turn.wished_time.take());
     let said = if is_form { timed.clone() } else { wished_time::without(&timed) };
     let said = said.as_str();
@@ -340,6 +342,15 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     let cancels = reading.intent == Some(Intent::Cancel);
     if !cancels && asides::wants_no_more(&plain) && reading.order.lines == turn.order.lines {
         refuse_wish(&mut reading, &turn.order);
+    }
+    if super::checkout::is_under_way(&talk.phase)
+        && only_notes_differ(&reading.order, &turn.order)
+        && asides::is_of_place(&plain)
+    {
+        // `no tiene nomenclatura` is for the courier, and no way to make a dish.
+        turn.courier = Some(words::one_line(&said, MAX_COMMENT_CHARS));
+        turn.intent = Intent::Address;
+        return;
     }
     if !reading.changed && !reading.is_settled && menu_pages::is_category(restaurant.parser.menu(), &said) {
         reading.unknown.clear();
@@ -442,6 +453,15 @@ fn changes_kept(
         // Without that order the words mean no dish.
         || !reader.read(&turn.order, said, None).changed;
     is_about_kept && reader.read(kept, said, None).changed
+}
+
+/// The same dishes and units, prepared otherwise.
+fn only_notes_differ(order: &OrderState, before: &OrderState) -> bool {
+    let is_same = |(line, old): (&BasketLine, &BasketLine)| line.item == old.item && line.qty == old.qty;
+    order.lines != before.lines
+        && order.lines.len() == before.lines.len()
+        && order.ambiguous == before.ambiguous
+        && order.lines.iter().zip(&before.lines).all(is_same)
 }
 
 /// `no quiero más cocas`: the question that stands is answered, and none is opened.

@@ -269,7 +269,7 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Door) {
     }
     match input {
         Input::OwnerWrote { text } => takeover::owner_wrote(exchange, text.as_deref()),
-        Input::TakenOver => takeover::silence(exchange, SilenceCause::TakenOver),
+        Input::TakenOver => takeover::take_over(exchange),
         Input::GivenBack => takeover::give_back(exchange),
         Input::Woken => {}
         Input::OrderMoved { order, stage } => {

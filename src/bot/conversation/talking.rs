@@ -343,6 +343,8 @@ fn ask_again(exchange: &mut Exchange<'_>, phase: &Phase, heard: &HeardTurn, has_
             let refuses = heard.is_no();
             match phase {
                 Phase::Phone if refuses => return exchange.say(TextKey::AskPhone, &[]),
+                // `este mismo`, by somebody whose number nobody sees.
+                Phase::Phone if heard.is_yes() => return exchange.say(TextKey::PhoneUnclear, &[]),
                 Phase::Address { .. } if refuses => {
                     exchange.talk.last_destination = None;
                 }

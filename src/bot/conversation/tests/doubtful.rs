@@ -157,3 +157,38 @@ fn a_card_is_a_phone_where_one_is_asked_for_and_a_cart_is_answered() {
     }
     assert_ne!(Chat::new().hear(vec![("c", Utterance::Unreadable)]), "");
 }
+
+#[test]
+fn words_about_the_address_are_no_note_of_a_dish() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("dos perros calientes", &[]), ("listo", &[]), ("Calle 10 # 20-30", &["este mismo número"])]);
+    play(&mut chat, &[("no tiene nomenclatura", &["este mismo número"])]);
+    assert!(chat.talk.lines().iter().all(|line| line.notes.is_empty()), "{:?}", chat.talk.lines());
+    play(&mut chat, &[("sí", &[]), ("bueno nequi", &["Pago: Nequi", "*Total: $ 25.000*"])]);
+}
+
+#[test]
+fn a_phone_that_nobody_knows_is_asked_for_in_digits() {
+    let mut chat = Chat::new();
+    chat.customer.phone = None;
+    play(&mut chat, &[("dos perros calientes", &[]), ("recoger", &["número"])]);
+    play(&mut chat, &[("este mismo", &["con todas sus cifras"]), ("3001234567", &["pagar"])]);
+}
+
+#[test]
+fn a_number_behind_the_price_of_a_dish_is_of_that_dish() {
+    let mut chat = Chat::new();
+    play(&mut chat, &[("¿cuánto vale la limonada de coco?", &["$ 9.000"]), ("deme dos", &["2 × Limonada de Coco"])]);
+    // The next text is about something else.
+    play(&mut chat, &[("¿cuánto vale el brownie?", &[]), ("gracias", &[]), ("deme dos", &["!Brownie con Helado: "])]);
+}
+
+#[test]
+fn who_wants_nothing_orders_for_the_others() {
+    let mut chat = Chat::new();
+    play(
+        &mut chat,
+        &[("mi mamá quiere un perro especial y mi papá una salchipapa, yo no quiero nada", &["Perro Especial"])],
+    );
+    assert_eq!(chat.basket(), lines(&[("perro-esp", 1), ("salchi", 1)]));
+}
