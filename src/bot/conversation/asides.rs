@@ -282,7 +282,7 @@ pub fn backs_out(plain: &str) -> bool {
 
 /// `no quiero más cocas`.
 pub fn wants_no_more(plain: &str) -> bool {
-    NO_MORE.is_match(plain)
+    NO_MORE.is_match(plain) && !plain.contains(" mas que ")
 }
 
 /// `ajá`, `mjm`, `s`: a yes that is hardly a word.

@@ -339,8 +339,9 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     let said = asides::without_forgetting(&said);
     let mut reading = reader.read(&turn.order, &said, previous.as_deref());
     talk.history = history;
-    let cancels = reading.intent == Some(Intent::Cancel);
-    if !cancels && asides::wants_no_more(&plain) && reading.order.lines == turn.order.lines {
+    let units = |order: &OrderState| order.lines.iter().map(|line| u64::from(line.qty)).sum::<u64>();
+    let adds = units(&reading.order) > units(&turn.order);
+    if reading.intent != Some(Intent::Cancel) && !adds && asides::wants_no_more(&plain) {
         refuse_wish(&mut reading, &turn.order);
     }
     if super::checkout::is_under_way(&talk.phase)
