@@ -31,6 +31,14 @@ static ADDS: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a pattern of ours")
 });
 
+/// So many letters at its beginning name a dish.
+const LEAST_ALIKE: usize = 4;
+
+const FILLERS: &[&str] = &[
+    "y", "de", "del", "la", "el", "las", "los", "con", "quiero", "deme", "dame", "me", "da", "por", "favor", "porfa",
+    "gracias", "es", "son", "solo", "seria", "serian", "pedi", "eso", "senor", "senora",
+];
+
 /// The words behind a yes to the summary, read as the order that was shown: its units are those, and not so many more. The reading's
 /// order is the whole one, and is unchanged where everything was said as it is. `None`: the words are no repetition.
 pub fn read(talk: &ConversationState, restaurant: &Restaurant, order: &OrderState, said: &str) -> Option<OrderReading> {
@@ -40,6 +48,9 @@ pub fn read(talk: &ConversationState, restaurant: &Restaurant, order: &OrderStat
     let rest = YES.captures(said)?.get(1)?.as_str();
     let plain = phrases::plain(rest);
     if asides::amends(&plain).is_some_and(|amendment| amendment != Amendment::Manner) || ADDS.is_match(&plain) {
+        return None;
+    }
+    if !names_dishes(&plain, restaurant) {
         return None;
     }
     let reader = OrderReader { restaurant, history: &talk.history, numbers: false };
@@ -80,6 +91,20 @@ pub fn read(talk: &ConversationState, restaurant: &Restaurant, order: &OrderStat
     reading.changed = repeated != *order;
     reading.order = repeated;
     Some(reading)
+}
+
+/// Nothing but dishes, their numbers, and what is left out of them: `me llama, que el perro muerde` is about no dish.
+fn names_dishes(plain: &str, restaurant: &Restaurant) -> bool {
+    let names = || restaurant.name_words.iter().flatten();
+    let is_named = |word: &str| {
+        let begins = word.get(..LEAST_ALIKE);
+        names().any(|name| name == word || begins.is_some_and(|begins| name.starts_with(begins)))
+    };
+    let mut is_left_out = false;
+    plain.split(' ').all(|word| {
+        let follows = std::mem::replace(&mut is_left_out, word == "sin");
+        follows || word == "sin" || FILLERS.contains(&word) || asides::counts(word) || is_named(word)
+    })
 }
 
 /// The line of the order that these dishes mean, if there is one alone.

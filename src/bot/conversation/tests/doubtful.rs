@@ -1,6 +1,7 @@
 //! Answers that are none: a yes beside a no, words that hesitate, an order that is said once more, a question that nobody answers.
 
 use super::{
+    super::repeating,
     Chat,
     checkout::summarised,
     ordering::{lines, play},
@@ -191,4 +192,14 @@ fn who_wants_nothing_orders_for_the_others() {
         &[("mi mamá quiere un perro especial y mi papá una salchipapa, yo no quiero nada", &["Perro Especial"])],
     );
     assert_eq!(chat.basket(), lines(&[("perro-esp", 1), ("salchi", 1)]));
+}
+
+/// A dog that bites is no hot dog.
+#[test]
+fn words_for_the_courier_beside_a_yes_repeat_no_dish() {
+    let mut chat = Chat::new();
+    summarised(&mut chat);
+    let read = |said: &str| repeating::read(&chat.talk, &chat.restaurant, &chat.talk.order, said);
+    assert!(read("sí, ojo que el perro muerde").is_none() && read("sí").is_none());
+    assert!(read("sí, dos perros calientes").is_some_and(|reading| !reading.changed));
 }
