@@ -1,14 +1,13 @@
 //! Answers that are none: a yes beside a no, words that hesitate, an order that is said once more, a question that nobody answers.
 
 use super::{
-    super::repeating,
     Chat,
     checkout::summarised,
     ordering::{lines, play},
 };
 use crate::bot::{
     basket::AmbiguousWish,
-    conversation::{Phase, Utterance},
+    conversation::{Phase, Utterance, repeating},
 };
 
 #[test]
