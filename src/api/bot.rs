@@ -70,13 +70,20 @@ impl<T: JsonSchema> Gives for Tagged<T> {
     }
 }
 
-/// `If-Match`: the version that somebody has read and is about to replace.
+/// `If-Match`: the version that somebody has read and is about to replace. `If-None-Match: *`: there is none yet.
 pub struct IfMatch(Option<u64>);
+
+/// The version of what nobody has written.
+const NOTHING_YET: u64 = 0;
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let is_first = |given: &HeaderValue| given.as_bytes().trim_ascii() == b"*";
+        if parts.headers.get(header::IF_NONE_MATCH).is_some_and(is_first) {
+            return Ok(Self(Some(NOTHING_YET)));
+        }
         let Some(given) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
         let given = given.to_str().unwrap_or_default().trim();
         if given == "*" {
@@ -94,6 +101,11 @@ impl Takes for IfMatch {
             "name": "If-Match", "in": "header", "required": false,
             "description": "The ETag of what you have read: it is replaced only if nobody else has changed it since.",
             "schema": { "type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$" },
+        }));
+        operation.parameter(json!({
+            "name": "If-None-Match", "in": "header", "required": false,
+            "description": "It is written only if nothing is there yet.",
+            "schema": { "type": "string", "pattern": "^\\*$" },
         }));
         operation.may_fail(&[412]);
     }

@@ -6,7 +6,11 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::money::Money;
+use super::{
+    intent::{self, Intent},
+    money::Money,
+    text,
+};
 
 /// Bounds of what one restaurant may have, so that a message costs a known time at the most.
 pub const MAX_ITEMS: usize = 2_000;
@@ -59,6 +63,12 @@ pub enum MenuError {
     DuplicateId(String),
     #[error("item {0:?} needs a name of 1 to {MAX_NAME_CHARS} characters with at least one letter")]
     Name(String),
+    #[error("the name of item {0:?} has a line break, or another sign that is not shown")]
+    BrokenName(String),
+    #[error("the name of item {0:?} is a word that customers answer with")]
+    AnswerAsName(String),
+    #[error("item {0:?} has the same name as another one")]
+    DuplicateName(String),
     #[error("the description of item {0:?} is longer than {MAX_DESCRIPTION_CHARS} characters")]
     Description(String),
     #[error("the price of item {0:?} is not plausible")]
@@ -73,7 +83,7 @@ impl Menu {
         if self.items.len() > MAX_ITEMS {
             return Err(MenuError::TooManyItems);
         }
-        let mut ids = HashSet::new();
+        let (mut ids, mut names) = (HashSet::new(), HashSet::new());
         for (index, item) in self.items.iter().enumerate() {
             if item.id.trim().is_empty() {
                 return Err(MenuError::NoId(index + 1));
@@ -85,6 +95,9 @@ impl Menu {
                 return Err(MenuError::DuplicateId(item.id.clone()));
             }
             item.validate()?;
+            if !names.insert(spoken(&item.name)) {
+                return Err(MenuError::DuplicateName(item.id.clone()));
+            }
         }
         Ok(())
     }
@@ -99,6 +112,12 @@ impl MenuItem {
         if !is_name(&self.name) {
             return Err(MenuError::Name(self.id.clone()));
         }
+        if self.name.contains(char::is_control) {
+            return Err(MenuError::BrokenName(self.id.clone()));
+        }
+        if matches!(intent::talk(&spoken(&self.name)), Some(Intent::Confirm | Intent::Deny)) {
+            return Err(MenuError::AnswerAsName(self.id.clone()));
+        }
         if is_longer(&self.description, MAX_DESCRIPTION_CHARS) {
             return Err(MenuError::Description(self.id.clone()));
         }
@@ -110,6 +129,12 @@ impl MenuItem {
         }
         Ok(())
     }
+}
+
+/// A name as customers say it: no case, no accents, no marks. Two dishes that are said alike cannot be told apart.
+pub fn spoken(name: &str) -> String {
+    let folded = text::fold(name);
+    folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn is_longer(text: &str, most: usize) -> bool {
@@ -143,6 +168,21 @@ mod tests {
         assert_eq!(nameless.validate(), Err(MenuError::Name("a".into())));
         let dear = menu(r#"[{"id": "a", "name": "Ajiaco", "price": 9000000000000000}]"#);
         assert_eq!(dear.validate(), Err(MenuError::Price("a".into())));
+    }
+
+    /// A menu that is stored with them is read all the same: only who writes one is told.
+    #[test]
+    fn names_can_be_told_apart_and_are_no_answers() {
+        let named = |name: &str| menu(&format!(r#"[{{"id": "a", "name": {name}, "price": 1}}]"#)).validate();
+        assert_eq!(named(r#""Ajiaco\nSantafereño""#), Err(MenuError::BrokenName("a".into())));
+        for name in [r#""Sí""#, r#""no""#, r#""¡Listo!""#] {
+            assert_eq!(named(name), Err(MenuError::AnswerAsName("a".into())), "{name}");
+        }
+        assert_eq!(named(r#""Sancocho""#), Ok(()));
+        let twice = menu(
+            r#"[{"id": "a", "name": "Coca-Cola 400", "price": 1}, {"id": "b", "name": "coca  cola 400", "price": 2}]"#,
+        );
+        assert_eq!(twice.validate(), Err(MenuError::DuplicateName("b".into())));
     }
 
     #[test]

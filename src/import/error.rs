@@ -103,6 +103,9 @@ pub enum EntryError {
     FieldTwice,
     #[error("the halves of a key pair do not belong together")]
     Halves,
+    /// It is kept: its own name is another's, or has a line break.
+    #[error("is called {0:?} here")]
+    Renamed(String),
     /// A send over such a record would neither fetch a bundle nor find a key.
     #[error("no open session")]
     NoOpenSession,

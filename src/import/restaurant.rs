@@ -4,14 +4,14 @@
 //! or left out, and told; none of them makes an import fail. Without the old bot's word the bot stays off. What an owner has written here
 //! and the source does not know of stays: aliases, days off, texts; and so does the switch of the bot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{
     EntryError, EntryKind, ImportError, ImportLimits, ImportTally,
     json::{self, JsonBudget, JsonNode},
 };
 use crate::bot::{
-    menu::{MAX_ITEMS, Menu, MenuItem},
+    menu::{MAX_ITEMS, Menu, MenuItem, spoken},
     money::Money,
     owner_records::Versioned,
     restaurant::{BusinessHours, DEFAULT_TIME_ZONE, DayHours, DeliveryCost, DeliveryTime, RestaurantSettings},
@@ -203,12 +203,25 @@ fn menu(node: JsonNode, tally: &mut ImportTally) -> Menu {
             Vec::new()
         }
     };
+    let mut names = HashSet::new();
     for (name, node) in named {
         if node == JsonNode::Null {
             continue;
         }
         match item(&name, &node) {
-            Ok(item) if menu.items.len() < MAX_ITEMS && menu.item(&item.id).is_none() => menu.items.push(item),
+            Ok(mut item) if menu.items.len() < MAX_ITEMS && menu.item(&item.id).is_none() => {
+                let is_broken = node.get("name").and_then(JsonNode::text).is_some_and(|name| name.trim() != item.name);
+                let is_taken = !names.insert(spoken(&item.name));
+                if is_taken && !rename(&mut item, &mut names) {
+                    let reason = EntryError::Invalid("its name, which another dish has,");
+                    tally.drop_entry(EntryKind::MenuItem, &name, &reason);
+                    continue;
+                }
+                if is_taken || is_broken {
+                    tally.tell(EntryKind::MenuItem, &name, &EntryError::Renamed(item.name.clone()));
+                }
+                menu.items.push(item);
+            }
             Ok(_) if menu.items.len() < MAX_ITEMS => {
                 tally.drop_entry(EntryKind::MenuItem, &name, &EntryError::Invalid("its id, which another dish has,"));
             }
@@ -220,13 +233,24 @@ fn menu(node: JsonNode, tally: &mut ImportTally) -> Menu {
     menu
 }
 
+/// A number behind the name of a dish that another one has. False: it would be too long.
+fn rename(item: &mut MenuItem, names: &mut HashSet<String>) -> bool {
+    let bare = item.name.clone();
+    let mut numbered = (2..=MAX_ITEMS).map(|number| format!("{bare} ({number})"));
+    let free = numbered.find(|name| names.insert(spoken(name)));
+    item.name = free.unwrap_or_else(|| bare.clone());
+    let alone = Menu { id: String::new(), name: String::new(), items: vec![item.clone()] };
+    alone.validate().is_ok()
+}
+
 fn item(name: &str, node: &JsonNode) -> Result<MenuItem, EntryError> {
     let text = |field| node.get(field).and_then(JsonNode::text).unwrap_or_default().trim().to_owned();
     let id = Some(text("id")).filter(|id| !id.is_empty()).unwrap_or_else(|| name.to_owned());
     let price = node.get("price").ok_or(EntryError::Missing("its price"))?;
     let item = MenuItem {
         id,
-        name: text("name"),
+        // A name of several lines is one of one line.
+        name: text("name").split_whitespace().collect::<Vec<_>>().join(" "),
         price: amount(price).ok_or(EntryError::Invalid("its price"))?,
         category: text("category"),
         description: text("description"),
@@ -365,6 +389,19 @@ mod tests {
         let wrong = |text: &str| RestaurantPlaces::read(text.as_bytes(), "t1").unwrap_err().code();
         assert_eq!(wrong(r#"{"tenants":{"t2":{}}}"#), "not_in_source");
         assert_eq!((wrong("{}"), wrong("[1]"), wrong("{")), ("other_format", "other_format", "no_json"));
+    }
+
+    #[test]
+    fn names_that_would_not_be_saved_are_mended_or_left_out_and_told() {
+        let text = r#"{"a":{"name":"Jugo","price":1},"b":{"name":"jugo","price":2},"c":{"name":"Jugo\nde mora","price":3},
+            "d":{"name":"Sí","price":4}}"#;
+        let (copy, tally) = copy(text, &OwnedRestaurant::nothing());
+        let menu = copy.menu.unwrap();
+        let names: Vec<&str> = menu.items.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!((names, menu.validate()), (vec!["Jugo", "jugo (2)", "Jugo de mora"], Ok(())));
+        let told: Vec<&str> = tally.problems.iter().map(|problem| problem.reason.as_str()).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].contains("jugo (2)") && told[1].contains("Jugo de mora"), "{told:?}");
     }
 
     #[test]

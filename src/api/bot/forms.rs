@@ -80,7 +80,10 @@ impl WholeForm for MenuForm {
                 let last = self.0.items.iter().rposition(|item| item.id == *id).unwrap_or_default();
                 format!("items[{last}].id")
             }
-            MenuError::Name(id) => of(id, "name"),
+            MenuError::Name(id)
+            | MenuError::BrokenName(id)
+            | MenuError::AnswerAsName(id)
+            | MenuError::DuplicateName(id) => of(id, "name"),
             MenuError::Description(id) => of(id, "description"),
             MenuError::Price(id) => of(id, "price"),
             MenuError::Alias(id) => of(id, "aliases"),

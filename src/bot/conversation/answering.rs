@@ -9,7 +9,7 @@ use super::{
 };
 use crate::bot::{
     OrderState, address,
-    intent::Intent,
+    intent::{self, Intent},
     order::Destination,
     payment::{self, PaymentMethod},
     text,
@@ -33,6 +33,8 @@ pub enum CheckoutAnswer {
     BadPhone,
     Payment(PaymentMethod),
     Order(usize),
+    /// The order is refused, or it is not sure yet.
+    BacksOut,
 }
 
 pub fn answer(talk: &ConversationState, restaurant: &Restaurant, said: &str) -> Option<CheckoutAnswer> {
@@ -42,11 +44,14 @@ pub fn answer(talk: &ConversationState, restaurant: &Restaurant, said: &str) -> 
             Phase::Address { .. } if talk.last_destination.is_some() => return Some(CheckoutAnswer::Yes),
             Phase::Phone | Phase::Resuming => return Some(CheckoutAnswer::Yes),
             // Neither an amount nor an order is `the same`.
-            Phase::Confirming | Phase::Noting { .. } | Phase::CancelOrder { .. } => {
+            Phase::Confirming | Phase::Noting { .. } | Phase::Dropping | Phase::CancelOrder { .. } => {
                 return Some(CheckoutAnswer::Unclear);
             }
             _ => {}
         }
+    }
+    if let Some(answer) = decision(talk, restaurant, said, &plain) {
+        return Some(answer);
     }
     let answer = match &talk.phase {
         Phase::Way => way(said, &plain),
@@ -55,7 +60,7 @@ pub fn answer(talk: &ConversationState, restaurant: &Restaurant, said: &str) -> 
         Phase::Payment => {
             let methods = &restaurant.settings.payment_methods;
             let chosen = numbers::choice(said, methods.len()).and_then(|at| methods.iter().nth(at));
-            chosen.copied().map(CheckoutAnswer::Payment)
+            chosen.copied().or_else(|| method(restaurant, said, &plain)).map(CheckoutAnswer::Payment)
         }
         Phase::Resuming => {
             asides::resumes(&plain).filter(|answer| *answer != CheckoutAnswer::Unclear || !says_more(restaurant, said))
@@ -64,6 +69,39 @@ pub fn answer(talk: &ConversationState, restaurant: &Restaurant, said: &str) -> 
         _ => None,
     };
     answer.or_else(|| correction(talk, &plain))
+}
+
+/// `bueno nequi`: a method, and no dish.
+fn method(restaurant: &Restaurant, said: &str, plain: &str) -> Option<PaymentMethod> {
+    if plain.split(' ').count() > 4 || said.contains('?') || asides::pays(plain) {
+        return None;
+    }
+    let method = payment::stated(&text::fold(said))?;
+    let orders = restaurant.parser.understand(said, &OrderState::default(), &[]).changes_order;
+    (!orders).then_some(method)
+}
+
+/// An answer that decides about an order, beyond yes and no.
+fn decision(talk: &ConversationState, restaurant: &Restaurant, said: &str, plain: &str) -> Option<CheckoutAnswer> {
+    let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. } | Phase::Dropping);
+    if is_summary || matches!(talk.phase, Phase::CancelOrder { .. }) {
+        if asides::wavers(said, plain) {
+            return Some(CheckoutAnswer::Unclear);
+        }
+        if asides::assents(plain) {
+            return Some(CheckoutAnswer::Yes);
+        }
+    }
+    // Outright words cancel by themselves.
+    let cancels = intent::talk(plain) == Some(Intent::Cancel);
+    let backs_out = is_summary && !cancels && !said.contains('?') && asides::backs_out(plain);
+    (backs_out && !names_more(restaurant, said)).then_some(CheckoutAnswer::BacksOut)
+}
+
+/// A dish, an address or a payment is in the text too.
+fn names_more(restaurant: &Restaurant, said: &str) -> bool {
+    let understood = restaurant.parser.understand(said, &OrderState::default(), &[]);
+    understood.changes_order || understood.address.is_some() || understood.payment.is_some()
 }
 
 /// `quiero dos salchipapas que no se demoren`: a doubt is not all that the text says.
@@ -181,5 +219,6 @@ pub fn take(answer: CheckoutAnswer, turn: &mut HeardTurn) {
         CheckoutAnswer::BadPhone => turn.bad_phone = true,
         CheckoutAnswer::Payment(method) => turn.payment = Some(method),
         CheckoutAnswer::Order(at) => turn.chosen = Some(at),
+        CheckoutAnswer::BacksOut => turn.backs_out = true,
     }
 }

@@ -67,6 +67,20 @@ pattern!(
     FORGETS,
     r"(?i)\b(?:se\s+me\s+(?:olvid[oó]|olvidaba|pas[oó])|me\s+falt[oó])(?:\s+(?:pedir|decirle|agregar))?\b"
 );
+pattern!(
+    BACKS_OUT,
+    r"\bya (lo |la )?(pedi|pedimos|compre|compramos|comi|comimos|almorce|almorzamos)( (en|a|por|con) otr\w+( \w+)?)?$|\b(pedi|pedimos|pido|pedir|compre|comprar) en otr[oa] (lado|lugar|sitio|parte|restaurante)\b|\bno (me |nos )?(lo|la|los|las) (traig|mand|envi|prepar|despach|hag)\w*( (por favor|porfa|gracias|todavia|aun|hoy|ya|el pedido|nada))*$|\bmejor (manana|otro dia|despues|luego|mas tarde|la proxima|lo dej\w+|dejemoslo)\b|\b(lo dejo|lo dejamos) para (otro dia|despues|la proxima|manana)\b|\b(lo|dejeme|dejame|voy a|tengo que) (pensar|pensarlo|pensare|pienso)\b|^(pues |mm+ |ay |la verdad )*(no se|no estoy segur[oa]|tal vez|quizas?|de pronto|maybe|not sure|never ?mind)( (si|no|todavia|aun|bien|despues|luego|mas tarde|manana|otro dia))*$"
+);
+pattern!(NO_MORE, r"^(?:ya )?no (?:quiero|queremos|deseo|me ponga|me mande) mas\b");
+pattern!(
+    OWN_REFUSAL,
+    r"(?i)[\s,;.]+(?:y\s+|pero\s+)?(?:yo\s+no\s+(?:quiero|deseo|voy\s+a\s+querer|pido)\s+nada|para\s+m[ií]\s+nada)(?:[\s,.!]+(?:gracias|por\s+ahora|por\s+favor))*[\s.!]*$"
+);
+pattern!(
+    COUNT_ALONE,
+    r"^(?:(?:y|pues|bueno|listo|ah|entonces|si|ok|dale|vale)\s+)*(?:deme|dame|me da|me das|denos|regaleme|regalame|me regala|quiero|mandeme|me manda|pongame|envieme|me trae)\s+(un|una|uno|dos|tres|cuatro|cinco|seis|\d{1,2})(?:\s+(?:por favor|porfa|gracias))*$"
+);
+pattern!(ASSENTS, r"^(?:aja+|ajam|mj+m+|mh+m+|s|sep)$");
 pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|eh+|ah+|oh+|uy+)$");
 pattern!(
     NAME,
@@ -96,6 +110,10 @@ pattern!(
 pattern!(
     LANDMARK,
     r"\b(al lado|frente|enfrente|diagonal|esquina|cerca (de|del|a|al)|detras|encima|arriba (de|del)|abajo (de|del)|junto (a|al)|barrio|edificio|conjunto|vereda|finca|urbanizacion|hotel|centro comercial|parque|iglesia|colegio|hospital|estacion|casa|torre|manzana|via|kilometro|km|unidad|sector|residencias?|next to|near|behind|across)\b"
+);
+pattern!(
+    PLACE,
+    r"\b(nomenclatura|direccion|porteria|portero|portal|porton|reja|fachada|timbre|citofono|ascensor|cuadras?|calle|carrera|esquinera|rejas|apto|apartamento|piso|puerta)\b"
 );
 pattern!(PIECE, r"\S+");
 pattern!(ASKS_REACH, r"\b(llegan|llevan|cubren|despachan|entregan|van) (a|al|hasta|en|por)\b");
@@ -233,6 +251,20 @@ pub fn resumes(plain: &str) -> Option<CheckoutAnswer> {
     }
 }
 
+/// `deme dos`, behind a question about one dish: so many of it.
+pub fn count_of(plain: &str, dish: &str) -> Option<String> {
+    let found = COUNT_ALONE.captures(plain)?;
+    Some(format!("{} {dish}", &found[1]))
+}
+
+/// `…, yo no quiero nada`, behind what others want: it cancels nothing.
+pub fn without_own_refusal(said: &str) -> String {
+    match OWN_REFUSAL.find(said) {
+        Some(found) if said[..found.start()].split_whitespace().count() >= 3 => said[..found.start()].to_owned(),
+        _ => said.to_owned(),
+    }
+}
+
 /// The text without `se me olvidó`.
 pub fn without_forgetting(said: &str) -> String {
     FORGETS.replace_all(said, " ").into_owned()
@@ -243,9 +275,41 @@ pub fn pays(plain: &str) -> bool {
     PAID.is_match(plain) && !plain.starts_with("no ")
 }
 
+/// `ya pedí en otro lado`, `mejor mañana`, `tal vez`, to a summary: the order is refused, or it is not sure yet.
+pub fn backs_out(plain: &str) -> bool {
+    BACKS_OUT.is_match(plain)
+}
+
+/// `no quiero más cocas`.
+pub fn wants_no_more(plain: &str) -> bool {
+    NO_MORE.is_match(plain) && !plain.contains(" mas que ")
+}
+
+/// `ajá`, `mjm`, `s`: a yes that is hardly a word.
+pub fn assents(plain: &str) -> bool {
+    ASSENTS.is_match(plain)
+}
+
+/// `sí no`, `sí👎`, `ok?`: a yes that is none.
+pub fn wavers(said: &str, plain: &str) -> bool {
+    let words: Vec<&str> = plain.split(' ').collect();
+    let is_yes = |word: &str| matches!(word, "si" | "sii" | "ok" | "okay" | "dale" | "listo" | "bueno" | "yes");
+    let is_filler = |word: &str| matches!(word, "o" | "pero" | "mejor" | "ah" | "ay" | "espere");
+    let is_no = |word: &str| matches!(word, "no" | "nop" | "noo");
+    let says_both = words.iter().any(|word| is_yes(word)) && words.iter().any(|word| is_no(word));
+    let says_nothing_else = words.iter().all(|word| is_yes(word) || is_no(word) || is_filler(word));
+    let agrees = assents(plain) || intent::talk(plain) == Some(intent::Intent::Confirm);
+    says_both && says_nothing_else || agrees && said.contains(['?', '👎', '❌'])
+}
+
 /// `jajaja`, `mmm`: nothing is said.
 pub fn laughs(plain: &str) -> bool {
     plain.split(' ').all(|word| LAUGHS.is_match(word))
+}
+
+/// Words about the place that an order is brought to.
+pub fn is_of_place(plain: &str) -> bool {
+    PLACE.is_match(plain) || LANDMARK.is_match(plain)
 }
 
 pub fn has_landmark(plain: &str) -> bool {

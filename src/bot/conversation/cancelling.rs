@@ -1,6 +1,6 @@
 //! A customer who cancels: the basket, an order that is placed, one of several. Owns which of them is meant.
 
-use super::{exchange::Exchange, hearing::HeardTurn, orders, phrases::Command, state::Phase};
+use super::{checkout, exchange::Exchange, hearing::HeardTurn, orders, phrases::Command, state::Phase};
 use crate::bot::texts::TextKey;
 
 /// Cancelling alone, for a customer before a shut door.
@@ -57,6 +57,36 @@ pub fn cancels(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase) ->
         say_order_stands(exchange);
     } else {
         orders::ask_cancel(exchange, None);
+    }
+    true
+}
+
+/// Words that refuse the order of the summary, or hesitate, and the answer to the question whether it is cancelled. True: the turn is
+/// answered. The summary's own question stands again where it is not.
+pub fn drops(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase) -> bool {
+    let is_asked = *phase == Phase::Dropping;
+    if is_asked && exchange.talk.phase == Phase::Dropping {
+        exchange.talk.phase = Phase::Confirming;
+    }
+    if heard.is_beside() || !is_asked && !heard.backs_out {
+        return false;
+    }
+    let is_yes = is_asked && heard.is_yes() && !heard.is_done && orders::is_heard(exchange, heard.yes_at);
+    if is_yes {
+        orders::forget_basket(exchange);
+        exchange.say(TextKey::Emptied, &[]);
+        say_order_stands(exchange);
+    } else if is_asked && heard.is_no() {
+        if exchange.talk.shown.is_some() {
+            exchange.say(TextKey::ConfirmAgain, &[]);
+        } else {
+            checkout::advance(exchange);
+        }
+    } else if heard.questions.is_empty() {
+        exchange.talk.phase = Phase::Dropping;
+        exchange.say(TextKey::AskDrop, &[]);
+    } else {
+        return false;
     }
     true
 }

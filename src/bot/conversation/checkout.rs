@@ -39,6 +39,11 @@ pub fn take_details(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     for words in [&heard.bill, &heard.courier].into_iter().flatten() {
         note(talk, words);
     }
+    let is_order = !talk.order.lines.is_empty() || !talk.order.ambiguous.is_empty();
+    if let Some(when) = heard.wished_time.as_ref().filter(|_| is_order) {
+        note(talk, when);
+        exchange.say(TextKey::TimeNoted, &[("words", when)]);
+    }
     if let Some(method) = heard.payment {
         take_payment(exchange, method);
     } else if heard.pays_twice {
@@ -260,6 +265,12 @@ fn is_below_minimum(exchange: &mut Exchange<'_>) -> bool {
 pub fn is_under_way(phase: &Phase) -> bool {
     matches!(
         phase,
-        Phase::Way | Phase::Address { .. } | Phase::Phone | Phase::Payment | Phase::Confirming | Phase::Noting { .. }
+        Phase::Way
+            | Phase::Address { .. }
+            | Phase::Phone
+            | Phase::Payment
+            | Phase::Confirming
+            | Phase::Noting { .. }
+            | Phase::Dropping
     )
 }

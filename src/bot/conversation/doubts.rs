@@ -4,6 +4,8 @@ use super::{exchange::Exchange, hearing::HeardTurn, menu_pages, quote, words};
 use crate::bot::texts::TextKey;
 
 const MAX_TOLD: usize = 3;
+/// Answers that do not help, until the question is dropped.
+const MAX_WISH_TRIES: u8 = 2;
 
 /// Wishes that cannot be noted, and why.
 pub fn tell(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
@@ -43,6 +45,27 @@ fn ask_which_number(exchange: &mut Exchange<'_>, number: usize) {
     if let (Some(line), Some(item)) = (line, item) {
         exchange.say(TextKey::WhichNumber, &[("number", &number.to_string()), ("line", &line), ("items", &item)]);
     }
+}
+
+/// Drops the open wish whose question was answered twice with something else: the rest of the order does not wait for it for ever.
+pub fn give_up(exchange: &mut Exchange<'_>, heard: &HeardTurn, has_answered: bool) -> bool {
+    let talk = &mut exchange.talk;
+    if talk.order.ambiguous.is_empty() || heard.changed {
+        talk.wish_tries = 0;
+        return false;
+    }
+    // A question of the customer's, a greeting, and a wish that cannot be had are no answers either way.
+    if !has_answered && !heard.greets && !heard.nudges && !heard.has_doubts() {
+        talk.wish_tries = talk.wish_tries.saturating_add(1);
+    }
+    if talk.wish_tries < MAX_WISH_TRIES {
+        return false;
+    }
+    talk.wish_tries = 0;
+    talk.order.ambiguous.remove(0);
+    exchange.progressed = true;
+    exchange.say(TextKey::WishDropped, &[]);
+    true
 }
 
 /// The open wish, its candidates numbered. True: there is one.

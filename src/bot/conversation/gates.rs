@@ -61,6 +61,12 @@ pub fn say_shut(exchange: &mut Exchange<'_>, gate: Gate) {
     }
 }
 
+/// The notice of a shut door was given today.
+pub fn was_told(exchange: &Exchange<'_>, gate: Gate) -> bool {
+    let today = exchange.moment.now.to_zoned(exchange.restaurant.settings.time_zone()).date();
+    exchange.talk.told == Some((gate, today))
+}
+
 pub fn say_closed(exchange: &mut Exchange<'_>) {
     let settings = &exchange.restaurant.settings;
     let opens = settings.business_hours.as_ref().and_then(|hours| hours.next_opening(exchange.moment.now));

@@ -7,10 +7,11 @@ use super::{
     Restaurant, Said, Utterance, answering,
     asides::{self, Amendment},
     exchange, form, menu_pages,
-    order_reading::OrderReader,
+    order_reading::{OrderReader, OrderReading},
     phrases::{self, Command},
+    repeating,
     state::{ConversationState, HeardText, Phase, is_small},
-    taking, words,
+    taking, wished_time, words,
 };
 use crate::bot::{
     OrderState,
@@ -78,6 +79,8 @@ pub struct HeardTurn {
     pub bill: Option<String>,
     /// Words for the courier.
     pub courier: Option<String>,
+    /// Words about the time for which the order is wished.
+    pub wished_time: Option<String>,
     /// An answer is to come.
     pub waits: bool,
     /// Something is to be changed, and it is not said to what.
@@ -94,6 +97,8 @@ pub struct HeardTurn {
     pub pays: bool,
     /// Nothing is said, and an answer is expected.
     pub nudges: bool,
+    /// The order is refused, or it is not sure yet.
+    pub backs_out: bool,
     /// Nothing but a thumb or the like says yes.
     pub is_sign: bool,
     /// The order of a list of orders, from zero on.
@@ -109,6 +114,8 @@ pub struct HeardTurn {
     pub thanks: bool,
     pub has_media: bool,
     pub has_picture: bool,
+    /// A cart of the catalogue, whose dishes cannot be read.
+    pub has_cart: bool,
     /// Texts that meant nothing to the bot.
     pub others: Vec<String>,
     /// Words beside a yes.
@@ -147,7 +154,7 @@ impl HeardTurn {
 
     /// Something stands beside a yes or a no that changes the order or puts it in doubt.
     pub fn is_beside(&self) -> bool {
-        self.changed || self.has_details() || self.has_doubts()
+        self.changed || self.has_details() || self.has_doubts() || self.wished_time.is_some()
     }
 
     /// Something about dishes is open or could not be had.
@@ -189,7 +196,17 @@ pub fn hear(talk: &mut ConversationState, restaurant: &Restaurant, messages: &[S
                 turn.has_media = true;
                 turn.has_picture = true;
             }
-            Utterance::Voice | Utterance::Sticker | Utterance::Call => turn.has_media = true,
+            Utterance::Contact(phone) if talk.phase == Phase::Phone && phrases::phone(phone).is_some() => {
+                turn.phone = phrases::phone(phone);
+                words::cut(phone, 20).clone_into(&mut turn.last_text);
+            }
+            Utterance::Cart => {
+                turn.has_media = true;
+                turn.has_cart = true;
+            }
+            Utterance::Voice | Utterance::Sticker | Utterance::Call | Utterance::Contact(_) | Utterance::Unreadable => {
+                turn.has_media = true
+            }
             Utterance::Silent => {}
         }
         if turn.answers[answers..].contains(&true) {
@@ -246,6 +263,8 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     };
     let resumed = goes_on(talk, restaurant, said, turn);
     let said = resumed.as_deref().unwrap_or(said);
+    let counted = talk.asked_dish.take().and_then(|dish| asides::count_of(&plain, &dish));
+    let said = counted.as_deref().unwrap_or(said);
     heard.before.clone_from(&turn.order);
     let is_form = match form::read(said) {
         Some(form) => {
@@ -254,7 +273,9 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         }
         None => false,
     };
-    let said = if is_form { said.to_owned() } else { without_asides(said, turn) };
+    let timed = if is_form { said.to_owned() } else { asides::without_own_refusal(&without_asides(said, turn)) };
+    turn.wished_time = wished_time::find(&timed, false).or(turn.wished_time.take());
+    let said = if is_form { timed.clone() } else { wished_time::without(&timed) };
     let said = said.as_str();
     let plain = phrases::plain(said);
     if plain.is_empty() {
@@ -271,6 +292,24 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         answering::take(answer, turn);
         heard.answered = Some(talk.phase.clone());
         remember(talk, heard);
+        return;
+    }
+    if !is_form && let Some(reading) = repeating::read(talk, restaurant, &turn.order, said) {
+        turn.answers.push(true);
+        if reading.changed {
+            turn.changed = true;
+            // An edit would read these words as an order of their own.
+            talk.heard.clear();
+        } else {
+            heard.answered = Some(talk.phase.clone());
+            remember(talk, heard);
+        }
+        turn.order = reading.order;
+        turn.address =
+            reading.address.map(|address| words::one_line(&address, MAX_ADDRESS_CHARS)).or(turn.address.take());
+        turn.payment = reading.payment.or(turn.payment);
+        turn.wished_time = wished_time::find(&timed, true).or(turn.wished_time.take());
+        turn.intent = Intent::Confirm;
         return;
     }
     // `ya`, with dishes noted and nothing asked, is `listo`.
@@ -300,6 +339,20 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     let said = asides::without_forgetting(&said);
     let mut reading = reader.read(&turn.order, &said, previous.as_deref());
     talk.history = history;
+    let units = |order: &OrderState| order.lines.iter().map(|line| u64::from(line.qty)).sum::<u64>();
+    let adds = units(&reading.order) > units(&turn.order);
+    if reading.intent != Some(Intent::Cancel) && !adds && asides::wants_no_more(&plain) {
+        refuse_wish(&mut reading, &turn.order);
+    }
+    if super::checkout::is_under_way(&talk.phase)
+        && only_notes_differ(&reading.order, &turn.order)
+        && asides::is_of_place(&plain)
+    {
+        // `no tiene nomenclatura` is for the courier, and no way to make a dish.
+        turn.courier = Some(words::one_line(&said, MAX_COMMENT_CHARS));
+        turn.intent = Intent::Address;
+        return;
+    }
     if !reading.changed && !reading.is_settled && menu_pages::is_category(restaurant.parser.menu(), &said) {
         reading.unknown.clear();
         reading.intent = Some(Intent::Menu);
@@ -325,7 +378,10 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         return;
     }
     let is_checkout = super::checkout::is_under_way(&talk.phase);
-    let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. });
+    let is_summary = matches!(talk.phase, Phase::Confirming | Phase::Noting { .. } | Phase::Dropping);
+    if reading.changed {
+        turn.wished_time = wished_time::find(&timed, true).or(turn.wished_time.take());
+    }
     let is_late = talk.phase == Phase::Idle && talk.orders.iter().any(|order| !order.stage.is_final());
     let has_open_order = talk.orders.iter().any(|order| !order.stage.is_final());
     let asks_status = is_late || has_open_order && said.contains('?') && !plain.ends_with("entonces");
@@ -349,7 +405,7 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         return;
     }
     if is_summary && !reading.changed && asides::is_fine(&said) {
-        turn.answers.push(true);
+        turn.answers.push(talk.phase != Phase::Dropping);
         return;
     }
     taking::take_reading(reading, &said, &plain, turn);
@@ -400,19 +456,40 @@ fn changes_kept(
     is_about_kept && reader.read(kept, said, None).changed
 }
 
+/// The same dishes and units, prepared otherwise.
+fn only_notes_differ(order: &OrderState, before: &OrderState) -> bool {
+    let is_same = |(line, old): (&BasketLine, &BasketLine)| line.item == old.item && line.qty == old.qty;
+    order.lines != before.lines
+        && order.lines.len() == before.lines.len()
+        && order.ambiguous == before.ambiguous
+        && order.lines.iter().zip(&before.lines).all(is_same)
+}
+
+/// `no quiero más cocas`: the question that stands is answered, and none is opened.
+fn refuse_wish(reading: &mut OrderReading, before: &OrderState) {
+    let open = before.ambiguous.iter().skip(1).cloned().collect();
+    reading.order = OrderState { ambiguous: open, ..before.clone() };
+    reading.changed = !before.ambiguous.is_empty();
+    reading.intent = Some(if reading.changed { Intent::Order } else { Intent::Deny });
+}
+
 /// `¿Le anoto 400?`
 fn proposes_number(order: &OrderState) -> bool {
     let wish = order.ambiguous.first();
     wish.is_some_and(|wish| wish.asks_number && wish.qty > 0 && wish.candidates.len() == 1)
 }
 
-/// A thumb is a yes, a row of question marks wants an answer, a dish asks what there is of it; other signs say nothing.
+/// A thumb is a yes, folded hands thank, a row of question marks wants an answer, a dish asks what there is of it; other signs say nothing.
 fn hear_signs(said: &str, turn: &mut HeardTurn) {
     let has = |signs: &[char]| said.contains(signs);
     if has(&['👎', '❌']) {
         turn.answers.push(false);
-    } else if has(&['👍', '👌', '✅', '🙏', '✔', '☑', '🆗']) {
+    } else if has(&['👍', '👌', '✅', '✔', '☑', '🆗']) && !has(&['?', '¿']) {
         turn.answers.push(true);
+        turn.is_sign = true;
+    } else if has(&['🙏']) {
+        // It asks or thanks, and orders nothing.
+        turn.thanks = true;
         turn.is_sign = true;
     } else if has(&['?', '¿']) {
         turn.nudges = true;

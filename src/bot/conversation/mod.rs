@@ -24,6 +24,7 @@ mod phrases;
 mod questions;
 mod quote;
 mod remnant;
+mod repeating;
 mod ruling;
 mod state;
 mod takeover;
@@ -32,6 +33,7 @@ mod talking;
 #[cfg(test)]
 mod tests;
 mod unread;
+mod wished_time;
 mod words;
 
 use std::collections::HashMap;
@@ -87,7 +89,13 @@ pub enum Utterance {
     Sticker,
     Document,
     Call,
-    /// A reaction, a poll's vote, a contact card: nothing is answered.
+    /// The digits of a contact card's phone; empty: it has none.
+    Contact(String),
+    /// A cart of WhatsApp's catalogue, without a word.
+    Cart,
+    /// A poll, a product of a catalogue: it says something, and cannot be read here.
+    Unreadable,
+    /// A reaction, a poll's vote: nothing is answered.
     Silent,
 }
 
@@ -263,7 +271,7 @@ fn take(exchange: &mut Exchange<'_>, input: Input, entrance: Door) {
     }
     match input {
         Input::OwnerWrote { text } => takeover::owner_wrote(exchange, text.as_deref()),
-        Input::TakenOver => takeover::silence(exchange, SilenceCause::TakenOver),
+        Input::TakenOver => takeover::take_over(exchange),
         Input::GivenBack => takeover::give_back(exchange),
         Input::Woken => {}
         Input::OrderMoved { order, stage } => {
@@ -358,8 +366,17 @@ fn said(exchange: &mut Exchange<'_>, messages: &[Said], is_fresh: bool, entrance
     exchange.heard = Some(heard);
 }
 
-/// A customer may ask a closed restaurant for an order that is under way.
+/// A customer may ask a closed restaurant for its hours, and for an order that is under way.
 fn said_before_a_shut_door(exchange: &mut Exchange<'_>, messages: &[Said], gate: state::Gate) {
+    if gate == state::Gate::Closed && gates::was_told(exchange, gate) {
+        let heard = hearing::hear(&mut exchange.talk.clone(), exchange.restaurant, messages);
+        if !heard.changed && heard.questions.contains(&Question::Hours) {
+            gates::say_closed(exchange);
+            // Another bot may ask for ever.
+            takeover::guard(exchange, &heard, true);
+            return;
+        }
+    }
     if gate == state::Gate::Closed && exchange.talk.orders.iter().any(|order| !order.stage.is_final()) {
         let mut trial = exchange.talk.clone();
         let heard = hearing::hear(&mut trial, exchange.restaurant, messages);

@@ -22,6 +22,13 @@ const MAX_NOTE_CHARS: usize = 80;
 /// More units of one dish than this are asked about: a slip is likelier.
 const MOST_UNASKED: u32 = 200;
 
+/// Words around a choice that choose nothing.
+const CHOOSING: &[&str] = &[
+    "la", "el", "las", "los", "de", "del", "por", "favor", "porfa", "porfavor", "gracias", "quiero", "seria", "mejor",
+    "es", "sea", "si", "pues", "esa", "ese", "deme", "dame", "the", "one", "please",
+];
+const MAX_CHOOSING_WORDS: usize = 4;
+
 /// The part of a conversation that a text's meaning depends on.
 pub struct OrderReader<'a> {
     pub restaurant: &'a Restaurant,
@@ -96,7 +103,7 @@ impl OrderReader<'_> {
         }
         if let Some(wish) = before.ambiguous.first()
             && wish.candidates.len() > usize::from(wish.asks_number)
-            && let Some(chosen) = numbers::choice(said, wish.candidates.len())
+            && let Some(chosen) = numbers::choice(said, wish.candidates.len()).or_else(|| self.named(wish, said))
         {
             let mut order = before.clone();
             let mut wish = order.ambiguous.remove(0);
@@ -136,6 +143,22 @@ impl OrderReader<'_> {
             return self.read_numbers(before, &wishes, previous);
         }
         self.understand(before, said)
+    }
+
+    /// `la de 400`: the one candidate whose name has all these words. A line of that dish which is there already is not meant.
+    fn named(&self, wish: &AmbiguousWish, said: &str) -> Option<usize> {
+        let plain = phrases::plain(said);
+        let words: Vec<&str> = plain.split(' ').filter(|word| !CHOOSING.contains(word)).collect();
+        if words.is_empty() || words.len() > MAX_CHOOSING_WORDS || said.contains('?') {
+            return None;
+        }
+        let menu = self.restaurant.parser.menu();
+        let fits = |(at, id): (usize, &String)| {
+            let name = phrases::plain(&menu.item(id)?.name);
+            words.iter().all(|word| name.split(' ').any(|other| other == *word)).then_some(at)
+        };
+        let mut fitting = wish.candidates.iter().enumerate().filter_map(fits);
+        fitting.next().filter(|_| fitting.next().is_none())
     }
 
     fn read_numbers(

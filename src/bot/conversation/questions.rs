@@ -35,7 +35,10 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
                     }
                 }
             }
-            Question::Price(said) => say_price(exchange, said),
+            Question::Price(said) => {
+                exchange.talk.asked_dish = menu_pages::only_named(exchange, said);
+                say_price(exchange, said);
+            }
             Question::Hours => say_hours(exchange),
             Question::Status => orders::say_status(exchange),
             Question::Wait => say_wait(exchange),

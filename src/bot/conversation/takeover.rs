@@ -1,13 +1,13 @@
 //! Humans before the machine: the owner's messages, a chat that is taken over, a customer who wants a person, two bots that talk.
 //! Owns when the bot is silent and how it comes back: by time, by the owner's word, by the console; never by the customer.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Effect, asides,
     exchange::Exchange,
     hearing::HeardTurn,
-    state::{Silence, SilenceCause},
+    state::{KnownOrder, Phase, Silence, SilenceCause},
     words,
 };
 use crate::bot::{
@@ -25,6 +25,8 @@ const MAX_TURNS_AN_HOUR: u32 = 40;
 /// Questions that are remembered, lest they are asked for ever.
 const MAX_ASKED: usize = 20;
 const MAX_ASKED_CHARS: usize = 40;
+/// An order may be untold for so long.
+const JUST_PLACED: SignedDuration = SignedDuration::from_mins(10);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 pub fn owner_wrote(exchange: &mut Exchange<'_>, said: Option<&str>) {
@@ -32,7 +34,39 @@ pub fn owner_wrote(exchange: &mut Exchange<'_>, said: Option<&str>) {
     if said.is_some_and(|said| text::fold(said.trim()) == word) {
         return give_back(exchange);
     }
+    tell_untold(exchange);
     silence(exchange, SilenceCause::Owner);
+}
+
+/// Somebody takes the chat over, by the console or the API.
+pub fn take_over(exchange: &mut Exchange<'_>) {
+    tell_untold(exchange);
+    silence(exchange, SilenceCause::TakenOver);
+}
+
+/// An order was placed a moment ago, and the customer has not read that: whoever takes the chat over stops the words, and is told to say
+/// them.
+fn tell_untold(exchange: &mut Exchange<'_>) {
+    let (talk, now) = (&exchange.talk, exchange.moment.now);
+    let waits = exchange.moment.told_at == Some(Timestamp::MAX);
+    if !waits || exchange.is_silenced() || talk.phase != Phase::Idle {
+        return;
+    }
+    let confirmed = talk.confirmed.as_ref().map(|confirmed| confirmed.order.as_str());
+    let is_recent = |order: &&KnownOrder| !order.stage.is_final() && now.duration_since(order.placed_at) < JUST_PLACED;
+    let placed = talk.orders.iter().rev().find(|order| Some(order.id.as_str()) == confirmed).filter(is_recent);
+    let Some((id, total)) = placed.map(|order| (order.id.clone(), order.total)) else { return };
+    let reason = match exchange.language() {
+        Language::Es => {
+            format!("El cliente confirmó el pedido #{id} por {total}, y el bot no alcanzó a decírselo: dígaselo usted.")
+        }
+        Language::En => {
+            format!(
+                "The customer confirmed order #{id}, {total}, and the bot was stopped before it could say so: please do."
+            )
+        }
+    };
+    exchange.do_it(Effect::CallOwner { reason });
 }
 
 /// Nothing is said in the chat from now on; the unfinished order is put aside.

@@ -73,6 +73,12 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn, is_fresh: bool) {
         }
         phase = Phase::Confirming;
     }
+    if cancelling::drops(exchange, heard, &phase) {
+        return;
+    }
+    if phase == Phase::Dropping {
+        phase = Phase::Confirming;
+    }
     if heard.waits && !heard.is_beside() && heard.questions.is_empty() {
         return exchange.say(TextKey::Waiting, &[]);
     }
@@ -216,8 +222,10 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     if drops_wish {
         exchange.talk.order.ambiguous.remove(0);
         exchange.progressed = true;
+        exchange.talk.wish_tries = 0;
         exchange.say(TextKey::WishDropped, &[]);
     }
+    let drops_wish = drops_wish || doubts::give_up(exchange, heard, has_answered);
     let pruned = quote::prune(exchange);
     // A customer who orders on instead is asked again before the order is closed; whatever else is said, the question
     // stands.
@@ -232,7 +240,13 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     }
     let offered = heard.is_yes() && !heard.changed && checkout::take_offer(exchange);
     let others = heard.others.join(". ");
-    if *phase == Phase::Confirming && !heard.changed && !heard.has_details() && !has_answered && others.contains(' ') {
+    if *phase == Phase::Confirming
+        && !heard.changed
+        && !heard.has_details()
+        && !has_answered
+        && others.contains(' ')
+        && heard.wished_time.is_none()
+    {
         let words = words::one_line(&others, 200);
         exchange.say(TextKey::AskNote, &[("words", &words)]);
         exchange.talk.phase = Phase::Noting { words };
@@ -268,7 +282,8 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
             && matches!(phase, Phase::Ordering | Phase::Form)
             && (heard.is_yes() || heard.is_no())
             && !drops_wish;
-    let leads_on = is_done || goes_on || was_under_way && (heard.changed || pruned || drops_wish);
+    let is_new = heard.changed || pruned || drops_wish || heard.wished_time.is_some();
+    let leads_on = is_done || goes_on || was_under_way && is_new;
     if leads_on && exchange.talk.kept.is_some() && !was_under_way {
         return ask_resume(exchange, heard, is_fresh);
     }
@@ -291,7 +306,14 @@ fn ask_next(exchange: &mut Exchange<'_>, heard: &HeardTurn, phase: &Phase, is_fr
     exchange.talk.phase = Phase::Ordering;
     if heard.changed || pruned {
         quote::say_basket(exchange);
-    } else if !has_answered && !heard.has_doubts() && !heard.greets && !heard.thanks && !heard.nudges && !drops_wish {
+    } else if !has_answered
+        && !heard.has_doubts()
+        && !heard.greets
+        && !heard.thanks
+        && !heard.nudges
+        && !drops_wish
+        && heard.wished_time.is_none()
+    {
         exchange.say(TextKey::NotUnderstood, &[]);
     }
     if !heard.thanks || heard.changed {
@@ -321,6 +343,8 @@ fn ask_again(exchange: &mut Exchange<'_>, phase: &Phase, heard: &HeardTurn, has_
             let refuses = heard.is_no();
             match phase {
                 Phase::Phone if refuses => return exchange.say(TextKey::AskPhone, &[]),
+                // `este mismo`, by somebody whose number nobody sees.
+                Phase::Phone if heard.is_yes() => return exchange.say(TextKey::PhoneUnclear, &[]),
                 Phase::Address { .. } if refuses => {
                     exchange.talk.last_destination = None;
                 }
@@ -413,6 +437,9 @@ fn confirms_again(exchange: &Exchange<'_>, heard: &HeardTurn) -> bool {
 pub fn answer_media(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     if heard.has_picture && late::tell_receipt(exchange) {
         return;
+    }
+    if heard.has_cart {
+        return exchange.say(TextKey::Cart, &[]);
     }
     let quiet = exchange.restaurant.settings.idle_minutes;
     let minutes = |at| exchange.moment.now.duration_since(at).as_mins();

@@ -122,9 +122,29 @@ fn said(message: &Message) -> Option<HeardMessage> {
         {
             Utterance::Text(text.clone())
         }
+        Content::Contact { contacts } => {
+            Utterance::Contact(contacts.iter().find_map(|contact| phone(&contact.vcard)).unwrap_or_default())
+        }
+        Content::Order(_) => Utterance::Cart,
+        Content::Poll(_) | Content::Product(_) => Utterance::Unreadable,
         _ => Utterance::Silent,
     };
     Some(HeardMessage::Said(Said { id: message.id.clone(), at: second(message.timestamp), what: utterance }))
+}
+
+/// The digits of the first phone on a card.
+fn phone(vcard: &str) -> Option<String> {
+    let is_phone = |line: &&str| {
+        let name = line.split([':', ';']).next().unwrap_or_default();
+        // `item1.TEL`: a group is before it.
+        name.rsplit('.').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("TEL"))
+    };
+    let digits = |line: &str| {
+        let (_, number) = line.rsplit_once(':')?;
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        (7..=15).contains(&digits.len()).then_some(digits)
+    };
+    vcard.lines().filter(is_phone).find_map(digits)
 }
 
 /// A reaction, a vote or a deletion is no talk.
@@ -142,7 +162,7 @@ mod tests {
     use ulid::Ulid;
 
     use super::*;
-    use crate::message::{Addressed, Media, MessageTarget};
+    use crate::message::{Addressed, CatalogOrder, Contact, Media, MessageTarget, Poll};
 
     const CHAT: &str = "573001112233@s.whatsapp.net";
     const NOW: i64 = 1_800_000_000;
@@ -211,6 +231,26 @@ mod tests {
         assert_eq!(says(edit(false)), Some(HeardMessage::Edited { id: "B".into(), text: "tres".into() }));
         assert_eq!(says(edit(true)), None, "nobody edits another's message");
         assert_eq!(says(Content::Timer { seconds: 0 }), None);
+    }
+
+    /// Nobody who sends one is left without an answer.
+    #[test]
+    fn a_card_a_cart_and_a_poll_are_heard() {
+        let at = Timestamp::from_second(NOW).unwrap();
+        let says = |content| match received(message(CHAT, content)) {
+            Some(HeardMessage::Said(Said { what, at: said_at, .. })) if said_at == at => what,
+            other => panic!("{other:?}"),
+        };
+        let card = |vcard: &str| {
+            let contact = Contact { name: "Luz".into(), vcard: vcard.into() };
+            says(Content::Contact { contacts: vec![contact] })
+        };
+        let vcard = "BEGIN:VCARD\nFN:Luz\nitem1.TEL;type=CELL;waid=573001234567:+57 300 123 4567\nEND:VCARD";
+        assert_eq!(card(vcard), Utterance::Contact("573001234567".into()));
+        assert_eq!(card("BEGIN:VCARD\nFN:Luz\nEND:VCARD"), Utterance::Contact(String::new()));
+        let cart = CatalogOrder { title: "2 items".into(), token: Some("t".into()), ..CatalogOrder::default() };
+        assert_eq!(says(Content::Order(cart)), Utterance::Cart);
+        assert_eq!(says(Content::Poll(Poll::default())), Utterance::Unreadable);
     }
 
     #[test]

@@ -178,6 +178,12 @@ texts! {
     AskNote "ask_note" ["words!"]
         "¿Lo anoto como observación en su pedido: «{words}»? Responda *sí* o *no*."
         "Shall I add “{words}” to your order as a comment? Answer *yes* or *no*."
+    TimeNoted "time_noted" ["words!"]
+        "Lo anoto en su pedido para que la cocina lo vea: «{words}»."
+        "I write it on your order, where the kitchen sees it: “{words}”."
+    AskDrop "ask_drop" []
+        "¿Cancelo este pedido? Responda *sí* para cancelarlo, o *no* para seguir con él."
+        "Shall I cancel this order? Answer *yes* to cancel it, or *no* to go on with it."
     CancelStill "cancel_still" ["order!"]
         "La cocina todavía no ha empezado: si prefiere, escriba *cancelar pedido {order}*, y lo pedimos de nuevo como lo quiere."
         "The kitchen has not begun: if you prefer, write *cancel order {order}*, and order again as you want it."
@@ -320,6 +326,10 @@ texts! {
     Media "media" []
         "Por ahora solo puedo leer mensajes escritos. ¿Me lo escribe, por favor?"
         "I can only read written messages for now. Could you write it, please?"
+    Cart "cart" []
+        "Me llegó su pedido del catálogo, pero por aquí no puedo ver qué platos tiene. ¿Me los escribe, por favor? Con *menú* le \
+        muestro la carta."
+        "I have got your cart, but I cannot see its dishes here. Could you write them, please? *menu* shows you what there is."
     Thanks "thanks" ["name"]
         "Con mucho gusto."
         "You are welcome."

@@ -27,6 +27,11 @@ async fn two_who_change_a_menu_do_not_undo_each_others_work() {
     let (status, tag, _) = put(&stage, "menu", "\"1\"", &menu(3)).await;
     assert_eq!((status, tag.as_deref()), (200, Some("\"2\"")));
     assert_eq!(put(&stage, "menu", "\"abc\"", &menu(4)).await.0, 412);
+    // Whoever writes only where nothing is yet writes over nobody's menu.
+    let url = format!("http://{}/api/{TENANT}/bot/menu", stage.setup.address);
+    let request = reqwest::Client::new().put(url).header("X-Api-Key", &stage.setup.admin_key);
+    let answer = request.header("If-None-Match", "*").json(&menu(4)).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 412);
     assert_eq!(put(&stage, "menu", "*", &menu(5)).await.0, 200);
     assert_eq!(put(&stage, "settings", "\"0\"", &settings()).await.0, 200);
     assert_eq!(put(&stage, "settings", "\"0\"", &settings()).await.0, 412);

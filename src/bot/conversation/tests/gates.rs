@@ -22,6 +22,9 @@ fn a_closed_restaurant_says_when_it_opens_once_a_day() {
     chat.now = "2026-11-28T04:00:00Z".parse().unwrap();
     play(&mut chat, &[("un pollo asado entero", &["estamos cerrados", "mañana a las 11:00"])]);
     assert_eq!(chat.say("hola?"), "");
+    // Who asks for the hours is told again.
+    play(&mut chat, &[("a qué hora abren?", &["estamos cerrados", "mañana a las 11:00"])]);
+    assert_eq!(chat.say("un pollo asado entero"), "");
     // Saturday night: Sunday is closed.
     chat.now = "2026-11-29T04:00:00Z".parse().unwrap();
     play(&mut chat, &[("hola", &["el lunes a las 11:00"])]);

@@ -3,6 +3,7 @@
 mod beside;
 mod changes;
 mod checkout;
+mod doubtful;
 mod gates;
 mod mixed;
 mod ordering;

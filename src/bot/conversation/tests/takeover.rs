@@ -247,3 +247,25 @@ fn two_orders_that_are_too_much_together_are_for_a_human() {
     play(&mut chat, &[("190 perros calientes", &["400 × Perro", "2 × Salchipapa"]), ("sí", &["muy grande"])]);
     assert!(chat.called_owner());
 }
+
+/// The kitchen has the order, and the customer would wait for a word.
+#[test]
+fn who_takes_a_chat_over_before_the_confirmation_left_is_told_of_the_order() {
+    for (input, told_at, is_told) in [
+        (Input::OwnerWrote { text: Some("ya le averiguo".into()) }, Some(jiff::Timestamp::MAX), true),
+        (Input::TakenOver, Some(jiff::Timestamp::MAX), true),
+        (Input::OwnerWrote { text: None }, None, false),
+    ] {
+        let mut chat = Chat::new();
+        super::checkout::summarised(&mut chat);
+        play(&mut chat, &[("sí", &["confirmado"])]);
+        chat.told_at = told_at;
+        assert_eq!(chat.input(input.clone()), "");
+        let id = format!("#{}", chat.orders[0].id);
+        let tells = |effect: &Effect| matches!(effect, Effect::CallOwner { reason } if reason.contains(&id));
+        assert_eq!(chat.effects.iter().any(tells), is_told);
+        // Once.
+        assert_eq!(chat.input(input), "");
+        assert!(!chat.called_owner());
+    }
+}
