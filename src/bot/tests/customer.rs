@@ -18,6 +18,7 @@ fn a_doubtful_number_is_asked_for() {
         "empanadas de carne 10 o 12",
         "entre 5 y 6 empanadas de carne",
         "de 5 a 6 empanadas de carne",
+        "10 a 12 empanadas de carne",
         "2-3 empanadas de carne",
         "dos o tres empanadas de carne",
         "varias empanadas de carne",
@@ -113,6 +114,10 @@ fn flavours_of_one_item_are_lines_of_their_own() {
             ("3 jugos: mora, mango y lulo", "1 jugo [mora] + 1 jugo [mango] + 1 jugo [lulo]"),
             ("3 jugos de mora, mango y lulo", "1 jugo [mora] + 1 jugo [mango] + 1 jugo [lulo]"),
             ("dos jugos de mora | uno de mango mejor", "1 jugo [mora] + 1 jugo [mango]"),
+            ("dos jugos de mora | no, uno de mora y uno de lulo", "1 jugo [mora] + 1 jugo [lulo]"),
+            ("si hay jugo de lulo me da uno, si no de mora", "1 jugo [lulo]"),
+            ("2 clasicas y una clasica sin cebolla", "2 clasica + 1 clasica [sin cebolla]"),
+            ("2 clasicas, una clasica sin cebolla", "1 clasica + 1 clasica [sin cebolla]"),
         ],
     );
     check("la-boya", &[("dos cocadas de coco y una de piña", "2 cocada [coco] + 1 cocada [piña]")]);

@@ -227,6 +227,16 @@ impl BasketTurn<'_> {
             return end;
         }
         if (self.correcting || self.setting || phrase.is_sole) && !another {
+            // `no, uno de mora y uno de lulo`: the second one takes nothing from the first.
+            if self.corrected
+                && mention.is_only_option()
+                && let Some(units) = units
+                && let Some(line) = hits.last().copied()
+                && !self.has_options(line, &mention.options)
+            {
+                self.add_other(line, units, &mention.options);
+                return end;
+            }
             if !hits.is_empty()
                 && !mention.options.is_empty()
                 && (quantity == Quantity::None || mention.is_only_option())
@@ -385,7 +395,9 @@ impl BasketTurn<'_> {
                 other => other.units(),
             }
             && units <= parts.left
-            && (!mention.is_headed || phrase.is_attribute || self.is_told_apart(phrase, end))
+            && (!mention.is_headed && !self.is_one_more(phrase, mention)
+                || phrase.is_attribute
+                || self.is_told_apart(phrase, end))
             && self
                 .slots
                 .get(parts.parent)

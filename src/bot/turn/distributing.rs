@@ -113,6 +113,20 @@ impl BasketTurn<'_> {
         counted && is_parted && fewer && self.notes_at(end).is_some_and(|notes| !notes.notes.is_empty())
     }
 
+    /// `2 clásicas y una clásica sin cebolla`: the dish is named again behind `y`.
+    pub(super) fn is_one_more(&self, phrase: &Phrase, mention: &Mention) -> bool {
+        let is_joined = phrase.start > self.start && self.word(phrase.start - 1) == "y";
+        is_joined
+            && !phrase.is_definite
+            && !phrase.is_attribute
+            && !mention.is_only_option()
+            && mention.candidates.len() == 1
+    }
+
+    pub(super) fn has_options(&self, line: SlotId, options: &[String]) -> bool {
+        self.slots.get(line).is_some_and(|slot| options.iter().all(|option| slot.notes.contains(option)))
+    }
+
     pub(super) fn counts_more(&self, line: SlotId, units: u32) -> bool {
         self.slots.get(line).is_some_and(|slot| slot.qty > units)
     }

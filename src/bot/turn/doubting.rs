@@ -147,7 +147,7 @@ impl BasketTurn<'_> {
         let first = if between { at + 1 } else { at };
         let joined = match self.word(first + 1) {
             "y" => self.word(at) == "entre",
-            "a" => between,
+            "a" => true,
             "o" | "u" => true,
             // `2 - 3` may count lines.
             "-" => self.is_glued(first, first + 2),

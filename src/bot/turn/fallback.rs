@@ -66,6 +66,16 @@ impl BasketTurn<'_> {
         ) {
             next += 1;
         }
+        // `uno de lulo, si no de mora`: the flavour for that case.
+        if missing.is_none()
+            && let Some(focus) = self.focus.filter(|id| self.slots.get(*id).is_some_and(|slot| slot.is_fresh))
+            && let Some(notes) = self.notes_at(next)
+            && !notes.notes.is_empty()
+            && notes.notes.iter().all(|note| self.is_option_of(focus, note))
+        {
+            self.covered += notes.end - at;
+            return Some(notes.end);
+        }
         // `una coca si no hay colombiana` names one dish behind the condition: the other one.
         let phrase = match self.phrase(next).filter(names_dish) {
             Some(phrase) => phrase,
