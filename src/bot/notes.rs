@@ -92,7 +92,7 @@ impl NoteReader<'_> {
             "nada" if self.is_adjective(at + 1) => {
                 return Some(ReadNotes { notes: vec![self.reading.slice(at..at + 2)], end: at + 2 });
             }
-            "cero" if self.is_adjective(at + 1) || lexicon::is_ingredient(self.word(at + 1)) => {
+            "cero" | "0" if self.is_adjective(at + 1) || lexicon::is_ingredient(self.word(at + 1)) => {
                 return self.negatives(at + 1);
             }
             "no" => {
@@ -107,7 +107,10 @@ impl NoteReader<'_> {
                 if how.is_some() {
                     return how;
                 }
-                return if forbids(self.word(next)) { self.negatives(next + 1) } else { None };
+                if forbids(self.word(next)) {
+                    return self.negatives(next + 1);
+                }
+                return self.contrasted(at);
             }
             "ni" => return self.negated_manner(at + 1).or_else(|| self.negatives(at + 1)),
             "con" => return self.with(at),

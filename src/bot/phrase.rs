@@ -74,6 +74,8 @@ pub struct Scopes<'a> {
     pub siblings: &'a [ItemNo],
     /// Sizes and flavours of it may stand alone.
     pub changes_focus: bool,
+    /// Numbers stand behind what they count: `gyozas de cerdo 2 de pollo 1`.
+    pub counts_behind: bool,
 }
 
 /// The phrase that begins at a token. It may be nothing but a quantity.
@@ -101,9 +103,12 @@ pub fn phrase_at(
     };
     let mut at = start;
     let free = Circumstances { scope: None, has_quantity: false, is_attribute: false };
+    // `mochi de mango 3 y de té verde 2`.
+    let is_counted_next =
+        scopes.counts_behind && word(at) == "de" && at > 0 && matches!(reading.word(at - 1), "y" | ",");
     // `de 400` answers a question; `de pollo` is another kind of what was named last.
     if (matches!(word(at), "de" | "en" | "con" | "al") || word(at) == "para" && !scopes.doubts.is_empty())
-        && (!scopes.doubts.is_empty() || scopes.changes_focus)
+        && (!scopes.doubts.is_empty() || scopes.changes_focus || is_counted_next)
     {
         let scope = if scopes.doubts.is_empty() { scopes.siblings } else { scopes.doubts };
         let mut next = at + 1;

@@ -28,6 +28,8 @@ pub struct ReadToken {
 pub struct Reading<'a> {
     pub text: &'a str,
     pub tokens: Vec<ReadToken>,
+    /// Where the part begins that is too long to be read.
+    pub cut: Option<usize>,
 }
 
 impl<'a> Reading<'a> {
@@ -38,8 +40,10 @@ impl<'a> Reading<'a> {
             end -= 1;
         }
         let mut read: Vec<ReadToken> = Vec::new();
+        let mut cut = (end < text.len()).then_some(end);
         for token in tokens(&text[..end]) {
             if read.len() >= MAX_TOKENS {
+                cut = Some(token.span.start);
                 break;
             }
             if let Some(skipped) = skipped.iter().find(|range| range.contains(&token.span.start)) {
@@ -66,7 +70,7 @@ impl<'a> Reading<'a> {
         spell_out(&mut read);
         join_split(index, &mut read);
         replace_phrases(index, &mut read);
-        Self { text: &text[..end], tokens: read }
+        Self { text: &text[..end], tokens: read, cut }
     }
 
     pub fn word(&self, at: usize) -> &str {

@@ -1,6 +1,7 @@
 //! Promises that hold for every message, and the corpus as a floor under the parser.
 
 mod corrections;
+mod customer;
 mod mentions_only;
 mod polarity;
 mod quantities;

@@ -162,7 +162,8 @@ impl Parser {
             }
         }
         let touched = turn.is_touched;
-        let unknown = std::mem::take(&mut turn.unknown);
+        let mut unknown = std::mem::take(&mut turn.unknown);
+        unknown.extend(unread(text, reading.cut).filter(|_| touched));
         let focus = turn.focus;
         let slots = std::mem::take(&mut turn.slots);
         let (mut state, unavailable) =
@@ -411,6 +412,15 @@ impl Parser {
         }
         (state, unavailable)
     }
+}
+
+/// The first words of what was too long to be read: it is told, lest an order lose its end.
+fn unread(text: &str, cut: Option<usize>) -> Option<String> {
+    const MOST_WORDS: usize = 6;
+    let rest = text.get(cut?..)?;
+    let words: Vec<&str> = rest.split_whitespace().take(MOST_WORDS).collect();
+    let said = words.join(" ").chars().take(60).collect::<String>().to_lowercase();
+    said.chars().any(char::is_alphanumeric).then_some(said)
 }
 
 fn turn_reading<'a>(turn: &BasketTurn<'a>) -> &'a Reading<'a> {

@@ -85,6 +85,17 @@ pub(super) fn extend(
             end = next + 1;
             continue;
         }
+        // `coca cero de 400`, where the menu has no such item: a wish, and no number.
+        if next == end
+            && kept.is_empty()
+            && is_sugarless(narrowing, next)
+            && candidates.iter().all(|candidate| index.items[usize::from(candidate.item)].is_drink)
+        {
+            options.push(reading.slice(next..next + 1));
+            words += 1;
+            end = next + 1;
+            continue;
+        }
         let is_value = value(reading, next).is_some()
             || matches!(token.token.kind, TokenKind::Measure(_))
             || weight(&token.word).is_some();
@@ -213,6 +224,25 @@ pub(super) fn extend(
         break;
     }
     resolve(narrowing, at, end, candidates, wish, options, headed, words, is_foreign, worst)
+}
+
+/// `cero`, `light`, and `0` before a size.
+fn is_sugarless(narrowing: &Narrowing<'_>, at: usize) -> bool {
+    let token = &narrowing.reading.tokens[at];
+    match token.word.as_str() {
+        "cero" | "zero" | "sero" | "light" | "dietetica" | "dietetico" => true,
+        "0" => {
+            let behind = if is_filler(narrowing.reading.word(at + 1)) { at + 2 } else { at + 1 };
+            token.token.kind == TokenKind::Number(0)
+                && (value(narrowing.reading, behind).is_some()
+                    || narrowing
+                        .reading
+                        .tokens
+                        .get(behind)
+                        .is_some_and(|token| matches!(token.token.kind, TokenKind::Measure(_))))
+        }
+        _ => false,
+    }
 }
 
 /// `coca normal`: the item as it is.

@@ -181,6 +181,12 @@ pub fn value(reading: &Reading<'_>, at: usize) -> Option<u32> {
             "medio" | "media" | "medios" | "medias" => Some(500),
             "cuarto" | "cuartos" => Some(250),
             "un" | "una" => None,
+            // `quatro` is a brand.
+            word if !super::text::number::is_named(word)
+                && token.hits.iter().any(|(_, likeness)| *likeness == Likeness::Same) =>
+            {
+                None
+            }
             word => super::text::number::word(word).map(|value| value * 1_000),
         },
         _ => None,

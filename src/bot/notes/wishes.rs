@@ -56,6 +56,40 @@ impl NoteReader<'_> {
         (!notes.is_empty()).then_some(ReadNotes { notes, end: next })
     }
 
+    /// `con chorizo y no morcilla`: a side against one that is wanted.
+    pub(super) fn contrasted(&self, at: usize) -> Option<ReadNotes> {
+        let is_behind = at > 0 && matches!(self.reading.word(at - 1), "y" | "," | "pero") && !self.host.is_empty();
+        let mut noun = at + 1;
+        while matches!(self.word(noun), "la" | "el" | "los" | "las") {
+            noun += 1;
+        }
+        let is_against = (at.saturating_sub(5)..at).any(|n| self.reading.word(n) == "con");
+        let is_side =
+            self.is_noun(noun) && (is_against || lexicon::is_ingredient(self.word(noun)) || self.is_of_host(noun));
+        if !is_behind || !is_side || self.begins_item(noun) {
+            return None;
+        }
+        let (start, end) = self.noun_phrase(noun)?;
+        let closes = self.is_mark(end) || matches!(self.word(end), "y" | "por" | "porfa" | "gracias");
+        closes.then(|| ReadNotes { notes: vec![format!("sin {}", self.reading.slice(start..end))], end })
+    }
+
+    /// `quite la gaseosa`, where no dish that is spoken of comes with one: it is a line of the order, or nothing.
+    fn names_drink_of_its_own(&self, at: usize) -> bool {
+        let noun = if matches!(self.word(at), "la" | "el" | "las" | "los") { at + 1 } else { at };
+        if self.is_of_host(noun) || lexicon::is_ingredient(self.word(noun)) {
+            return false;
+        }
+        let is_drink = |item: &crate::bot::index::ItemNo| self.index.items[usize::from(*item)].is_drink;
+        let is_combo = |item: &crate::bot::index::ItemNo| {
+            self.index.items[usize::from(*item)].category.to_lowercase().contains("combo")
+        };
+        if self.host.iter().any(|item| is_drink(item) || is_combo(item)) {
+            return false;
+        }
+        matches!(self.word(noun), "gaseosa" | "gaseosas" | "bebida" | "bebidas" | "refresco") || self.begins_item(noun)
+    }
+
     pub(super) fn negatives(&self, at: usize) -> Option<ReadNotes> {
         let mut noun = at;
         let mut sign = "sin";
@@ -268,7 +302,7 @@ impl NoteReader<'_> {
             return None;
         }
         let noun = next + 1;
-        if self.begins_item(noun) && self.host.is_empty() {
+        if self.begins_item(noun) && self.host.is_empty() || self.names_drink_of_its_own(noun) {
             return None;
         }
         self.negatives(noun)

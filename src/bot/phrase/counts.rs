@@ -1,9 +1,9 @@
 //! Numbers, dozens, containers and pieces.
 
 use crate::bot::{
-    index::{Index, ItemNo, NamePart},
+    index::{Index, ItemNo, Likeness, NamePart},
     mention::{Circumstances, mention_at, value},
-    reading::Reading,
+    reading::{ReadToken, Reading},
     text::{number, token::TokenKind},
 };
 
@@ -11,11 +11,17 @@ pub(super) fn small_number(reading: &Reading<'_>, at: usize) -> Option<u32> {
     let token = reading.tokens.get(at)?;
     match token.token.kind {
         TokenKind::Number(value) if value % 1_000 == 0 => Some(value / 1_000),
+        TokenKind::Word if names_another(token) => None,
         TokenKind::Word if token.hits.is_empty() || token.is_weak || number::word(&token.word).is_some() => {
             number::word(&token.word)
         }
         _ => None,
     }
+}
+
+/// `quatro`, a brand of the menu that sounds like a number.
+fn names_another(token: &ReadToken) -> bool {
+    !number::is_named(&token.word) && token.hits.iter().any(|(_, likeness)| *likeness == Likeness::Same)
 }
 
 pub(super) fn container(word: &str) -> bool {

@@ -26,7 +26,8 @@ pub(super) fn named_item(
         return None;
     }
     let has_quantity = phrase.quantity != Quantity::None;
-    let introduced = has_quantity || phrase.is_definite;
+    let times = |at: usize| reading.word(at) == "x" && at + 1 < limit && small_number(reading, at + 1).is_some();
+    let introduced = has_quantity || phrase.is_definite || phrase.is_attribute && scopes.counts_behind;
     let free = Circumstances { scope: None, has_quantity, is_attribute: phrase.is_attribute };
     let global = mention_at(index, reading, at, free);
     // `una mojarra y una fría`: beside food, a cold one is a beer.
@@ -82,7 +83,14 @@ pub(super) fn named_item(
             return Some(mention);
         }
     }
-    let may_be_attribute = introduced || scopes.changes_focus;
+    // `gyozas cerdo 2 pollo 1`: behind a counted kind, another of it.
+    let is_next_of_kind = scopes.counts_behind
+        && scopes.is_settled
+        && at > 0
+        && small_number(reading, at - 1).is_some()
+        && small_number(reading, at + 1).is_some()
+        && at + 1 < limit;
+    let may_be_attribute = introduced || scopes.changes_focus || is_next_of_kind;
     if may_be_attribute
         && let Some(focus) = scopes.focus
         && let Some(mut mention) = scoped(&namesakes).or_else(|| scoped(scopes.siblings))
@@ -91,7 +99,7 @@ pub(super) fn named_item(
     {
         let own = global.as_ref().is_some_and(|global| {
             let better = global.words > mention.words && !global.is_foreign;
-            better || global.is_headed && !phrase.is_attribute
+            better || global.is_headed && !phrase.is_attribute && !(is_next_of_kind && !global.is_full)
         });
         if !own {
             let words = (mention.start..mention.end).filter(|n| !lexicon::is_connector(reading.word(*n)));
@@ -149,7 +157,9 @@ pub(super) fn named_item(
     let addition = has_quantity
         && matches!(mention.candidates[..], [item] if index.items[usize::from(item)].is_addition)
         && mention.likeness != Likeness::Slip;
-    let acceptable = acceptable || alone || addition;
+    // `edamame x 3, miso x2`.
+    let counted = mention.likeness == Likeness::Same && times(mention.end) && !lexicon::is_ingredient(first);
+    let acceptable = acceptable || alone || addition || counted;
     let only_size =
         (mention.start..mention.end).all(|n| is_size(reading.word(n)) || lexicon::is_connector(reading.word(n)));
     let acceptable = acceptable && (!only_size || introduced);

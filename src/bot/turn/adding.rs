@@ -227,6 +227,16 @@ impl BasketTurn<'_> {
             return end;
         }
         if (self.correcting || self.setting || phrase.is_sole) && !another {
+            // `no, uno de mora y uno de lulo`: the second one takes nothing from the first.
+            if self.corrected
+                && mention.is_only_option()
+                && let Some(units) = units
+                && let Some(line) = hits.last().copied()
+                && !self.has_options(line, &mention.options)
+            {
+                self.add_other(line, units, &mention.options);
+                return end;
+            }
             if !hits.is_empty()
                 && !mention.options.is_empty()
                 && (quantity == Quantity::None || mention.is_only_option())
@@ -260,7 +270,9 @@ impl BasketTurn<'_> {
                 && !self.has_removed
                 && let Some(target) = self.correction_target(mention)
             {
-                self.replace_line(target, None, mention, units);
+                let part =
+                    units.filter(|units| phrase.is_attribute && !self.has_fresh() && self.counts_more(target, *units));
+                self.replace_line(target, part, mention, units);
                 return end;
             }
         }
@@ -336,6 +348,10 @@ impl BasketTurn<'_> {
                 .get(parts.parent)
                 .is_some_and(|slot| slot.is_fresh && slot.candidates.len() > 1 && slot.candidates == mention.candidates)
         {
+            if self.is_other_option(parts.parent, &mention.options) {
+                self.add_other(parts.parent, units, &mention.options);
+                return end;
+            }
             let id = self.slots.split(parts.parent, units);
             self.note(id, &mention.options);
             self.parts = if id == parts.parent { None } else { Some(Parts { left: parts.left - units, ..parts }) };
@@ -379,13 +395,19 @@ impl BasketTurn<'_> {
                 other => other.units(),
             }
             && units <= parts.left
-            && (!mention.is_headed || phrase.is_attribute)
+            && (!mention.is_headed && !self.is_one_more(phrase, mention)
+                || phrase.is_attribute
+                || self.is_told_apart(phrase, end))
             && self
                 .slots
                 .get(parts.parent)
                 .and_then(crate::bot::slots::BasketSlot::item)
                 .is_some_and(|item| mention.candidates.contains(&item))
         {
+            if self.is_other_option(parts.parent, &mention.options) {
+                self.add_other(parts.parent, units, &mention.options);
+                return end;
+            }
             let id = self.slots.split(parts.parent, units);
             self.note(id, &mention.options);
             self.parts = if id == parts.parent { None } else { Some(Parts { left: parts.left - units, ..parts }) };
@@ -538,9 +560,14 @@ impl BasketTurn<'_> {
         let id = self.slots.add(candidates, units.min(MAX_QUANTITY), notes, true);
         self.parts = (units >= 2).then_some(Parts { parent: id, total: units, left: units });
         self.set_focus(Some(id));
-        if std::mem::take(&mut self.is_number_doubtful) {
-            self.slots.ask_number(id, units);
+        let is_open = std::mem::take(&mut self.is_number_open);
+        if std::mem::take(&mut self.is_number_doubtful) || is_open {
+            self.slots.ask_number(id, if is_open { 0 } else { units });
             self.parts = None;
+        }
+        if self.slots.get(id).is_none() {
+            // The basket takes no more lines.
+            self.push_unknown(mention.start, mention.end);
         }
     }
 

@@ -123,6 +123,7 @@ impl BasketTurn<'_> {
                 .iter()
                 .any(|word| note.contains(word))
                 && !note.contains("frit")
+                || note.split_whitespace().any(|word| matches!(word, "gas" | "cero"))
         });
         // `bien caliente` is said of either.
         let of_food = notes.iter().any(|note| {
@@ -297,7 +298,11 @@ impl BasketTurn<'_> {
 
     pub(super) fn change_options(&mut self, id: SlotId, options: &[String]) {
         let Some(slot) = self.slots.get(id) else { return };
-        let mut kept: Vec<String> = slot.notes.iter().filter(|note| !self.is_option_of(id, note)).cloned().collect();
+        // `uno en leche` keeps its flavour, and `uno de lulo` its milk.
+        let liquid = |note: &String| note.starts_with("en ");
+        let is_replaced =
+            |note: &String| self.is_option_of(id, note) && options.iter().any(|option| liquid(option) == liquid(note));
+        let mut kept: Vec<String> = slot.notes.iter().filter(|note| !is_replaced(note)).cloned().collect();
         kept.extend(options.iter().cloned());
         if let Some(slot) = self.slots.get_mut(id) {
             slot.notes = kept;

@@ -29,12 +29,33 @@ impl BasketTurn<'_> {
     /// Finds the line that was wrong; what is meant instead is read as a correction of it.
     pub(super) fn contrast(&mut self, at: usize) -> Option<usize> {
         if self.slots.all.is_empty() {
-            return None;
+            return self.contrast_of_nothing(at);
         }
         if self.word(at) == "no" {
             return self.not_this_but_that(at);
         }
         self.that_and_not_this(at)
+    }
+
+    /// `no era mojarra era pargo`, where nothing is ordered: the dish that is meant alone.
+    fn contrast_of_nothing(&mut self, at: usize) -> Option<usize> {
+        const MOST_WORDS: usize = 9;
+        if self.word(at) != "no" {
+            return None;
+        }
+        let (kind, wrong) = self.said_at(at + 1)?;
+        let names = |n: usize| {
+            let mention = self.phrase(n).filter(|_| n < self.limit).and_then(|phrase| phrase.mention);
+            mention.is_some_and(|mention| !mention.is_foreign)
+        };
+        let parts = (wrong + 1..self.limit.min(wrong + MOST_WORDS))
+            .find(|n| self.word(*n) == "sino" || self.said_at(*n).is_some_and(|(other, _)| other == kind))?;
+        let meant = self.said_at(parts).map_or(parts + 1, |(_, next)| next);
+        if kind != Said::Order || !names(wrong) || !names(meant) {
+            return None;
+        }
+        self.covered += meant - at;
+        Some(meant)
     }
 
     /// `no eran 3 eran 2`, `no era uva sino pepsi`.
@@ -152,7 +173,11 @@ impl BasketTurn<'_> {
         let line = match &mention {
             Some(mention) => self.in_basket(mention).last().copied(),
             None if said.is_empty() => None,
-            None => self.slots.all.iter().rev().find(noted).map(|slot| slot.id),
+            None => {
+                let noted = self.slots.all.iter().rev().find(noted).map(|slot| slot.id);
+                // `no eran de coco eran de piña`, of cocadas whose flavour nobody said.
+                noted.or_else(|| self.focus.filter(|focus| self.is_option_of(*focus, &said)))
+            }
         };
         let Some(line) = line else { return false };
         let before = self.focus;

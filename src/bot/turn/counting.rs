@@ -226,13 +226,23 @@ impl BasketTurn<'_> {
                 return next;
             }
             // `me antojé de unos taquitos, me mandas 3`.
+            // `¡bandeja paisa! x3`, `bandeja paisa... 3`.
+            let parted = phrase.start == self.start
+                && !self.last_counted
+                && phrase.start > 0
+                && (matches!(self.reading.word(phrase.start - 1), "." | "!") || self.word(phrase.start) == "x");
             let counted_late = matches!(phrase.quantity, Quantity::Number(_))
-                && phrase.start > self.start
                 // `cerveza bien fría x 6`.
-                && (self.word(phrase.start) == "x" || crate::bot::intent::is_command(self.word(phrase.start - 1)))
+                && (parted
+                    || phrase.start > self.start
+                        && (self.word(phrase.start) == "x"
+                            || crate::bot::intent::is_command(self.word(phrase.start - 1))))
                 && self.slots.get(focus).is_some_and(|slot| slot.is_fresh && slot.qty == 1);
             if counted_late {
                 self.slots.set_total(&[focus], units.min(MAX_QUANTITY));
+                self.is_touched = true;
+                self.has_quantity = true;
+                self.last_counted = true;
                 return next;
             }
             let open = self.slots.all.iter().rev().find(|slot| slot.candidates.len() > 1).map(|slot| slot.id);
@@ -357,6 +367,7 @@ impl BasketTurn<'_> {
 
     /// `una sin cebolla` behind `dos hamburguesas`.
     pub(super) fn part_with_notes(&mut self, phrase: &Phrase, notes: &[String], end: usize) -> usize {
+        self.look_for_parts(phrase, notes);
         let Some(focus) = self.focus else { return end };
         self.is_touched = true;
         self.covered += end - phrase.start;
@@ -380,6 +391,13 @@ impl BasketTurn<'_> {
             }
             return end;
         };
+        if let Some(parts) = self.parts
+            && units <= parts.left
+            && self.is_other_option(parts.parent, notes)
+        {
+            self.add_other(parts.parent, units, notes);
+            return end;
+        }
         if let Some(parts) = self.parts
             && units <= parts.left
         {
@@ -447,6 +465,10 @@ impl BasketTurn<'_> {
         }
         if let Some((units, next)) = self.times_behind(end) {
             return (Some(units), next);
+        }
+        if let Some(next) = self.doubt_behind(at) {
+            self.is_number_open = true;
+            return (Some(1), next);
         }
         if let Some(offer) = self.offer_at(at).filter(|_| !explicit || self.word(end) == ":") {
             self.is_number_doubtful = offer.is_doubtful;

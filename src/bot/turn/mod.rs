@@ -7,6 +7,8 @@ mod annotating;
 mod changing;
 mod contrast;
 mod counting;
+mod distributing;
+mod doubting;
 mod fallback;
 mod removing;
 mod units;
@@ -79,6 +81,8 @@ pub struct BasketTurn<'a> {
     counts_notes: bool,
     /// The number that was read last may mean something else: `3 x 10`.
     is_number_doubtful: bool,
+    /// Nobody can know the number: `dos o tres`.
+    is_number_open: bool,
     quantity_behind: bool,
     /// This sentence took a dish away, and has named none since.
     has_removed: bool,
@@ -116,6 +120,7 @@ impl<'a> BasketTurn<'a> {
             last_counted: false,
             counts_notes: false,
             is_number_doubtful: false,
+            is_number_open: false,
             quantity_behind: false,
             has_removed: false,
             limit: 0,
@@ -130,6 +135,7 @@ impl<'a> BasketTurn<'a> {
         let mut turn = Self::new(self.index, self.reading, self.slots.clone(), self.focus);
         turn.unknown.clone_from(&self.unknown);
         turn.parts = self.parts;
+        turn.last_counted = self.last_counted;
         turn
     }
 
@@ -252,6 +258,7 @@ impl<'a> BasketTurn<'a> {
             is_settled,
             siblings: &self.siblings,
             changes_focus,
+            counts_behind: self.quantity_behind,
         };
         phrase_at(self.index, self.reading, at, self.limit, scopes)
     }
@@ -265,6 +272,15 @@ impl<'a> BasketTurn<'a> {
         }
         if let Some(amount) = self.amount_at(at) {
             return self.take_amount(at, amount);
+        }
+        if let Some(next) = self
+            .so_many_each(at)
+            .or_else(|| self.double_all(at))
+            .or_else(|| self.take_doubtful(at))
+            .or_else(|| self.combo_of(at))
+            .or_else(|| self.one_of_each_option(at))
+        {
+            return next;
         }
         if let Some(next) = self.take_parted_number(at) {
             return next;

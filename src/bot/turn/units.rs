@@ -67,6 +67,8 @@ impl BasketTurn<'_> {
         let focus = self.focus?;
         let meant = match self.word(phrase.end) {
             "que" if matches!(self.word(phrase.end + 1), "sea" | "sean") => phrase.end + 2,
+            // `que dos sean de carne`.
+            "sea" | "sean" if phrase.start > self.start && self.word(phrase.start - 1) == "que" => phrase.end + 1,
             "mejor" => phrase.end + 1,
             _ => return None,
         };
@@ -143,6 +145,9 @@ impl BasketTurn<'_> {
 
     /// `y la otra normal`: a unit as the menu has it, of a line that notes have parted.
     pub(super) fn plain_unit(&mut self, at: usize) -> Option<usize> {
+        if let Some(next) = self.one_more_plain(at) {
+            return Some(next);
+        }
         let parts = self.parts.filter(|parts| parts.left >= 1)?;
         self.slots.get(parts.parent).and_then(crate::bot::slots::BasketSlot::item)?;
         let mut next = at;
