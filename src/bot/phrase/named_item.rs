@@ -99,7 +99,7 @@ pub(super) fn named_item(
     {
         let own = global.as_ref().is_some_and(|global| {
             let better = global.words > mention.words && !global.is_foreign;
-            better || global.is_headed && !phrase.is_attribute && !(is_next_of_kind && !global.is_full)
+            better || global.is_headed && !phrase.is_attribute && (global.is_full || !is_next_of_kind)
         });
         if !own {
             let words = (mention.start..mention.end).filter(|n| !lexicon::is_connector(reading.word(*n)));
