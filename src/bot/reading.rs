@@ -41,7 +41,7 @@ impl<'a> Reading<'a> {
         }
         let mut read: Vec<ReadToken> = Vec::new();
         let mut cut = (end < text.len()).then_some(end);
-        for token in tokens(&text[..end]) {
+        for mut token in tokens(&text[..end]) {
             if read.len() >= MAX_TOKENS {
                 cut = Some(token.span.start);
                 break;
@@ -57,6 +57,11 @@ impl<'a> Reading<'a> {
             }
             let span = token.span.clone();
             let is_te = token.text == "te";
+            // `mi papá` wants something, and is no potato.
+            let is_own = read.last().is_some_and(|last| matches!(&*last.word, "mi" | "tu" | "su"));
+            if token.text == "papa" && (is_own || text[span.clone()].ends_with(['á', 'Á'])) {
+                token.text = "mama".to_owned();
+            }
             push(index, token, &mut read);
             let behind = text[span.end..].trim_start();
             if is_te

@@ -71,14 +71,19 @@ pub fn answer(talk: &ConversationState, restaurant: &Restaurant, said: &str) -> 
     answer.or_else(|| correction(talk, &plain))
 }
 
+/// Words that somebody begins with who chooses a method.
+const BEFORE_A_METHOD: &[&str] =
+    &["bueno", "listo", "ok", "pues", "entonces", "ah", "dale", "si", "mejor", "con", "por"];
+
 /// `bueno nequi`: a method, and no dish.
 fn method(restaurant: &Restaurant, said: &str, plain: &str) -> Option<PaymentMethod> {
     if plain.split(' ').count() > 4 || said.contains('?') || asides::pays(plain) {
         return None;
     }
     let method = payment::stated(&text::fold(said))?;
-    let orders = restaurant.parser.understand(said, &OrderState::default(), &[]).changes_order;
-    (!orders).then_some(method)
+    let is_alone = plain.split(' ').skip_while(|word| BEFORE_A_METHOD.contains(word)).count() == 1;
+    let orders = || restaurant.parser.understand(said, &OrderState::default(), &[]).changes_order;
+    (is_alone || !orders()).then_some(method)
 }
 
 /// An answer that decides about an order, beyond yes and no.

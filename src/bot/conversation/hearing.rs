@@ -274,8 +274,13 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         None => false,
     };
     let timed = if is_form { said.to_owned() } else { asides::without_own_refusal(&without_asides(said, turn)) };
-    turn.wished_time = wished_time::find(&timed, false).or(turn.wished_time.take());
-    let said = if is_form { timed.clone() } else { wished_time::without(&timed) };
+    // `mejor mañana`, to a summary, is no time for which the order is wished.
+    let backs_out =
+        !is_form && answering::answer(talk, restaurant, &timed) == Some(answering::CheckoutAnswer::BacksOut);
+    if !backs_out {
+        turn.wished_time = wished_time::find(&timed, false).or(turn.wished_time.take());
+    }
+    let said = if is_form || backs_out { timed.clone() } else { wished_time::without(&timed) };
     let said = said.as_str();
     let plain = phrases::plain(said);
     if plain.is_empty() {

@@ -16,20 +16,28 @@ const REPLACEMENT: [u8; 3] = [0xef, 0xbf, 0xbd];
 /// refused for something else. Each replacement is as long as what it stands for, so that no length in the protobuf changes. Only
 /// the decoder knows which fields are texts, and which are keys and thumbnails: `decodes` refuses the former alone.
 pub fn mended(bytes: &[u8], decodes: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    let mut suspects = Vec::new();
-    collect(bytes, 0..bytes.len(), MAX_DEPTH, &mut suspects)?;
-    if suspects.is_empty() || suspects.len() > MAX_FIELDS {
+    let mut found = Suspects::default();
+    found.collect(bytes, 0..bytes.len(), MAX_DEPTH)?;
+    let Suspects { fields, doubtful } = found;
+    if fields.len() + doubtful.len() > MAX_FIELDS {
         return None;
     }
+    // Hardly ever is one of the doubtful a text, and more than one only where all are.
+    let choices = [&[][..]].into_iter().chain(doubtful.chunks(1)).chain([&doubtful[..]]);
+    choices.filter_map(|texts| blanked(bytes, [&fields[..], texts].concat(), &decodes)).next()?
+}
+
+/// `None`: without these fields the message is refused as well. Inside: the message with those mended that are texts, if there are any.
+fn blanked(bytes: &[u8], fields: Vec<Range<usize>>, decodes: impl Fn(&[u8]) -> bool) -> Option<Option<Vec<u8>>> {
     let mut blanked = bytes.to_vec();
-    for field in &suspects {
+    for field in &fields {
         blanked[field.clone()].fill(b'?');
     }
     if !decodes(&blanked) {
         return None;
     }
     let (mut mended, mut is_mended) = (bytes.to_vec(), false);
-    for field in suspects {
+    for field in fields {
         blanked[field.clone()].copy_from_slice(&bytes[field.clone()]);
         if !decodes(&blanked) {
             mend(&mut mended[field.clone()]);
@@ -37,38 +45,56 @@ pub fn mended(bytes: &[u8], decodes: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> 
         }
         blanked[field].fill(b'?');
     }
-    is_mended.then_some(mended)
+    Some(is_mended.then_some(mended))
 }
 
-/// Finds the fields that are no UTF-8, and no messages either. `None`: in this range are no fields.
-fn collect(bytes: &[u8], within: Range<usize>, depth: usize, found: &mut Vec<Range<usize>>) -> Option<()> {
-    let bytes_here = &bytes[..within.end];
-    let mut at = within.start;
-    while at < within.end {
-        let key = varint(bytes_here, &mut at)?;
-        if key >> 3 == 0 {
-            return None;
-        }
-        match key & 7 {
-            0 => drop(varint(bytes_here, &mut at)?),
-            1 => at = at.checked_add(8).filter(|at| *at <= within.end)?,
-            5 => at = at.checked_add(4).filter(|at| *at <= within.end)?,
-            2 => {
-                let length = usize::try_from(varint(bytes_here, &mut at)?).ok()?;
-                let end = at.checked_add(length).filter(|end| *end <= within.end)?;
-                if std::str::from_utf8(&bytes[at..end]).is_err() {
-                    let before = found.len();
-                    if depth == 0 || collect(bytes, at..end, depth - 1, found).is_none() {
-                        found.truncate(before);
-                        found.push(at..end);
-                    }
-                }
-                at = end;
+/// Fields that are no UTF-8.
+#[derive(Default)]
+struct Suspects {
+    /// And no messages: texts, keys, thumbnails.
+    fields: Vec<Range<usize>>,
+    /// Which can be read as messages, without one of the others in them. A text can be, by chance.
+    doubtful: Vec<Range<usize>>,
+}
+
+impl Suspects {
+    /// `None`: in this range are no fields.
+    fn collect(&mut self, bytes: &[u8], within: Range<usize>, depth: usize) -> Option<()> {
+        let bytes_here = &bytes[..within.end];
+        let mut at = within.start;
+        while at < within.end {
+            let key = varint(bytes_here, &mut at)?;
+            if key >> 3 == 0 {
+                return None;
             }
-            _ => return None,
+            match key & 7 {
+                0 => drop(varint(bytes_here, &mut at)?),
+                1 => at = at.checked_add(8).filter(|at| *at <= within.end)?,
+                5 => at = at.checked_add(4).filter(|at| *at <= within.end)?,
+                2 => {
+                    let length = usize::try_from(varint(bytes_here, &mut at)?).ok()?;
+                    let end = at.checked_add(length).filter(|end| *end <= within.end)?;
+                    if std::str::from_utf8(&bytes[at..end]).is_err() {
+                        self.suspect(bytes, at..end, depth);
+                    }
+                    at = end;
+                }
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn suspect(&mut self, bytes: &[u8], field: Range<usize>, depth: usize) {
+        let before = (self.fields.len(), self.doubtful.len());
+        if depth == 0 || self.collect(bytes, field.clone(), depth - 1).is_none() {
+            self.fields.truncate(before.0);
+            self.doubtful.truncate(before.1);
+            self.fields.push(field);
+        } else if self.fields.len() == before.0 {
+            self.doubtful.push(field);
         }
     }
-    Some(())
 }
 
 /// Makes UTF-8 of a text.
