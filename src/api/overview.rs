@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::unalerted::Findings;
+use self::unalerted::UnalertedFindings;
 use super::{App, alerting, answer::Fresh, input::Query};
 use crate::{
     session::{State, Status},
@@ -211,9 +211,13 @@ impl App {
 }
 
 impl App {
-    fn findings(&self) -> Findings {
+    fn findings(&self) -> UnalertedFindings {
         let losses = self.fleet.reports().into_iter().filter_map(|report| Some((report.tenant, report.loss?)));
-        Findings { losses: losses.collect(), incidents: self.fleet.incidents(), stuck_bots: self.bots.stuck_tenants() }
+        UnalertedFindings {
+            losses: losses.collect(),
+            incidents: self.fleet.incidents(),
+            stuck_bots: self.bots.stuck_tenants(),
+        }
     }
 }
 

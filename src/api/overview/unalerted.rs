@@ -8,7 +8,7 @@ use crate::{journal::Loss, telemetry::alerts::AlertLanguage, tenant::TenantId};
 
 /// The findings of this process.
 #[derive(Default)]
-pub(super) struct Findings {
+pub(super) struct UnalertedFindings {
     /// Tenants whose vault has lost something that is not written anew yet.
     pub losses: Vec<(TenantId, Loss)>,
     /// The faults since the start, by kind, as `/health` has them.
@@ -68,7 +68,7 @@ impl UnalertedNeed {
     }
 }
 
-impl Findings {
+impl UnalertedFindings {
     /// The losses that were found since the start.
     pub fn vault_losses(&self) -> u64 {
         self.count("vault_losses")
@@ -105,13 +105,15 @@ mod tests {
 
     #[test]
     fn losses_and_stuck_bots_need_somebody_and_nothing_else_does() {
-        let needed = |findings: &Findings| {
+        let needed = |findings: &UnalertedFindings| {
             let needs = findings.needs(AlertLanguage::English).into_iter();
             needs.map(|one| (one.condition, one.tenant, one.reason)).collect::<Vec<_>>()
         };
-        assert!(needed(&Findings::default()).is_empty());
-        let mut findings =
-            Findings { incidents: BTreeMap::from([("moved", 7), ("vault_losses", 0)]), ..Findings::default() };
+        assert!(needed(&UnalertedFindings::default()).is_empty());
+        let mut findings = UnalertedFindings {
+            incidents: BTreeMap::from([("moved", 7), ("vault_losses", 0)]),
+            ..UnalertedFindings::default()
+        };
         assert!(needed(&findings).is_empty());
         findings.incidents.insert("vault_losses", 2);
         assert_eq!(needed(&findings), [("vault_mended", None, Some("2 since the start".to_owned()))]);

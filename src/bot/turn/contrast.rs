@@ -4,18 +4,18 @@ use super::*;
 
 /// A verb that says what was ordered, and what it may be about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
+enum ClaimVerb {
     /// `era`, `dije`: whatever was ordered.
     Order,
     /// `quiero`: about a number only, as dishes behind it are refused elsewhere.
     Number,
 }
 
-fn said(word: &str) -> Option<Said> {
+fn said(word: &str) -> Option<ClaimVerb> {
     Some(match word {
         "era" | "eran" | "es" | "son" | "fue" | "fueron" | "seria" | "serian" | "dije" | "dijimos" | "pedi"
-        | "pedimos" | "puse" | "escribi" => Said::Order,
-        "quiero" | "queremos" | "queria" | "queriamos" | "quise" | "quisimos" => Said::Number,
+        | "pedimos" | "puse" | "escribi" => ClaimVerb::Order,
+        "quiero" | "queremos" | "queria" | "queriamos" | "quise" | "quisimos" => ClaimVerb::Number,
         _ => return None,
     })
 }
@@ -51,7 +51,7 @@ impl BasketTurn<'_> {
         let parts = (wrong + 1..self.limit.min(wrong + MOST_WORDS))
             .find(|n| self.word(*n) == "sino" || self.said_at(*n).is_some_and(|(other, _)| other == kind))?;
         let meant = self.said_at(parts).map_or(parts + 1, |(_, next)| next);
-        if kind != Said::Order || !names(wrong) || !names(meant) {
+        if kind != ClaimVerb::Order || !names(wrong) || !names(meant) {
             return None;
         }
         self.covered += meant - at;
@@ -63,7 +63,7 @@ impl BasketTurn<'_> {
         const MOST_WORDS: usize = 9;
         // `no tres cocas sino dos` has no verb.
         let verb = self.said_at(at + 1);
-        let (kind, wrong) = verb.unwrap_or((Said::Order, at + 1));
+        let (kind, wrong) = verb.unwrap_or((ClaimVerb::Order, at + 1));
         let parts = (wrong + 1..self.limit.min(wrong + MOST_WORDS)).find(|n| {
             self.word(*n) == "sino" || verb.is_some() && self.said_at(*n).is_some_and(|(other, _)| other == kind)
         })?;
@@ -103,7 +103,7 @@ impl BasketTurn<'_> {
             while !self.is_end(end) {
                 end += 1;
             }
-            if self.mean_instead(Said::Order, no + 1, end, meant) {
+            if self.mean_instead(ClaimVerb::Order, no + 1, end, meant) {
                 self.limit = no;
                 return Some(meant);
             }
@@ -120,7 +120,7 @@ impl BasketTurn<'_> {
     }
 
     /// A verb of saying with the pronouns before it, and where it ends.
-    fn said_at(&self, at: usize) -> Option<(Said, usize)> {
+    fn said_at(&self, at: usize) -> Option<(ClaimVerb, usize)> {
         let mut verb = at;
         while matches!(self.word(verb), "te" | "le" | "les" | "yo" | "lo") && verb < at + 3 {
             verb += 1;
@@ -143,7 +143,7 @@ impl BasketTurn<'_> {
     }
 
     /// Makes ready for what is meant. False: the words name nothing that is ordered.
-    fn mean_instead(&mut self, kind: Said, wrong: usize, wrong_end: usize, meant: usize) -> bool {
+    fn mean_instead(&mut self, kind: ClaimVerb, wrong: usize, wrong_end: usize, meant: usize) -> bool {
         let right = self.phrase(meant).filter(|_| meant < self.limit);
         let right_dish = right.as_ref().and_then(|phrase| phrase.mention.clone()).filter(|mention| !mention.is_foreign);
         let right_number = right.as_ref().filter(|phrase| phrase.mention.is_none() && self.ends_correction(phrase.end));
@@ -158,7 +158,7 @@ impl BasketTurn<'_> {
             self.set_focus(focus);
             return self.correct_from_here();
         }
-        if kind == Said::Number {
+        if kind == ClaimVerb::Number {
             return false;
         }
         let quantity = self.phrase(wrong).map(|phrase| phrase.quantity);
