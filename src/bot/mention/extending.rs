@@ -88,7 +88,7 @@ pub(super) fn extend(
         // `coca cero de 400`, where the menu has no such item: a wish, and no number.
         if next == end
             && kept.is_empty()
-            && is_sugarless(narrowing, next)
+            && is_sugarless(narrowing, next, here.has_quantity)
             && candidates.iter().all(|candidate| index.items[usize::from(candidate.item)].is_drink)
         {
             options.push(reading.slice(next..next + 1));
@@ -226,15 +226,16 @@ pub(super) fn extend(
     resolve(narrowing, at, end, candidates, wish, options, headed, words, is_foreign, worst)
 }
 
-/// `cero`, `light`, and `0` before a size.
-fn is_sugarless(narrowing: &Narrowing<'_>, at: usize) -> bool {
+/// `cero`, `light`, and `0` before a size or behind a number of its own.
+fn is_sugarless(narrowing: &Narrowing<'_>, at: usize, is_counted: bool) -> bool {
     let token = &narrowing.reading.tokens[at];
     match token.word.as_str() {
         "cero" | "zero" | "sero" | "light" | "dietetica" | "dietetico" => true,
         "0" => {
             let behind = if is_filler(narrowing.reading.word(at + 1)) { at + 2 } else { at + 1 };
             token.token.kind == TokenKind::Number(0)
-                && (value(narrowing.reading, behind).is_some()
+                && (is_counted
+                    || value(narrowing.reading, behind).is_some()
                     || narrowing
                         .reading
                         .tokens

@@ -270,8 +270,9 @@ impl BasketTurn<'_> {
                 && !self.has_removed
                 && let Some(target) = self.correction_target(mention)
             {
-                let part =
-                    units.filter(|units| phrase.is_attribute && !self.has_fresh() && self.counts_more(target, *units));
+                let part = units.filter(|units| {
+                    (phrase.is_attribute || !mention.is_headed) && !self.has_fresh() && self.counts_more(target, *units)
+                });
                 self.replace_line(target, part, mention, units);
                 return end;
             }

@@ -89,6 +89,10 @@ impl BasketTurn<'_> {
             return None;
         }
         let meant = at + 1;
+        if self.is_other_of_kind(meant) {
+            self.correct_from_here();
+            return Some(meant);
+        }
         let phrase = self.phrase(meant)?;
         let names = phrase.mention.as_ref().is_some_and(|mention| !mention.is_foreign);
         if !(names || phrase.quantity.units().is_some() && self.ends_correction(phrase.end)) {
@@ -109,6 +113,23 @@ impl BasketTurn<'_> {
             }
         }
         Some(self.set_all_from(meant))
+    }
+
+    /// `era grande`, `era el grande`: without a number, another of the one line's kind takes its place.
+    fn is_other_of_kind(&mut self, at: usize) -> bool {
+        let [line] = &self.slots.all[..] else { return false };
+        let line = line.candidates.clone();
+        let phrase = self
+            .phrase_if_changing(at)
+            .filter(|phrase| at < self.limit && phrase.quantity == Quantity::None && self.is_break(phrase.end));
+        let mention = phrase.and_then(|phrase| phrase.mention).filter(|mention| !mention.is_foreign);
+        mention.is_some_and(|mention| {
+            !mention.is_only_option()
+                && mention
+                    .candidates
+                    .iter()
+                    .all(|item| !line.contains(item) && line.iter().any(|own| self.index.siblings(*own).contains(item)))
+        })
     }
 
     /// Every number that follows in the sentence is a total.

@@ -507,7 +507,9 @@ impl BasketTurn<'_> {
         let accepted = (explicit && !(dash && names_next && !self.quantity_behind))
             || self.quantity_behind
             || closes && !names_next;
-        let plausible = (1..=MAX_QUANTITY).contains(&units);
+        // `perros 2, coca 0` orders no coca.
+        let plausible =
+            (1..=MAX_QUANTITY).contains(&units) || units == 0 && (self.quantity_behind || explicit) && !names_next;
         if accepted && plausible { (Some(units), next) } else { (None, end) }
     }
 

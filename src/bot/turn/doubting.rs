@@ -80,16 +80,7 @@ impl BasketTurn<'_> {
         }
         let mention = self.dish_at(dish)?;
         self.push_unknown(noun, noun + 1);
-        let end = mention.end;
-        Some(self.take_phrase(Phrase {
-            start: at,
-            end,
-            quantity: Quantity::Number(units),
-            is_definite: false,
-            is_sole: false,
-            is_attribute: false,
-            mention: Some(mention),
-        }))
+        Some(self.take_phrase(counted_dish(at, units, mention)))
     }
 
     /// `2 y 2: perros y aguas`: so many of each dish that follows.
@@ -97,9 +88,18 @@ impl BasketTurn<'_> {
         if at != self.start || self.word(at + 1) != "y" || !matches!(self.word(at + 3), ":" | ",") {
             return None;
         }
-        let units = self.whole(at).filter(|units| self.whole(at + 2) == Some(*units))?;
-        self.dish_at(at + 4)?;
-        self.of_each = Some(units);
+        let counted = |units: &u32| (1..=MAX_QUANTITY).contains(units);
+        let first = self.whole(at).filter(counted)?;
+        let second = self.whole(at + 2).filter(counted)?;
+        let mention = self.dish_at(at + 4)?;
+        if first != second {
+            // `2 y 3: perros y aguas`.
+            let joined = Some(mention.end).filter(|end| matches!(self.word(*end), "y" | ","))?;
+            let other = self.dish_at(joined + 1)?;
+            self.take_phrase(counted_dish(at, first, mention));
+            return Some(self.take_phrase(counted_dish(joined + 1, second, other)));
+        }
+        self.of_each = Some(first);
         self.has_quantity = true;
         Some(at + 4)
     }
@@ -110,17 +110,8 @@ impl BasketTurn<'_> {
     }
 
     fn ask_number_of(&mut self, at: usize, mention: Mention) -> usize {
-        let end = mention.end;
         self.is_number_open = true;
-        let next = self.take_phrase(Phrase {
-            start: at,
-            end,
-            quantity: Quantity::Number(1),
-            is_definite: false,
-            is_sole: false,
-            is_attribute: false,
-            mention: Some(mention),
-        });
+        let next = self.take_phrase(counted_dish(at, 1, mention));
         // It answered a question rather than made a line.
         if std::mem::take(&mut self.is_number_open)
             && let Some(focus) = self.focus.filter(|id| self.slots.get(*id).is_some_and(|slot| slot.is_fresh))
@@ -192,6 +183,10 @@ impl BasketTurn<'_> {
         {
             return Some(at + 2);
         }
+        // `2 o más aguas`.
+        if self.whole(at).is_some() && self.word(at + 1) == "o" && self.word(at + 2) == "mas" {
+            return Some(at + 3);
+        }
         let is_box = matches!(self.word(at + 1), "caja" | "cajas" | "cajita" | "canasta" | "bulto" | "balde");
         let named = |n: usize| {
             let token = self.reading.tokens.get(n);
@@ -227,4 +222,9 @@ impl BasketTurn<'_> {
         });
         (!in_name && !is_half && !is_sold_so && !self.is_end(next)).then_some(next)
     }
+}
+
+fn counted_dish(start: usize, units: u32, mention: Mention) -> Phrase {
+    let (quantity, end) = (Quantity::Number(units), mention.end);
+    Phrase { start, end, quantity, is_definite: false, is_sole: false, is_attribute: false, mention: Some(mention) }
 }

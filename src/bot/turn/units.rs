@@ -135,7 +135,8 @@ impl BasketTurn<'_> {
         named.or_else(|| {
             let scope: Vec<ItemNo> = self.slots.all.iter().flat_map(|slot| slot.candidates.clone()).collect();
             let here = Circumstances { scope: Some(&scope), has_quantity: true, is_attribute: true };
-            if at < self.limit && !lexicon::is_everyday(self.word(at)) {
+            if at < self.limit && (!lexicon::is_everyday(self.word(at)) || crate::bot::mention::is_size(self.word(at)))
+            {
                 mention_at(self.index, self.reading, at, here).filter(is_there)
             } else {
                 None
