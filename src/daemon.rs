@@ -444,8 +444,8 @@ const ADMIN_KEY: &str = "admin.key";
 /// How often is looked whether that file is still there.
 const ADMIN_KEY_LOOK: Duration = Duration::from_secs(10);
 
-/// Puts the admin key back whenever its file is gone: commands that ask the daemon read it there. Another key in the file is somebody's wish
-/// for the next start.
+/// Puts the admin key back whenever its file is gone: commands that ask the daemon read it there. Another key in the file is
+/// somebody's wish for the next start.
 async fn keep_admin_key(file: PathBuf, secret: Secret, stop: &CancellationToken) {
     loop {
         tokio::select! {

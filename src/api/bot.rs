@@ -76,13 +76,17 @@ pub struct IfMatch(Option<u64>);
 /// The version of what nobody has written.
 const NOTHING_YET: u64 = 0;
 
+/// Nothing ever has this version.
+const NO_VERSION: u64 = u64::MAX;
+
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let is_first = |given: &HeaderValue| given.as_bytes().trim_ascii() == b"*";
-        if parts.headers.get(header::IF_NONE_MATCH).is_some_and(is_first) {
-            return Ok(Self(Some(NOTHING_YET)));
+        if let Some(given) = parts.headers.get(header::IF_NONE_MATCH) {
+            // Versions that it must not be are not taken: nothing is written on such a condition.
+            let is_first = given.as_bytes().trim_ascii() == b"*";
+            return Ok(Self(Some(if is_first { NOTHING_YET } else { NO_VERSION })));
         }
         let Some(given) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
         let given = given.to_str().unwrap_or_default().trim();
@@ -91,7 +95,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         }
         let version = given.strip_prefix('"').and_then(|given| given.strip_suffix('"'));
         // Another's tag is none of ours: nothing has that version.
-        Ok(Self(Some(version.and_then(|version| version.parse().ok()).unwrap_or(u64::MAX))))
+        Ok(Self(Some(version.and_then(|version| version.parse().ok()).unwrap_or(NO_VERSION))))
     }
 }
 

@@ -67,7 +67,7 @@ pub enum MenuError {
     BrokenName(String),
     #[error("the name of item {0:?} is a word that customers answer with")]
     AnswerAsName(String),
-    #[error("item {0:?} has the same name as another one")]
+    #[error("item {0:?} has the same name as another one of its category")]
     DuplicateName(String),
     #[error("the description of item {0:?} is longer than {MAX_DESCRIPTION_CHARS} characters")]
     Description(String),
@@ -95,7 +95,7 @@ impl Menu {
                 return Err(MenuError::DuplicateId(item.id.clone()));
             }
             item.validate()?;
-            if !names.insert(spoken(&item.name)) {
+            if !names.insert(spoken_in(&item.category, &item.name)) {
                 return Err(MenuError::DuplicateName(item.id.clone()));
             }
         }
@@ -131,8 +131,14 @@ impl MenuItem {
     }
 }
 
-/// A name as customers say it: no case, no accents, no marks. Two dishes that are said alike cannot be told apart.
-pub fn spoken(name: &str) -> String {
+/// A dish's category and name as customers say them. Two that are said alike cannot be told apart: a lemonade may be among the drinks and
+/// among the jars, and not twice among the drinks.
+pub fn spoken_in(category: &str, name: &str) -> (String, String) {
+    (spoken(category), spoken(name))
+}
+
+/// A name as customers say it: no case, no accents, no marks.
+fn spoken(name: &str) -> String {
     let folded = text::fold(name);
     folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -183,6 +189,11 @@ mod tests {
             r#"[{"id": "a", "name": "Coca-Cola 400", "price": 1}, {"id": "b", "name": "coca  cola 400", "price": 2}]"#,
         );
         assert_eq!(twice.validate(), Err(MenuError::DuplicateName("b".into())));
+        let apart = menu(
+            r#"[{"id": "a", "name": "Limonada", "price": 1, "category": "Vasos"},
+                {"id": "b", "name": "Limonada", "price": 2, "category": "Jarras"}]"#,
+        );
+        assert_eq!(apart.validate(), Ok(()));
     }
 
     #[test]

@@ -92,8 +92,8 @@ async fn beat_once(fleet: &Arc<Fleet>) {
     );
 }
 
-/// Keeps `status`, `lastError` and `lastErrorAt` in the directory: for people, so late and coalesced; that somebody begins to pair is for the
-/// next process, and told at once.
+/// Keeps `status`, `lastError` and `lastErrorAt` in the directory: for people, so late and coalesced; that somebody begins to pair is
+/// for the next process, and told at once.
 pub async fn keep_directory(fleet: Arc<Fleet>) {
     loop {
         tokio::select! {

@@ -11,7 +11,7 @@ use super::{
     json::{self, JsonBudget, JsonNode},
 };
 use crate::bot::{
-    menu::{MAX_ITEMS, Menu, MenuItem, spoken},
+    menu::{MAX_ITEMS, Menu, MenuItem, spoken_in},
     money::Money,
     owner_records::Versioned,
     restaurant::{BusinessHours, DEFAULT_TIME_ZONE, DayHours, DeliveryCost, DeliveryTime, RestaurantSettings},
@@ -211,9 +211,9 @@ fn menu(node: JsonNode, tally: &mut ImportTally) -> Menu {
         match item(&name, &node) {
             Ok(mut item) if menu.items.len() < MAX_ITEMS && menu.item(&item.id).is_none() => {
                 let is_broken = node.get("name").and_then(JsonNode::text).is_some_and(|name| name.trim() != item.name);
-                let is_taken = !names.insert(spoken(&item.name));
+                let is_taken = !names.insert(spoken_in(&item.category, &item.name));
                 if is_taken && !rename(&mut item, &mut names) {
-                    let reason = EntryError::Invalid("its name, which another dish has,");
+                    let reason = EntryError::Invalid("its name, which another dish of its category has,");
                     tally.drop_entry(EntryKind::MenuItem, &name, &reason);
                     continue;
                 }
@@ -233,11 +233,11 @@ fn menu(node: JsonNode, tally: &mut ImportTally) -> Menu {
     menu
 }
 
-/// A number behind the name of a dish that another one has. False: it would be too long.
-fn rename(item: &mut MenuItem, names: &mut HashSet<String>) -> bool {
+/// A number behind the name of a dish that another one of its category has. False: it would be too long.
+fn rename(item: &mut MenuItem, names: &mut HashSet<(String, String)>) -> bool {
     let bare = item.name.clone();
     let mut numbered = (2..=MAX_ITEMS).map(|number| format!("{bare} ({number})"));
-    let free = numbered.find(|name| names.insert(spoken(name)));
+    let free = numbered.find(|name| names.insert(spoken_in(&item.category, name)));
     item.name = free.unwrap_or_else(|| bare.clone());
     let alone = Menu { id: String::new(), name: String::new(), items: vec![item.clone()] };
     alone.validate().is_ok()

@@ -41,6 +41,7 @@ export default [
   ["the QR code was not scanned", "nadie escaneó el código QR"],
   ["the pairing failed", "la vinculación falló"],
   ["the pairing was given up", "se abandonó la vinculación"],
+  ["waiting before the next pairing", "esperando antes de la siguiente vinculación"],
   ["too many pairings were begun: waiting before the next", "se empezaron demasiadas vinculaciones: esperando antes de la siguiente"],
   ["refused: another number ({scanned}) scanned than this session's ({expected}); another one must be allowed first", "rechazado: escaneó otro número ({scanned}) que el de esta sesión ({expected}); antes hay que permitir otro"],
   ["the time for the passkey is over", "se acabó el tiempo para la llave de acceso"],

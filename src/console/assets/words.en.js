@@ -541,7 +541,7 @@ export default {
   "menu.flaws": "Dishes with mistakes: {n}. Nothing was saved.",
   "menu.flaw.items": "A menu has 2,000 dishes at the most.",
   "menu.flaw.id": "The id is missing, too long, or another dish's.",
-  "menu.flaw.name": "Give a name with a letter in it, of 200 characters at the most.",
+  "menu.flaw.name": "Give a name with a letter in it, of 200 characters at the most: one line, no answer such as “yes”, and not the name of another dish of its category.",
   "menu.flaw.price": "Give a price as a whole number.",
   "menu.flaw.description": "Use at most 2,000 characters in the description.",
   "menu.flaw.aliases": "At most 50 other names, each with a letter in it and of 200 characters at the most.",

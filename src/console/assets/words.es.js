@@ -541,7 +541,7 @@ export default {
   "menu.flaws": "Platos con errores: {n}. No se guardó nada.",
   "menu.flaw.items": "Un menú tiene como máximo 2.000 platos.",
   "menu.flaw.id": "El id falta, es muy largo o es de otro plato.",
-  "menu.flaw.name": "Escriba un nombre con letras, de máximo 200 caracteres.",
+  "menu.flaw.name": "Escriba un nombre con letras, de máximo 200 caracteres: una línea, que no sea una respuesta como «sí», ni el nombre de otro plato de su categoría.",
   "menu.flaw.price": "Escriba el precio como número entero.",
   "menu.flaw.description": "Use como máximo 2.000 caracteres en la descripción.",
   "menu.flaw.aliases": "Máximo 50 otros nombres, cada uno con letras y de máximo 200 caracteres.",

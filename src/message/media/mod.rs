@@ -4,8 +4,8 @@
 //! A file is kept under its tenant and the name of its message ([`FileName`]), so that its URL ([`Links`]) is known as soon as the
 //! message is. What is kept can be lost at any time: it is fetched from WhatsApp again. Nothing here holds a file in memory.
 //!
-//! Promises: no tenant keeps more than its share ([`config::MediaConfig`](crate::config::MediaConfig)), all together no more than theirs, at any
-//! time; and none of it goes on a disk that has less than the reserve left ([`DiskReserve`]).
+//! Promises: no tenant keeps more than its share ([`MediaConfig`](crate::config::MediaConfig)), all together no more than theirs, at
+//! any time; and none of it goes on a disk that has less than the reserve left ([`DiskReserve`]).
 
 mod attachment;
 mod disk_watch;

@@ -37,8 +37,8 @@ const REPLACED_WAIT: Duration = Duration::from_secs(10);
 /// is taken back slowly then.
 const FIGHT: Duration = Duration::from_secs(3600);
 
-/// A message, or a question that goes with it, may be what WhatsApp ends the line for. That is counted for the message; so often in a row it
-/// says nothing of the line, and the others wait no longer than after the first such loss.
+/// A message, or a question that goes with it, may be what WhatsApp ends the line for. That is counted for the message; so often in a
+/// row it says nothing of the line, and the others wait no longer than after the first such loss.
 const LOSSES_OF_MESSAGES: u32 = 12;
 
 pub struct Supervisor {
