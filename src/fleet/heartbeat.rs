@@ -92,8 +92,7 @@ async fn beat_once(fleet: &Arc<Fleet>) {
     );
 }
 
-/// Keeps `status`, `lastError` and `lastErrorAt` in the directory: for people, so late and coalesced; that somebody begins to pair is
-/// for the next process, and told at once.
+/// Keeps `status`, `lastError` and `lastErrorAt` in the directory: for people, so late and coalesced.
 pub async fn keep_directory(fleet: Arc<Fleet>) {
     loop {
         tokio::select! {
@@ -103,7 +102,6 @@ pub async fn keep_directory(fleet: Arc<Fleet>) {
         tokio::select! {
             () = fleet.stop.cancelled() => return,
             () = sleep(STATUS_DELAY) => {}
-            () = fleet.env.directory.urgent.notified() => {}
         }
         // A vault that is slow or silent does not hold up the stop: what is not written is only shown.
         tokio::select! {

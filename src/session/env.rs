@@ -107,17 +107,9 @@ impl Env {
 pub struct Directory {
     waiting: std::sync::Mutex<HashMap<TenantId, ConnectionState>>,
     pub changed: Notify,
-    /// Something must not wait until there is more.
-    pub urgent: Notify,
 }
 
 impl Directory {
-    /// As [`Self::note`]; told now. A process that starts asks the directory who was about to pair.
-    pub fn note_at_once(&self, tenant: &TenantId, connection: ConnectionState) {
-        self.note(tenant, connection);
-        self.urgent.notify_one();
-    }
-
     pub fn note(&self, tenant: &TenantId, connection: ConnectionState) {
         lock(&self.waiting).insert(tenant.clone(), connection);
         self.changed.notify_one();

@@ -410,11 +410,7 @@ impl Inner {
     fn publish(&self, status: &Status) {
         let connection = status.connection();
         self.env.feed.publish(&self.tenant, FeedItem::Connection(connection.clone()));
-        let begins_to_pair = !status.paired && status.state == State::Starting;
-        match begins_to_pair {
-            true => self.env.directory.note_at_once(&self.tenant, connection),
-            false => self.env.directory.note(&self.tenant, connection),
-        }
+        self.env.directory.note(&self.tenant, connection);
     }
 
     /// The client as soon as messages can be sent; `None` when the session stops.

@@ -18,9 +18,6 @@ pub struct Qr {
 /// The reason of a session that is being connected, and of which nothing has failed yet.
 pub(super) const FIRST_CONNECTING: &str = "connecting";
 
-/// The reason of a session that is about to show a code.
-pub(super) const ASKING_FOR_CODE: &str = "asking WhatsApp for a QR code";
-
 /// So long a first try may take before anybody is worried: a quiet line that is tested is back sooner.
 const FIRST_CONNECTING_GRACE: SignedDuration = SignedDuration::from_secs(5);
 

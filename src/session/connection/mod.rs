@@ -53,7 +53,7 @@ use super::{
     Inner, SessionCommand, guarded,
     inbound::{hook::EventBridge, recorder},
     pairing::qr_rotation::QrRotation,
-    state::{ASKING_FOR_CODE, FIRST_CONNECTING, State},
+    state::{FIRST_CONNECTING, State},
 };
 
 /// How long the library may take to finish with the messages that have come, before its connection is ended. In the middle of one it
@@ -139,7 +139,7 @@ impl<'a> Connection<'a> {
             // Why it is not connected is more to the point than that it is being tried again.
             let known = paired && supervisor.failures > 0 && status.state == State::Starting;
             if !known {
-                status.reason = if paired { FIRST_CONNECTING } else { ASKING_FOR_CODE }.into();
+                status.reason = if paired { FIRST_CONNECTING } else { "asking WhatsApp for a QR code" }.into();
             }
             status.state = State::Starting;
             status.qr = None;

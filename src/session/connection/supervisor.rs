@@ -21,12 +21,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     journal::JournalClosedError,
-    session::{
-        End, Inner, STAYS_AWAY, SessionCommand,
-        env::jitter,
-        requests::pace::RequestKind,
-        state::{ASKING_FOR_CODE, State},
-    },
+    session::{End, Inner, STAYS_AWAY, SessionCommand, env::jitter, requests::pace::RequestKind, state::State},
     telemetry::metrics::{self, label::ConnectionEnd},
 };
 
@@ -220,17 +215,6 @@ impl Supervisor {
                 status.qr = None;
             });
             return self.pause(wait, DialPause::AfterPairing, commands).await;
-        }
-        if !paired {
-            // The directory hears of it, and the offer is kept, before there is a code: should this process die while somebody scans it,
-            // the next one offers another.
-            self.session.set_status(|status| {
-                status.state = State::Starting;
-                status.reason = ASKING_FOR_CODE.into();
-                status.qr = None;
-            });
-            let session = self.session.clone();
-            self.meanwhile(commands, session.pairing_mark.await_kept()).await?;
         }
         self.was_idle = false;
         self.last_end.take().filter(|_| paired).into_iter().for_each(metrics::reconnects);

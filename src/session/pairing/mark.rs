@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::{sync::watch, time::timeout};
+use tokio::sync::watch;
 use tracing::warn;
 
 use crate::{
@@ -15,16 +15,11 @@ use crate::{
 /// A page that polls makes the offer longer with every look: that is written so seldom.
 const STEP: Duration = Duration::from_secs(60);
 
-/// A code waits no longer for its offer to be in the vault.
-const KEPT_LIMIT: Duration = Duration::from_secs(2);
-
 /// Set while a pairing has begun and is not over.
 pub struct PairingMark {
     begun: watch::Sender<Option<PairingOffer>>,
     /// As it was written when the session was opened.
     stored: Option<PairingOffer>,
-    /// As it is written now.
-    kept: watch::Sender<Option<PairingOffer>>,
 }
 
 /// When the offer is over, as far as nobody looks again; in milliseconds since 1970.
@@ -48,13 +43,7 @@ impl PairingMark {
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
         let stored = store.get(space::SETTINGS, &key::text(PAIRING)).await?;
         let stored = stored.map(|stored| PairingOffer::parse(&stored));
-        Ok(Self { begun: watch::Sender::new(stored), stored, kept: watch::Sender::new(stored) })
-    }
-
-    /// Waits until the offer is in the vault, but not for long. A code that is shown before would not be offered again by the next process.
-    pub async fn await_kept(&self) {
-        let mut kept = self.kept.subscribe();
-        let _ = timeout(KEPT_LIMIT, kept.wait_for(|kept| !is_stale(*kept, *self.begun.borrow()))).await;
+        Ok(Self { begun: watch::Sender::new(stored), stored })
     }
 
     pub fn is_set(&self) -> bool {
@@ -108,10 +97,7 @@ pub(in crate::session) async fn keep(session: Arc<Inner>) {
             };
             match written {
                 // The vault takes it later.
-                Ok(()) | Err(StoreError::Unconfirmed) => {
-                    stored = now;
-                    session.pairing_mark.kept.send_replace(now);
-                }
+                Ok(()) | Err(StoreError::Unconfirmed) => stored = now,
                 Err(error) => warn!(event = "pairing_mark_unwritten", %error, "could not record how far a pairing is"),
             }
         }
@@ -130,8 +116,7 @@ mod tests {
     fn what_is_left_of_an_offer_is_never_more_than_one_has() {
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let most = Duration::from_secs(300);
-        let begun = watch::Sender::new(Some(PairingOffer::parse(&[])));
-        let mark = PairingMark { begun, stored: None, kept: watch::Sender::new(None) };
+        let mark = PairingMark { begun: watch::Sender::new(Some(PairingOffer::parse(&[]))), stored: None };
         assert_eq!((mark.is_set(), mark.left(at(5), most)), (true, None));
         mark.offer(at(1000), most);
         assert_eq!(mark.left(at(1000), most), Some(most));

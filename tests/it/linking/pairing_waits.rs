@@ -155,24 +155,6 @@ async fn an_offer_goes_on_after_a_restart_for_whoever_listens() {
     daemon.kill().await.unwrap();
 }
 
-/// Killed right after its code was shown, and without its disk: whoever only asks how the tenant is hears of another code.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_offer_outlives_a_kill_right_after_its_code() {
-    let stage = Stage::new(Home::Embedded).await.unwrap();
-    let daemon = stage.start().await;
-    let code = stage.dashboard.qr("trattoria").await.unwrap();
-    daemon.kill().await.unwrap();
-    stage.wipe_local_data();
-    let daemon = stage.start().await;
-    let offered = async || {
-        let answer = get(&stage, "/api/baileys/status?tenantId=trattoria").await;
-        answer["state"] == json!("SCAN_QR_CODE")
-    };
-    until(LIMIT, "the state", offered).await.unwrap_or_else(|error| panic!("{error}\n{}", stage.log()));
-    assert!(qr(&stage).await.is_some_and(|fresh| fresh != code));
-    daemon.kill().await.unwrap();
-}
-
 /// One that nobody looked at for longer than it was made for is over, whoever listens.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_offer_that_was_over_before_the_restart_stays_so() {
