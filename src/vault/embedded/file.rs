@@ -364,10 +364,6 @@ impl VaultFile {
             if aside.exists() {
                 fs::remove_file(&aside)?;
             }
-            // Its folder may be gone with it.
-            if let Some(folder) = aside.parent() {
-                fs::create_dir_all(folder)?;
-            }
             schema::make_private(&aside)
         };
         make().map_err(|error| failed(&aside, &error))?;
