@@ -248,7 +248,10 @@ mod tests {
         one.hold_vault().unwrap();
         assert!(!one.renew().unwrap(), "nothing was wrong");
         fs::remove_dir_all(&cloud).unwrap();
-        assert!(!one.renew().unwrap() && !cloud.exists(), "a folder that is gone may be a disk that is away for a while");
+        assert!(
+            !one.renew().unwrap() && !cloud.exists(),
+            "a folder that is gone may be a disk that is away for a while"
+        );
         fs::create_dir(&cloud).unwrap();
         fs::write(&vault, b"a vault").unwrap();
         assert!(one.renew().unwrap());
