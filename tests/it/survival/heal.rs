@@ -97,7 +97,9 @@ async fn a_login_that_is_refused_for_the_moment_heals() {
 async fn a_restart_of_whatsapp_heals() {
     let scene = scene().await;
     scene.stage.network.stop().await;
-    scene.stage.network.resume().await.unwrap();
+    // Another program may have its port for a moment.
+    let network = &scene.stage.network;
+    until(LIMIT, "its port", async || network.resume().await.is_ok()).await.unwrap();
     scene.heals("a restart of the network").await;
 }
 
