@@ -282,7 +282,7 @@ impl Problem {
         self.errors.iter().map(|error| &*error.field)
     }
 
-    /// What is wrong, field by field.
+    /// The mistakes, field by field.
     pub fn into_errors(self) -> Vec<FieldError> {
         self.errors
     }

@@ -28,7 +28,7 @@ pub struct ReadToken {
 pub struct Reading<'a> {
     pub text: &'a str,
     pub tokens: Vec<ReadToken>,
-    /// Where the part begins that is too long to be read.
+    /// The place of the first word behind all that can be read.
     pub cut: Option<usize>,
 }
 

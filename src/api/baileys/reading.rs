@@ -109,11 +109,11 @@ pub struct LegacyConversation {
     timestamp: i64,
 }
 
-/// What conversations are searched for.
+/// A search of conversations.
 struct ChatSearch {
     /// In lower case.
     text: String,
-    /// Of what may be a part of a number.
+    /// Its digits, where it may be a part of a number.
     digits: Option<String>,
 }
 

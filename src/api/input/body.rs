@@ -40,7 +40,7 @@ impl<T: JsonSchema> Takes for Body<T> {
     }
 }
 
-/// What replaces a document as a whole: it knows of mistakes that its schema does not find.
+/// A form that replaces a document as a whole: it knows of mistakes that its schema does not find.
 pub trait WholeForm: DeserializeOwned + JsonSchema {
     /// Every mistake in it. `unread`: fields that could not be read, so that they have their defaults here.
     fn flaws(&self, unread: &BTreeSet<String>) -> Vec<FieldError>;

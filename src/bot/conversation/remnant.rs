@@ -1,9 +1,9 @@
-//! What stays of a conversation when its tenant becomes another account and keeps the conversations: the customer's orders. The kitchen has
-//! these still, and the customer is the same person: so they are told how an order goes on, and may ask.
+//! The rest of a conversation after its tenant became another account and kept the conversations: the customer's orders. The kitchen
+//! has these still, and the customer is the same person: so they are told how an order goes on, and may ask.
 
 use serde_json::{Map, Value, json};
 
-/// Of a record as the bot's service stores it; `None`: nothing stays.
+/// The rest of a record that the bot's service stores; `None`: nothing stays.
 pub fn conversation_remnant(record: &[u8]) -> Option<Vec<u8>> {
     let record: Map<String, Value> = serde_json::from_slice(record).ok()?;
     let orders =

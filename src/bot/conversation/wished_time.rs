@@ -75,7 +75,7 @@ fn spans(said: &str, is_ordering: bool) -> Vec<Range<usize>> {
     spans
 }
 
-/// What follows an hour is no dish: `a las dos hamburguesas` is about dishes, `a las dos me manda` is not.
+/// No dish follows the hour: `a las dos hamburguesas` is about dishes, `a las dos me manda` is not.
 fn counts_nothing(behind: &str) -> bool {
     let next = behind.trim_start();
     // `a las 300`, `a la 1 # 20-30`.
