@@ -10,6 +10,7 @@ FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
+COPY src/seal/aead src/seal/aead
 COPY tests/fuzz/Cargo.toml tests/fuzz/Cargo.toml
 COPY tests/loopback/Cargo.toml tests/loopback/Cargo.toml
 RUN mkdir -p src tests/loopback/src tests/it tests/bench \

@@ -7,12 +7,12 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hkdf::Hkdf;
+use seal_aead::{Aead, NONCE};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Cipher, NONCE, PeerKey, TenantSeal, UnsealError, open, sealed_with};
+use super::{Cipher, PeerKey, TenantSeal, UnsealError, open, sealed_with};
 use crate::tenant::TenantId;
 
 /// Where nonces come from. Each call must give another one.
@@ -60,7 +60,7 @@ impl MasterKey {
 
     fn cipher(&self, info: &[&[u8]]) -> Cipher {
         let key = Zeroizing::new(self.derive::<32>(info));
-        Cipher { master: self.id(), aead: XChaCha20Poly1305::new((&*key).into()) }
+        Cipher { master: self.id(), aead: Aead::new(&key) }
     }
 
     pub(super) fn derive<const N: usize>(&self, info: &[&[u8]]) -> [u8; N] {

@@ -26,10 +26,7 @@ mod peer_key;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chacha20poly1305::{
-    XChaCha20Poly1305, XNonce,
-    aead::{Aead, Payload},
-};
+use seal_aead::{Aead, NONCE, TAG};
 use sha2::{Digest as _, Sha256};
 
 pub use self::{
@@ -48,9 +45,7 @@ pub const OVERHEAD: usize = HEADER + TAG;
 const VERSION: u8 = 1;
 const COMPRESSED: u8 = 1;
 const BEFORE_NONCE: usize = 1 + 1 + 8 + 4;
-const NONCE: usize = 24;
 const HEADER: usize = BEFORE_NONCE + NONCE;
-const TAG: usize = 16;
 /// zstd's frame costs a dozen bytes and a context; shorter input gains nothing.
 const WORTH_COMPRESSING: usize = 128;
 
@@ -195,7 +190,7 @@ impl std::fmt::Debug for TenantSeal {
 /// A key derived from a master key, for one purpose.
 struct Cipher {
     master: KeyId,
-    aead: XChaCha20Poly1305,
+    aead: Aead,
 }
 
 impl Cipher {
@@ -215,10 +210,8 @@ impl Cipher {
         sealed.extend((plain.len() as u32).to_be_bytes());
         sealed.extend(nonce);
         let aad = associated_data(&sealed, context);
-        let ciphertext = self
-            .aead
-            .encrypt(&XNonce::from(nonce), Payload { msg: body, aad: &aad })
-            .expect("the cipher takes 256 GiB, a seal has at most 64 MiB");
+        let ciphertext =
+            self.aead.encrypt(nonce, &aad, body).expect("the cipher takes 256 GiB, a seal has at most 64 MiB");
         sealed.extend(ciphertext);
         sealed.into()
     }
@@ -251,10 +244,7 @@ fn open(ciphers: &[Cipher], context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Un
     let cipher = ciphers.iter().find(|cipher| cipher.master == id).ok_or(UnsealError::UnknownKey { id })?;
     let nonce: [u8; NONCE] = array(&header[BEFORE_NONCE..]);
     let aad = associated_data(header, context);
-    let body = cipher
-        .aead
-        .decrypt(&XNonce::from(nonce), Payload { msg: ciphertext, aad: &aad })
-        .map_err(|_| UnsealError::Altered)?;
+    let body = cipher.aead.decrypt(nonce, &aad, ciphertext).map_err(|_| UnsealError::Altered)?;
     if !compressed {
         return Ok(body);
     }

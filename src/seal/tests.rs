@@ -130,7 +130,7 @@ fn a_bomb_does_not_go_off() {
     sealed.extend(1000u32.to_be_bytes());
     sealed.extend([0; NONCE]);
     let aad = associated_data(&sealed, &seal.context(&place()));
-    sealed.extend(seal.ciphers[0].aead.encrypt(&[0; NONCE].into(), Payload { msg: &bomb, aad: &aad }).unwrap());
+    sealed.extend(seal.ciphers[0].aead.encrypt([0; NONCE], &aad, &bomb).unwrap());
     assert_eq!(seal.open(&place(), &sealed), Err(UnsealError::Malformed("does not decompress to its length")));
 }
 
