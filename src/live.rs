@@ -5,6 +5,9 @@
 //! seen; for tenants that it may read. Each registration is a task of its own
 //! that reads the log and the feed, so a slow client holds up nobody else: what waits for it is its queue, and the rest stays in the
 //! log until it reads. One that answers no ping is gone, and so is one that shows no key for some seconds: [`visitors`].
+//!
+//! A client is refused only by what it can change itself. Socket.IO's clients take a refusal (`connect_error`) as final, and connect
+//! again by themselves after a cut: so they are cut where nobody can tell yet, and by a process that stops.
 
 mod following;
 mod outlet;
@@ -46,6 +49,9 @@ use crate::{
 /// How long a client may take to open, and to read what is on its way to it before its goodbye.
 const SOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How much longer than a handshake may take a client that is cut stays unanswered.
+const CUT_MARGIN: Duration = Duration::from_secs(1);
+
 /// Packets that wait for a client. One with a long text has some 120 KiB, so that a client that does not read holds a MiB.
 const MAX_UNREAD: usize = 8;
 
@@ -63,6 +69,8 @@ struct LiveContext {
     fleet: Arc<Fleet>,
     auth: Arc<Auth>,
     origins: config::Origins,
+    /// How long a handshake may take.
+    handshake_timeout: Duration,
     seats: Seats,
     /// `None`: what other processes have is not followed.
     forwarder: Option<Arc<Forwarder>>,
@@ -112,17 +120,21 @@ impl Live {
         let visitors = Visitors::new(settings.handshakes.clone());
         let origins = settings.origins.clone();
         let seats = Seats::new(sockets);
-        let context = LiveContext { fleet, auth: auth.clone(), origins, seats, forwarder, tasks, stop };
+        let handshake_timeout = settings.handshakes.timeout;
+        let context =
+            LiveContext { fleet, auth: auth.clone(), origins, handshake_timeout, seats, forwarder, tasks, stop };
         let (sockets, io) = SocketIo::builder()
             .req_path(PATH)
             .max_payload(MAX_PAYLOAD as u64)
             .max_buffer_size(MAX_UNREAD)
             .ws_max_message_size(MAX_PAYLOAD)
             .ws_max_frame_size(MAX_PAYLOAD)
-            .connect_timeout(settings.handshakes.timeout)
+            .connect_timeout(handshake_timeout)
             .with_state(context.clone())
             .build_layer();
         io.ns("/", (async || ()).with(admit));
+        // The library forgets that one when it closes, and refuses whoever connects then ("Invalid namespace"). This one it makes anew.
+        io.dyn_ns("/", (async || ()).with(admit)).expect("the path is a pattern");
         (Self { io, context }, Doorway { sockets, auth, visitors })
     }
 
@@ -165,12 +177,25 @@ impl Doorway {
 enum ConnectError {
     #[error("unauthorized: {0}")]
     Unauthorized(AuthError),
-    #[error("unavailable: {0}")]
-    Unavailable(AuthError),
+    /// The client does not get to read it.
+    #[error("unavailable: try again")]
+    Cut,
     #[error("forbidden: this page may not connect without a key")]
     Origin,
     #[error("too many: the key has as many sockets as it may")]
     Full,
+}
+
+impl LiveContext {
+    /// Ends a client's connection without an answer, so that the client connects again. One that polls is ended by the library, as
+    /// one that takes too long; what is answered after that reaches nobody.
+    async fn cut(&self, visitor: Option<&Arc<Visitor>>) -> ConnectError {
+        if let Some(visitor) = visitor {
+            visitor.hang_up();
+        }
+        sleep(self.handshake_timeout + CUT_MARGIN).await;
+        ConnectError::Cut
+    }
 }
 
 /// What a client may say once it is in.
@@ -199,14 +224,14 @@ async fn admit(
         }
         None => Err(AuthError::Missing),
     };
+    if shared.stop.is_cancelled() || matches!(identified, Err(AuthError::Unavailable)) {
+        return Err(shared.cut(visitor).await);
+    }
     let valid = identified.map_err(|denied| {
         if let Some(visitor) = visitor.filter(|visitor| !visitor.may_try_again()) {
             visitor.hang_up();
         }
-        match denied {
-            AuthError::Missing | AuthError::Wrong | AuthError::TooMany { .. } => ConnectError::Unauthorized(denied),
-            AuthError::Unavailable => ConnectError::Unavailable(denied),
-        }
+        ConnectError::Unauthorized(denied)
     })?;
     let address = visitor.and_then(|visitor| visitor.address);
     let seat = shared.seats.take(&valid.caller, address).ok_or(ConnectError::Full)?;
