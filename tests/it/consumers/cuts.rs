@@ -47,15 +47,15 @@ async fn whoever_connects_while_the_process_stops_is_cut_and_not_refused() {
     let stage = Stage::new(Home::Embedded).await.unwrap();
     let daemon = stage.start().await;
     let address = stage.setup.address;
-    let sockets = join_all((0..60).map(|_| opened([127, 0, 0, 1], address))).await;
-    // A poll under way, which is answered at the very end: it keeps the process for a second.
-    let url = format!("http://{address}/socket.io/?EIO=4&transport=polling");
-    let begun = reqwest::get(&url).await.unwrap().text().await.unwrap();
-    let session = begun.split('"').nth(3).unwrap().to_owned();
-    let poll = tokio::spawn(reqwest::get(format!("{url}&sid={session}")));
+    let sockets = join_all((0..100).map(|_| opened([127, 0, 0, 1], address))).await;
+    // One that is in, and does not answer the goodbye: the process waits half a second for it.
+    let mut silent = opened([127, 0, 0, 1], address).await;
+    let key = json!({ "key": stage.setup.admin_key });
+    silent.send(Message::text(format!("40{key}"))).await.unwrap();
+    timeout(LIMIT, silent.next()).await.unwrap().unwrap().unwrap();
     daemon.signal(Signal::TERM).unwrap();
     // One after the other, so that some come in each moment of the end.
-    let mut pace = interval(Duration::from_millis(25));
+    let mut pace = interval(Duration::from_millis(20));
     let mut asking = Vec::new();
     for socket in sockets {
         pace.tick().await;
@@ -67,7 +67,7 @@ async fn whoever_connects_while_the_process_stops_is_cut_and_not_refused() {
     let refused: Vec<&String> = answers.iter().flatten().filter(|answer| answer.starts_with("44")).collect();
     assert!(refused.is_empty(), "{refused:?}");
     assert!(answers.iter().any(Option::is_none), "all were let in: {answers:?}");
-    poll.abort();
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
