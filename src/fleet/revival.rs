@@ -130,11 +130,20 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
             break;
         }
         crash::pause("revival").await;
-        // While it was away, or could not be opened, another process may have taken it over.
+        let turn = fleet.reviving.acquire().await;
+        // Of the dead one's successors one may have come a moment ago: nobody here knows of it.
+        if matches!(former, Former::Orphaned)
+            && fleet.living_peers().is_empty()
+            && let Err(error) = fleet.meet_peers().await
+        {
+            debug!(tenant = %slot.tenant, %error, "who is there is not known");
+        }
+        // While it was away, could not be opened, or waited for its turn, another process may have taken it over.
         if !fleet.living_peers().is_empty() {
             match fleet.check_unowned(&slot).await {
                 Ok(()) => {}
                 Err(FleetError::Moved) => {
+                    drop(turn);
                     fleet.close_moved(&slot).await;
                     break;
                 }
@@ -144,10 +153,8 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
                 }
             }
         }
-        let opened = {
-            let _turn = fleet.reviving.acquire().await;
-            fleet.open(&slot, slot.was_paired()).await
-        };
+        let opened = fleet.open(&slot, slot.was_paired()).await;
+        drop(turn);
         match opened {
             Ok(session) => {
                 info!(event = "session_reopened", tenant = %slot.tenant, "open again");

@@ -177,8 +177,13 @@ impl ScheduleWorld {
                 self.processes[n].joiner.taken(&tenant, now);
             }
             Work::TakeUp(tenant) => {
+                let owner = self.owners[&tenant].1;
+                // Somebody who came meanwhile may have been quicker.
+                if !self.processes[n].peers.is_alive(&self.processes[owner].id) {
+                    self.meet(n);
+                }
                 let process = &self.processes[n];
-                let owner = &self.processes[self.owners[&tenant].1].id;
+                let owner = &self.processes[owner].id;
                 if *owner != process.id && !process.is_leaving() && !process.peers.is_alive(owner) {
                     self.take(n, &tenant);
                 }
