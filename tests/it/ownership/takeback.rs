@@ -378,6 +378,49 @@ async fn whoever_is_slow_to_open_a_tenant_asks_who_has_it_by_then() {
     quick_process.kill().await.unwrap();
 }
 
+/// Whoever notices a death is slow to open the tenants. Another process starts meanwhile and takes what is its own: the slow one has never
+/// heard of it, and leaves it those.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_slow_to_open_a_tenant_asks_who_has_come_meanwhile() {
+    const SLOWNESS: Duration = Duration::from_secs(15);
+    let tenants: Vec<String> = (0..8).map(|n| format!("trattoria-{n}")).collect();
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__DIRECTORY", "1s");
+    let (mut slow, newcomer) = (stage.other("slow", false), stage.other("newcomer", false));
+    slow.setup = slow.setup.set("LOOPBACK_PAUSE", format!("revival:{}", SLOWNESS.as_millis()));
+    let slow_process = slow.start().await;
+    let old = stage.start().await;
+    let mut conversations = Vec::new();
+    for tenant in &tenants {
+        conversations.push(stage.pair(tenant).await);
+    }
+    let knows = || async { slow.health().await.1["sessions"]["elsewhere"] == json!(tenants.len()) };
+    until(LIMIT, "the tenants to be known", knows).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
+    old.kill().await.unwrap();
+    let notices = || async { slow.log().matches("taking it back").count() == tenants.len() };
+    until(LIMIT, "the slow one to notice", notices).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
+    let noticed = Instant::now();
+    let new_process = newcomer.start().await;
+    let all_served = || async {
+        for tenant in &tenants {
+            if !slow.dashboard.is_connected(tenant).await && !newcomer.dashboard.is_connected(tenant).await {
+                return false;
+            }
+        }
+        true
+    };
+    until(LIMIT, "all to be served", all_served).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
+    assert!(noticed.elapsed() > SLOWNESS, "the slow one was not slow");
+    let mut taken = 0;
+    for tenant in &tenants {
+        taken += usize::from(newcomer.dashboard.is_connected(tenant).await);
+    }
+    assert!(taken > 0, "the newcomer had nothing\n{}", newcomer.log());
+    assert_eq!(stage.network.stats().await.counts.replaced_logins, 0, "{}", slow.log());
+    stage.assert_promises(&conversations).await;
+    slow_process.kill().await.unwrap();
+    new_process.kill().await.unwrap();
+}
+
 /// Of what a dead process had, one tenant's journal cannot be read. The others do not wait for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_cannot_be_read_holds_up_no_other() {
