@@ -91,6 +91,8 @@ pub struct Index {
     by_stem: HashMap<String, Vec<WordNo>>,
     by_root: HashMap<String, Vec<WordNo>>,
     by_length: BTreeMap<usize, Vec<WordNo>>,
+    /// Words behind a `sin` in a name: `Agua sin gas`.
+    negated: HashSet<WordNo>,
     /// Stems of categories and of the restaurant's name: no dishes.
     labels: HashSet<String>,
 }
@@ -99,6 +101,11 @@ impl Index {
     /// The name of a category or of the restaurant.
     pub fn is_label(&self, fold: &str) -> bool {
         self.labels.contains(sound::singular(&sound::key(fold)))
+    }
+
+    /// A name has the word behind a `sin`.
+    pub fn is_negated(&self, word: WordNo) -> bool {
+        self.negated.contains(&word)
     }
 
     pub fn postings(&self, word: WordNo) -> &[(ItemNo, Place)] {

@@ -191,7 +191,12 @@ pub fn phrase_at(
                     at += 1;
                 }
             }
-            "sola" | "solo" | "solita" | "solito" | "sol" if phrase.quantity != Quantity::None => {
+            // `una sola`, where a dish is called so, is that dish; `una sola arepa` is not.
+            "sola" | "solo" | "solita" | "solito" | "sol"
+                if phrase.quantity != Quantity::None
+                    && (named_head(index, reading, at + 1)
+                        || !reading.tokens[at].hits.iter().any(|(word, _)| index.is_in_names(*word))) =>
+            {
                 phrase.is_sole = true;
                 at += 1;
             }

@@ -75,6 +75,7 @@ impl<'a> Reading<'a> {
         spell_out(&mut read);
         join_split(index, &mut read);
         replace_phrases(index, &mut read);
+        bind_negations(index, &mut read);
         Self { text: &text[..end], tokens: read, cut }
     }
 
@@ -323,6 +324,24 @@ fn join_split(index: &Index, read: &mut Vec<ReadToken>) {
             }
         }
         at += 1;
+    }
+}
+
+/// `sin` belongs to a name only before the word that it has there: `agua sin gas`, and not `una sin cebolla`. Where nothing follows, the
+/// word was said before: `una con gas y otra sin`.
+fn bind_negations(index: &Index, read: &mut [ReadToken]) {
+    for at in 0..read.len() {
+        if read[at].word != "sin" || read[at].hits.is_empty() {
+            continue;
+        }
+        let is_named = match read.get(at + 1).filter(|next| next.token.is_word() && next.word != "y") {
+            Some(next) => next.hits.iter().any(|(word, _)| index.is_negated(*word)),
+            None => true,
+        };
+        if !is_named {
+            read[at].hits.clear();
+            read[at].is_weak = true;
+        }
     }
 }
 

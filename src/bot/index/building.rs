@@ -1,6 +1,6 @@
 //! Builds the index of a menu.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Index, IndexedItem, ItemName, ItemNo, NamePart, PACKINGS, Place, SIZES, Word, WordNo};
 use crate::bot::{
@@ -56,6 +56,7 @@ impl Index {
             by_stem: HashMap::new(),
             by_root: HashMap::new(),
             by_length: BTreeMap::new(),
+            negated: HashSet::new(),
             labels: tokens(&menu.name)
                 .iter()
                 .map(|token| sound::singular(&sound::key(&token.text)).to_owned())
@@ -66,6 +67,13 @@ impl Index {
             let names = std::iter::once(&item.name).chain(&item.aliases);
             let names: Vec<ItemName> =
                 names.take(200).map(|name| index.name(name)).filter(|name| !name.parts.is_empty()).collect();
+            for pair in names.iter().flat_map(|name| name.parts.windows(2)) {
+                if let [NamePart::Word(sign), NamePart::Word(word)] = pair
+                    && index.spelling(*sign) == "sin"
+                {
+                    index.negated.insert(*word);
+                }
+            }
             for (n, name) in names.iter().enumerate() {
                 for (p, part) in name.parts.iter().enumerate() {
                     if let NamePart::Word(word) = part {

@@ -5,10 +5,13 @@ use super::{
     *,
 };
 
-/// The words of the name that were not said.
+/// The words of the name that were not said. `sin gas` is one of them, and another one than `gas`.
 fn unsaid(index: &Index, candidate: &Candidate) -> Vec<NamePart> {
     let Some(name) = index.items[usize::from(candidate.item)].names.first() else { return Vec::new() };
-    let parts = name.parts.iter().enumerate().filter(|(n, _)| candidate.said[0] & (1 << n) == 0);
+    let is_unsaid = |n: usize| candidate.said[0] & (1 << n) == 0;
+    let is_sign = |part: &NamePart| matches!(part, NamePart::Word(word) if index.spelling(*word) == "sin");
+    let is_negated = |n: usize| n > 0 && is_unsaid(n - 1) && is_sign(&name.parts[n - 1]);
+    let parts = name.parts.iter().enumerate().filter(|(n, _)| is_unsaid(*n) && !is_negated(*n));
     parts.map(|(_, part)| part.clone()).collect()
 }
 

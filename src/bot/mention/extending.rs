@@ -46,6 +46,15 @@ pub(super) fn extend(
             next = end + 1;
         }
         let Some(token) = reading.tokens.get(next) else { break };
+        // `de libra y media`, which no size of the menu is: the sizes stay open.
+        if joined_by_and
+            && matches!(token.word.as_str(), "media" | "medio" | "cuarto")
+            && matches!(reading.word(end - 1), "libra" | "kilo" | "litro")
+        {
+            words += 1;
+            end = next + 1;
+            continue;
+        }
         let by_with = (end..next).any(|n| reading.word(n) == "con");
         // A dish that begins its own order is not part of this one's name.
         let told: Vec<(ItemNo, Place, Likeness)> = narrowing.by_name(next);
@@ -96,7 +105,9 @@ pub(super) fn extend(
             end = next + 1;
             continue;
         }
-        let is_value = value(reading, next).is_some()
+        // `dos chocolates uno en agua`: one of the two, and no `Torta de chocolate 1 libra`.
+        let is_part = token.word == "uno" && matches!(reading.word(next + 1), "en" | "de" | "con" | "sin");
+        let is_value = !is_part && value(reading, next).is_some()
             || matches!(token.token.kind, TokenKind::Measure(_))
             || weight(&token.word).is_some();
         if is_value {

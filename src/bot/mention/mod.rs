@@ -180,6 +180,9 @@ pub fn value(reading: &Reading<'_>, at: usize) -> Option<u32> {
         TokenKind::Word => match token.word.as_str() {
             "medio" | "media" | "medios" | "medias" => Some(500),
             "cuarto" | "cuartos" => Some(250),
+            // `de una libra`.
+            "una" if reading.word(at + 1) == "libra" => Some(1_000),
+            "un" if matches!(reading.word(at + 1), "kilo" | "litro") => Some(1_000),
             "un" | "una" => None,
             // `quatro` is a brand.
             word if !super::text::number::is_named(word)

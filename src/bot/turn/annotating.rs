@@ -1,6 +1,7 @@
 //! Notes find their line: the last one, all of them, or the only one that they fit.
 
 use super::*;
+use crate::bot::index::NamePart;
 
 impl BasketTurn<'_> {
     /// `todas sin cebolla`, `las dos sin salsa`, `ambos con hielo`.
@@ -213,9 +214,12 @@ impl BasketTurn<'_> {
             .collect();
         let names = |item: &ItemNo| {
             let item = &self.index.items[usize::from(*item)];
-            let name = item.names.first();
-            name.is_some_and(|name| {
-                name.parts.iter().any(|part| words.iter().any(|word| *part == crate::bot::index::NamePart::Word(*word)))
+            let is_sign = |part: &NamePart| matches!(part, NamePart::Word(word) if self.index.spelling(*word) == "sin");
+            // `Agua sin gas` has none.
+            item.names.first().is_some_and(|name| {
+                name.parts.iter().enumerate().any(|(n, part)| {
+                    words.iter().any(|word| *part == NamePart::Word(*word)) && (n == 0 || !is_sign(&name.parts[n - 1]))
+                })
             })
         };
         let Some(slot) = self.slots.get(id) else { return false };

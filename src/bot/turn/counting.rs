@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// Behind `la misma`: the same for the whole order, and no dish once more.
+const SAME_FOR_ALL: &[&str] = &[
+    "direccion", "dir", "casa", "ubicacion", "parte", "lugar", "sitio", "apartamento", "apto", "oficina", "numero", "celular",
+    "telefono", "cuenta", "forma", "manera", "hora", "persona", "cosa",
+];
+
 impl BasketTurn<'_> {
     /// A quantity or an article without a dish.
     pub(super) fn take_bare(&mut self, phrase: Phrase) -> usize {
@@ -142,6 +148,7 @@ impl BasketTurn<'_> {
                 self.take_away(&[focus], units);
                 return next + 1;
             }
+            "mismo" | "misma" if SAME_FOR_ALL.contains(&self.word(next + 1)) => return next + 2,
             "igual" | "iguales" | "igualita" | "igualito" | "mismo" | "misma"
                 if units.is_some() || phrase.is_definite =>
             {
@@ -236,6 +243,8 @@ impl BasketTurn<'_> {
                 && (parted
                     || phrase.start > self.start
                         && (self.word(phrase.start) == "x"
+                            // `coca colas, 4`.
+                            || !self.last_counted && self.word(phrase.start - 1) == ","
                             || crate::bot::intent::is_command(self.word(phrase.start - 1))))
                 && self.slots.get(focus).is_some_and(|slot| slot.is_fresh && slot.qty == 1);
             if counted_late {
