@@ -28,6 +28,8 @@ pub struct ItemName {
     pub head: usize,
     /// Parts behind an `y` in the name.
     pub joined: Vec<usize>,
+    /// Parts behind `en` or `con`: how it is made, or what lies beside it.
+    pub sides: Vec<usize>,
     /// A word joins its noun to more: `Agua de Jamaica`, and not `Agua Cristal`.
     pub is_joined: bool,
     /// The number of pieces that make one of it, in thousandths: `Alitas x 6`.
@@ -226,6 +228,18 @@ impl Index {
     /// True: an item's name, kind or alias has the word.
     pub fn is_in_names(&self, word: WordNo) -> bool {
         self.postings(word).iter().any(|(_, place)| *place != Place::Contents)
+    }
+
+    /// True: the word is what something is made in or comes with, and no item's name otherwise.
+    pub fn is_only_side(&self, word: WordNo) -> bool {
+        let is_side = |(item, place): &(ItemNo, Place)| match place {
+            Place::Name { name, part } => {
+                self.items[usize::from(*item)].names[usize::from(*name)].sides.contains(&usize::from(*part))
+            }
+            Place::Contents => true,
+            Place::Kind | Place::Category => false,
+        };
+        self.postings(word).iter().all(is_side)
     }
 
     /// Items of the same noun or kind, the item itself included.

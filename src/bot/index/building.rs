@@ -166,7 +166,8 @@ impl Index {
     fn name(&mut self, text: &str) -> ItemName {
         let mut parts = Vec::new();
         let mut joined = Vec::new();
-        let mut after_and = false;
+        let mut sides = Vec::new();
+        let (mut after_and, mut is_beside) = (false, false);
         let mut head = None;
         let mut pieces = None;
         let all = tokens(text);
@@ -183,6 +184,7 @@ impl Index {
                 TokenKind::Word
                     if !matches!(token.text.as_str(), "sin" | "te") && lexicon::is_connector(&token.text) =>
                 {
+                    is_beside |= parts.len() > head.unwrap_or(0) && matches!(token.text.as_str(), "en" | "con");
                     continue;
                 }
                 TokenKind::Word => {
@@ -230,10 +232,13 @@ impl Index {
                 after_and = false;
             }
             if parts.len() < 16 {
+                if is_beside {
+                    sides.push(parts.len());
+                }
                 parts.push(part);
             }
         }
-        ItemName { head: head.unwrap_or(0).min(parts.len().saturating_sub(1)), parts, joined, is_joined, pieces }
+        ItemName { head: head.unwrap_or(0).min(parts.len().saturating_sub(1)), parts, joined, sides, is_joined, pieces }
     }
 
     /// Hypernyms of brands in the names, and the category where it says what the item is.

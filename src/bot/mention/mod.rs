@@ -340,6 +340,15 @@ pub fn mention_at(index: &Index, reading: &Reading<'_>, at: usize, here: Circums
     } else {
         first
     };
+    // `dos aguas`, where the menu has only a `Jugo en agua`.
+    let is_side = |item: &ItemNo| {
+        let name = index.items[usize::from(*item)].names.first();
+        let said = candidates.iter().find(|candidate| candidate.item == *item).map_or(0, |candidate| candidate.said[0]);
+        said != 0 && name.is_some_and(|name| (0..16).filter(|n| said & (1 << n) != 0).all(|n| name.sides.contains(&n)))
+    };
+    if mention.words == 1 && here.scope.is_none() && !here.is_attribute && mention.candidates.iter().all(is_side) {
+        return None;
+    }
     // `helada` says how, where the menu has a `helado`.
     let is_manner = mention.words == 1
         && here.scope.is_none()

@@ -601,7 +601,8 @@ impl BasketTurn<'_> {
         let food = (lexicon::is_food(word) || crate::bot::synonyms::is_brand(word))
             && token.token.is_word()
             && !lexicon::is_everyday(word);
-        let named = !token.hits.is_empty() && token.hits.iter().any(|(word, _)| self.index.is_in_names(*word));
+        let is_name = |word| self.index.is_in_names(word) && !self.index.is_only_side(word);
+        let named = token.hits.iter().any(|(word, _)| is_name(*word));
         let commanded =
             at > self.start && (self.start..at).any(|n| crate::bot::intent::is_command(self.reading.word(n)));
         let plausible = food && !named
