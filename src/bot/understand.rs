@@ -34,6 +34,9 @@ pub struct OrderState {
     /// The line that was spoken of last.
     #[serde(default)]
     pub focus: Option<usize>,
+    /// The one dish that the last message asked about, if it ordered nothing: `deme uno` is of that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +87,8 @@ impl Parser {
         let mut topics: Vec<Intent> = Vec::new();
         let mut cancelled = false;
         let mut pays = None;
-        let mut asked: Option<ItemNo> = None;
+        let mut asked: Option<ItemNo> = before.asked.as_deref().and_then(|id| self.item(id));
+        let mut asks: Option<ItemNo> = None;
         for sentence in &sentences {
             let stated = payment::stated(&payment_words(text, &reading, sentence));
             pays = stated.or(pays);
@@ -131,7 +135,9 @@ impl Parser {
                     || named_so && self.order(&mut turn, sentence, false) && turn.has_quantity;
                 if !ordered {
                     topics.push(topic);
-                    asked = if sentence.is_question { self.only_dish(&reading, sentence) } else { None };
+                    let is_about_dish = sentence.is_question || matches!(topic, Intent::Menu | Intent::Price);
+                    asked = if is_about_dish { self.only_dish(&reading, sentence) } else { None };
+                    asks = asked;
                 }
                 continue;
             }
@@ -171,6 +177,8 @@ impl Parser {
         if cancelled && !touched {
             state = OrderState::default();
         }
+        let asks = asks.filter(|_| !touched && !cancelled);
+        state.asked = asks.map(|item| self.index.ids[usize::from(item)].clone());
         let address = found_address.map(|address| address.text);
         let intent = if touched { Intent::Order } else { overall(&topics, address.is_some(), pays.is_some(), text) };
         Understanding { intent, state, unknown, unavailable, address, payment: pays, changes_order: touched }

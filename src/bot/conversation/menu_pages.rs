@@ -159,14 +159,6 @@ pub fn say_named(exchange: &mut Exchange<'_>, said: &str) -> bool {
     true
 }
 
-/// The dish that a question is about, if it is one alone that can be had.
-pub fn only_named(exchange: &Exchange<'_>, said: &str) -> Option<String> {
-    let named = exchange.restaurant.parser.named(said);
-    let mut items = named.into_iter().flatten();
-    let first = items.next().filter(|item| item.available)?;
-    items.all(|item| item.id == first.id).then(|| first.name.clone())
-}
-
 /// Dishes with their prices; those that are sold out are told apart.
 pub fn say_items(exchange: &mut Exchange<'_>, items: &[&MenuItem]) {
     let number = |item: &MenuItem| exchange.restaurant.numbers.get(&item.id).copied().unwrap_or_default();

@@ -35,10 +35,7 @@ pub fn answer(exchange: &mut Exchange<'_>, heard: &HeardTurn) -> bool {
                     }
                 }
             }
-            Question::Price(said) => {
-                exchange.talk.asked_dish = menu_pages::only_named(exchange, said);
-                say_price(exchange, said);
-            }
+            Question::Price(said) => say_price(exchange, said),
             Question::Hours => say_hours(exchange),
             Question::Status => orders::say_status(exchange),
             Question::Wait => say_wait(exchange),
@@ -71,6 +68,9 @@ fn say_whole_menu(exchange: &mut Exchange<'_>, plain: &str) {
         "que",
         "tienen",
         "recomienda",
+        "recomiendas",
+        "recomendaciones",
+        "rico",
         "recomiendan",
         "recomiende",
         "algo",

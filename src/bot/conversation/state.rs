@@ -153,9 +153,6 @@ pub struct ConversationState {
     pub(super) comment: String,
     /// As the customer wrote it into the form.
     pub(super) name: Option<String>,
-    /// The dish that the customer has just asked about, by its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) asked_dish: Option<String>,
     /// Times that the open question of the order was asked without an answer.
     pub(super) wish_tries: u8,
     pub(super) shown: Option<ShownSummary>,

@@ -4,8 +4,25 @@ use super::*;
 
 /// Behind `la misma`: the same for the whole order, and no dish once more.
 const SAME_FOR_ALL: &[&str] = &[
-    "direccion", "dir", "casa", "ubicacion", "parte", "lugar", "sitio", "apartamento", "apto", "oficina", "numero", "celular",
-    "telefono", "cuenta", "forma", "manera", "hora", "persona", "cosa",
+    "direccion",
+    "dir",
+    "casa",
+    "ubicacion",
+    "parte",
+    "lugar",
+    "sitio",
+    "apartamento",
+    "apto",
+    "oficina",
+    "numero",
+    "celular",
+    "telefono",
+    "cuenta",
+    "forma",
+    "manera",
+    "hora",
+    "persona",
+    "cosa",
 ];
 
 impl BasketTurn<'_> {

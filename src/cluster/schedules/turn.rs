@@ -160,6 +160,7 @@ impl ScheduleWorld {
                 process.giver.answer(&by, &ask, verdict);
             }
             Work::Take { tenant, from, last } => {
+                self.look_who_has(n, &tenant);
                 let owner = &self.processes[self.owners[&tenant].1];
                 let process = &self.processes[n];
                 let is_anothers = owner.id != from && owner.id != process.id && process.peers.is_alive(&owner.id);
@@ -177,17 +178,21 @@ impl ScheduleWorld {
                 self.processes[n].joiner.taken(&tenant, now);
             }
             Work::TakeUp(tenant) => {
-                let owner = self.owners[&tenant].1;
-                // Somebody who came meanwhile may have been quicker.
-                if !self.processes[n].peers.is_alive(&self.processes[owner].id) {
-                    self.meet(n);
-                }
+                self.look_who_has(n, &tenant);
                 let process = &self.processes[n];
-                let owner = &self.processes[owner].id;
+                let owner = &self.processes[self.owners[&tenant].1].id;
                 if *owner != process.id && !process.is_leaving() && !process.peers.is_alive(owner) {
                     self.take(n, &tenant);
                 }
             }
+        }
+    }
+
+    /// Before a tenant is taken: somebody who came meanwhile may have been quicker, and is not known here yet.
+    fn look_who_has(&mut self, n: usize, tenant: &TenantId) {
+        let owner = self.owners[tenant].1;
+        if owner != n && !self.processes[n].peers.is_alive(&self.processes[owner].id) {
+            self.meet(n);
         }
     }
 
