@@ -145,7 +145,13 @@ impl BasketTurn<'_> {
             next += 1;
         }
         let nothing_yet = !self.has_fresh();
-        let directly = points || nothing_yet && matches!(self.word(next), "la" | "el" | "las" | "los");
+        let is_definite = matches!(self.word(next), "la" | "el" | "las" | "los");
+        // `dos dobles y una clásica, sin salsa las dobles`.
+        let names_last = || {
+            let mention = self.phrase(next).and_then(|phrase| phrase.mention).filter(|mention| !mention.is_foreign);
+            mention.is_some_and(|mention| self.is_end(mention.end) && !self.in_basket(&mention).is_empty())
+        };
+        let directly = points || is_definite && (nothing_yet || names_last());
         if directly
             && !notes.is_empty()
             && let Some(phrase) = self.phrase(next)

@@ -417,6 +417,19 @@ impl BasketTurn<'_> {
             }
             return end;
         };
+        // `dos bien asadas y una sin sal`: the two are told already.
+        if let Some(parts) = self.parts
+            && parts.left == parts.total
+            && matches!(phrase.quantity, Quantity::One | Quantity::Number(_))
+            && phrase.start > self.start
+            && self.word(phrase.start - 1) == "y"
+            && let Some(parent) = self.slots.get(parts.parent).filter(|parent| !parent.notes.is_empty()).cloned()
+        {
+            let id = self.slots.add(parent.candidates, units, notes.to_vec(), true);
+            self.parts = None;
+            self.set_focus(Some(id));
+            return end;
+        }
         if let Some(parts) = self.parts
             && units <= parts.left
             && self.is_other_option(parts.parent, notes)

@@ -128,6 +128,14 @@ impl BasketTurn<'_> {
                 .filter(|mention| at + 2 < self.limit && !mention.is_foreign && mention.candidates.len() == 1)
                 .filter(|mention| !mention.is_only_option())
         })?;
+        // `si hay torta, una torta`: it is ordered behind the condition.
+        let is_ordered = |next: usize| {
+            let phrase = self.phrase(next).filter(|phrase| phrase.quantity != Quantity::None);
+            phrase.and_then(|phrase| phrase.mention).is_some_and(|again| again.candidates == mention.candidates)
+        };
+        if (mention.end..self.limit.min(mention.end + MOST_WORDS)).any(is_ordered) {
+            return Some(mention.end);
+        }
         let counts = |n: &usize| {
             matches!(self.word(*n), "uno" | "una" | "un") || value(self.reading, *n).is_some_and(|n| n % 1_000 == 0)
         };
