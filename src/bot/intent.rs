@@ -53,6 +53,11 @@ pattern!(
     CALL_ON_ARRIVAL,
     r"\b(?:(?:me|nos)\s+)?(?:(?:puede|pueden|puedes|podrian?|por favor|porfa)\s+)*(?:(?:me|nos)\s+)?(?:llam(?:ar(?:me|nos)?|an?|as|en(?:me|nos)?|e(?:me|nos)?)|marc(?:ar(?:me)?|an?|a(?:me)?|que(?:n)?(?:me)?)|timbr(?:ar|an?|en?)|pit(?:ar|an?|en?)|avis(?:ar(?:me|nos)?|an?|en(?:me|nos)?|e(?:me|nos)?)|escrib(?:ir(?:me)?|en?(?:me)?|a(?:n|me|nme)?))(?:\s+(?:a|con)\s+(?:(?:don|dona|el|la|senor|senora|mi)\s+)*[a-z]+)?(?:\s+(?:por favor|porfa|al celular|al cel|al numero|a este numero|a ese numero))*\s+(?:al llegar|cuando (?:llegu\w+|est[ea]\w*|vengan?|salga\w*|vayan? (?:a )?llegando)|apenas (?:llegu\w+|est[ea]\w*)|antes de (?:llegar|subir|salir|entregar)|si no (?:estoy|contesto|abro|salgo|abren|contestan|suena)|desde (?:la )?(?:porteria|abajo)|para (?:la entrega|entregar|bajar))"
 );
+// `déjelo así` accepts the removal.
+pattern!(
+    TAKES_BACK_REMOVAL,
+    r"^(?:\W|y|ay|uy|pues|bueno)*(?:no|nono|mentira|mentiras|espera|espere|perdon|siempre si|mejor|mejor si)\b(?:\W|no|mentira|mentiras|espera|espere|perdon|mejor|si|pues)*(?:dej(?:a|e)l[oa]s?|dejemosl[oa]s?|l[oa]s? (?:quit|borr|cancel|elimin|sac)\w+|l[oa]s? (?:quiero|queremos)|pong[ao]l[oa]s?(?: otra vez| de nuevo)?|devuelv[ae]l[oa]s?)(?: (?:ahi|como estaba|mejor|por favor|porfa|gracias|otra vez|de nuevo|siempre|tambien))*\W*$"
+);
 pattern!(LACKS, r"\b(?:me|nos) (?:falta|faltan|falto|faltaron|faltaba|faltaban|hace falta|hacen falta|faltarian?)\b");
 pattern!(
     ASKS_BOT,
@@ -176,6 +181,11 @@ pub fn asks_bot(words: &str, is_question: bool) -> bool {
 /// `me llaman al llegar`: the place of a word to the courier.
 pub fn call_on_arrival(words: &str) -> Option<std::ops::Range<usize>> {
     CALL_ON_ARRIVAL.find(words).map(|found| found.range())
+}
+
+/// `no, mentira, déjelo`, behind a message that took something out.
+pub fn takes_back_removal(words: &str) -> bool {
+    TAKES_BACK_REMOVAL.is_match(words)
 }
 
 /// `nos faltan dos`: of an order that is being made, they are wanted.

@@ -5,6 +5,7 @@ mod customer;
 mod mentions_only;
 mod polarity;
 mod quantities;
+mod second_thoughts;
 mod sides;
 mod talk;
 

@@ -13,7 +13,7 @@ use super::{
     payment::{self, PaymentMethod},
     phrase::{Scopes, phrase_at},
     reading::Reading,
-    slots::{SlotId, Slots},
+    slots::{BasketSlot, SlotId, Slots},
     text,
     turn::BasketTurn,
 };
@@ -37,6 +37,9 @@ pub struct OrderState {
     /// The one dish that the last message asked about, if it ordered nothing: `deme uno` is of that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
+    /// What the last message took out, if it did nothing else: `no, déjelo` puts it back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<BasketLine>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,6 +156,10 @@ impl Parser {
                 turn.is_touched = true;
                 continue;
             }
+            if !before.removed.is_empty() && intent::takes_back_removal(&sentence.words) {
+                self.put_back(&mut turn, &before.removed);
+                continue;
+            }
             if let Some(talk) = self.pure_talk(&turn, sentence) {
                 topics.push(talk);
                 continue;
@@ -179,6 +186,7 @@ impl Parser {
         }
         let asks = asks.filter(|_| !touched && !cancelled);
         state.asked = asks.map(|item| self.index.ids[usize::from(item)].clone());
+        state.removed = if touched { taken_out(&before.lines, &state.lines) } else { Vec::new() };
         let address = found_address.map(|address| address.text);
         let intent = if touched { Intent::Order } else { overall(&topics, address.is_some(), pays.is_some(), text) };
         Understanding { intent, state, unknown, unavailable, address, payment: pays, changes_order: touched }
@@ -348,6 +356,23 @@ impl Parser {
         true
     }
 
+    fn put_back(&self, turn: &mut BasketTurn<'_>, removed: &[BasketLine]) {
+        for line in removed {
+            let alike = |slot: &&mut BasketSlot| {
+                slot.item().is_some_and(|item| self.index.ids[usize::from(item)] == line.item)
+                    && same_notes(&slot.notes, &line.notes)
+            };
+            match (turn.slots.all.iter_mut().find(alike), self.item(&line.item)) {
+                (Some(slot), _) => slot.qty = slot.qty.saturating_add(line.qty),
+                (None, Some(item)) => {
+                    turn.focus = Some(turn.slots.add(vec![item], line.qty, line.notes.clone(), true));
+                }
+                (None, None) => {}
+            }
+            turn.is_touched = true;
+        }
+    }
+
     fn repeat(&self, turn: &mut BasketTurn<'_>, history: &[Vec<BasketLine>]) {
         let Some(last) = history.last() else { return };
         for line in last {
@@ -429,6 +454,22 @@ fn unread(text: &str, cut: Option<usize>) -> Option<String> {
     let words: Vec<&str> = rest.split_whitespace().take(MOST_WORDS).collect();
     let said = words.join(" ").chars().take(60).collect::<String>().to_lowercase();
     said.chars().any(char::is_alphanumeric).then_some(said)
+}
+
+/// What is missing after a message. Nothing where the message has also put something in: that is no plain removal.
+fn taken_out(before: &[BasketLine], after: &[BasketLine]) -> Vec<BasketLine> {
+    let qty = |lines: &[BasketLine], line: &BasketLine| -> u32 {
+        let alike = lines.iter().filter(|other| other.item == line.item && same_notes(&other.notes, &line.notes));
+        alike.map(|other| other.qty).sum()
+    };
+    if after.iter().any(|line| qty(after, line) > qty(before, line)) {
+        return Vec::new();
+    }
+    let missing = before.iter().filter_map(|line| {
+        let gone = qty(before, line).saturating_sub(qty(after, line)).min(line.qty);
+        (gone > 0).then(|| BasketLine { qty: gone, ..line.clone() })
+    });
+    missing.collect()
 }
 
 fn turn_reading<'a>(turn: &BasketTurn<'a>) -> &'a Reading<'a> {

@@ -42,7 +42,8 @@ impl BasketTurn<'_> {
             return end + 1;
         }
         if negated && !counts_next && !settled.is_empty() {
-            let units = if phrase.is_definite { None } else { self.units_to_remove(&phrase, &settled) };
+            let is_all = phrase.is_definite && phrase.quantity != Quantity::Half;
+            let units = if is_all { None } else { self.units_to_remove(&phrase, &settled) };
             self.take_away(&settled, units);
             let mut next = end + 1;
             while matches!(self.word(next), "no" | "quiero" | "va" | "la" | "lo" | "ya")

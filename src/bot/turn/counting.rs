@@ -37,6 +37,22 @@ impl BasketTurn<'_> {
         if units == Some(0) && !self.setting && !self.correcting {
             return next;
         }
+        // `cámbiele a 2`: the number of the dish that was spoken of last.
+        let is_behind_a =
+            self.word(phrase.start) == "a" || phrase.start > self.start && self.word(phrase.start - 1) == "a";
+        if let Some(target) = self.focus.filter(|_| self.replacing.is_some() && is_behind_a)
+            && let Some(units) = units.filter(|units| {
+                let ends =
+                    self.is_end(next) || matches!(self.word(next), "por" | "porfa" | "mejor" | "gracias" | "pues");
+                *units > 0 && ends
+            })
+        {
+            self.slots.set_total(&[target], units.min(MAX_QUANTITY));
+            self.replacing = None;
+            self.is_touched = true;
+            self.has_quantity = true;
+            return next;
+        }
         let word = self.word(next).to_owned();
         // `una es sin cebolla`, `la otra que venga bien asada`.
         let mut at = next;

@@ -493,6 +493,12 @@ impl<'a> BasketTurn<'a> {
             }
             "vez" | "veces" => Some(at + 1),
             "otra" if self.word(at + 1) == "vez" => Some(at + 2),
+            // Another order, and none of the dish once more.
+            "otro"
+                if matches!(self.word(at + 1), "pedido" | "pedidito" | "domicilio" | "domi" | "envio" | "encargo") =>
+            {
+                Some(if self.word(at + 2) == "aparte" { at + 3 } else { at + 2 })
+            }
             "una" if matches!(self.word(at + 1), "pregunta" | "consulta" | "duda" | "cosa" | "cosita" | "vez") => {
                 Some(at + 2)
             }
