@@ -378,48 +378,6 @@ async fn whoever_is_slow_to_open_a_tenant_asks_who_has_it_by_then() {
     quick_process.kill().await.unwrap();
 }
 
-/// Whoever notices a death is slow to open the tenants. Another process starts meanwhile and takes what is its own: the slow one has never
-/// heard of it, and leaves it those.
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_slow_to_open_a_tenant_asks_who_has_come_meanwhile() {
-    const SLOWNESS: Duration = Duration::from_secs(15);
-    let tenants: Vec<String> = (0..8).map(|n| format!("trattoria-{n}")).collect();
-    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__DIRECTORY", "1s");
-    let (mut slow, newcomer) = (stage.other("slow", false), stage.other("newcomer", false));
-    slow.setup = slow.setup.set("LOOPBACK_PAUSE", format!("revival:{}", SLOWNESS.as_millis()));
-    let slow_process = slow.start().await;
-    let old = stage.start().await;
-    let mut conversations = Vec::new();
-    for tenant in &tenants {
-        conversations.push(stage.pair(tenant).await);
-    }
-    let knows = || async { slow.health().await.1["sessions"]["elsewhere"] == json!(tenants.len()) };
-    until(LIMIT, "the tenants to be known", knows).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
-    old.kill().await.unwrap();
-    let notices = || async { slow.log().matches("taking it back").count() == tenants.len() };
-    until(LIMIT, "the slow one to notice", notices).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
-    let noticed = Instant::now();
-    let new_process = newcomer.start().await;
-    let taken = || async { newcomer.health().await.1["sessions"]["working"].as_u64() > Some(0) };
-    until(SLOWNESS, "the newcomer to take its own", taken).await.unwrap_or_else(|e| panic!("{e}\n{}", newcomer.log()));
-    assert!(noticed.elapsed() < SLOWNESS, "the slow one went on before\n{}", newcomer.log());
-    let all_served = || async {
-        let mut served = 0;
-        for tenant in &tenants {
-            let (by_slow, by_newcomer) =
-                (slow.dashboard.is_connected(tenant).await, newcomer.dashboard.is_connected(tenant).await);
-            served += usize::from(by_slow || by_newcomer);
-        }
-        // And the slow one has gone on.
-        served == tenants.len() && noticed.elapsed() > SLOWNESS + Duration::from_secs(2)
-    };
-    until(LIMIT, "all to be served", all_served).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
-    assert_eq!(stage.network.stats().await.counts.replaced_logins, 0, "{}", slow.log());
-    stage.assert_promises(&conversations).await;
-    slow_process.kill().await.unwrap();
-    new_process.kill().await.unwrap();
-}
-
 /// Of what a dead process had, one tenant's journal cannot be read. The others do not wait for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_cannot_be_read_holds_up_no_other() {
