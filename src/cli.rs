@@ -196,6 +196,9 @@ async fn check(config: Config) -> anyhow::Result<()> {
     match (&config.vault.home, config.vault.master_keys.len()) {
         (VaultHome::Embedded { path, .. }, 0) => match path.with_extension("key") {
             file if file.exists() => println!("keys       the vault's own, {}", file.display()),
+            file if path.exists() => {
+                println!("keys       none: the vault is there, and its key {} is not", file.display())
+            }
             file => println!("keys       none yet: the first start makes one, {}", file.display()),
         },
         (_, count) => println!("keys       {count} master key(s) configured"),

@@ -98,7 +98,12 @@ pub async fn back_up(config: Config, options: BackupOptions) -> anyhow::Result<(
     let backup = writer.back_up(tenant).await.map_err(|error| BackupFailedError::of_backup(tenant, &error))?;
     let file = backup.seal(&writer.keyring);
     let name = &options.file;
-    tokio::task::block_in_place(|| put(name, &file)).with_context(|| name.display().to_string())?;
+    tokio::task::block_in_place(|| put(name, &file)).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            anyhow::anyhow!("{} is there already, and stays: name another file, or remove it", name.display())
+        }
+        _ => anyhow::Error::from(error).context(name.display().to_string()),
+    })?;
     let lost = backup.lost_segments;
     match options.json {
         true => {

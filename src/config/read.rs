@@ -12,7 +12,7 @@ mod session;
 mod vault;
 mod whatsapp;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::SignedDuration;
 use toml::Value;
@@ -22,7 +22,7 @@ use super::{
     WebhooksConfig,
     source::{SaidSettings, SettingTable},
 };
-use crate::outbound::Allow;
+use crate::{outbound::Allow, telemetry::log_filter};
 
 /// Reads settings out of the table; what is wrong goes to the list, and the reading goes on.
 pub struct SettingReader<'a> {
@@ -75,15 +75,19 @@ impl SettingReader<'_> {
         let alerts = self.alerts();
         let bot = self.bot(import.as_ref());
         let shutdown_grace = self.grace();
-        let filter = self.parsed("log.filter", "a filter like info,sessiond=debug", |text| {
-            tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
-        });
+        let levels = "a level (off, error, warn, info, debug or trace), or a filter like info,sessiond=debug";
+        let filter = self.parsed("log.filter", levels, |text| log_filter::checked(text).ok());
         let format = self.parsed("log.format", "auto, text or json", |text| match text {
             "auto" => Some(LogFormat::Auto),
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),
             _ => None,
         });
+        self.check_ports(&[
+            ("http.listen", listen),
+            ("metrics.listen", metrics.as_ref().and_then(|metrics| metrics.listen)),
+            ("cluster.listen", cluster.as_ref().and_then(|cluster| cluster.listen)),
+        ]);
         if let (Some(import), Some(deadline)) = (&import, restore.2)
             && import.on_start
             && import.deadline >= deadline
@@ -121,6 +125,22 @@ impl SettingReader<'_> {
             log: LogConfig { filter: filter?, format: format? },
             said: SaidSettings::default(),
         })
+    }
+
+    /// Two of our own listeners on one port: only one would get it.
+    fn check_ports(&mut self, listeners: &[(&str, Option<SocketAddr>)]) {
+        let overlaps = |one: SocketAddr, other: SocketAddr| {
+            let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() != 0 && one.port() == other.port() && (is_any || one.ip() == other.ip())
+        };
+        for (n, (key, one)) in listeners.iter().enumerate() {
+            let taken = listeners[..n]
+                .iter()
+                .find(|(_, other)| one.zip(*other).is_some_and(|(one, other)| overlaps(one, other)));
+            if let Some((other, _)) = taken {
+                self.mistake(key, format!("expected another port than that of {other}"));
+            }
+        }
     }
 
     fn metrics(&mut self) -> Option<Metrics> {

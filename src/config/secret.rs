@@ -40,6 +40,11 @@ impl fmt::Debug for Secret {
 /// The shortest secret that is taken, in characters.
 pub const MIN_LENGTH: usize = 16;
 
+/// A client can show it in a header: visible ASCII, with blanks at most inside.
+pub fn fits_header(text: &str) -> bool {
+    text.trim() == text && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
 /// Puts a secret back into its file, where there is none any more. True: it was needed.
 pub fn restore_secret(file: &Path, secret: &Secret) -> io::Result<bool> {
     if file.try_exists()? {
@@ -57,6 +62,9 @@ pub fn load_or_create_secret(file: &Path) -> io::Result<Secret> {
     let read = |file: &Path| match std::fs::read_to_string(file)?.trim() {
         text if text.len() < MIN_LENGTH => {
             Err(io::Error::new(io::ErrorKind::InvalidData, format!("expected at least {MIN_LENGTH} characters")))
+        }
+        text if !fits_header(text) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "expected visible ASCII: nobody can show it otherwise"))
         }
         text => Ok(Secret::new(text)),
     };

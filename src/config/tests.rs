@@ -68,6 +68,30 @@ fn all_mistakes_are_listed_together() {
 }
 
 #[test]
+fn what_would_start_and_not_work_is_a_mistake() {
+    for (variable, value, key) in [
+        ("RUST_LOG", "warning", "log.filter"),
+        ("SESSIOND_LOG__FILTER", "bogus", "log.filter"),
+        ("SESSIOND_ADMIN_KEY", "contraseñacontraseña", "auth.admin_key"),
+        ("SESSIOND_ADMIN_KEY", "sixteen characters ", "auth.admin_key"),
+        ("SESSIOND_METRICS__LISTEN", "127.0.0.1:3000", "metrics.listen"),
+        ("SESSIOND_CLUSTER__LISTEN", "[::]:3000", "cluster.listen"),
+        ("SESSIOND_WHATSAPP__ENDPOINT", "http://foo", "whatsapp.endpoint"),
+    ] {
+        let mistakes = load(&[(variable, value)], None).unwrap_err();
+        assert!(mistakes.iter().any(|mistake| mistake.starts_with(key)), "{variable}={value}: {mistakes:?}");
+    }
+    for (variable, value) in [
+        ("RUST_LOG", "info, sessiond=debug"),
+        ("SESSIOND_ADMIN_KEY", "sixteen or more characters"),
+        ("SESSIOND_METRICS__LISTEN", "127.0.0.1:3001"),
+        ("SESSIOND_METRICS__LISTEN", "127.0.0.1:0"),
+    ] {
+        assert!(load(&[(variable, value)], None).is_ok(), "{variable}={value}");
+    }
+}
+
+#[test]
 fn firestore_asks_for_a_master_key_and_an_admin_key() {
     let mistakes =
         load(&[("FIRESTORE_PROJECT_ID", "demo"), ("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")], None).unwrap_err();

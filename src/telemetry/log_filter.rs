@@ -65,8 +65,11 @@ fn silences_everything(filter: &str) -> bool {
     !filter.contains(['=', '[']) && unknown_targets(filter).len() == filter.split(',').count()
 }
 
-/// Chooses lines by another filter from now on. `by`: who wants it so.
-pub fn change(text: &str, by: &dyn fmt::Display) -> Result<(), LogFilterError> {
+/// The filter as it is installed, without blanks. The same rule for the start, SIGHUP and the route.
+///
+/// # Errors
+/// It cannot be read, or would silence everything.
+pub fn checked(text: &str) -> Result<String, LogFilterError> {
     // The parser counts its places from the first letter and cuts from the first blank: a blank before a letter of two bytes would be a
     // panic.
     let text = text.split(',').map(str::trim).collect::<Vec<_>>().join(",");
@@ -77,6 +80,15 @@ pub fn change(text: &str, by: &dyn fmt::Display) -> Result<(), LogFilterError> {
     if silences_everything(&text) {
         return Err(LogFilterError::NoLevel);
     }
+    match EnvFilter::try_new(&text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(LogFilterError::Unreadable),
+    }
+}
+
+/// Chooses lines by another filter from now on. `by`: who wants it so.
+pub fn change(text: &str, by: &dyn fmt::Display) -> Result<(), LogFilterError> {
+    let text = checked(text)?;
     let filter = EnvFilter::try_new(&text).map_err(|_| LogFilterError::Unreadable)?;
     let installed = INSTALLED.get().ok_or(LogFilterError::NotInstalled)?;
     let mut now = lock(&installed.text);

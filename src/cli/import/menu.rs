@@ -52,17 +52,28 @@ impl MenuOptions {
     }
 }
 
+/// What an import writes, or would write.
+struct BroughtMenu {
+    update: RestaurantUpdate,
+    /// Nobody has the tenant yet, and may have meant another one.
+    is_of_newcomer: bool,
+}
+
 pub async fn run(config: &Config, options: &MenuOptions) -> anyhow::Result<()> {
     let places = read(config, options).await?;
-    let update = match RunningDaemon::find(config, options.url.as_deref()).await? {
+    let brought = match RunningDaemon::find(config, options.url.as_deref()).await? {
         Some(daemon) => AskedDaemon(daemon).bring(options, places).await?,
         None => bring_here(config, options, places).await?,
     };
     match options.json {
-        true => println!("{}", report(&update, options)),
-        false => print!("{}", words(&update, options)),
+        true => println!("{}", report(&brought, options)),
+        false => print!("{}", words(&brought, options)),
     }
-    if update.is_empty() { bail!("{}: no menu and no settings that could be taken", options.source) } else { Ok(()) }
+    if brought.update.is_empty() {
+        bail!("{}: no menu and no settings that could be taken", options.source)
+    } else {
+        Ok(())
+    }
 }
 
 async fn read(config: &Config, options: &MenuOptions) -> anyhow::Result<RestaurantPlaces> {
@@ -81,52 +92,52 @@ async fn read(config: &Config, options: &MenuOptions) -> anyhow::Result<Restaura
 }
 
 /// No daemon does it.
-async fn bring_here(
-    config: &Config,
-    options: &MenuOptions,
-    places: RestaurantPlaces,
-) -> anyhow::Result<RestaurantUpdate> {
+async fn bring_here(config: &Config, options: &MenuOptions, places: RestaurantPlaces) -> anyhow::Result<BroughtMenu> {
     let tenant = &options.tenant;
     let instance = InstanceId(Ulid::generate().to_string().into());
     let (writer, _lock) = super::open(config, options.dry_run, instance).await?;
-    let Some(writer) = writer else { return Ok(RestaurantUpdate::new(places, &OwnedRestaurant::nothing())) };
+    let Some(writer) = writer else {
+        let update = RestaurantUpdate::new(places, &OwnedRestaurant::nothing());
+        return Ok(BroughtMenu { update, is_of_newcomer: true });
+    };
     let record = writer.vault.tenant(tenant).await?;
+    let is_of_newcomer = record.is_none();
     if record.is_some_and(|record| record.deleted_at.is_some()) {
         bail!("the tenant {tenant} was deleted");
     }
     if options.dry_run {
-        return Ok(RestaurantUpdate::new(places, &writer.owned_restaurant(tenant).await?));
+        let update = RestaurantUpdate::new(places, &writer.owned_restaurant(tenant).await?);
+        return Ok(BroughtMenu { update, is_of_newcomer });
     }
     if let Some(others) = LivingDaemons::of(config)
         && others.have(&writer, tenant).await?
     {
         bail!("a daemon that runs has the tenant {tenant}: ask that one, with --url");
     }
-    Ok(writer.write_restaurant(tenant, places).await?)
+    Ok(BroughtMenu { update: writer.write_restaurant(tenant, places).await?, is_of_newcomer })
 }
 
 /// The daemon that has the tenants, asked for the records of one.
 struct AskedDaemon(RunningDaemon);
 
 impl AskedDaemon {
-    async fn bring(&self, options: &MenuOptions, places: RestaurantPlaces) -> anyhow::Result<RestaurantUpdate> {
+    async fn bring(&self, options: &MenuOptions, places: RestaurantPlaces) -> anyhow::Result<BroughtMenu> {
         let tenant = &options.tenant;
         let nothing = OwnedRestaurant::nothing();
-        let here = OwnedRestaurant {
-            menu: self.get(tenant, "menu").await?.unwrap_or(nothing.menu),
-            settings: self.get(tenant, "settings").await?.unwrap_or(nothing.settings),
-        };
+        let (menu, settings) = (self.get(tenant, "menu").await?, self.get(tenant, "settings").await?);
+        let is_of_newcomer = menu.is_none() && settings.is_none();
+        let here =
+            OwnedRestaurant { menu: menu.unwrap_or(nothing.menu), settings: settings.unwrap_or(nothing.settings) };
         let update = RestaurantUpdate::new(places, &here);
-        if options.dry_run {
-            return Ok(update);
+        if !options.dry_run {
+            if let Some(menu) = &update.menu {
+                self.put(tenant, "menu", menu).await?;
+            }
+            if let Some(settings) = &update.settings {
+                self.put(tenant, "settings", settings).await?;
+            }
         }
-        if let Some(menu) = &update.menu {
-            self.put(tenant, "menu", menu).await?;
-        }
-        if let Some(settings) = &update.settings {
-            self.put(tenant, "settings", settings).await?;
-        }
-        Ok(update)
+        Ok(BroughtMenu { update, is_of_newcomer })
     }
 
     /// `None`: the daemon does not know the tenant.
@@ -155,7 +166,8 @@ impl AskedDaemon {
     }
 }
 
-fn report(update: &RestaurantUpdate, options: &MenuOptions) -> Value {
+fn report(brought: &BroughtMenu, options: &MenuOptions) -> Value {
+    let BroughtMenu { update, is_of_newcomer } = brought;
     let RestaurantUpdate { menu, settings, switches_on, tally } = update;
     let ImportTally { entries, problems, unlisted } = tally;
     json!({
@@ -164,6 +176,7 @@ fn report(update: &RestaurantUpdate, options: &MenuOptions) -> Value {
         "menu_version": menu.as_ref().map(|menu| menu.version),
         "settings_version": settings.as_ref().map(|settings| settings.version),
         "switches_on": switches_on,
+        "is_new_tenant": is_of_newcomer,
         "entries": entries,
         "problems": problems,
         "unlisted_problems": unlisted,
@@ -178,7 +191,8 @@ fn outcome(update: &RestaurantUpdate, options: &MenuOptions) -> &'static str {
     }
 }
 
-fn words(update: &RestaurantUpdate, options: &MenuOptions) -> String {
+fn words(brought: &BroughtMenu, options: &MenuOptions) -> String {
+    let BroughtMenu { update, is_of_newcomer } = brought;
     let tally = &update.tally;
     let (dishes, settings) = (tally.of(EntryKind::MenuItem).kept, tally.of(EntryKind::BotSetting).kept);
     let mut words = format!("{}  {}  dishes {dishes}, settings {settings}\n", options.tenant, outcome(update, options));
@@ -187,6 +201,9 @@ fn words(update: &RestaurantUpdate, options: &MenuOptions) -> String {
     }
     if tally.unlisted > 0 {
         words += &format!("    left out: {} more\n", tally.unlisted);
+    }
+    if *is_of_newcomer && !update.is_empty() {
+        words += "    nobody has this tenant yet: it is made, and can be paired whenever you like\n";
     }
     if update.switches_on {
         words += "    the bot is on, as it was there: it answers as soon as the tenant is connected\n";

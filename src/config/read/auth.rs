@@ -3,7 +3,10 @@
 use std::num::NonZeroU32;
 
 use super::{SettingReader, is_safe};
-use crate::config::{AuthConfig, Firebase, Limits, Rates, Secret, VaultConfig, VaultHome, secret::MIN_LENGTH};
+use crate::config::{
+    AuthConfig, Firebase, Limits, Rates, Secret, VaultConfig, VaultHome,
+    secret::{MIN_LENGTH, fits_header},
+};
 
 impl SettingReader<'_> {
     pub(super) fn auth(&mut self, vault: Option<&VaultConfig>) -> Option<AuthConfig> {
@@ -35,6 +38,10 @@ impl SettingReader<'_> {
         }
         if text.len() < MIN_LENGTH {
             self.mistake("auth.admin_key", "expected at least 16 characters");
+            return None;
+        }
+        if !fits_header(&text) {
+            self.mistake("auth.admin_key", "expected visible ASCII characters: nobody can show others in a header");
             return None;
         }
         Some(Some(Secret::new(text)))

@@ -13,8 +13,17 @@ impl SettingReader<'_> {
 
     fn endpoint(&mut self) -> Option<String> {
         let endpoint = self.text("whatsapp.endpoint");
-        if endpoint == WHATSAPP || cfg!(feature = "loopback") {
+        if endpoint == WHATSAPP {
             return Some(endpoint);
+        }
+        if cfg!(feature = "loopback") {
+            let url = endpoint.parse::<http::Uri>().ok();
+            let is_socket =
+                url.is_some_and(|url| matches!(url.scheme_str(), Some("ws" | "wss")) && url.host().is_some());
+            if !is_socket {
+                self.mistake("whatsapp.endpoint", "expected an address like ws://127.0.0.1:8099/ws/chat");
+            }
+            return is_socket.then_some(endpoint);
         }
         self.mistake(
             "whatsapp.endpoint",
