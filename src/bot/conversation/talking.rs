@@ -110,6 +110,9 @@ fn confirms(heard: &HeardTurn) -> bool {
 }
 
 fn take_order(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
+    // No part of the order: what the next message may be about.
+    exchange.talk.order.asked.clone_from(&heard.order.asked);
+    exchange.talk.order.removed.clone_from(&heard.order.removed);
     if !heard.changed && !heard.emptied {
         return;
     }

@@ -183,7 +183,8 @@ impl BasketTurn<'_> {
             }
             "mismo" | "misma" if SAME_FOR_ALL.contains(&self.word(next + 1)) => return next + 2,
             "igual" | "iguales" | "igualita" | "igualito" | "mismo" | "misma"
-                if units.is_some() || phrase.is_definite =>
+                // `la misma` alone says of nothing what it means.
+                if units.is_some() || phrase.is_definite && phrase.start > self.start =>
             {
                 let slot = self.slots.get(focus).cloned();
                 if let Some(slot) = slot {

@@ -179,6 +179,21 @@ fn a_phone_that_nobody_knows_is_asked_for_in_digits() {
 fn a_number_behind_the_price_of_a_dish_is_of_that_dish() {
     let mut chat = Chat::new();
     play(&mut chat, &[("¿cuánto vale la limonada de coco?", &["$ 9.000"]), ("deme dos", &["2 × Limonada de Coco"])]);
+    let mut chat = Chat::new();
+    play(&mut chat, &[("¿cuánto vale la limonada de coco?", &["$ 9.000"]), ("dos", &["2 × Limonada de Coco"])]);
+    let mut chat = Chat::new();
+    play(
+        &mut chat,
+        &[("hola, tienen limonada de coco?", &["$ 9.000"]), ("deme una entonces", &["1 × Limonada de Coco"])],
+    );
+    play(
+        &mut chat,
+        &[
+            ("y dos perros calientes", &["2 × Perro Caliente"]),
+            ("quita la limonada", &["!Limonada"]),
+            ("no mentira, déjala", &["1 × Limonada de Coco"]),
+        ],
+    );
     // The next text is about something else.
     play(&mut chat, &[("¿cuánto vale el brownie?", &[]), ("gracias", &[]), ("deme dos", &["!Brownie con Helado: "])]);
 }
