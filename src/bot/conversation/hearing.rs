@@ -254,6 +254,8 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
         turn.comment = Some(words::one_line(comment, MAX_COMMENT_CHARS));
         return;
     }
+    // Of the message before, and so of this one alone.
+    let (asked, removed) = (turn.order.asked.take(), std::mem::take(&mut turn.order.removed));
     let mut heard = HeardText {
         id: words::cut(id, 100).to_owned(),
         text: said.to_owned(),
@@ -264,8 +266,8 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     let resumed = goes_on(talk, restaurant, said, turn);
     let said = resumed.as_deref().unwrap_or(said);
     // `dos`, to the price of a dish.
-    let asked = turn.order.asked.as_deref().and_then(|id| restaurant.parser.menu().item(id));
-    let counted = asked.and_then(|item| asides::count_of(&plain, &item.name));
+    let dish = asked.as_deref().and_then(|id| restaurant.parser.menu().item(id));
+    let counted = dish.and_then(|item| asides::count_of(&plain, &item.name));
     let said = counted.as_deref().unwrap_or(said);
     heard.before.clone_from(&turn.order);
     let is_form = match form::read(said) {
@@ -344,7 +346,8 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     let said = if is_rough { phrases::without_swearing(&said) } else { said };
     // `se me olvidó una coca` wants one, and is no complaint.
     let said = asides::without_forgetting(&said);
-    let mut reading = reader.read(&turn.order, &said, previous.as_deref());
+    let before = OrderState { asked, removed, ..turn.order.clone() };
+    let mut reading = reader.read(&before, &said, previous.as_deref());
     talk.history = history;
     let units = |order: &OrderState| order.lines.iter().map(|line| u64::from(line.qty)).sum::<u64>();
     let adds = units(&reading.order) > units(&turn.order);

@@ -75,6 +75,8 @@ impl OrderReader<'_> {
     }
 
     fn read_freely(&self, before: &OrderState, said: &str, previous: Option<&str>) -> OrderReading {
+        // Only the parser knows what a text may be about besides the order.
+        let (given, before) = (before, &OrderState { asked: None, removed: Vec::new(), ..before.clone() });
         if let Some(form) = form::read(said) {
             // A form holds a whole order.
             let mut reading = self.understand(&OrderState::default(), &form.order);
@@ -99,6 +101,7 @@ impl OrderReader<'_> {
             // A question for more of it goes too.
             order.ambiguous.retain(|wish| !wish.replaces || wish.candidates != [removed.item.as_str()]);
             order.focus = None;
+            order.removed = vec![removed];
             return settled(order);
         }
         if let Some(wish) = before.ambiguous.first()
@@ -142,7 +145,7 @@ impl OrderReader<'_> {
         {
             return self.read_numbers(before, &wishes, previous);
         }
-        self.understand(before, said)
+        self.understand(given, said)
     }
 
     /// `la de 400`: the one candidate whose name has all these words. A line of that dish which is there already is not meant.
