@@ -73,6 +73,8 @@ struct SimulatedProcess {
     glanced_at: Instant,
     /// Letters whose writing is not confirmed yet: when it will be, or will have failed.
     puts: Vec<(Instant, InstanceId, Letter, bool)>,
+    /// The takings that it knew of at its last word to the vault.
+    known_takings: u64,
 }
 
 enum Work {
@@ -107,6 +109,11 @@ struct ScheduleWorld {
     /// For how many steps nobody has served a tenant, although somebody who stays is there.
     gaps: BTreeMap<TenantId, u32>,
     worst_gap: Duration,
+    /// Only where somebody asks for them: they are most of a schedule's work.
+    measures_gaps: bool,
+    /// Tenants that were taken, ever: while nothing is taken nobody can lose anything.
+    takings: u64,
+    checked_takings: u64,
     /// The vault answers nobody before then.
     cut_until: Instant,
     problems: Vec<String>,

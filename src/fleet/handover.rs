@@ -197,21 +197,19 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
     let prepared = fleet.handovers.book().prepared.remove(&tenant);
     let slot = fleet.slot_of(&tenant);
     slot.expect_state();
-    match last {
+    match (is_served_by_another(fleet, &slot, from).await, last) {
+        (Ok(true), _) => {
+            let now = fleet.env.clock.instant();
+            return fleet.handovers.book().joiner.declined(&tenant, from, now);
+        }
         // Until it is open, whoever tries has to know that nobody else looks after it.
-        Some(_) => slot.set_giver(from.clone()),
-        None => match is_served_by_another(fleet, &slot, from).await {
-            Ok(false) => {}
-            Ok(true) => {
-                let now = fleet.env.clock.instant();
-                return fleet.handovers.book().joiner.declined(&tenant, from, now);
-            }
-            Err(error) => {
-                debug!(%tenant, %error, "who has it is read again before it is opened");
-                revival::take(fleet, slot);
-                return fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
-            }
-        },
+        (_, Some(_)) => slot.set_giver(from.clone()),
+        (Ok(false), None) => {}
+        (Err(error), None) => {
+            debug!(%tenant, %error, "who has it is read again before it is opened");
+            revival::take(fleet, slot);
+            return fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
+        }
     }
     let began = Instant::now();
     let opened = match fleet.is_leaving() || fleet.is_draining() {
@@ -274,7 +272,7 @@ async fn logged_in(session: &Session) {
     let _ = timeout(LOGIN_TIMEOUT, settled).await;
 }
 
-/// Whoever did not answer may have given it to another before.
+/// Whoever did not answer may have given it to another before. Whoever has given it may have died since, and another may have been quicker.
 async fn is_served_by_another(fleet: &Fleet, slot: &Slot, from: &InstanceId) -> Result<bool, VaultError> {
     let other = fleet.living_owner(&slot.tenant).await?.filter(|owner| owner != from);
     let is_served = other.is_some();

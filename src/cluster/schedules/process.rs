@@ -39,6 +39,7 @@ impl SimulatedProcess {
             met_at: now,
             glanced_at: now,
             puts: Vec::new(),
+            known_takings: 0,
         }
     }
 

@@ -61,7 +61,10 @@ impl ScheduleWorld {
         }
         // Whoever was taken from learns it at its next word to the vault.
         let owners = &self.owners;
-        self.processes[n].serves.retain(|tenant| owners[tenant].1 == n);
+        if self.processes[n].known_takings != self.takings {
+            self.processes[n].known_takings = self.takings;
+            self.processes[n].serves.retain(|tenant| owners[tenant].1 == n);
+        }
         self.confirm(n);
         if self.cut_until > now {
             self.processes[n].peers.excuse(now);
@@ -167,8 +170,9 @@ impl ScheduleWorld {
                 if process.is_leaving() {
                     return self.processes[n].joiner.taken(&tenant, now);
                 }
-                // The one that does not answer may have given it to another before: whoever takes looks at the vault.
-                if last.is_none() && is_anothers {
+                // The one that does not answer may have given it to another before, and one that has given it may have died then, so that
+                // another was quicker: whoever takes looks at the vault.
+                if is_anothers {
                     return self.processes[n].joiner.declined(&tenant, &from, now);
                 }
                 if last.is_some() && self.lives_and_serves(&tenant) && owner.id == from {
@@ -225,6 +229,7 @@ impl ScheduleWorld {
         if self.is_calm && owner != n && self.lives_and_serves(tenant) {
             self.problems.push(format!("{tenant:?} is taken from process {owner}, which lives and answers, by {n}"));
         }
+        self.takings += 1;
         self.owners.insert(tenant.clone(), (epoch + 1, n));
         self.processes[n].serves.insert(tenant.clone());
     }
