@@ -229,6 +229,13 @@ pub struct View<'a> {
     pub media_url: Option<&'a str>,
 }
 
+impl View<'_> {
+    /// Of a message whose source and delivery are not known.
+    pub fn plain(me: &str) -> View<'_> {
+        View { me, source: Source::App, delivery: None, failure: None, media_url: None }
+    }
+}
+
 impl WAMessage {
     pub fn new(message: &message::Message, view: View<'_>) -> Self {
         let (me, chat) = (chat_id(view.me), chat_id(&message.chat));
