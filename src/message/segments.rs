@@ -20,8 +20,8 @@ use tracing::{debug, warn};
 use ulid::Ulid;
 
 pub use self::cache::SegmentCache;
-pub(super) use self::reference::{Marks, NameMark, Segment, mark};
 use self::reference::SegmentReference;
+pub(super) use self::reference::{Marks, NameMark, Segment, mark};
 use super::{
     event_body::EventBody,
     log::{Log, LogTail, parse_key},

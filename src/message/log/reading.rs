@@ -106,7 +106,11 @@ impl Log {
         }
     }
 
-    pub(in crate::message) async fn live_before(&self, cursor: Ulid, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    pub(in crate::message) async fn live_before(
+        &self,
+        cursor: Ulid,
+        limit: usize,
+    ) -> Result<Vec<(Key, Bytes)>, StoreError> {
         self.store.page_back(space::EVENTS, &cursor.to_bytes(), limit, PAGE_BYTES).await
     }
 

@@ -64,7 +64,11 @@ impl Log {
 
     /// A page of events, oldest first, and whether these are all. Where the next segment is lost, the page ends before it; an empty page
     /// is an error then, once [`Log::trimmed`] tells of it.
-    pub(in crate::message) async fn closed_after(&self, cursor: Ulid, limit: usize) -> Result<(Vec<Event>, bool), StoreError> {
+    pub(in crate::message) async fn closed_after(
+        &self,
+        cursor: Ulid,
+        limit: usize,
+    ) -> Result<(Vec<Event>, bool), StoreError> {
         let mut found: Vec<Event> = Vec::new();
         let mut bytes = 0;
         for segment in self.segments().await?.iter().filter(|segment| segment.reference.last > cursor) {

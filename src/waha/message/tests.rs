@@ -67,10 +67,7 @@ fn a_key_tells_both_names_of_who_wrote() {
     };
     let (number, lid) = ("573009998877@s.whatsapp.net", "99887766@lid");
     let by_number = message(text("x"));
-    assert_eq!(
-        key(&by_number),
-        json!({ "remoteJid": number, "fromMe": false, "id": "3EB0A", "addressingMode": "pn" })
-    );
+    assert_eq!(key(&by_number), json!({ "remoteJid": number, "fromMe": false, "id": "3EB0A", "addressingMode": "pn" }));
     let addressed = Addressed { alternate: Some(lid.into()), ..by_number.addressed.clone() };
     let both = message::Message { addressed, ..by_number.clone() };
     assert_eq!(

@@ -75,7 +75,11 @@ pub(super) fn digest_of(known: Option<&Accepted>, names: &[Jid], request: &SendR
 }
 
 /// What was accepted before under the same id: a file is uploaded once.
-pub(super) fn repeated(known: &Accepted, digest: &[u8; 32], setting: &ComposeContext<'_>) -> Result<Composed, AcceptError> {
+pub(super) fn repeated(
+    known: &Accepted,
+    digest: &[u8; 32],
+    setting: &ComposeContext<'_>,
+) -> Result<Composed, AcceptError> {
     if known.digest != *digest {
         return Err(AcceptError::KeyReused);
     }

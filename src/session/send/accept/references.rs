@@ -46,7 +46,11 @@ impl Session {
 
     /// The author of a group's message as WhatsApp addressed it: in most groups by the LID, which no client of ours need know, and by which
     /// the members look for it. `None`: it is not kept, or is not his.
-    pub(super) async fn addressed_author(&self, group: &Jid, target: &MessageTarget) -> Result<Option<String>, AcceptError> {
+    pub(super) async fn addressed_author(
+        &self,
+        group: &Jid,
+        target: &MessageTarget,
+    ) -> Result<Option<String>, AcceptError> {
         if group.server != Server::Group || target.from_me {
             return Ok(None);
         }

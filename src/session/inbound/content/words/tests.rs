@@ -219,10 +219,8 @@ fn amounts_groups_and_codes_are_shown() {
 fn tables_and_results_are_lines() {
     use wa::ai_rich_response_table_metadata::AIRichResponseTableRow as Row;
     let row = |items: [&str; 2]| Row { items: items.map(str::to_owned).into(), ..Default::default() };
-    let table = wa::AIRichResponseTableMetadata {
-        title: some("Menu"),
-        rows: vec![row(["Pizza", "20"]), row(["Pasta", "18"])],
-    };
+    let table =
+        wa::AIRichResponseTableMetadata { title: some("Menu"), rows: vec![row(["Pizza", "20"]), row(["Pasta", "18"])] };
     let part = wa::AIRichResponseSubMessage { table_metadata: Field::some(table), ..Default::default() };
     assert_eq!(of(&answer(part)), "Menu\nPizza | 20\nPasta | 18");
     let vote = |name: &str, count| kind::poll_result_snapshot_message::PollVote {
@@ -248,8 +246,7 @@ const WORDLESS: &[&str] = &[
 fn whatever_has_words_shows_them() {
     let mut shown: Vec<&str> = WORDLESS.to_vec();
     for sample in samples() {
-        let name =
-            crate::session::inbound::content::fields::wordy(&sample).expect("a sample is of a kind with words");
+        let name = crate::session::inbound::content::fields::wordy(&sample).expect("a sample is of a kind with words");
         assert_eq!(of(&sample), "hola", "{name}");
         shown.push(name);
     }
