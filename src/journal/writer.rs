@@ -4,36 +4,32 @@
 //! [`Writer::next`]; what an answer of the vault means, by [`super::flight`]. Idle it waits for a wake and costs nothing.
 //! Snapshots are read and written beside it, in a task of their own, so that no one waits for their chunks.
 
+mod confirmation;
+mod photography;
+
 use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
 use jiff::Timestamp;
-use rand::{SeedableRng, rngs::SmallRng};
-use tokio::sync::{
-    oneshot::{self, error::TryRecvError},
-    watch,
-};
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::photography::{RunningSnapshot, answer_all};
 use super::{
-    ConfirmError, Context, JournalClosedError, SnapshotError, SnapshotSource,
+    Context, JournalClosedError, SnapshotError, SnapshotSource,
     audit::Audits,
-    book::{Barrier, JournalShared, Keeping, SnapshotPurpose},
+    book::{JournalShared, Keeping},
     chain::{Frozen, Head, Scribe, Tail, guard},
     damage::Loss,
     flight::{AppendVerdict, PendingAppend, VaultRequest},
     format::Guard,
     pace::WriteBudget,
     record::{Cut, decide},
-    snapshot::{Anchor, SnapshotWriter, is_old},
 };
 #[cfg(doc)]
 use crate::vault::Vault;
 use crate::{
     clock::Instant,
-    vault::{Decision, Heading, Seq, SnapshotId, VaultError},
+    vault::{Decision, Seq, SnapshotId, VaultError},
 };
 
 pub(super) struct Writer {
@@ -75,16 +71,6 @@ pub(super) struct Writer {
     pub no_snapshot_before: Instant,
 }
 
-/// A snapshot that is being written.
-pub(super) struct RunningSnapshot {
-    /// What the tail was where it stands.
-    tail: Tail,
-    /// Tells its name and the size of its chunks, or is dropped.
-    ended: oneshot::Receiver<(SnapshotId, u64)>,
-    /// Ends it when it is dropped.
-    _stop: DropGuard,
-}
-
 /// What the writer does next.
 enum WriterStep {
     Rebuild(Loss),
@@ -96,15 +82,6 @@ enum WriterStep {
     Stop,
     /// Nothing, before someone wakes it or the moment has come.
     Rest(Option<Instant>),
-}
-
-/// The end of the journal, as it was found.
-enum JournalEnd {
-    Ours,
-    /// Another owner's takeover.
-    Successor,
-    /// Not even ours.
-    Nothing,
 }
 
 /// Returns when the vault is in doubt of itself, or somebody of it.
@@ -236,22 +213,6 @@ impl Writer {
         WriterStep::Append(std::mem::take(&mut book.pending))
     }
 
-    /// Takes note of a snapshot's end.
-    fn note_snapshot(&mut self, now: Instant) {
-        let Some(running) = &mut self.snapshot else { return };
-        match running.ended.try_recv() {
-            Ok((id, bytes)) => {
-                self.good = Some(id);
-                self.snapshot_bytes = bytes;
-                self.tail.entries -= running.tail.entries;
-                self.tail.bytes -= running.tail.bytes;
-            }
-            Err(TryRecvError::Closed) => self.no_snapshot_before = now + self.cx.policy.snapshot_retry,
-            Err(TryRecvError::Empty) => return,
-        }
-        self.snapshot = None;
-    }
-
     pub(super) async fn rest(&self, until: Option<Instant>) {
         let woken = self.shared.wake.notified();
         let Some(until) = until else { return woken.await };
@@ -262,8 +223,6 @@ impl Writer {
             () = self.cx.clock.sleep(left) => {}
         }
     }
-
-    // --- appending
 
     async fn append(&mut self, cut: Cut) -> Result<(), JournalClosedError> {
         let frozen = self.freeze(&cut);
@@ -368,203 +327,10 @@ impl Writer {
         Ok(())
     }
 
-    // --- confirming
-
-    /// Asks whether the next number is free, so no one has taken over, and the last one is there. Nothing is in flight, so what is
-    /// behind our last document is not ours.
-    async fn confirm(&mut self, thorough: bool) -> Result<(), JournalClosedError> {
-        // Who asks from now on has to be asked for again.
-        let confirmations = std::mem::take(&mut self.shared.book().confirmations);
-        let sent = self.cx.clock.instant();
-        let answer = self.ask_for_successor(thorough).await;
-        let told = match answer {
-            Ok(JournalEnd::Successor) => return Err(JournalClosedError::Fenced),
-            Ok(JournalEnd::Nothing) => {
-                self.lose(Loss::Entry(self.head.last));
-                Err(VaultError::Unavailable("it has lost what was in it".into()).into())
-            }
-            Ok(JournalEnd::Ours) => {
-                let mut book = self.shared.book();
-                book.confirmed_at = sent;
-                book.outage = false;
-                Ok(())
-            }
-            Err(error) => {
-                if matches!(error, VaultError::Unavailable(_)) {
-                    self.suffer(error.to_string());
-                }
-                Err(ConfirmError::Vault(error))
-            }
-        };
-        for confirmation in confirmations {
-            let _ = confirmation.send(told.clone());
-        }
-        Ok(())
-    }
-
-    async fn ask_for_successor(&self, thorough: bool) -> Result<JournalEnd, VaultError> {
-        let (vault, tenant) = (&self.cx.vault, &self.cx.tenant);
-        if thorough && vault.takeovers(tenant).await?.iter().any(|(seq, _)| *seq > self.head.epoch) {
-            return Ok(JournalEnd::Successor);
-        }
-        let last = self.head.last;
-        let ours = |found: &Heading| {
-            let same_time = found.at.as_microsecond() == self.written_at.as_microsecond();
-            found.seq == last && found.writer == self.cx.writer && same_time
-        };
-        Ok(match &vault.headings(tenant, last, 2).await?[..] {
-            [first] if ours(first) => JournalEnd::Ours,
-            [first, ..] if ours(first) => JournalEnd::Successor,
-            // Something behind it may be a takeover: whoever rebuilds finds out.
-            _ => JournalEnd::Nothing,
-        })
-    }
-
     /// The vault has lost something, or this process is fenced and does not know it yet. From now on nothing is said to be durable before
     /// everything is there again.
     pub(super) fn lose(&mut self, loss: Loss) {
         self.loss = Some(loss);
         self.shared.book().outage = true;
-    }
-
-    async fn confirm_patiently(&mut self) -> Result<(), JournalClosedError> {
-        let asleep_until = self.shared.book().confirmed_at;
-        let mut unanswered = 0;
-        loop {
-            self.confirm(true).await?;
-            if self.loss.is_some() || self.shared.book().confirmed_at != asleep_until {
-                return Ok(());
-            }
-            self.back_off(unanswered).await?;
-            unanswered += 1;
-        }
-    }
-
-    // --- snapshots
-
-    /// Lets the source begin its read transaction, appends what was pending at that moment, and leaves the rest to a task.
-    async fn begin_snapshot(
-        &mut self,
-        source: Arc<dyn SnapshotSource>,
-        keepings: Vec<Keeping>,
-        asked: u64,
-    ) -> Result<(), JournalClosedError> {
-        let (anchor, anchored) = oneshot::channel();
-        let (end, mut ended) = oneshot::channel();
-        let rng = SmallRng::from_rng(&mut self.cx.rng);
-        let photographer = SnapshotWriter::new(&self.cx, rng, self.shared.clone());
-        let session = SnapshotJob {
-            source,
-            asked,
-            keepings,
-            previous: self.good.as_ref().map(|good| good.seq),
-            stop: CancellationToken::new(),
-        };
-        let stop = session.stop.clone();
-        let (over, shared) = (self.shared.over.clone(), self.shared.clone());
-        self.tasks.spawn(async move {
-            over.run_until_cancelled_owned(photograph(photographer, session, anchored, end)).await;
-            shared.wake.notify_one();
-        });
-        let until = self.cx.clock.instant() + self.cx.policy.begin_limit;
-        let cut = loop {
-            {
-                let mut book = self.shared.book();
-                let failed = matches!(ended.try_recv(), Err(TryRecvError::Closed));
-                match std::mem::take(&mut book.barrier) {
-                    Barrier::Reached(cut, _) => break cut,
-                    // Whatever the source does later, it finds that no one waits for it.
-                    _ if failed || book.abandoned || self.cx.clock.instant() >= until => {
-                        self.no_snapshot_before = self.cx.clock.instant() + self.cx.policy.snapshot_retry;
-                        return Ok(());
-                    }
-                    asked => book.barrier = asked,
-                }
-            }
-            self.rest(Some(until)).await;
-        };
-        let now = self.cx.clock.certain(Timestamp::UNIX_EPOCH);
-        self.guards.retain(|guard| !is_old(guard.at, now, self.cx.policy.takeover_keep));
-        let upto = cut.upto.unwrap_or(self.shared.progress.borrow().durable);
-        if cut.is_empty() {
-            let _ = anchor.send(Anchor { head: self.head, guards: self.guards.clone(), upto });
-            self.snapshot = Some(RunningSnapshot { tail: self.tail, ended, _stop: stop.drop_guard() });
-            return Ok(());
-        }
-        self.pending_since = None;
-        let frozen = self.freeze(&cut);
-        let mut guards = self.guards.clone();
-        if frozen.decision.is_some() {
-            guards.extend(frozen.documents.last().map(guard));
-        }
-        let _ = anchor.send(Anchor { head: frozen.after, guards, upto });
-        let mut tail = self.tail;
-        tail.grow(&frozen.documents);
-        self.snapshot = Some(RunningSnapshot { tail, ended, _stop: stop.drop_guard() });
-        self.land(frozen, &cut).await
-    }
-}
-
-/// One snapshot's job.
-struct SnapshotJob {
-    source: Arc<dyn SnapshotSource>,
-    /// The barrier's number.
-    asked: u64,
-    keepings: Vec<Keeping>,
-    /// The snapshot before, that was read as good.
-    previous: Option<Seq>,
-    /// Where it would stand is lost.
-    stop: CancellationToken,
-}
-
-/// A snapshot's task: reads the state, writes it, tells how it ended, and cleans up.
-async fn photograph(
-    mut photographer: SnapshotWriter,
-    SnapshotJob { source, asked, keepings, previous, stop }: SnapshotJob,
-    anchored: oneshot::Receiver<Anchor>,
-    end: oneshot::Sender<(SnapshotId, u64)>,
-) {
-    let shared = photographer.shared().clone();
-    let begun = Box::new(move || shared.reach_barrier(asked));
-    let (before_wipe, reseals): (Vec<_>, Vec<_>) =
-        keepings.into_iter().partition(|keeping| keeping.purpose == SnapshotPurpose::BeforeWipe);
-    let keep = (!before_wipe.is_empty()).then(|| photographer.policy().wiped_keep);
-    let taken = async {
-        let records = source.read(begun).await.map_err(|why| photographer.refused(why))?;
-        drop(source);
-        let anchor = anchored.await.map_err(|_| SnapshotError::Source("did not begin in time".into()))?;
-        let (current, guards) = (anchor.head.epoch, anchor.guards.clone());
-        let (id, bytes) = photographer.take(records, anchor, keep).await?;
-        Ok((id, bytes, current, guards))
-    };
-    let lost = || Err(SnapshotError::Vault(VaultError::Unavailable("it has lost what was in it".into())));
-    match stop.run_until_cancelled(taken).await.unwrap_or_else(lost) {
-        Ok((id, bytes, current, guards)) => {
-            answer_all(before_wipe, &Ok(id.clone()));
-            let compacted = match previous {
-                Some(previous) => photographer.compact(current, &guards, previous).await,
-                None => Ok(()),
-            };
-            if let Err(error) = &compacted {
-                photographer.complain("compaction not finished", error);
-            }
-            let resealed = match compacted {
-                Ok(()) if !reseals.is_empty() => photographer.clear_older_seals(previous).await,
-                compacted => compacted.map_err(SnapshotError::from),
-            };
-            answer_all(reseals, &resealed.map(|()| id.clone()));
-            let _ = end.send((id, bytes));
-        }
-        Err(error) => {
-            photographer.complain("snapshot not written", &error);
-            answer_all(before_wipe, &Err(error.clone()));
-            answer_all(reseals, &Err(error));
-        }
-    }
-}
-
-fn answer_all(keepings: Vec<Keeping>, answer: &Result<SnapshotId, SnapshotError>) {
-    for keeping in keepings {
-        let _ = keeping.answer.send(answer.clone());
     }
 }

@@ -26,10 +26,12 @@
 mod account;
 mod app_sync;
 mod arrivals;
+mod batch;
 mod copy;
 mod database;
 mod device;
 mod digest;
+mod error;
 mod exported;
 mod failure;
 mod gates;
@@ -49,7 +51,6 @@ mod turn;
 mod vfs;
 
 use std::{
-    io,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -67,7 +68,9 @@ pub use self::{
         ACCOUNT_CHANGE, IMPORT_RECEIPT, IMPORTED_NAME, OwnAccount, PAIRING, RESTORED, STOPPED, account_of, was_disowned,
     },
     arrivals::Arrivals,
+    batch::Batch,
     device::{StoreCallbacks, is_paired},
+    error::StoreError,
     exported::Exported,
     failure::{CopyFailure, CopyFailureKind},
     messages::{Filed, InboundPlace},
@@ -88,48 +91,10 @@ use self::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    journal::{ArchiveError, Change, ChangeNo, Journal, JournalClosedError, Record, SnapshotSource},
+    journal::{ChangeNo, Journal, JournalClosedError, Record, SnapshotSource},
     sync::lock,
     vault::Decision,
 };
-
-/// Why the store did not do what was asked. Where it was a write, nothing was written and nothing recorded.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// From now on and for good: see [`Store::failed`].
-    #[error(transparent)]
-    CopyFailed(#[from] CopyFailure),
-    #[error("SQLite does not take it")]
-    Sqlite(#[from] rusqlite::Error),
-    #[error("the tenant's folder fails")]
-    Folder(#[from] io::Error),
-    #[error("a record of space {} does not parse", space.0)]
-    Record { space: Space, source: prost::DecodeError },
-    /// Where, not what.
-    #[error("the setting {name} does not parse (line {line}, column {column})")]
-    Setting { name: &'static str, line: usize, column: usize },
-    /// Where, not what: the device is all secrets.
-    #[error("the device does not parse (line {line}, column {column})")]
-    Device { line: usize, column: usize },
-    /// See [`messages`]: an answer would let the library acknowledge a message that nobody has.
-    #[error("a message that was decrypted before is neither pending nor in the inbox")]
-    LostInbound,
-    /// See [`device`]: the line was cut, so that nothing is answered.
-    #[error("another account has scanned")]
-    OtherAccount,
-    #[error("the store is closed")]
-    Closed,
-    #[error(transparent)]
-    Journal(#[from] JournalClosedError),
-    /// A segment, which is in the vault and no longer in the working copy, could not be read or written.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// It is written here, and the vault did not confirm it while somebody waited: whether it counts shows when the vault is back.
-    #[error("the vault did not confirm a change in time")]
-    Unconfirmed,
-    #[error("the write was interrupted by a bug")]
-    Interrupted,
-}
 
 /// How a store is run.
 #[derive(Debug, Clone)]
@@ -140,36 +105,6 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self { clock: SystemClock::shared() }
-    }
-}
-
-/// Changes that happen together: one transaction, one change number, one commit of the vault.
-///
-/// It writes what it is told: the gates of Signal state are in the library's traits.
-#[derive(Default)]
-pub struct Batch {
-    changes: Vec<Change>,
-    decision: Option<Decision>,
-}
-
-impl Batch {
-    pub fn put(&mut self, space: Space, key: impl Into<Key>, value: impl Into<Bytes>) {
-        self.changes.push(Change { space, key: key.into(), value: Some(value.into()) });
-    }
-
-    pub fn delete(&mut self, space: Space, key: impl Into<Key>) {
-        self.changes.push(Change { space, key: key.into(), value: None });
-    }
-
-    /// The bytes of the values that this batch puts into a space.
-    pub fn bytes_of(&self, space: Space) -> usize {
-        let put = self.changes.iter().filter(|change| change.space == space);
-        put.filter_map(|change| change.value.as_ref()).map(Bytes::len).sum()
-    }
-
-    /// Tenant fields that change in the same commit of the vault. The last one counts.
-    pub fn decide(&mut self, decision: Decision) {
-        self.decision = Some(decision);
     }
 }
 
@@ -504,22 +439,4 @@ pub fn parse_setting<T: serde::de::DeserializeOwned>(name: &'static str, value: 
     let unreadable =
         |error: serde_json::Error| StoreError::Setting { name, line: error.line(), column: error.column() };
     serde_json::from_slice(value).map_err(unreadable)
-}
-
-impl StoreError {
-    /// The store answers nothing any more: its session is over, or will be.
-    pub fn is_final(&self) -> bool {
-        matches!(self, Self::CopyFailed(_) | Self::Closed | Self::Journal(_))
-    }
-
-    /// The failure, if the working copy itself is at fault.
-    fn copy_failure(self) -> Result<CopyFailure, Self> {
-        match self {
-            Self::CopyFailed(failure) => Ok(failure),
-            Self::Sqlite(error) => CopyFailure::of_sqlite(&error).ok_or(Self::Sqlite(error)),
-            Self::Folder(error) => Ok(CopyFailure::of_io(&error)),
-            Self::Record { .. } | Self::Device { .. } => Ok(CopyFailure::damaged(self.to_string())),
-            other => Err(other),
-        }
-    }
 }

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    event::Payload,
     event_name::EventName,
+    event_payload::Payload,
     group::{GroupInfo, GroupParticipant, GroupRole},
     id::chat_id,
 };

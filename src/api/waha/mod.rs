@@ -34,6 +34,7 @@ pub mod server;
 mod session_info;
 pub mod session_qr;
 pub mod sessions;
+pub mod signs;
 pub mod statuses;
 mod whole_number;
 

@@ -1,17 +1,18 @@
 //! Sessions: made, looked at, paired, stopped and started, ended. A session that is stopped stays linked and stays away, over
 //! restarts too: WhatsApp keeps what comes for it, and unlinks a device that stays away for two weeks.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+mod configuration;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Json, extract::State};
 use futures::future::join_all;
-use phonenumber::country::Id as CountryId;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
 use tokio::time::timeout;
 use ulid::Ulid;
 
+use self::configuration::{Configuration, DisplayName, check_new, configure};
 use super::{
     super::{
         App,
@@ -19,7 +20,6 @@ use super::{
         auth::{Caller, Controlling, For, Names, ReadingData, Scope, TenantRequest},
         input::{Body, Query},
         problem::Problem,
-        webhooks::NewSessionConfig,
     },
     Success, flaw,
     making::SessionInMaking,
@@ -29,10 +29,8 @@ use crate::{
     fleet::FleetError,
     import::ImportReceipt,
     session::{End, NOT_PAIRED, Session, State as SessionState, Status},
-    store::StoreError,
     tenant::{InvalidTenantId, TenantId, TenantRecord},
     waha::Me,
-    webhook::WebhookError,
 };
 
 /// `GET /api/sessions`: those that the caller may see.
@@ -101,31 +99,6 @@ pub struct SessionListQuery {
     open: Option<String>,
 }
 
-/// A session's `config` as it is given: that of its webhooks, its country, and whatever else WAHA's clients write there.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub struct Configuration(Value);
-
-impl JsonSchema for Configuration {
-    fn schema_name() -> Cow<'static, str> {
-        "NewSessionSettings".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = NewSessionConfig::json_schema(generator);
-        let country = json!({
-            "type": ["string", "null"],
-            "pattern": "^[A-Z]{2}$",
-            "examples": ["CO"],
-            "description": "Where phone numbers without a country code are dialed (ISO 3166). Left out: as the daemon's settings say.",
-        });
-        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-            properties.insert("country".into(), country);
-        }
-        schema
-    }
-}
-
 #[derive(Deserialize, JsonSchema)]
 pub struct NewSession {
     /// Left out: one is made up.
@@ -139,24 +112,6 @@ pub struct NewSession {
     /// Beyond WAHA: how people call it, as `/api/tenants` and the console show it.
     #[serde(rename = "displayName")]
     display_name: Option<DisplayName>,
-}
-
-/// The display name: a line of at most 100 characters. An empty one takes it away.
-#[derive(Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(example = &"Trattoria da Nino")]
-struct DisplayName(#[schemars(length(max = 100))] String);
-
-impl TryFrom<String> for DisplayName {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let text = text.trim();
-        if text.chars().count() > 100 || text.chars().any(char::is_control) {
-            return Err("expected a line of at most 100 characters");
-        }
-        Ok(Self(text.to_owned()))
-    }
 }
 
 /// A new session's name, as it was given, or one that nobody has.
@@ -202,13 +157,6 @@ pub async fn create(
 
 async fn is_known(app: &App, tenant: &TenantId) -> Result<bool, Problem> {
     Ok(app.fleet.status(tenant).is_some() || app.fleet.record(tenant).await?.is_some())
-}
-
-/// Before the session is made: a request that is refused makes none.
-fn check_new(app: &App, config: Option<&Configuration>) -> Result<(), Problem> {
-    let Some(Configuration(config)) = config.filter(|config| !config.0.is_null()) else { return Ok(()) };
-    country_of(config)?;
-    Ok(app.webhooks.check_new(config)?)
 }
 
 /// With the settings, if there are any, before it starts: the first event goes to the webhooks too. Goes on when nobody waits any more,
@@ -336,36 +284,6 @@ pub async fn change(
         app.fleet.set_display_name(&tenant, &name).await?;
     }
     Ok(Json(brief(&app, &tenant, &session.status()).await?))
-}
-
-/// All of it is checked before anything is changed. What is left out is as if it had never been set. The inner error: it is in force, and
-/// the vault has not confirmed it.
-async fn configure(
-    app: &App,
-    session: &Session,
-    Configuration(config): Configuration,
-) -> Result<Result<(), Problem>, Problem> {
-    let country = country_of(&config)?;
-    // The country that is shown of a tenant without one of its own is no choice of its owner.
-    let country = country.filter(|given| session.own_country().is_some() || *given != session.country());
-    let webhooks = match app.webhooks.put(session.tenant(), config).await {
-        Err(error @ WebhookError::NotDurable) => Err(error.into()),
-        put => put.map(|_| Ok(()))?,
-    };
-    match session.set_country(country).await {
-        Err(error @ StoreError::Unconfirmed) => Ok(webhooks.and(Err(error.into()))),
-        set => Ok(set.map(|()| webhooks)?),
-    }
-}
-
-fn country_of(config: &Value) -> Result<Option<CountryId>, Problem> {
-    match &config["country"] {
-        Value::Null => Ok(None),
-        given => match given.as_str().and_then(|text| text.parse().ok()) {
-            Some(country) => Ok(Some(country)),
-            None => Err(flaw("country", "expected two letters like CO (ISO 3166)")),
-        },
-    }
 }
 
 /// `GET /api/sessions/{session}/me`

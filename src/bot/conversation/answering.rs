@@ -1,7 +1,7 @@
 //! A text as the answer to the question that stands. Owns which words answer which question; a text with more in it is the parser's.
 
 use super::{
-    Restaurant, asides,
+    Restaurant, address_parts, asides,
     hearing::{HeardTurn, MAX_ADDRESS_CHARS},
     numbers, phrases,
     state::{ConversationState, Phase},
@@ -139,13 +139,13 @@ fn correction(talk: &ConversationState, plain: &str) -> Option<CheckoutAnswer> {
     if !talk.order.ambiguous.is_empty() || !is_late && !is_asked {
         return None;
     }
-    let parts = asides::address_parts(plain);
+    let parts = address_parts::address_parts(plain);
     let has_address = matches!(talk.destination, Some(Destination::Delivery { .. }));
     if !parts.is_empty() && (has_address || is_late && talk.order.lines.is_empty()) {
         return Some(CheckoutAnswer::Parts(parts));
     }
     // Behind the menu, `el 4` is a dish; a bare number answers the question first.
-    let is_bare = asides::bare_number(plain).is_some_and(|is_bare| is_bare || !talk.numbers);
+    let is_bare = address_parts::bare_number(plain).is_some_and(|is_bare| is_bare || !talk.numbers);
     (is_asked && is_bare).then_some(CheckoutAnswer::Unclear)
 }
 

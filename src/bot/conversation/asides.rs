@@ -1,11 +1,10 @@
-//! Words beside the matter: a customer who waits, corrects, laughs, tells a name, a bill or a payment. Owns their patterns; changes
-//! nothing.
+//! Words beside the matter: a customer who waits, corrects, laughs, or tells of a payment. Owns their patterns; changes nothing.
 
-use std::{ops::Range, sync::LazyLock};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{answering::CheckoutAnswer, phrases, words};
+use super::{answering::CheckoutAnswer, phrases};
 use crate::bot::{intent, text::number};
 
 macro_rules! pattern {
@@ -83,31 +82,6 @@ pattern!(
 pattern!(ASSENTS, r"^(?:aja+|ajam|mj+m+|mh+m+|s|sep)$");
 pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|eh+|ah+|oh+|uy+)$");
 pattern!(
-    NAME,
-    r"(?i)\b(?:a\s+nombre\s+de|mi\s+nombre\s+es|me\s+llamo|my\s+name\s+is)\s+(\p{L}[\p{L}'’-]*(?:[ \t]+\p{L}[\p{L}'’-]*){0,3})\s*(?:$|[,.;\n])"
-);
-// A name begins with a capital here: `soy alérgico`, `soy de la torre 3`.
-pattern!(
-    I_AM,
-    r"(?:^|[,.;\n]\s*|\s[yY]\s+)[Ss]oy\s+(\p{Lu}\p{Ll}[\p{L}'’-]*(?:[ \t]+\p{Lu}\p{Ll}[\p{L}'’-]*){0,3})\s*(?:$|[,.;\n])"
-);
-pattern!(
-    NO_NAME,
-    r"^(alergic|client|vegetarian|vegan|celiac|diabetic|intolerant|hipertens|nuev|vecin|domiciliari|mensajer|repartidor|(?:el|la|un|una|yo|de|del)\b)"
-);
-pattern!(
-    FOR_SOMEBODY,
-    r"(?i)(?:^|\s)(?:es\s+|son\s+|va\s+|van\s+)?para\s+((?:don|do[nñ]a|(?:el\s+)?se[nñ]or|(?:la\s+)?se[nñ]ora)[ \t]+\p{L}[\p{L}'’-]*(?:[ \t]+\p{Lu}[\p{L}'’-]*)?)\s*(?:$|[,.;\n])"
-);
-pattern!(
-    BILL,
-    r"(?i)(?:\b(?:y|necesito|necesitar[ií]a|tra(?:iga|igan|e|er)me|con|para|por\s+favor|env[ií]e\w*|mande\w*|me\s+trae\w?)\s+)*\b(?:(?:cambio|vueltos?|vueltas?|devueltas?|sencilla)\s+(?:de|para|a|por)|(?:pag[oa]\w*\s+con|con|tengo|es)\s+(?:(?:un|el)\s+)?billetes?\s+de|pag[oa]r?\s+con(?:\s+un[oa]?(?:\s+de)?)?)\s+(?:(?:un|el)\s+)?(?:billetes?\s+de\s+)?\$?\s*(?:\d[\d.]*|cien|cincuenta|veinte)(?:\s*(?:mil|k)\b)?"
-);
-pattern!(
-    PART,
-    r"\b(apto|apt|apartamento|torre|casa|piso|oficina|of|interior|int|bloque|bl|manzana|mz|lote|local|apartment|tower|house|floor)\s*(?:#|n[uú]mero|no\.?|nro\.?)?\s*(\d{1,5}\s?[a-z]?|[a-z])\b"
-);
-pattern!(
     LANDMARK,
     r"\b(al lado|frente|enfrente|diagonal|esquina|cerca (de|del|a|al)|detras|encima|arriba (de|del)|abajo (de|del)|junto (a|al)|barrio|edificio|conjunto|vereda|finca|urbanizacion|hotel|centro comercial|parque|iglesia|colegio|hospital|estacion|casa|torre|manzana|via|kilometro|km|unidad|sector|residencias?|next to|near|behind|across)\b"
 );
@@ -115,7 +89,6 @@ pattern!(
     PLACE,
     r"\b(nomenclatura|direccion|porteria|portero|portal|porton|reja|fachada|timbre|citofono|ascensor|cuadras?|calle|carrera|esquinera|rejas|apto|apartamento|piso|puerta)\b"
 );
-pattern!(PIECE, r"\S+");
 pattern!(ASKS_REACH, r"\b(llegan|llevan|cubren|despachan|entregan|van) (a|al|hasta|en|por)\b");
 pattern!(
     NO_BUT_FINE,
@@ -125,53 +98,6 @@ pattern!(
     OURS,
     r"responda si\b|\brespond[ea] (con )?(el|la) (numero|opcion)|\bescriba (listo|menu|ayuda|hablar)\b|^le anote\b|resumen de su pedido|\banswer yes\b|i have noted"
 );
-
-/// Words around a correction that say nothing by themselves.
-const FILLERS: &[&str] = &[
-    "perdon",
-    "perdone",
-    "disculpe",
-    "disculpa",
-    "es",
-    "son",
-    "mejor",
-    "a",
-    "la",
-    "el",
-    "los",
-    "las",
-    "en",
-    "ay",
-    "uy",
-    "ah",
-    "que",
-    "no",
-    "y",
-    "de",
-    "del",
-    "realidad",
-    "era",
-    "quise",
-    "decir",
-    "digo",
-    "corrijo",
-    "sorry",
-    "me",
-    "equivoque",
-    "mi",
-    "al",
-    "seria",
-    "por",
-    "favor",
-    "porfa",
-    "espere",
-    "pero",
-    "si",
-    "its",
-    "it",
-    "is",
-    "the",
-];
 
 /// `ya se la mando`, `espere le pregunto`: an answer is to come.
 pub fn waits(plain: &str) -> bool {
@@ -331,211 +257,12 @@ pub fn is_ours(plain: &str) -> bool {
     OURS.is_match(plain)
 }
 
-/// `me pueden llamar al llegar`: the rest of the text, and the words. A courier needs them as they are.
-pub fn courier(said: &str) -> Option<(String, String)> {
-    let pieces: Vec<Range<usize>> = PIECE.find_iter(said).map(|piece| piece.range()).collect();
-    let folded: Vec<String> =
-        pieces.iter().map(|piece| phrases::plain(&said[piece.clone()]).replace(' ', "")).collect();
-    let joined = folded.join(" ");
-    let found = intent::call_on_arrival(&joined)?;
-    let at = |byte: usize| joined[..byte].matches(' ').count();
-    let (first, mut last) = (at(found.start), at(found.end.saturating_sub(1)));
-    // The words go on to the place of the meeting: `cuando lleguen a la portería`. What follows, in this line or the next, is no part.
-    let is_end = |n: usize| said[pieces[n].clone()].ends_with([',', '.', ';', '!', '?']);
-    while !is_end(last)
-        && let Some(next) = pieces.get(last + 1)
-        && !said[pieces[last].end..next.start].contains('\n')
-        && is_meeting_place(&folded[last], &folded[last + 1])
-    {
-        last += 1;
-    }
-    // `a la` leads to no place here: it belongs to what follows.
-    while last > at(found.end.saturating_sub(1)) && MEETING_JOINS.contains(&folded[last].as_str()) {
-        last -= 1;
-    }
-    let range = pieces[first].start..pieces[last].end;
-    let words = said[range.clone()].trim_matches(|c: char| !c.is_alphanumeric());
-    let words = words::one_line(words, 120);
-    let rest = cut_out(said, range);
-    Some((rest.trim_matches([' ', ',', '.', ';', '?', '¿', '\n']).to_owned(), words))
-}
-
-const MEETING_JOINS: &[&str] = &["a", "al", "en", "la", "el", "mi", "de", "del", "por"];
-
-fn is_meeting_place(before: &str, word: &str) -> bool {
-    let is_unit = |word: &str| {
-        matches!(word, "apto" | "apt" | "apartamento" | "torre" | "casa" | "piso" | "oficina" | "bloque" | "interior")
-    };
-    let is_number = word.starts_with(|c: char| c.is_ascii_digit());
-    MEETING_JOINS.contains(&word)
-        || is_unit(word)
-        || is_unit(before) && is_number
-        || matches!(
-            word,
-            "porteria"
-                | "puerta"
-                | "porton"
-                | "reja"
-                | "entrada"
-                | "recepcion"
-                | "edificio"
-                | "conjunto"
-                | "unidad"
-                | "lobby"
-                | "esquina"
-                | "parqueadero"
-                | "primer"
-                | "segundo"
-                | "favor"
-                | "porfa"
-                | "porfavor"
-        )
-}
-
-/// The text without a range of it. Ends of lines stay: they part what is before from what is behind.
-fn cut_out(said: &str, range: Range<usize>) -> String {
-    let (before, behind) = (said[..range.start].trim_end_matches(' '), said[range.end..].trim_start_matches(' '));
-    // An end of a line within the range is one still.
-    let join = if said[range].contains('\n') { "\n" } else { " " };
-    format!("{before}{join}{behind}").trim().to_owned()
-}
-
-/// `a nombre de Juan Pérez`, `para don Carlos`: the rest of the text, and the name.
-pub fn name(said: &str) -> Option<(String, String)> {
-    let introduces = || {
-        let found = I_AM.captures(said).filter(|_| !said.contains('?'))?;
-        let first = phrases::plain(&found[1]);
-        (!NO_NAME.is_match(&first)).then_some(found)
-    };
-    let found = NAME.captures(said).or_else(|| FOR_SOMEBODY.captures(said)).or_else(introduces)?;
-    let whole = found.get(0)?;
-    Some((cut_out(said, whole.range()), words::one_line(&found[1], 60)))
-}
-
-/// `necesito cambio de 100 mil`: the rest of the text, and the words about the bill. A courier needs them as they are.
-pub fn bill(said: &str) -> Option<(String, String)> {
-    let whole = BILL.find(said).filter(|_| !said.contains('?'))?;
-    let rest = cut_out(said, whole.range());
-    Some((rest.trim_matches([' ', ',', '.', ';']).to_owned(), words::one_line(whole.as_str(), 80)))
-}
-
-/// `perdón, es apto 501`: nothing but parts of an address, one after the other.
-pub fn address_parts(plain: &str) -> Vec<(String, String)> {
-    let mut parts: Vec<(String, String)> = Vec::new();
-    for found in PART.captures_iter(plain) {
-        parts.retain(|(unit, _)| *unit != found[1]);
-        parts.push((found[1].to_owned(), found[2].replace(' ', "")));
-    }
-    let rest = PART.replace_all(plain, " ");
-    // The number that is taken back: `no 4`, `no el 4`.
-    let mut is_refused = false;
-    let is_rest = rest.split_whitespace().all(|word| {
-        is_refused |= word == "no";
-        FILLERS.contains(&word) || is_refused && word.chars().all(|c| c.is_ascii_digit())
-    });
-    if is_rest { parts } else { Vec::new() }
-}
-
-fn unit_of(word: &str) -> &str {
-    match word {
-        "apt" | "apartamento" | "apartment" => "apto",
-        "of" => "oficina",
-        "int" => "interior",
-        "bl" => "bloque",
-        "mz" => "manzana",
-        word => word,
-    }
-}
-
-/// The address with a part in the place of the one of its kind, or behind it all.
-pub fn amended(address: &str, parts: &[(String, String)]) -> String {
-    let mut address = address.to_owned();
-    for (unit, number) in parts {
-        let is_same = |word: &str| unit_of(unit) == unit_of(word);
-        let folded = address.to_lowercase();
-        let old = PART
-            .captures_iter(&folded)
-            .find(|found| is_same(&found[1]))
-            .and_then(|found| found.get(0))
-            .map(|found| found.range());
-        let new = format!("{unit} {number}");
-        match old {
-            // Lower case may have other lengths than the text itself; then nothing is cut out of it.
-            Some(range)
-                if folded.len() == address.len()
-                    && address.is_char_boundary(range.start)
-                    && address.is_char_boundary(range.end) =>
-            {
-                address.replace_range(range, &new);
-            }
-            _ => address = format!("{address}, {new}"),
-        }
-    }
-    address
-}
-
-/// `1`, `es el 4`: a number and nothing that it counts. `Some(true)`: no article either.
-pub fn bare_number(plain: &str) -> Option<bool> {
-    let mut words: Vec<&str> = plain.split(' ').collect();
-    words.pop().filter(|last| !last.is_empty() && last.len() <= 5 && last.chars().all(|c| c.is_ascii_digit()))?;
-    let is_filler = words.iter().all(|word| FILLERS.contains(word));
-    is_filler.then(|| !words.iter().any(|word| matches!(*word, "el" | "la" | "los" | "las")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_an_address_take_each_others_place() {
-        let amend = |said: &str| amended("Calle 10 # 20-30 Apto 4", &address_parts(said));
-        assert_eq!(amend("perdon es apto 501"), "Calle 10 # 20-30 apto 501");
-        assert_eq!(amend("perdon apto 202 no 4"), "Calle 10 # 20-30 apto 202");
-        assert_eq!(amend("mejor a la torre 3"), "Calle 10 # 20-30 Apto 4, torre 3");
-        assert_eq!(amend("el apartamento 7 b"), "Calle 10 # 20-30 apartamento 7b");
-        for said in ["dos hamburguesas", "quite 1", "4", "casa con 2 perros", "una picada para el piso 3"] {
-            assert!(address_parts(said).is_empty(), "{said}");
-        }
-        assert_eq!((bare_number("1"), bare_number("el 4"), bare_number("que sean 3")), (Some(true), Some(false), None));
-    }
-
-    #[test]
-    fn names_bills_and_waiting_words() {
-        assert_eq!(name("a nombre de Juan Pérez"), Some((String::new(), "Juan Pérez".into())));
-        assert_eq!(name("una bandeja a nombre de Carlos, gracias").unwrap().1, "Carlos");
-        assert_eq!(name("dos tamales para don Carlos"), Some(("dos tamales".into(), "don Carlos".into())));
-        assert_eq!(name("es para la señora Rosa").unwrap().1, "la señora Rosa");
-        assert_eq!(name("dos tamales para dos personas"), None);
-        assert_eq!(name("para recoger, efectivo, soy Ana").unwrap().1, "Ana");
-        assert_eq!(name("un ajiaco y soy Ana María Ruiz, gracias").unwrap().1, "Ana María Ruiz");
-        assert_eq!(name("soy Elena").unwrap().1, "Elena");
-        for said in [
-            "soy alérgico",
-            "Soy Alérgico",
-            "soy de la torre 3",
-            "soy cliente",
-            "soy el de ayer",
-            "soy Ana, ¿ya viene?",
-        ] {
-            assert_eq!(name(said), None, "{said}");
-        }
-        assert_eq!(
-            courier("dos tamales, y me pueden llamar cuando lleguen, gracias"),
-            Some(("dos tamales, y gracias".into(), "me pueden llamar cuando lleguen".into()))
-        );
-        assert_eq!(
-            courier("¿Me puede llamar al llegar?").unwrap(),
-            (String::new(), "Me puede llamar al llegar".into())
-        );
-        assert_eq!(courier("me pueden llamar"), None);
-        assert_eq!(
-            bill("efectivo, necesito cambio de 100 mil").unwrap(),
-            ("efectivo".into(), "necesito cambio de 100 mil".into())
-        );
-        assert_eq!(bill("pago con billete de 50").unwrap().1, "pago con billete de 50");
-        for said in ["¿tienen cambio de 100 mil?", "pago con nequi", "una coca de 400"] {
-            assert_eq!(bill(said), None, "{said}");
-        }
+    fn waiting_laughing_and_content_words() {
         assert!(
             waits("ya se la mando por favor")
                 && waits("espere le pregunto a mi esposa")

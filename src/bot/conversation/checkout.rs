@@ -1,7 +1,7 @@
 //! The way from a basket to its summary: delivery or pick-up, address, phone, payment. Owns which question comes next; places nothing.
 
 use super::{
-    ConversationState, asides,
+    ConversationState, address_parts,
     exchange::Exchange,
     hearing::{HeardTurn, MAX_ADDRESS_CHARS},
     quote::{self, Quote},
@@ -28,7 +28,7 @@ pub fn take_details(exchange: &mut Exchange<'_>, heard: &HeardTurn) {
     if let Some(Destination::Delivery { address, .. }) = &mut exchange.talk.destination
         && !heard.address_parts.is_empty()
     {
-        *address = words::one_line(&asides::amended(address, &heard.address_parts), MAX_ADDRESS_CHARS);
+        *address = words::one_line(&address_parts::amended(address, &heard.address_parts), MAX_ADDRESS_CHARS);
     }
     let talk = &mut exchange.talk;
     talk.contact_phone = heard.phone.clone().or(talk.contact_phone.take());

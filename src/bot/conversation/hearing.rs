@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     Restaurant, Said, Utterance, answering,
     asides::{self, Amendment},
-    exchange, form, menu_pages,
+    exchange, form, kept_words, menu_pages,
     order_reading::{OrderReader, OrderReading},
     phrases::{self, Command},
     repeating,
@@ -516,15 +516,15 @@ fn hear_signs(said: &str, turn: &mut HeardTurn) {
 /// The text without a name, and without words about a bill or to the courier, which are kept as they are.
 fn without_asides(said: &str, turn: &mut HeardTurn) -> String {
     let mut said = said.to_owned();
-    if let Some((rest, name)) = asides::name(&said) {
+    if let Some((rest, name)) = kept_words::name(&said) {
         turn.name = Some(name);
         said = rest;
     }
-    if let Some((rest, courier)) = asides::courier(&said) {
+    if let Some((rest, courier)) = kept_words::courier(&said) {
         turn.courier = Some(courier);
         said = rest;
     }
-    if let Some((rest, bill)) = asides::bill(&said) {
+    if let Some((rest, bill)) = kept_words::bill(&said) {
         turn.bill = Some(bill);
         turn.payment = Some(PaymentMethod::Efectivo);
         said = rest;

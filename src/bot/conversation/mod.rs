@@ -3,6 +3,7 @@
 //! Owns the state of a conversation and its steps. Promises that one input has one outcome, that an order is placed only with a total
 //! that the customer was shown, and that nobody is answered while the owner talks. Never sends, stores, or reads anything.
 
+mod address_parts;
 mod answering;
 mod asides;
 mod cancelling;
@@ -15,6 +16,7 @@ mod gates;
 mod halves;
 mod hearing;
 mod joining;
+mod kept_words;
 mod late;
 mod menu_pages;
 mod numbers;

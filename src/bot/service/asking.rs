@@ -26,7 +26,7 @@ use super::{
     desk::BotCommand,
     fetching,
     records::{self, AskRecord, Respondent},
-    turn::AskOutcome,
+    turn_cause::AskOutcome,
 };
 use crate::{
     bot::{

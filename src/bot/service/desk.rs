@@ -28,7 +28,8 @@ use super::{
     gathering::Gathering,
     hearing::HeardEvent,
     records::{self, BotPlace, OrderRecord, Versioned},
-    turn::{self, ChatTurn, DecideError, DecidedTurn, Reopening, TurnCause, TurnName},
+    turn::{self, ChatTurn, DecideError, DecidedTurn},
+    turn_cause::{Reopening, TurnCause, TurnName},
 };
 use crate::{
     bot::{

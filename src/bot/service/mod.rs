@@ -16,9 +16,11 @@ mod fetching;
 mod gathering;
 mod hearing;
 mod model_client;
+mod order_steps;
 mod projection;
 mod records;
 mod turn;
+mod turn_cause;
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,7 @@
 //! One turn of a chat: what the engine makes of it, and what follows, as one change.
 
+mod deeds;
+
 use std::{collections::HashMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
@@ -7,23 +9,17 @@ use tracing::{error, warn};
 use ulid::Ulid;
 
 use super::{
-    BotError,
     fetching::FetchedFile,
     gathering::{FULL_TURN, inputs},
     hearing::HeardEvent,
-    records::{self, AskRecord, ConversationRecord, OpenTurn, OrderRecord, Respondent, StoredChat},
-    word,
+    records::{self, ConversationRecord, OpenTurn, OrderRecord, StoredChat},
+    turn_cause::{AskOutcome, Reopening, TurnCause, TurnName},
 };
 use crate::{
-    bot::{
-        conversation::{self, ConversationState, Customer, Effect, FetchedReply, Input, Moment, Restaurant, Step},
-        external::ExternalAnswer,
-        language_model::ModelLine,
-        order::{OrderStage, PaymentStatus},
-    },
+    bot::conversation::{self, ConversationState, Customer, Effect, FetchedReply, Input, Moment, Restaurant, Step},
     clock::Clock,
     crash,
-    message::{BotDecision, EventBody, EventId, Humanize, OrderChange, Outgoing},
+    message::{BotDecision, EventId, Humanize, OrderChange, Outgoing},
     session::{AcceptError, Session},
     store::{Store, StoreError},
     telemetry::metrics::label::{BotOrderOutcome, BotTurnOutcome},
@@ -37,67 +33,6 @@ const LONGEST_OPEN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Of the events of a turn that can be taken anew, which are part of the record.
 const MAX_OPEN_BYTES: usize = 16 * 1024;
-
-/// What came of a question that was asked elsewhere.
-#[derive(Debug, Clone)]
-pub enum AskOutcome {
-    /// Of the external bot, or in its place.
-    Replies(ExternalAnswer),
-    /// Of rules. `human`: a human is called as well.
-    Files { files: Vec<FetchedFile>, human: bool },
-    /// Of the language model; none: it does not help.
-    Lines(Vec<ModelLine>),
-}
-
-/// Why a turn is taken.
-#[derive(Clone)]
-pub enum TurnCause {
-    /// What was said since the last one.
-    Heard {
-        events: Vec<HeardEvent>,
-        /// The owner's word that comes only after more than can be read at once. It comes again at its place.
-        ahead: Option<HeardEvent>,
-    },
-    /// The time has come that the engine named.
-    Woken,
-    TakenOver,
-    /// A chat that broke begins anew.
-    GivenBack,
-    /// The kitchen moves an order.
-    Moved {
-        key: Ulid,
-        record: Box<OrderRecord>,
-        to: OrderStage,
-    },
-    /// An order that waited for its payment, paid.
-    Paid {
-        key: Ulid,
-        record: Box<OrderRecord>,
-    },
-    /// The external bot or the language model has answered a question, or files were fetched.
-    Answered {
-        key: Ulid,
-        ask: String,
-        outcome: AskOutcome,
-    },
-}
-
-/// The name of a turn, of which the ids of its messages are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TurnName {
-    /// The first event that it answers: the same turn says the same messages.
-    OfEvent,
-    /// Nobody's before.
-    Fresh,
-}
-
-/// Whether a turn whose replies have not left may be taken anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reopening {
-    Allowed,
-    /// They have begun to leave since somebody looked.
-    Refused,
-}
 
 /// What a turn has decided, before it is written.
 pub struct DecidedTurn {
@@ -408,104 +343,6 @@ impl<'a> ChatTurn<'a> {
         Ok(None)
     }
 
-    async fn carry_out(&mut self, record: &ConversationRecord, effect: Effect) -> Result<(), StoreError> {
-        match effect {
-            Effect::Reply(text) => self.replies.push(TurnReply::Answer(text)),
-            Effect::Notice(text) => self.replies.push(TurnReply::Notice(text)),
-            Effect::File { at } => {
-                let file = self.files.get_mut(at).and_then(Option::take);
-                self.replies.extend(file.map(TurnReply::File));
-            }
-            Effect::Place(order) => {
-                let restaurant = self.restaurant.settings.name.clone();
-                let placed = OrderRecord { order: *order, restaurant, updated_at: self.clock.now(), revision: 0 };
-                let key = records::next_order_key(self.store(), self.clock.now()).await?;
-                self.put_order(OrderChange::Created, key, placed);
-                self.order_outcomes.push(BotOrderOutcome::Placed);
-            }
-            Effect::Cancel { order } => {
-                let known = match self.orders.remove(&order) {
-                    Some(known) => Some(known),
-                    None => records::order(self.store(), &order).await?,
-                };
-                match known {
-                    Some((key, record)) if record.order.stage.is_cancellable_by_customer() => {
-                        self.move_order(key, record, OrderStage::Cancelado);
-                    }
-                    Some((_, record)) => {
-                        let stage = word(record.order.stage);
-                        warn!(
-                            event = "cancellation_too_late",
-                            order, stage, "a customer cancels an order too late: it stays"
-                        );
-                    }
-                    None => warn!(
-                        event = "cancelled_order_unknown",
-                        order, "a customer cancels an order that is not kept any more"
-                    ),
-                }
-            }
-            Effect::CallOwner { reason } => self.call_owner(record, reason),
-            Effect::Ask { ask, texts } => {
-                let question = self.question(record, Respondent::ExternalBot, ask);
-                self.ask(&AskRecord { texts, ..question });
-            }
-            Effect::AskModel { ask, text } => {
-                let question = self.question(record, Respondent::LanguageModel, ask);
-                self.ask(&AskRecord { texts: vec![text], ..question });
-            }
-            Effect::AskFiles { ask, replies, human } => {
-                let question = self.question(record, Respondent::FileHosts, ask);
-                self.ask(&AskRecord { files: replies, human, ..question });
-            }
-        }
-        Ok(())
-    }
-
-    /// One that asks nothing yet.
-    fn question(&self, record: &ConversationRecord, of: Respondent, id: String) -> AskRecord {
-        let (chat, name, asked_at) = (self.names[0].clone(), record.name.clone(), self.clock.now());
-        AskRecord { id, of, chat, name, texts: Vec::new(), files: Vec::new(), human: false, asked_at }
-    }
-
-    fn ask(&mut self, question: &AskRecord) {
-        records::put_ask(&mut self.decision.batch, Ulid::generate(), question);
-        self.has_asks = true;
-    }
-
-    fn move_order(&mut self, key: Ulid, mut record: OrderRecord, to: OrderStage) -> OrderRecord {
-        let now = self.clock.now();
-        match to {
-            OrderStage::Entregado => self.order_outcomes.push(BotOrderOutcome::Delivered),
-            OrderStage::Cancelado => self.order_outcomes.push(BotOrderOutcome::Cancelled),
-            OrderStage::Pendiente | OrderStage::Cocinando | OrderStage::Listo => {}
-        }
-        record.order.stage = to;
-        record.order.history.push((to, now));
-        record.updated_at = now;
-        self.put_order(OrderChange::Updated, key, record.clone());
-        record
-    }
-
-    fn put_order(&mut self, change: OrderChange, key: Ulid, mut record: OrderRecord) {
-        record.revision += 1;
-        if self.session.has_order_documents() {
-            records::mark_for_projection(&mut self.decision.batch, key, record.revision);
-        }
-        records::put_order(&mut self.decision.batch, key, &record);
-        self.decision.events.push(order_event(change, &record));
-        self.orders.insert(record.order.id.clone(), (key, record));
-    }
-
-    fn call_owner(&mut self, record: &ConversationRecord, reason: String) {
-        self.decision.events.push(EventBody::OwnerCalled {
-            chat: self.names[0].clone(),
-            customer: record.name.clone().unwrap_or_default(),
-            reason,
-            timestamp: self.clock.now().as_second(),
-        });
-    }
-
     /// Makes messages of the replies. Their ids are made from what the turn answers: the same turn says the same messages.
     async fn say(&mut self, record: &mut ConversationRecord, retry: Retry) -> Result<(), DecideError> {
         let Retry { events, key, must_speak } = retry;
@@ -571,27 +408,6 @@ impl Retry {
         let must_speak = matches!(cause, TurnCause::Heard { .. } | TurnCause::Woken | TurnCause::Answered { .. });
         Self { events: Vec::new(), key: Ulid::generate(), must_speak }
     }
-}
-
-fn order_event(change: OrderChange, record: &OrderRecord) -> EventBody {
-    let (restaurant, order) = (record.restaurant.clone(), Box::new(record.order.clone()));
-    EventBody::Order { change, restaurant, order }
-}
-
-/// Why the kitchen may not move an order so; `Ok`: it may.
-pub fn check_move(record: &OrderRecord, to: OrderStage) -> Result<(), BotError> {
-    let from = record.order.stage;
-    if from.may_become(to) { Ok(()) } else { Err(BotError::NoStep { from: word(from), to: word(to) }) }
-}
-
-/// The order, paid. One that was cancelled is paid no more.
-pub fn paid(mut record: OrderRecord, now: Timestamp) -> Result<OrderRecord, BotError> {
-    if record.order.payment_status != PaymentStatus::Pending || record.order.stage == OrderStage::Cancelado {
-        return Err(BotError::NoPaymentAwaited);
-    }
-    record.order.payment_status = PaymentStatus::Paid;
-    record.updated_at = now;
-    Ok(record)
 }
 
 /// The event before this one, for a place that has not come so far.

@@ -1,42 +1,37 @@
 //! Turns a consumer's request into a message of the outbox: its chat, its target, its id. The courier sends it.
 
+mod error;
+mod for_bot;
+mod identity;
+mod references;
+
 use std::time::Duration;
 
 use futures::TryFutureExt as _;
 use rand::RngCore as _;
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
-use whatsapp_rust::{
-    Jid, Server,
-    waproto::{codec, whatsapp as wa},
-};
+use whatsapp_rust::{Jid, Server, waproto::codec};
 
+pub use self::error::AcceptError;
+use self::identity::{digest_of, message_id, repeated, under_name};
 use super::{
     channel_posts,
-    compose::{ComposeContext, Composed, compose, recompose},
+    compose::{ComposeContext, compose},
     status_broadcast,
 };
 use crate::{
     humanize::Manner,
-    journal::{ChangeNo, JournalClosedError},
     message::{
-        Acceptance, Accepted, Addressed, BotDecision, Delivery, Draft, Failure, Flaw, Humanize, Mentions, Message,
-        MessageTarget, OutboxError, Outgoing, SendRequest,
-        media::{Attachment, FileName},
-        timer,
+        Acceptance, Addressed, Draft, Flaw, Humanize, Mentions, Message, OutboxError, Outgoing, SendRequest,
+        media::FileName, timer,
     },
-    pacing::Held,
-    session::{End, RequestError, Session, files::FileSource, inbound::edits::Editable, state::State},
+    session::{End, Session, files::FileSource, inbound::edits::Editable, state::State},
     store::StoreError,
     telemetry::traces::{self, SpanName},
-    tenant::TenantId,
 };
 
 const NOT_OURS: &str = "only own messages can be deleted for everyone in a chat with a person";
-
-const NO_AUTHOR: &str =
-    "in a group the id names who wrote the message (false_{group}_{id}_{author}), unless the message is kept here";
 
 /// How long a consumer waits for a message to be durable before it is told that nobody knows.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,91 +44,6 @@ const VAULT_STALL: Duration = Duration::from_millis(2500);
 
 /// A message with a file has about so many bytes: its keys, and mostly a thumbnail.
 const FILE_MESSAGE_BYTES: usize = 4 * 1024;
-
-/// Why a message was not accepted. Nothing was sent and nothing will be, but for [`Self::OutcomeUnknown`].
-#[derive(Debug, thiserror::Error)]
-pub enum AcceptError {
-    #[error("the session is not connected to WhatsApp")]
-    NotConnected,
-    /// The next session can be asked.
-    #[error("the session is over: {0}")]
-    Ended(End),
-    #[error("the recipient is neither a phone number nor a jid")]
-    Recipient,
-    #[error(transparent)]
-    Draft(#[from] Flaw),
-    /// The message that it answers or is about is not kept here.
-    #[error("there is no such message here")]
-    UnknownMessage,
-    /// WhatsApp takes edits of a message for so long.
-    #[error("the message is older than {0:?}")]
-    EditTooLate(Duration),
-    /// Of those whom a status is for.
-    #[error("nobody whom the status is for is on WhatsApp")]
-    NobodyKnown,
-    /// Why not.
-    #[error("{0}")]
-    NotInChannels(&'static str),
-    /// Nothing was written.
-    #[error("the vault does not answer")]
-    VaultDown,
-    /// It was written, and the vault has not confirmed it in time. As long as this process lives it will be sent; should it die, only
-    /// the vault knows.
-    #[error("the vault has not confirmed the message {id} yet")]
-    OutcomeUnknown { id: String },
-    /// The idempotency key was used for another message.
-    #[error("the idempotency key was used for another message")]
-    KeyReused,
-    /// It is the id of a message that somebody else wrote here, or the owner on the phone.
-    #[error("a message of this id is there already")]
-    IdTaken,
-    /// A repeat of what was accepted for the account that was paired before: it is not sent from another number.
-    #[error("the message {id} was accepted for another account")]
-    OtherAccount { id: String, delivery: Delivery, failure: Option<Failure> },
-    #[error("the file has more than {0} bytes")]
-    TooLarge(u64),
-    /// The file's URL did not give it; in words for whoever named it.
-    #[error("the file cannot be fetched: {0}")]
-    Unfetched(String),
-    /// A first message to somebody who never wrote would not leave in its time.
-    #[error("too many first messages to strangers: {}", .0.reason.words())]
-    Strangers(Held),
-    /// So much was accepted and is not sent that more would harm everybody.
-    #[error("as much waits to be sent as may")]
-    BacklogFull,
-    /// Others that send files have all places.
-    #[error("too many files are on their way")]
-    Busy,
-    /// Others that read conversations have all places, or the disk is slow.
-    #[error("too many conversations are being read")]
-    ReadersBusy,
-    /// WhatsApp's media hosts do not take the file now.
-    #[error("WhatsApp's media hosts do not answer")]
-    MediaDown,
-    /// WhatsApp takes no file, with its code.
-    #[error("WhatsApp takes no file: {0}")]
-    RefusedFile(u16),
-    #[error("the local disk fails")]
-    Disk,
-    /// The tenant asks WhatsApp for more of it than is good for the account.
-    #[error("too many requests")]
-    TooMany { wait: Duration },
-    /// WhatsApp was asked whom it is for, and does not say.
-    #[error(transparent)]
-    Unasked(RequestError),
-}
-
-impl From<RequestError> for AcceptError {
-    fn from(refused: RequestError) -> Self {
-        match refused {
-            RequestError::NotConnected => Self::NotConnected,
-            RequestError::Ended(end) => Self::Ended(end),
-            RequestError::Input { field, expected } => Self::Draft(Flaw { field, expected: expected.to_owned() }),
-            RequestError::TooMany { wait } => Self::TooMany { wait },
-            other => Self::Unasked(other),
-        }
-    }
-}
 
 impl Session {
     /// Accepts a message; returns it when it is durable and will be sent. A repeat is returned with what has become of the first, also
@@ -164,79 +74,6 @@ impl Session {
             self.refuse_bulk(&outgoing.message.id, outgoing.ttl).await?;
         }
         self.accept_durably(outgoing, began).await
-    }
-
-    /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id. `is_notice`: it answers nobody.
-    pub async fn bot_reply(
-        &self,
-        chat: &str,
-        text: String,
-        key: &str,
-        is_notice: bool,
-        humanize: Option<Humanize>,
-    ) -> Result<Outgoing, AcceptError> {
-        let (to, draft) = (chat.to_owned(), Draft::Text { text, mentions: Mentions::default() });
-        let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
-        Ok(Outgoing { is_notice, ..self.composed(&request, None, Some(key)).await? })
-    }
-
-    /// The same of an attachment whose bytes are at a URL: they are with WhatsApp then. The same file is fetched once in a few minutes,
-    /// whoever is sent it.
-    pub async fn bot_file(
-        &self,
-        chat: &str,
-        attachment: Attachment,
-        url: &str,
-        key: &str,
-        humanize: Option<Humanize>,
-    ) -> Result<Outgoing, AcceptError> {
-        let checked = self.0.env.files_from.check(url);
-        let checked = checked.map_err(|refusal| AcceptError::Unfetched(format!("its URL {refusal}")))?;
-        let (to, draft) = (chat.to_owned(), Draft::File(attachment));
-        let request = SendRequest { to, draft, answers: None, id: None, ttl: None, from_bot: true, humanize };
-        let composed = self.composed(&request, Some(FileSource::Shared(checked)), Some(key)).await?;
-        Ok(Outgoing { is_notice: false, ..composed })
-    }
-
-    /// Writes what a bot decided. What it says goes out when the vault has it; wait for that with [`Self::settled`].
-    pub async fn decide(&self, decision: BotDecision) -> Result<ChangeNo, OutboxError> {
-        self.0.outbox.decide(decision).await
-    }
-
-    /// Returns when the vault has a change, and its events are published.
-    pub async fn settled(&self, change: ChangeNo) -> Result<(), JournalClosedError> {
-        self.0.log.wait_and_publish(change).await
-    }
-
-    /// Whether something may be decided now: the tenant is linked, all that WhatsApp kept for it has come, and the vault answers. What
-    /// comes of an offline queue may be the owner's word about the rest of it.
-    pub fn may_decide(&self) -> bool {
-        self.0.status.borrow().paired && self.0.ready.borrow().is_some() && !self.0.journal.outage()
-    }
-
-    /// The last attempt to reach the vault had no answer.
-    pub fn is_vault_down(&self) -> bool {
-        self.0.journal.outage()
-    }
-
-    /// When a message left; see [`crate::message::Outbox::left_at`].
-    pub async fn left_at(&self, id: &str) -> Result<Option<i64>, StoreError> {
-        self.0.outbox.left_at(id).await
-    }
-
-    /// Whether a message was said here, by a bot.
-    pub async fn is_from_bot(&self, id: &str) -> Result<bool, StoreError> {
-        self.0.outbox.is_from_bot(id).await
-    }
-
-    /// Whether a bot's reply waits for its time in a chat, by the name that it has now.
-    pub fn is_replying(&self, chat: &str) -> bool {
-        self.0.outbox.is_replying(chat)
-    }
-
-    /// Whether all of these messages can still be taken back; see [`crate::message::Outbox::may_withdraw`].
-    pub async fn may_withdraw(&self, ids: &[String]) -> Result<bool, StoreError> {
-        self.0.outbox.may_withdraw(ids).await
     }
 
     async fn composed(
@@ -514,34 +351,6 @@ impl Session {
         }
     }
 
-    /// Whether a message that a client names so can be told from those of the chat.
-    async fn check_id(&self, id: &str, names: &[Jid]) -> Result<(), AcceptError> {
-        for name in names {
-            let found = self.0.inbox.find(&name.to_string(), id).await.map_err(|error| self.lookup_error(&error))?;
-            if found.is_some() {
-                return Err(AcceptError::IdTaken);
-            }
-        }
-        Ok(())
-    }
-
-    async fn is_of_former_account(&self, known: &Accepted) -> Result<bool, AcceptError> {
-        if known.chat.is_empty() {
-            return Ok(true);
-        }
-        let account = self.status().phone_number;
-        if known.account.is_empty() || account.as_ref().is_none_or(|account| *account == known.account) {
-            return Ok(false);
-        }
-        // A person who changes the number stays the same account.
-        let own = self.0.store.own_account().await.map_err(|error| self.lookup_error(&error))?;
-        Ok(!own.is_some_and(|own| own.has_had(&known.account)))
-    }
-
-    pub(in crate::session) async fn accepted(&self, id: &str) -> Result<Option<Accepted>, AcceptError> {
-        self.0.outbox.accepted(id).await.map_err(|error| self.lookup_error(&error))
-    }
-
     pub(in crate::session) fn lookup_error(&self, error: &StoreError) -> AcceptError {
         warn!(event = "message_lookup_failed", tenant = %self.0.tenant, %error, "a message cannot be looked up");
         match error {
@@ -551,137 +360,4 @@ impl Session {
             _ => AcceptError::Disk,
         }
     }
-
-    /// Names a message that is not looked up: `participant` says who wrote it, in a group.
-    pub fn target(&self, chat: &str, id: &str, from_me: bool, participant: Option<&str>) -> MessageTarget {
-        let me = || self.status().phone_number.map(|number| Jid::pn(number).to_string()).unwrap_or_default();
-        let sender = if from_me { me() } else { participant.unwrap_or(chat).to_owned() };
-        MessageTarget { id: id.to_owned(), from_me, sender }
-    }
-
-    /// In a group a message is named with its author. Who knows only its id leaves him out: then he is looked up.
-    async fn name_author(&self, chat: &Jid, draft: &mut Draft) -> Result<(), AcceptError> {
-        let group = chat.to_string();
-        let Some(target) = draft.target_mut().filter(|target| !target.from_me && target.sender == group) else {
-            return Ok(());
-        };
-        if chat.server != Server::Group {
-            return Ok(());
-        }
-        let unreadable = |error: StoreError| self.lookup_error(&error);
-        let found = self.0.inbox.find(&group, &target.id).await.map_err(unreadable)?;
-        let author = match found {
-            Some(found) => Some(found.sender).filter(|_| !found.from_me),
-            // Its events are kept for longer than the message is whole.
-            None => self.told(chat, target).await?.map(|entry| entry.message.sender),
-        };
-        let author = author.ok_or_else(|| Flaw { field: "messageId", expected: NO_AUTHOR.into() })?;
-        target.sender = author.parse::<Jid>().map_or(author, |jid| jid.to_non_ad_string());
-        Ok(())
-    }
-
-    /// The author of a group's message as WhatsApp addressed it: in most groups by the LID, which no client of ours need know, and by which
-    /// the members look for it. `None`: it is not kept, or is not his.
-    async fn addressed_author(&self, group: &Jid, target: &MessageTarget) -> Result<Option<String>, AcceptError> {
-        if group.server != Server::Group || target.from_me {
-            return Ok(None);
-        }
-        let unreadable = |error: StoreError| self.lookup_error(&error);
-        let found = self.0.inbox.find(&group.to_string(), &target.id).await.map_err(unreadable)?;
-        let Some(found) = found.filter(|found| !found.from_me) else { return Ok(None) };
-        let author = found.sender.parse::<Jid>().map_or(found.sender, |jid| jid.to_non_ad_string());
-        // Members choose the ids of what they write: another one may have chosen the same.
-        let names = self.0.store.names(&target.sender).await.map_err(unreadable)?;
-        Ok(Some(author).filter(|author| names.contains(author)))
-    }
-
-    /// A message of a chat by its id, with who wrote it; as everybody sees it now, or `as_it_was`.
-    async fn original(
-        &self,
-        chat: &Jid,
-        id: &str,
-        me: &Jid,
-        as_it_was: bool,
-    ) -> Result<(MessageTarget, wa::Message), AcceptError> {
-        let (target, body) = self.kept(chat, id, me).await?;
-        let message = codec::message_decode(&body).map_err(|_| AcceptError::UnknownMessage)?;
-        let message = if as_it_was { message } else { self.as_it_stands(chat, &target, message).await? };
-        Ok((target, message))
-    }
-
-    /// The whole protobuf of a message of a chat, as it came or went, with who wrote it.
-    async fn kept(&self, chat: &Jid, id: &str, me: &Jid) -> Result<(MessageTarget, bytes::Bytes), AcceptError> {
-        let inner = &self.0;
-        let unreadable = |error: StoreError| self.lookup_error(&error);
-        if let Some(body) = inner.outbox.body(id).await.map_err(unreadable)? {
-            return Ok((MessageTarget { id: id.to_owned(), from_me: true, sender: me.to_string() }, body));
-        }
-        for name in inner.names_of(chat).await.map_err(unreadable)? {
-            if let Some(found) = inner.inbox.find(&name.to_string(), id).await.map_err(unreadable)? {
-                let sender = found.sender.parse::<Jid>().map_or(found.sender, |jid| jid.to_non_ad_string());
-                return Ok((MessageTarget { id: id.to_owned(), from_me: found.from_me, sender }, found.body));
-            }
-        }
-        Err(AcceptError::UnknownMessage)
-    }
-}
-
-/// The same request, what it is about named as the chat is in `names[at]`.
-fn under_name(request: &SendRequest, names: &[Jid], at: usize) -> SendRequest {
-    let mut request = request.clone();
-    if let Some(target) = request.draft.target_mut()
-        && target.sender.parse::<Jid>().is_ok_and(|sender| names.contains(&sender.to_non_ad()))
-    {
-        target.sender = names[at].to_string();
-    }
-    request
-}
-
-impl From<End> for AcceptError {
-    fn from(end: End) -> Self {
-        Self::Ended(end)
-    }
-}
-
-/// Of what a consumer asked for, so that a repeat can be told from another message.
-fn digest(chat: &Jid, request: &SendRequest) -> [u8; 32] {
-    let said = serde_json::to_vec(&(&request.draft, &request.answers)).unwrap_or_default();
-    Sha256::new().chain_update(chat.to_string()).chain_update([0]).chain_update(said).finalize().into()
-}
-
-/// As [`digest`]; of a repeat that of the first, which may have been accepted when the chat had another of its names.
-fn digest_of(known: Option<&Accepted>, names: &[Jid], request: &SendRequest) -> [u8; 32] {
-    let mut digests = (0..names.len()).map(|at| digest(&names[at], &under_name(request, names, at)));
-    let first = known.and_then(|known| digests.find(|digest| known.digest == *digest));
-    first.unwrap_or_else(|| digest(&names[0], request))
-}
-
-/// What was accepted before under the same id: a file is uploaded once.
-fn repeated(known: &Accepted, digest: &[u8; 32], setting: &ComposeContext<'_>) -> Result<Composed, AcceptError> {
-    if known.digest != *digest {
-        return Err(AcceptError::KeyReused);
-    }
-    let message = codec::message_decode(&known.body).map_err(|_| AcceptError::UnknownMessage)?;
-    Ok(recompose(message, setting))
-}
-
-impl Session {
-    /// An id that a client may give to a message.
-    pub fn new_message_id(&self) -> String {
-        message_id(&self.0.tenant, None)
-    }
-}
-
-/// In the form of WhatsApp Web's ids: random, or made from the key.
-#[expect(clippy::disallowed_methods, reason = "an id is made here")]
-fn message_id(tenant: &TenantId, key: Option<&str>) -> String {
-    let mut id = [0; 9];
-    match key {
-        Some(key) => {
-            let digest = Sha256::new().chain_update(tenant.as_str()).chain_update([0]).chain_update(key).finalize();
-            id.copy_from_slice(&digest[..9]);
-        }
-        None => rand::rng().fill_bytes(&mut id),
-    }
-    format!("3EB0{}", hex::encode_upper(id))
 }

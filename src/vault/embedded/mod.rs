@@ -16,6 +16,7 @@ mod rescue;
 mod schema;
 mod segments;
 mod snapshots;
+mod suspicion;
 mod writer;
 
 use std::{
@@ -467,7 +468,7 @@ impl Vault for Embedded {
             .write(0, move |connection| {
                 let put = "UPDATE check_value SET value = ?2 WHERE value = ?1";
                 let replaced = connection.execute(put, [&old[..], &new[..]])?;
-                file::note_check_value();
+                suspicion::note_check_value();
                 Ok(replaced)
             })
             .await?;

@@ -19,7 +19,8 @@ use tokio::{
 
 use super::{
     VaultError,
-    file::{self, VaultFile},
+    file::VaultFile,
+    suspicion::{is_suspect, suspect},
 };
 
 /// Jobs that wait for the thread before callers wait in turn.
@@ -173,7 +174,7 @@ fn commit_group(
         }
         let keep = done.as_ref().is_some_and(|done| done.keep);
         answers.extend(done.map(|done| done.answer));
-        if file::is_suspect() {
+        if is_suspect() {
             return Err(VaultError::Unavailable("its file is damaged, or the disk fails".into()));
         }
         let end = if keep { savepoint.commit() } else { savepoint.finish() };
@@ -183,7 +184,7 @@ fn commit_group(
 }
 
 pub(super) fn vault_error(error: rusqlite::Error) -> VaultError {
-    file::suspect(&error);
+    suspect(&error);
     let text = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => VaultError::Malformed(text),

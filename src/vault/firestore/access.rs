@@ -19,9 +19,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
-    Firestore, by_id,
+    Firestore,
     document::{self, Fields, FirestoreReader, as_boolean, as_text, as_time, given, text, time, to_json},
-    field, only, require,
+    statements::{by_id, field, only, require},
 };
 use crate::{
     tenant::TenantId,

@@ -11,7 +11,11 @@ use firestore::gcloud_sdk::{
     prost_types,
 };
 
-use super::{Firestore, journal_path, snapshot_path, wire::RpcFailure};
+use super::{
+    Firestore,
+    paths::{journal_path, snapshot_path},
+    wire::RpcFailure,
+};
 use crate::{
     seal::Digest,
     sync::lock,

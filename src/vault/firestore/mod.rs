@@ -6,11 +6,12 @@
 //! retries.
 
 mod access;
+mod config;
 mod document;
 mod footing;
+mod paths;
+mod statements;
 mod wire;
-
-use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,17 +19,19 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     Cursor, Document, DocumentMask, Precondition, StructuredQuery, Write,
     precondition::ConditionType,
     structured_query::{
-        CollectionSelector, CompositeFilter, Direction, FieldFilter, FieldReference, Filter, Order, Projection,
-        composite_filter, field_filter::Operator, filter::FilterType,
+        CompositeFilter, Direction, FieldFilter, Filter, Order, composite_filter, field_filter::Operator,
+        filter::FilterType,
     },
     write::Operation,
 };
 use jiff::Timestamp;
-use zeroize::Zeroizing;
 
+pub use self::config::{FirestoreConfig, FirestoreCredentials, ServiceAccountKey};
 use self::{
     document::{Fields, FirestoreReader},
     footing::{LastDocuments, Uncommitted},
+    paths::{instance_path, journal_path, letter_path, segment_path, snapshot_path, tenant_path},
+    statements::{by_id, delete, field, only, require},
     wire::{RpcFailure, Wire},
 };
 use super::{
@@ -43,43 +46,6 @@ use crate::{
 const CHECK: &str = "vault/check";
 /// Deletes in one commit. Firestore takes more, but not without end.
 const DELETES: usize = 500;
-
-/// Where the database is and how to be let in.
-#[derive(Debug, Clone)]
-pub struct FirestoreConfig {
-    pub project: String,
-    /// `(default)` in most projects.
-    pub database: String,
-    pub credentials: FirestoreCredentials,
-    /// For each request. A streamed answer may take longer, none of its pieces may.
-    pub request_timeout: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub enum FirestoreCredentials {
-    /// A key file's content.
-    ServiceAccountJson(ServiceAccountKey),
-    /// The credentials that `GOOGLE_APPLICATION_CREDENTIALS`, gcloud or the machine itself provides.
-    ApplicationDefault,
-    /// None: an emulator at `host:port`, without TLS.
-    Emulator { host: String },
-}
-
-/// The JSON that names a service account and holds its private key.
-#[derive(Clone)]
-pub struct ServiceAccountKey(Zeroizing<String>);
-
-impl ServiceAccountKey {
-    pub fn new(json: String) -> Self {
-        Self(json.into())
-    }
-}
-
-impl fmt::Debug for ServiceAccountKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServiceAccountKey(…)")
-    }
-}
 
 #[derive(Debug)]
 pub struct Firestore {
@@ -560,54 +526,4 @@ impl Vault for Firestore {
     fn usage(&self) -> Usage {
         self.counters.usage()
     }
-}
-
-fn tenant_path(tenant: &TenantId) -> String {
-    format!("tenants/{tenant}")
-}
-
-fn journal_path(tenant: &TenantId, seq: Seq) -> String {
-    format!("tenants/{tenant}/journal/{seq}")
-}
-
-fn snapshot_path(tenant: &TenantId, SnapshotId { seq, attempt }: &SnapshotId) -> String {
-    format!("tenants/{tenant}/snapshots/{seq}-{attempt}")
-}
-
-fn segment_path(tenant: &TenantId, name: &str) -> String {
-    format!("tenants/{tenant}/segments/{name}")
-}
-
-fn instance_path(InstanceId(id): &InstanceId) -> String {
-    format!("instances/{id}")
-}
-
-fn letter_path(from: &InstanceId, to: &InstanceId) -> String {
-    format!("instances/{}/letters/{}", to.0, from.0)
-}
-
-/// All documents of a collection, by id.
-fn by_id(collection: &str) -> StructuredQuery {
-    StructuredQuery {
-        from: vec![CollectionSelector { collection_id: collection.into(), all_descendants: false }],
-        order_by: vec![Order { field: Some(field("__name__")), direction: Direction::Ascending.into() }],
-        ..Default::default()
-    }
-}
-
-fn only(fields: &[&str]) -> Option<Projection> {
-    Some(Projection { fields: fields.iter().map(|name| field(name)).collect() })
-}
-
-fn field(path: &str) -> FieldReference {
-    FieldReference { field_path: path.into() }
-}
-
-fn delete(name: &str) -> Write {
-    Write { operation: Some(Operation::Delete(name.to_owned())), ..Default::default() }
-}
-
-fn require(write: Write, exists: bool) -> Write {
-    let condition_type = Some(ConditionType::Exists(exists));
-    Write { current_document: Some(Precondition { condition_type }), ..write }
 }

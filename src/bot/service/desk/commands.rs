@@ -11,9 +11,10 @@ use crate::{
         order::{OrderStage, PaymentStatus},
         restaurant::RestaurantSettings,
         service::{
-            BotError, Changed,
+            BotError, Changed, order_steps,
             records::{self, AskRecord, OrderRecord, Versioned},
-            turn::{self, AskOutcome, DecideError, TurnCause},
+            turn::DecideError,
+            turn_cause::{AskOutcome, TurnCause},
         },
     },
     journal::ChangeNo,
@@ -160,7 +161,7 @@ impl BotDesk {
 
     pub(super) async fn move_order(&mut self, id: &str, to: OrderStage) -> Changed<OrderRecord> {
         let (key, record) = records::order(self.session.store(), id).await?.ok_or(BotError::NoOrder)?;
-        turn::check_move(&record, to)?;
+        order_steps::check_move(&record, to)?;
         let chat = record.order.chat.clone();
         let (moved, change) = self.act(&chat, TurnCause::Moved { key, record: Box::new(record.clone()), to }).await?;
         Ok((moved.unwrap_or(record), change))
@@ -171,7 +172,7 @@ impl BotDesk {
         if record.order.payment_status == PaymentStatus::Paid {
             return Ok((record, ChangeNo::ZERO));
         }
-        let paid = turn::paid(record, self.shared.clock.now())?;
+        let paid = order_steps::paid(record, self.shared.clock.now())?;
         let chat = paid.order.chat.clone();
         let (_, change) = self.act(&chat, TurnCause::Paid { key, record: Box::new(paid.clone()) }).await?;
         Ok((paid, change))
