@@ -27,7 +27,7 @@ pub enum FirestoreCredentials {
 
 /// The JSON that names a service account and holds its private key.
 #[derive(Clone)]
-pub struct ServiceAccountKey(Zeroizing<String>);
+pub struct ServiceAccountKey(pub(super) Zeroizing<String>);
 
 impl ServiceAccountKey {
     pub fn new(json: String) -> Self {
