@@ -241,7 +241,7 @@ fn every_schedule_is_polite_and_ends_with_every_tenant_served() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let seeds = match number("CLUSTER_SEED") {
         Some(seed) => seed..=seed,
-        None => 1..=number("CLUSTER_SCHEDULES").unwrap_or(120),
+        None => 1..=number("CLUSTER_SCHEDULES").unwrap_or(600),
     };
     for seed in seeds {
         let problems = schedule(seed);
