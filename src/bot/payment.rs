@@ -106,9 +106,7 @@ fn all(folded: &str) -> Vec<(std::ops::Range<usize>, PaymentMethod)> {
             {
                 continue;
             }
-            let refused = folded[..found.start()].trim_end().ends_with("no")
-                || folded[..found.start()].trim_end().ends_with("no tengo");
-            if !refused {
+            if !is_refused(&folded[..found.start()]) {
                 stated.push((found.range(), *method));
             }
         }
@@ -116,6 +114,13 @@ fn all(folded: &str) -> Vec<(std::ops::Range<usize>, PaymentMethod)> {
     // Where two begin together, the later pattern counts.
     stated.sort_by_key(|(range, _)| range.start);
     stated
+}
+
+/// The words before a method end in `no` or `no tengo`. `bueno` is no refusal, though it ends in the same letters.
+fn is_refused(before: &str) -> bool {
+    let before = before.trim_end();
+    let before = before.strip_suffix(" tengo").unwrap_or(before).trim_end();
+    before.rsplit(|c: char| !c.is_alphanumeric()).next() == Some("no")
 }
 
 #[cfg(test)]
@@ -131,6 +136,15 @@ mod tests {
         assert_eq!(stated("cambio la coca por una pepsi"), None);
         assert_eq!(stated("nequi no, mejor efectivo"), Some(PaymentMethod::Efectivo));
         assert_eq!(stated("transferencia a nequi"), Some(PaymentMethod::Nequi));
+    }
+
+    #[test]
+    fn a_refusal_is_a_whole_word() {
+        assert_eq!(stated("bueno nequi"), Some(PaymentMethod::Nequi));
+        assert_eq!(stated("bueno tengo daviplata"), Some(PaymentMethod::Daviplata));
+        assert_eq!(stated("no, nequi"), Some(PaymentMethod::Nequi));
+        assert_eq!(stated("no nequi"), None);
+        assert_eq!(stated("no tengo nequi"), None);
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub fn answer(talk: &ConversationState, restaurant: &Restaurant, said: &str) -> 
 const BEFORE_A_METHOD: &[&str] =
     &["bueno", "listo", "ok", "pues", "entonces", "ah", "dale", "si", "mejor", "con", "por"];
 
-/// `listo, por nequi`: a method, and no dish. (`bueno nequi` is still not read as one.)
+/// `listo, por nequi`: a method, and no dish.
 fn method(restaurant: &Restaurant, said: &str, plain: &str) -> Option<PaymentMethod> {
     if plain.split(' ').count() > 4 || said.contains('?') || asides::pays(plain) {
         return None;

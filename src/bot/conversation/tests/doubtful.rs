@@ -164,7 +164,7 @@ fn words_about_the_address_are_no_note_of_a_dish() {
     play(&mut chat, &[("dos perros calientes", &[]), ("listo", &[]), ("Calle 10 # 20-30", &["este mismo número"])]);
     play(&mut chat, &[("no tiene nomenclatura", &["este mismo número"])]);
     assert!(chat.talk.lines().iter().all(|line| line.notes.is_empty()), "{:?}", chat.talk.lines());
-    play(&mut chat, &[("sí", &[]), ("nequi", &["Pago: Nequi", "*Total: $ 25.000*"])]);
+    play(&mut chat, &[("sí", &[]), ("bueno nequi", &["Pago: Nequi", "*Total: $ 25.000*"])]);
 }
 
 #[test]
