@@ -75,10 +75,6 @@ pattern!(
     OWN_REFUSAL,
     r"(?i)[\s,;.]+(?:y\s+|pero\s+)?(?:yo\s+no\s+(?:quiero|deseo|voy\s+a\s+querer|pido)\s+nada|para\s+m[ií]\s+nada)(?:[\s,.!]+(?:gracias|por\s+ahora|por\s+favor))*[\s.!]*$"
 );
-pattern!(
-    COUNT_ALONE,
-    r"^(?:(?:y|pues|bueno|listo|ah|entonces|si|ok|dale|vale)\s+)*(?:deme|dame|me da|me das|denos|regaleme|regalame|me regala|quiero|mandeme|me manda|pongame|envieme|me trae)\s+(un|una|uno|dos|tres|cuatro|cinco|seis|\d{1,2})(?:\s+(?:por favor|porfa|gracias))*$"
-);
 pattern!(ASSENTS, r"^(?:aja+|ajam|mj+m+|mh+m+|s|sep)$");
 pattern!(LAUGHS, r"^(?:(?:j+[aeio]+)+j*|x+d+|lol|(?:ha)+|m+|h+m+|uj+u+m+|aj+a+|eh+|ah+|oh+|uy+)$");
 pattern!(
@@ -175,12 +171,6 @@ pub fn resumes(plain: &str) -> Option<CheckoutAnswer> {
     } else {
         GOES_ON.is_match(plain).then_some(CheckoutAnswer::Yes)
     }
-}
-
-/// `deme dos`, behind a question about one dish: so many of it.
-pub fn count_of(plain: &str, dish: &str) -> Option<String> {
-    let found = COUNT_ALONE.captures(plain)?;
-    Some(format!("{} {dish}", &found[1]))
 }
 
 /// `…, yo no quiero nada`, behind what others want: it cancels nothing.

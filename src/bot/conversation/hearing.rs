@@ -265,10 +265,6 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     };
     let resumed = goes_on(talk, restaurant, said, turn);
     let said = resumed.as_deref().unwrap_or(said);
-    // `dos`, to the price of a dish.
-    let dish = asked.as_deref().and_then(|id| restaurant.parser.menu().item(id));
-    let counted = dish.and_then(|item| asides::count_of(&plain, &item.name));
-    let said = counted.as_deref().unwrap_or(said);
     heard.before.clone_from(&turn.order);
     let is_form = match form::read(said) {
         Some(form) => {

@@ -180,8 +180,6 @@ fn a_number_behind_the_price_of_a_dish_is_of_that_dish() {
     let mut chat = Chat::new();
     play(&mut chat, &[("¿cuánto vale la limonada de coco?", &["$ 9.000"]), ("deme dos", &["2 × Limonada de Coco"])]);
     let mut chat = Chat::new();
-    play(&mut chat, &[("¿cuánto vale la limonada de coco?", &["$ 9.000"]), ("dos", &["2 × Limonada de Coco"])]);
-    let mut chat = Chat::new();
     play(
         &mut chat,
         &[("hola, tienen limonada de coco?", &["$ 9.000"]), ("deme una entonces", &["1 × Limonada de Coco"])],
