@@ -265,7 +265,7 @@ fn hear_text(talk: &mut ConversationState, restaurant: &Restaurant, id: &str, sa
     };
     let resumed = goes_on(talk, restaurant, said, turn);
     let said = resumed.as_deref().unwrap_or(said);
-    heard.before.clone_from(&turn.order);
+    heard.before = OrderState { asked: asked.clone(), removed: removed.clone(), ..turn.order.clone() };
     let is_form = match form::read(said) {
         Some(form) => {
             taking::take_form(form, turn);
