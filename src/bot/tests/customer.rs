@@ -22,6 +22,7 @@ fn a_doubtful_number_is_asked_for() {
         "2-3 empanadas de carne",
         "dos o tres empanadas de carne",
         "varias empanadas de carne",
+        "empanadas de carne varias",
         "muchas empanadas de carne",
         "algunas empanadas de carne",
         "unas cuantas empanadas de carne",

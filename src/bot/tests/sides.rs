@@ -42,6 +42,7 @@ fn words_of_a_name_belong_to_it_alone() {
         ("una hamburguesa | a la misma dirección de siempre", "1 burger"),
         ("una hamburguesa | y otra", "2 burger"),
         ("hamburguesas, 4", "4 burger"),
+        ("un chocolate en agua o en leche", "?1 choco-agua/choco-leche"),
         ("dos hamburguesas sin cebolla y una sin tomate", "2 burger [sin cebolla] + 1 burger [sin tomate]"),
         ("una hamburguesa y un agua con gas, sin cebolla la hamburguesa", "1 burger [sin cebolla] + 1 gas"),
         ("una arepa sola y si hay hamburguesa una hamburguesa", "1 arepa + 1 burger"),

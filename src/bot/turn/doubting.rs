@@ -2,6 +2,7 @@
 //! asked for.
 
 use super::*;
+use crate::bot::mention::{Circumstances, mention_at};
 
 impl BasketTurn<'_> {
     /// A doubtful number before its dish.
@@ -30,6 +31,25 @@ impl BasketTurn<'_> {
         self.setting = false;
         self.corrected = true;
         Some(from)
+    }
+
+    /// `una empanada de carne o de pollo`: of the same dish, and the customer is to be asked.
+    pub(super) fn other_kind(&mut self, at: usize) -> Option<usize> {
+        let is_behind = matches!(self.word(at), "o" | "u")
+            && self.last_end == at
+            && matches!(self.word(at + 1), "de" | "con" | "en");
+        let focus = self.focus.filter(|id| is_behind && self.slots.get(*id).is_some_and(|slot| slot.is_fresh))?;
+        let here = Circumstances { scope: Some(&self.siblings), has_quantity: false, is_attribute: true };
+        let mention = mention_at(self.index, self.reading, at + 2, here).filter(|mention| !mention.is_foreign)?;
+        let slot = self.slots.get_mut(focus)?;
+        for item in mention.candidates {
+            if !slot.candidates.contains(&item) {
+                slot.candidates.push(item);
+            }
+        }
+        self.last_end = mention.end;
+        self.covered += mention.end - at;
+        Some(mention.end)
     }
 
     /// `el doble de todo`: as much again of what is in the basket.
@@ -104,9 +124,9 @@ impl BasketTurn<'_> {
         Some(at + 4)
     }
 
-    /// `10 o 12` behind its dish: where the second number ends.
+    /// `10 o 12`, `varias` behind its dish: where the number ends.
     pub(super) fn doubt_behind(&self, at: usize) -> Option<usize> {
-        self.range_at(at).filter(|end| self.is_break(*end) || *end >= self.limit)
+        self.range_at(at).or_else(|| self.vague_at(at)).filter(|end| self.is_break(*end) || *end >= self.limit)
     }
 
     fn ask_number_of(&mut self, at: usize, mention: Mention) -> usize {

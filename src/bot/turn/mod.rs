@@ -277,6 +277,7 @@ impl<'a> BasketTurn<'a> {
             .so_many_each(at)
             .or_else(|| self.double_all(at))
             .or_else(|| self.take_doubtful(at))
+            .or_else(|| self.other_kind(at))
             .or_else(|| self.combo_of(at))
             .or_else(|| self.one_of_each_option(at))
         {
