@@ -259,7 +259,7 @@ async fn a_full_disk_an_absent_vault_and_silence_are_told_once_each_and_so_is_th
     let is_seldom = || async { scrape(&stage).await.value("sessiond_disconnects_total{reason=\"quiet\"}") >= 5.0 };
     until(LIMIT, "tests of a quiet connection", is_seldom).await.unwrap();
     stage.network.fault(Fault::new(FaultKind::Silence).target(&conversation.number)).await.unwrap();
-    receiver.until(LIMIT, "the silence", so_far(5)).await;
+    receiver.until(LIMIT * 2, "the silence", so_far(5)).await;
     stage.network.clear_faults().await;
     stage.network.fault(Fault::new(FaultKind::Drop).target(&conversation.number)).await.unwrap();
     receiver.until(LIMIT, "a word", so_far(6)).await;
