@@ -127,9 +127,11 @@ fn start_on(port: u16, jar: &Path) -> Result<String, String> {
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{port}.log"));
     let output = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     let errors = output.try_clone().map_err(|error| error.to_string())?;
+    // It keeps all that was ever written: a long run with many tenants needs more, or it does nothing but collect garbage.
+    let heap = format!("-Xmx{}", std::env::var("FIRESTORE_EMULATOR_HEAP").unwrap_or_else(|_| "1g".into()));
     // Without Java's second compiler: it takes more of a few minutes than it gives back.
     let mut child = Command::new("sh")
-        .args(["-c", WATCHED, "sh", "java", "-Duser.language=en", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-cp"])
+        .args(["-c", WATCHED, "sh", "java", "-Duser.language=en", heap.as_str(), "-XX:TieredStopAtLevel=1", "-cp"])
         .arg(jar)
         .args([MAIN, "--host", "127.0.0.1", "--port", &port.to_string()])
         .stdin(Stdio::piped())
