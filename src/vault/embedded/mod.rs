@@ -86,7 +86,7 @@ impl Embedded {
         Self { is_shared, ..self }
     }
 
-    fn has_room(&self) -> Result<(), VaultError> {
+    async fn has_room(&self) -> Result<(), VaultError> {
         if self.floor == 0 {
             return Ok(());
         }
@@ -95,6 +95,8 @@ impl Embedded {
         if disk.f_bavail.saturating_mul(disk.f_frsize) >= self.floor {
             return Ok(());
         }
+        // The file keeps the room of what was deleted, which the disk now needs. Seen by a later attempt.
+        self.writer.run(AccessMode::Write, |connection| schema::give_back(connection).map_err(vault_error)).await?;
         Err(VaultError::Unavailable(format!(
             "the disk is full: less than {} MiB are free",
             self.floor.div_ceil(1 << 20)
@@ -224,7 +226,7 @@ impl Vault for Embedded {
     ) -> Result<(), AppendError> {
         limits::append(documents)?;
         if documents.iter().any(|document| document.kind != DocumentKind::Takeover) {
-            self.has_room()?;
+            self.has_room().await?;
         }
         let (tenant, documents, decision) = (tenant.clone(), documents.to_vec(), decision.cloned());
         let count = documents.len() + usize::from(decision.is_some());
@@ -327,7 +329,7 @@ impl Vault for Embedded {
     async fn put_chunk(&self, tenant: &TenantId, id: &SnapshotId, n: u32, payload: Bytes) -> Result<(), VaultError> {
         limits::snapshot_id(id)?;
         limits::chunk(n, &payload)?;
-        self.has_room()?;
+        self.has_room().await?;
         let (tenant, id) = (tenant.clone(), id.clone());
         self.write(1, move |connection| snapshots::put_chunk(connection, &tenant, &id, n, &payload)).await
     }
@@ -377,7 +379,7 @@ impl Vault for Embedded {
     async fn put_segment(&self, tenant: &TenantId, name: &str, payload: Bytes) -> Result<(), VaultError> {
         limits::segment(name)?;
         limits::payload(&payload)?;
-        self.has_room()?;
+        self.has_room().await?;
         let (tenant, name) = (tenant.clone(), name.to_owned());
         self.write(1, move |connection| segments::put(connection, &tenant, &name, &payload)).await
     }

@@ -128,6 +128,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, VaultError> {
     connection.busy_timeout(BUSY).map_err(vault_error)?;
     // Before anything is changed in it. In a transaction, or it would see another process set it up half.
     layout(&connection.transaction().map_err(vault_error)?)?;
+    // Counts for a file that is empty: one that is made without it keeps all room that it ever had.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(vault_error)?;
     prepare(&connection).map_err(vault_error)?;
     set_up(&mut connection)?;
     Ok(connection)
@@ -199,6 +201,18 @@ fn has_all_beside(connection: &Connection) -> rusqlite::Result<bool> {
 fn has_listeners(connection: &Connection) -> rusqlite::Result<bool> {
     let column = "SELECT 1 FROM pragma_table_info('instances') WHERE name = 'listens_at'";
     connection.prepare(column)?.exists([])
+}
+
+/// Gives pages of deleted rows back to the disk, at the next checkpoint: so many at a time, as each may cost a page of the log.
+pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+    if free == 0 {
+        return Ok(());
+    }
+    let mut vacuum = connection.prepare("PRAGMA incremental_vacuum(1024)")?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Gives the next checkpoint its number.

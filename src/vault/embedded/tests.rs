@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use tokio::task::JoinSet;
@@ -188,6 +189,33 @@ async fn with_little_room_it_takes_takeovers_and_no_entries() {
     assert!(matches!(refused, Err(AppendError::Vault(VaultError::Unavailable(_)))), "{refused:?}");
     let takeover = JournalDocument { kind: DocumentKind::Takeover, ..document(2, vec![]) };
     vault.append(&tenant(1), None, &[takeover], None).await.unwrap();
+}
+
+/// Or a disk that its own file has filled stays full, whatever its owner deletes.
+#[tokio::test]
+async fn on_a_full_disk_it_gives_back_the_room_of_what_was_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault.db");
+    let length = || fs::metadata(&path).unwrap().len();
+    let vault = Embedded::open(&path).unwrap();
+    let names: Vec<String> = (0..40).map(|n| format!("segment{n}")).collect();
+    for name in &names {
+        vault.put_segment(&tenant(1), name, vec![1; 100_000].into()).await.unwrap();
+    }
+    vault.put_segment(&tenant(2), "other", vec![2; 100_000].into()).await.unwrap();
+    drop(vault);
+    let full = length();
+    assert!(full > 4_000_000, "{full}");
+
+    let vault = Embedded::open(&path).unwrap().with_floor(u64::MAX);
+    vault.remove_segments(&tenant(1), &names).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while length() > full / 8 {
+        assert!(Instant::now() < deadline, "{} of {full} bytes", length());
+        vault.put_segment(&tenant(1), "next", vec![1].into()).await.unwrap_err();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(vault.segment(&tenant(2), "other").await.unwrap().unwrap(), vec![2; 100_000]);
 }
 
 /// SQLite itself would write on into the file that nobody can open any more.

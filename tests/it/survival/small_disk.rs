@@ -61,7 +61,7 @@ const MIB: u64 = 1 << 20;
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_fill_the_disk_leave_room_to_restore() {
     let mut stage = Stage::new(Home::Embedded).await.unwrap();
-    let Some(disk) = SmallDisk::mount(stage.path("small"), 160) else { return };
+    let Some(disk) = SmallDisk::mount(stage.path("small"), 320) else { return };
     stage.setup.data_dir = disk.0.join("data");
     let stage = stage.set("SESSIOND_VAULT__EMBEDDED__PATH", vault(&disk.0)).set("SESSIOND_DATA__RESERVE_MIB", "128");
     let mut daemon = stage.start().await;
