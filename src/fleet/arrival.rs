@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use super::{
@@ -20,6 +20,9 @@ use crate::{
 /// An owner that does not answer is taken from after two seconds, and opening a tenant takes a moment. Whoever waits longer holds a
 /// connection that others need.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// After a vault that did not answer a request for a tenant, the next one is refused for so long without asking it.
+const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 
 impl Fleet {
     /// The tenant's session, also one that is on its way here; why there is none.
@@ -74,7 +77,7 @@ impl Fleet {
         if has_failed || !slot.is_moved() {
             return Err(slot.refusal());
         }
-        self.taken_back(&slot.tenant).await
+        self.taken_back(slot).await
     }
 
     /// How the tenant stands, for whoever asks for it by name; `None`: no process has it, as far as this one can know. How a tenant stands
@@ -102,7 +105,7 @@ impl Fleet {
         if has_failed() {
             return Ok(Some(slot.status(self.started_at)));
         }
-        match self.taken_back(tenant).await {
+        match self.taken_back(&slot).await {
             Ok(session) => Ok(Some(session.status())),
             Err(FleetError::Unknown) => Ok(None),
             Err(error @ (FleetError::Moved | FleetError::Draining | FleetError::VaultDown)) => Err(error),
@@ -181,24 +184,42 @@ impl Fleet {
         taken.is_ok()
     }
 
-    /// Opens and connects it. Goes on when nobody waits any more: a session that is open and not connected would stay so until the next
-    /// heartbeat.
-    async fn taken_back(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+    /// Opens and connects it, once for all who ask, a few tenants at a time: as many requests as a process got, whose tenants are everybody's
+    /// now, would ask the vault so much that it answers nobody. Goes on when nobody waits any more: a session that is open and not connected
+    /// would stay so until the next heartbeat.
+    async fn taken_back(self: &Arc<Self>, slot: &Slot) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
-        let (fleet, tenant) = (self.clone(), tenant.clone());
+        let asked = Instant::now();
+        let mut refused = slot.claim.clone().lock_owned().await;
+        if let Some(session) = slot.session() {
+            return Ok(session);
+        }
+        if let Some((at, error)) = &*refused
+            && (*at >= asked || matches!(error, FleetError::VaultDown) && at.elapsed() < CLAIM_PAUSE)
+        {
+            return Err(error.clone());
+        }
+        let (fleet, tenant) = (self.clone(), slot.tenant.clone());
         let taking = self.tasks.spawn(async move {
-            // An opening makes a tenant that is not there: its owner may have deleted it.
-            fleet.record(&tenant).await?.ok_or(FleetError::Unknown)?;
-            let session = fleet.open_by_record(&tenant).await?;
-            // One without a pairing waits for somebody who wants to scan.
-            if session.status().paired {
-                session.resume().await;
-            }
-            Ok::<_, FleetError>(session)
+            let _turn = fleet.claiming.acquire().await;
+            let taken = fleet.take_back(&tenant).await;
+            *refused = taken.as_ref().err().map(|error| (Instant::now(), error.clone()));
+            taken
         });
         taking.await.unwrap_or(Err(FleetError::Restoring))
+    }
+
+    async fn take_back(self: &Arc<Self>, tenant: &TenantId) -> Result<Session, FleetError> {
+        // An opening makes a tenant that is not there: its owner may have deleted it.
+        self.record(tenant).await?.ok_or(FleetError::Unknown)?;
+        let session = self.open_by_record(tenant).await?;
+        // One without a pairing waits for somebody who wants to scan.
+        if session.status().paired {
+            session.resume().await;
+        }
+        Ok(session)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The fleet's errors.
 
 /// Why the fleet did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum FleetError {
     #[error("the daemon is stopping")]
     Draining,

@@ -108,6 +108,8 @@ pub struct Fleet {
     lost_one: Notify,
     /// Tenants that are opened for dashboards at the same time: many of those hold up nobody who is paired.
     visiting: Semaphore,
+    /// Tenants of dead processes that are opened for whoever asks for them by name, at the same time.
+    claiming: Semaphore,
     /// How far the vault is sealed with the first master key, as of the last look.
     rekeying: Mutex<RekeyReport>,
 }
@@ -141,6 +143,7 @@ impl Fleet {
         let peers = Peers::new(env.heartbeat.borrow().announce);
         let reviving = Semaphore::new(settings.restore.batch_size);
         let visiting = Semaphore::new(settings.restore.batch_size);
+        let claiming = Semaphore::new(settings.restore.batch_size);
         let fleet = Arc::new(Self {
             env,
             settings,
@@ -162,6 +165,7 @@ impl Fleet {
             orphans_are_due: AtomicBool::new(false),
             lost_one: Notify::new(),
             visiting,
+            claiming,
             rekeying: Mutex::default(),
         });
         // The first to log in, in the restore, need it.

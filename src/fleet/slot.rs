@@ -12,7 +12,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -39,6 +39,9 @@ pub(super) struct Slot {
     pub opening: tokio::sync::Mutex<()>,
     /// Somebody opens it again and again until it is open.
     reviving: AtomicBool,
+    /// Held by the one request that asks the vault who has the tenant, and opens it: those that wait have the same answer. Why it was not
+    /// opened, and when that was.
+    pub claim: Arc<tokio::sync::Mutex<Option<(Instant, FleetError)>>>,
     /// How often it was left to another process, which should take it and has not yet.
     passes: AtomicU32,
     /// Its tenant is deleted: what is left is closed, and nobody opens it any more.
@@ -143,6 +146,7 @@ impl Slot {
             tenant,
             opening: tokio::sync::Mutex::default(),
             reviving: AtomicBool::new(false),
+            claim: Arc::default(),
             passes: AtomicU32::new(0),
             deleted: AtomicBool::new(false),
             settled: Notify::new(),

@@ -9,7 +9,9 @@ use sessiond::demo::{Conversation, Process, Setup, until};
 
 use crate::{
     support::{
+        proxy::{self, Mode},
         receiver::Receiver,
+        scrape::{self, Scrape},
         stage::{Home, LIMIT, Other, Stage},
     },
     watching::alerts,
@@ -117,6 +119,47 @@ async fn whoever_goes_away_while_a_tenant_is_opened_leaves_it_served() {
     let text = receiver.posts()[0].json["text"].as_str().unwrap_or_default().to_owned();
     assert!(text.starts_with("🔴 Ningún proceso atiende al restaurante: trattoria\n→ "), "{text}");
     stage.assert_promises(&[conversation]).await;
+    process.kill().await.unwrap();
+}
+
+/// How often a process has asked the vault for anything.
+async fn questions(process: &Other) -> f64 {
+    let answer = scrape::ask(process.setup.address, Some(&process.setup.admin_key)).await;
+    let scrape = Scrape::parse(answer.text().await.unwrap());
+    scrape.containing("sessiond_vault_operations_total{").iter().map(|series| scrape.value(series)).sum()
+}
+
+/// Each of those who write asking a vault that is slow already would make it answer nobody, also not those who take over what the dead
+/// process had.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_ask_for_an_orphan_a_silent_vault_is_asked_once() {
+    let Some((stage, proxy)) = proxy::stage().await else { return };
+    let stage = stage
+        .set("SESSIOND_VAULT__FIRESTORE__REQUEST_TIMEOUT", "2s")
+        // Nobody looks by itself within the test.
+        .set("SESSIOND_HEARTBEAT__ANNOUNCE", "600s");
+    let old = stage.start().await;
+    let conversation = stage.pair(TENANT).await;
+    let other = stage.other("other", false);
+    let process = other.start().await;
+    assert!(!other.dashboard.is_connected(TENANT).await, "taken from a process that lives\n{}", other.log());
+    old.kill().await.unwrap();
+    proxy.set(Mode::Hang);
+
+    let (before, customer) = (questions(&other).await, &conversation.customers[0]);
+    let keys: Vec<String> = (0..40).map(|n| format!("key {n}")).collect();
+    let sends = keys.iter().map(|key| other.dashboard.send(TENANT, customer, "a word", key));
+    for refused in futures::future::join_all(sends).await {
+        let refused = refused.expect_err("nobody can have it").to_string();
+        assert!(refused.contains("503") && refused.contains("vault_down"), "{refused}\n{}", other.log());
+    }
+    let asked = questions(&other).await - before;
+    println!("{} sends: {asked} questions", keys.len());
+    assert!(asked <= 10.0, "{} sends: {asked} questions\n{}", keys.len(), other.log());
+
+    proxy.set(Mode::Pass);
+    let sent = || async { other.dashboard.send(TENANT, customer, "a word", &keys[0]).await.is_ok() };
+    until(LIMIT, "it to be taken over", sent).await.unwrap_or_else(|e| panic!("{e}\n{}", other.log()));
     process.kill().await.unwrap();
 }
 
