@@ -63,6 +63,9 @@ const CROWD_OF_ALL: usize = 48 << 20;
 /// Ids of messages that have not opened, remembered for one connection.
 const MOST_FAILED: usize = 1000;
 
+/// What has been on its way for longer may never be over.
+const LONGEST_JOURNEY: Duration = Duration::from_secs(10);
+
 /// How often arrivals are looked at while the line is not read: an answer that the library sends wakes nobody.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -96,6 +99,8 @@ struct Arrival {
     stage: ArrivalStage,
     answer: SentAnswer,
     weight: Weight,
+    /// Of one that the tenant's own phone wrote: to whom.
+    recipient: Option<String>,
 }
 
 /// Bytes that count while it lives.
@@ -163,7 +168,14 @@ impl Arrivals {
     }
 
     /// The library has read a message of so many bytes from the wire; it answers it with a stanza that resolves `answer`.
-    pub fn came(&self, chat: &str, id: &str, bytes: usize, answer: impl FnOnce() -> SentAnswer) {
+    pub fn came(
+        &self,
+        chat: &str,
+        id: &str,
+        recipient: Option<String>,
+        bytes: usize,
+        answer: impl FnOnce() -> SentAnswer,
+    ) {
         let mut table = self.table();
         let name: Arc<str> = table.chats.get_key_value(chat).map_or_else(|| chat.into(), |(name, _)| name.clone());
         if table.places.len() >= MOST || !table.places.insert((id.to_owned(), name.clone())) {
@@ -173,7 +185,7 @@ impl Arrivals {
         let weight = Weight::new(bytes, self.bytes.clone());
         let failed_before = table.failed.contains(id);
         let (id, at) = (id.to_owned(), Instant::now());
-        let arrival = Arrival { id, failed_before, at, stage: ArrivalStage::Travelling, answer, weight };
+        let arrival = Arrival { id, failed_before, at, stage: ArrivalStage::Travelling, answer, weight, recipient };
         table.chats.entry(name).or_default().push_back(arrival);
         drop(table);
         if self.is_crowded() {
@@ -186,6 +198,15 @@ impl Arrivals {
         let table = self.table();
         let queue = table.chats.get(&table.place(chat, id)?)?;
         Some(queue.iter().find(|arrival| arrival.id == id)?.at.elapsed())
+    }
+
+    /// Whom the tenant's own phone has written something that is on its way here. All that it writes goes through one queue of the
+    /// library's, which may be behind those of the customers who answer. One that does not end is not counted for ever.
+    pub fn recipients(&self) -> HashSet<String> {
+        let mut table = self.table();
+        table.drop_answered();
+        let young = table.chats.values().flatten().filter(|arrival| arrival.at.elapsed() < LONGEST_JOURNEY);
+        young.filter_map(|arrival| arrival.recipient.clone()).collect()
     }
 
     fn room(&self) -> usize {

@@ -262,7 +262,11 @@ pub async fn request_code(
     };
     match app.fleet.request_code(&tenant, number).await? {
         Ok(code) => Ok(Json(Code { code })),
-        Err(CodeRequestError::Paired) => Err(Problem::conflict("paired", "The session is paired already", "")),
+        Err(CodeRequestError::Paired) => Err(Problem::conflict(
+            "paired",
+            "The session is paired already",
+            "it needs no code; to pair it anew, log it out first",
+        )),
         // It may have ended by itself.
         Err(CodeRequestError::Stopped) => match app.fleet.session(&tenant) {
             None => Err(app.fleet.refusal(&tenant).into()),

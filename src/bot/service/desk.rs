@@ -14,7 +14,10 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Futures
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{
-        broadcast::{self, error::RecvError},
+        broadcast::{
+            self,
+            error::{RecvError, TryRecvError},
+        },
         mpsc, watch,
     },
     time::{Instant, sleep, sleep_until},
@@ -53,6 +56,9 @@ const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// While nothing may be decided: only keeps the loop from spinning.
 const BREATH: Duration = Duration::from_millis(250);
+
+/// Between two looks whether the owner's word, which is on its way, has come.
+const OWNERS_BREATH_MS: i64 = 100;
 
 /// Changes that the vault has not confirmed: with more, no turn is taken.
 const MAX_UNCONFIRMED: usize = 32;
@@ -232,8 +238,11 @@ impl BotDesk {
             let mut rest = None;
             if self.is_on() {
                 self.shared.busy.begins(self.session.tenant());
+                // In this order: a word of the owner's that is over by now is in the log, and is read.
+                let owner_writes_to = self.session.owner_writes_to();
+                self.more |= has_news(&mut feed);
                 Box::pin(self.read()).await?;
-                rest = Box::pin(self.take_turns()).await?;
+                rest = Box::pin(self.take_turns(&owner_writes_to)).await?;
                 self.shared.busy.rests(self.session.tenant());
             }
             tokio::select! {
@@ -262,8 +271,8 @@ impl BotDesk {
         listens(&self.settings)
     }
 
-    /// Takes the turns that are due; gives in how long there is more to do.
-    async fn take_turns(&mut self) -> Result<Option<Duration>, StoreError> {
+    /// Takes the turns that are due; gives in how long there is more to do. Nobody is answered to whom the owner is writing.
+    async fn take_turns(&mut self, owner_writes_to: &HashSet<String>) -> Result<Option<Duration>, StoreError> {
         for _ in 0..TURNS_AT_ONCE {
             let now = self.shared.clock.now().as_millisecond();
             let heard = self.gathering.next();
@@ -277,6 +286,13 @@ impl BotDesk {
             }
             let (chat, cause) = match (heard, woken) {
                 (Some((at, chat)), _) if at <= now => {
+                    if !owner_writes_to.is_empty() {
+                        let names = self.session.store().names(&chat).await?;
+                        if names.iter().any(|name| owner_writes_to.contains(name)) {
+                            self.gathering.postpone(&chat, now.saturating_add(OWNERS_BREATH_MS));
+                            continue;
+                        }
+                    }
                     let events = self.gathering.take(&chat);
                     let ahead = self.ahead.get(&*chat).cloned();
                     (chat, TurnCause::Heard { events, ahead })
@@ -466,6 +482,19 @@ async fn hear(feed: &mut Option<broadcast::Receiver<FeedItem>>) -> Result<FeedIt
     match feed {
         Some(feed) => feed.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Whether something was published that is not read. One that has ended says so to whoever waits for it.
+fn has_news(feed: &mut Option<broadcast::Receiver<FeedItem>>) -> bool {
+    let Some(feed) = feed else { return false };
+    let mut is_news = false;
+    loop {
+        match feed.try_recv() {
+            Ok(FeedItem::Event(_) | FeedItem::InLog) | Err(TryRecvError::Lagged(_)) => is_news = true,
+            Ok(_) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return is_news,
+        }
     }
 }
 

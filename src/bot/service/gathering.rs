@@ -67,6 +67,17 @@ impl Gathering {
         }
     }
 
+    /// What waits of a chat is not due before this time, milliseconds since 1970, unless more comes.
+    pub fn postpone(&mut self, chat: &str, due_ms: i64) {
+        let Some((chat, lane)) = self.lanes.get_key_value(chat) else { return };
+        let (chat, before) = (chat.clone(), lane.due_ms);
+        self.due.remove(&(before, chat.clone()));
+        self.due.insert((due_ms, chat.clone()));
+        if let Some(lane) = self.lanes.get_mut(&chat) {
+            lane.due_ms = due_ms;
+        }
+    }
+
     pub fn is_full(&self) -> bool {
         self.count >= MAX_EVENTS || self.bytes >= MAX_BYTES
     }

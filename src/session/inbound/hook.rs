@@ -262,7 +262,8 @@ impl EventBridge {
             };
             // The library has one queue for all devices of a chat.
             let bytes = stanza.get_children_by_tag("enc").map(|enc| enc.content_bytes().map_or(0, <[u8]>::len)).sum();
-            self.session.store.arrivals().came(&chat.to_non_ad().to_string(), &id, bytes, answer);
+            let recipient = attrs.optional_jid("recipient").map(|jid| jid.to_non_ad().to_string());
+            self.session.store.arrivals().came(&chat.to_non_ad().to_string(), &id, recipient, bytes, answer);
         }
     }
 

@@ -10,7 +10,7 @@ fn live() -> Arrivals {
 }
 
 fn came(arrivals: &Arrivals, chat: &str, id: &str) {
-    arrivals.came(chat, id, 1, Vec::new);
+    arrivals.came(chat, id, None, 1, Vec::new);
 }
 
 fn ids(arrivals: &Arrivals) -> Vec<String> {
@@ -46,7 +46,7 @@ fn one_that_is_never_kept_is_over_with_its_answer_or_the_next() {
     let arrivals = live();
     let (answered, answer) = oneshot::channel();
     let (_other_form, never) = oneshot::channel();
-    arrivals.came("a", "1", 1, || vec![never, answer]);
+    arrivals.came("a", "1", None, 1, || vec![never, answer]);
     came(&arrivals, "a", "2");
     came(&arrivals, "a", "3");
     assert_eq!(ids(&arrivals), ["1"]);
@@ -73,7 +73,7 @@ fn of_many_messages_the_first_are_watched_for_an_answer() {
     let arrivals = live();
     let watched = std::cell::Cell::new(0);
     for n in 0..2 * MOST_WATCHED {
-        arrivals.came(&n.to_string(), &n.to_string(), 1, || {
+        arrivals.came(&n.to_string(), &n.to_string(), None, 1, || {
             watched.set(watched.get() + 1);
             Vec::new()
         });
@@ -85,7 +85,7 @@ fn of_many_messages_the_first_are_watched_for_an_answer() {
 async fn a_crowd_eases_with_what_is_finished_or_with_patience() {
     let arrivals = live();
     for id in ["1", "2", "3"] {
-        arrivals.came("a", id, CROWD / 2, Vec::new);
+        arrivals.came("a", id, None, CROWD / 2, Vec::new);
     }
     arrivals.until_crowded().await;
     arrivals.finished([("a", "1"), ("a", "2")]);
@@ -109,7 +109,7 @@ async fn a_crowd_eases_with_what_is_finished_or_with_patience() {
 fn an_answer_that_cannot_come_any_more_is_none() {
     let arrivals = live();
     let (gone, answer) = oneshot::channel();
-    arrivals.came("a", "1", 1, || vec![answer]);
+    arrivals.came("a", "1", None, 1, || vec![answer]);
     drop(gone);
     assert_eq!(ids(&arrivals), ["1"]);
 }
@@ -140,4 +140,19 @@ fn one_id_in_two_chats_is_two_messages() {
     // The library names the chat of what the own phone wrote by whom it is for.
     arrivals.finished([("whom it is for", "1")]);
     assert!(arrivals.table().chats.is_empty() && arrivals.table().places.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_the_phone_has_written_to_is_known_until_that_is_over() {
+    let arrivals = Arrivals::default();
+    let written = |id: &str, to: &str| arrivals.came("me", id, Some(to.to_owned()), 1, Vec::new);
+    written("1", "ana");
+    written("2", "luz");
+    came(&arrivals, "luz", "3");
+    assert_eq!(arrivals.recipients(), HashSet::from(["ana".to_owned(), "luz".to_owned()]));
+    // The library names the chat otherwise.
+    arrivals.finished([("ana", "1")]);
+    assert_eq!(arrivals.recipients(), HashSet::from(["luz".to_owned()]));
+    tokio::time::advance(LONGEST_JOURNEY).await;
+    assert_eq!(arrivals.recipients(), HashSet::new(), "it may never be over");
 }

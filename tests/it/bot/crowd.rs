@@ -171,7 +171,14 @@ impl Talk<'_> {
         let talk = Talk { stage: self.stage, crowd: self.crowd, owner: self.owner, customer: &witness };
         talk.say("buenas").await;
         let seed = self.crowd.seed;
-        assert_eq!(self.got().await.len(), before + 1, "seed {seed}: answered while the owner talks");
+        let got = self.got().await;
+        assert_eq!(
+            got.len(),
+            before + 1,
+            "seed {seed}: {} was answered while the owner talks: {got:#?}\n{}",
+            self.customer,
+            self.stage.log()
+        );
         network.phone_send(self.owner, self.customer, BACK_WORD).await.unwrap();
         self.await_count(before + 2, BACK_WORD).await;
     }

@@ -168,3 +168,21 @@ async fn the_owners_word_behind_a_long_queue_counts_before_the_queue_is_answered
     assert_eq!(scene.got(&ana).await, ["hola Ana, ya le colaboro"]);
     scene.daemon.kill().await.unwrap();
 }
+
+/// All that the phone writes, to whomever, comes by one queue, and what a customer writes by another, which may be quicker.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owners_word_on_its_way_counts_before_the_customer_is_answered() {
+    const WORDS: usize = 150;
+    let Some(scene) = Scene::open(Home::Embedded).await else { return };
+    let (ana, luz, number) = (scene.customer(0), scene.customer(1), scene.conversation.number.clone());
+    let network = scene.stage.network.clone();
+    for n in 0..WORDS {
+        network.phone_send(&number, &luz, format!("promoción {n}")).await.unwrap();
+    }
+    network.phone_send(&number, &ana, "hola Ana, ya le colaboro").await.unwrap();
+    scene.says(&ana, "¿me escucha?").await;
+    scene.talk(&network.add_customer().await, "buenas").await;
+    tokio::time::sleep(super::SILENCE).await;
+    assert_eq!(scene.got(&ana).await, ["hola Ana, ya le colaboro"], "{}", scene.stage.log());
+    scene.daemon.kill().await.unwrap();
+}

@@ -1,6 +1,8 @@
 //! What a session does for a bot: makes messages of its replies, writes what it decided, and tells it what became of what was said.
 //! Decides nothing itself.
 
+use std::collections::HashSet;
+
 use super::AcceptError;
 use crate::{
     journal::{ChangeNo, JournalClosedError},
@@ -71,6 +73,11 @@ impl Session {
     /// Whether a message was said here, by a bot.
     pub async fn is_from_bot(&self, id: &str) -> Result<bool, StoreError> {
         self.0.outbox.is_from_bot(id).await
+    }
+
+    /// Whom the owner has written something by the phone that is not in the log yet, by the names that the wire has of them.
+    pub fn owner_writes_to(&self) -> HashSet<String> {
+        self.0.store.arrivals().recipients()
     }
 
     /// Whether a bot's reply waits for its time in a chat, by the name that it has now.
