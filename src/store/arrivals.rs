@@ -63,9 +63,6 @@ const CROWD_OF_ALL: usize = 48 << 20;
 /// Ids of messages that have not opened, remembered for one connection.
 const MOST_FAILED: usize = 1000;
 
-/// What has been on its way for longer may never be over.
-const LONGEST_JOURNEY: Duration = Duration::from_secs(10);
-
 /// How often arrivals are looked at while the line is not read: an answer that the library sends wakes nobody.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -201,11 +198,11 @@ impl Arrivals {
     }
 
     /// Whom the tenant's own phone has written something that is on its way here. All that it writes goes through one queue of the
-    /// library's, which may be behind those of the customers who answer. One that does not end is not counted for ever.
-    pub fn recipients(&self) -> HashSet<String> {
+    /// library's, which may be behind those of the customers who answer. What has been on its way for `longest` may never be over, and does not count.
+    pub fn recipients(&self, longest: Duration) -> HashSet<String> {
         let mut table = self.table();
         table.drop_answered();
-        let young = table.chats.values().flatten().filter(|arrival| arrival.at.elapsed() < LONGEST_JOURNEY);
+        let young = table.chats.values().flatten().filter(|arrival| arrival.at.elapsed() < longest);
         young.filter_map(|arrival| arrival.recipient.clone()).collect()
     }
 

@@ -243,10 +243,10 @@ mod tests {
     fn a_write_waits_for_the_messages_before_it_and_for_no_later_one() {
         let (arrivals, queue) = live();
         assert!(queue.push(&arrivals, put(A, b"0")).is_some(), "nothing to wait for");
-        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.came("chat", "1", None, 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
         assert_eq!(queue.find(space::SESSIONS, A), Some(Some(Bytes::from_static(b"1"))));
-        arrivals.came("other", "2", 1, Vec::new);
+        arrivals.came("other", "2", None, 1, Vec::new);
         assert!(!is_ready(&queue, &arrivals));
         let mark = queue.mark();
         arrivals.kept([("chat", "1")]);
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_write_behind_one_that_waits_keeps_its_place() {
         let (arrivals, queue) = live();
-        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.came("chat", "1", None, 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
         arrivals.finished([("chat", "1")]);
         assert!(queue.push(&arrivals, put(A, b"2")).is_none(), "nothing travels, but the first is not written");
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn one_of_which_nothing_is_heard_is_given_up_once_and_for_all() {
         let (arrivals, queue) = live();
-        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.came("chat", "1", None, 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
         assert!(!is_ready(&queue, &arrivals));
         queue.give_up(&arrivals);
@@ -289,11 +289,11 @@ mod tests {
     #[test]
     fn one_that_has_not_opened_before_is_told_from_the_others() {
         let (arrivals, queue) = live();
-        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.came("chat", "1", None, 1, Vec::new);
         arrivals.failed("chat", "1");
         assert!(queue.push(&arrivals, put(A, b"0")).is_some(), "it is over");
-        arrivals.came("chat", "1", 1, Vec::new);
-        arrivals.came("other", "2", 1, Vec::new);
+        arrivals.came("chat", "1", None, 1, Vec::new);
+        arrivals.came("other", "2", None, 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
         assert!(matches!(queue.head(&arrivals), QueueHead::Waits { for_failed_ones: false, .. }));
         arrivals.kept([("other", "2")]);
@@ -304,7 +304,7 @@ mod tests {
         arrivals.begin();
         arrivals.go_live();
         queue.clear();
-        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.came("chat", "1", None, 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"2")).is_none());
         assert!(matches!(queue.head(&arrivals), QueueHead::Waits { for_failed_ones: false, .. }));
     }
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn one_that_is_being_kept_is_never_given_up() {
         let (arrivals, queue) = live();
-        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.came("chat", "1", None, 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
         arrivals.enters([("chat", "1")]);
         queue.give_up(&arrivals);
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn what_is_dropped_is_not_written() {
         let (arrivals, queue) = live();
-        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.came("chat", "1", None, 1, Vec::new);
         assert!(queue.push(&arrivals, put(A, b"1")).is_none());
         let mark = queue.mark();
         assert!(matches!(queue.outcome(mark), Outcome::Waiting));
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn too_much_waits_for_nothing() {
         let (arrivals, queue) = live();
-        arrivals.came("chat", "1", 1, Vec::new);
+        arrivals.came("chat", "1", None, 1, Vec::new);
         let large = SignalWrite::Put(space::SESSIONS, vec![(Key::from(A), Bytes::from(vec![0; MOST_BYTES]))]);
         assert!(queue.push(&arrivals, large).is_none());
         assert!(is_ready(&queue, &arrivals));

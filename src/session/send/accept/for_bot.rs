@@ -1,7 +1,7 @@
 //! What a session does for a bot: makes messages of its replies, writes what it decided, and tells it what became of what was said.
 //! Decides nothing itself.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use super::AcceptError;
 use crate::{
@@ -10,6 +10,9 @@ use crate::{
     session::{Session, files::FileSource},
     store::StoreError,
 };
+
+/// A word of the owner's that has been on its way for longer keeps no customer from an answer: it may never be over.
+const OWNERS_JOURNEY: Duration = Duration::from_secs(10);
 
 impl Session {
     /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id. `is_notice`: it answers nobody.
@@ -77,7 +80,7 @@ impl Session {
 
     /// Whom the owner has written something by the phone that is not in the log yet, by the names that the wire has of them.
     pub fn owner_writes_to(&self) -> HashSet<String> {
-        self.0.store.arrivals().recipients()
+        self.0.store.arrivals().recipients(OWNERS_JOURNEY)
     }
 
     /// Whether a bot's reply waits for its time in a chat, by the name that it has now.
