@@ -236,7 +236,8 @@ async fn admit(
     let address = visitor.and_then(|visitor| visitor.address);
     let seat = shared.seats.take(&valid.caller, address).ok_or(ConnectError::Full)?;
     if visitor.is_some_and(|visitor| !visitor.enter()) {
-        return Err(ConnectError::Full);
+        // Others took its place while its key was looked up. That passes.
+        return Err(shared.cut(visitor).await);
     }
     let gone = shared.stop.child_token();
     socket.extensions.insert(Registrations {

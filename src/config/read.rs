@@ -130,7 +130,10 @@ impl SettingReader<'_> {
     /// Two of our own listeners on one port: only one would get it.
     fn check_ports(&mut self, listeners: &[(&str, Option<SocketAddr>)]) {
         let overlaps = |one: SocketAddr, other: SocketAddr| {
-            let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+            // Any IPv6 address takes those of IPv4 as well.
+            let takes =
+                |any: SocketAddr, one: SocketAddr| any.ip().is_unspecified() && (any.is_ipv6() || one.is_ipv4());
+            let is_any = takes(one, other) || takes(other, one);
             one.port() != 0 && one.port() == other.port() && (is_any || one.ip() == other.ip())
         };
         for (n, (key, one)) in listeners.iter().enumerate() {

@@ -75,6 +75,7 @@ fn what_would_start_and_not_work_is_a_mistake() {
         ("SESSIOND_ADMIN_KEY", "contraseñacontraseña", "auth.admin_key"),
         ("SESSIOND_ADMIN_KEY", "sixteen characters ", "auth.admin_key"),
         ("SESSIOND_METRICS__LISTEN", "127.0.0.1:3000", "metrics.listen"),
+        ("SESSIOND_METRICS__LISTEN", "[::]:3000", "metrics.listen"),
         ("SESSIOND_CLUSTER__LISTEN", "127.0.0.1:3000", "cluster.listen"),
         ("SESSIOND_WHATSAPP__ENDPOINT", "http://foo", "whatsapp.endpoint"),
     ] {
@@ -86,6 +87,7 @@ fn what_would_start_and_not_work_is_a_mistake() {
         ("SESSIOND_ADMIN_KEY", "sixteen or more characters"),
         ("SESSIOND_METRICS__LISTEN", "127.0.0.1:3001"),
         ("SESSIOND_METRICS__LISTEN", "127.0.0.1:0"),
+        ("SESSIOND_METRICS__LISTEN", "[::1]:3000"),
     ] {
         assert!(load(&[(variable, value)], None).is_ok(), "{variable}={value}");
     }

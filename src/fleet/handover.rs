@@ -28,6 +28,7 @@ use super::{Fleet, FleetError, directory, illegible::Legibility, revival, slot::
 use crate::{
     clock,
     cluster::{Giver, HandoverVerdict, Joiner, JoinerMove, Letter, Post},
+    journal,
     session::{Prepared, Session, State},
     sync::lock,
     telemetry::{
@@ -197,15 +198,22 @@ async fn take(fleet: &Arc<Fleet>, tenant: TenantId, from: &InstanceId, last: Opt
     let prepared = fleet.handovers.book().prepared.remove(&tenant);
     let slot = fleet.slot_of(&tenant);
     slot.expect_state();
-    match (is_served_by_another(fleet, &slot, from).await, last) {
+    if last.is_some() {
+        // Until it is open, whoever tries has to know that nobody else looks after it.
+        slot.set_giver(from.clone());
+    }
+    match (is_served_by_another(fleet, &slot, from, last).await, last) {
         (Ok(true), _) => {
+            if last.is_some() {
+                // The giver found that one dead, or would not have given it, and offers it to nobody else. A process of another machine is
+                // believed to live for a minute more, unless it is asked.
+                fleet.doubt_the_quiet();
+            }
             let now = fleet.env.clock.instant();
             return fleet.handovers.book().joiner.declined(&tenant, from, now);
         }
-        // Until it is open, whoever tries has to know that nobody else looks after it.
-        (_, Some(_)) => slot.set_giver(from.clone()),
-        (Ok(false), None) => {}
-        (Err(error), None) => {
+        (Ok(false), _) => {}
+        (Err(error), _) => {
             debug!(%tenant, %error, "who has it is read again before it is opened");
             revival::take(fleet, slot);
             return fleet.handovers.book().joiner.taken(&tenant, fleet.env.clock.instant());
@@ -273,7 +281,18 @@ async fn logged_in(session: &Session) {
 }
 
 /// Whoever did not answer may have given it to another before. Whoever has given it may have died since, and another may have been quicker.
-async fn is_served_by_another(fleet: &Fleet, slot: &Slot, from: &InstanceId) -> Result<bool, VaultError> {
+async fn is_served_by_another(
+    fleet: &Fleet,
+    slot: &Slot,
+    from: &InstanceId,
+    last: Option<Seq>,
+) -> Result<bool, VaultError> {
+    // Mostly what the giver wrote last is the last: one read, instead of a score, while nobody serves the tenant.
+    if let Some(last) = last.filter(|last| *last > Seq(0))
+        && !journal::has_successor(&fleet.env.vault, &slot.tenant, last).await?
+    {
+        return Ok(false);
+    }
     let other = fleet.living_owner(&slot.tenant).await?.filter(|owner| owner != from);
     let is_served = other.is_some();
     if is_served {

@@ -17,12 +17,13 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Fleet, arrival, directory::RetryPause, heartbeat::CONNECTED, illegible, letters, takeback, whatsapp_reach,
+    Fleet, FleetError, arrival, directory::RetryPause, heartbeat::CONNECTED, illegible, letters, takeback,
+    whatsapp_reach,
 };
 use crate::{
     backoff::Backoff,
     crash,
-    session::{self, State},
+    session::{self, Session, State},
     tenant::{TenantId, TenantRecord},
     vault::VaultError,
 };
@@ -49,6 +50,8 @@ pub enum RestoreError {
 
 enum RestoreOutcome {
     Up,
+    /// Another process was quicker.
+    Elsewhere,
     Late,
     Failed(String),
 }
@@ -207,6 +210,7 @@ impl Fleet {
         for outcome in self.hydrate(tenants, size, batches, deadline).await {
             match outcome {
                 (_, RestoreOutcome::Up) => summary.restored += 1,
+                (_, RestoreOutcome::Elsewhere) => summary.elsewhere += 1,
                 (tenant, RestoreOutcome::Late) => summary.late.push(tenant),
                 (tenant, RestoreOutcome::Failed(reason)) => {
                     summary.failed.insert(tenant.to_string(), reason);
@@ -303,6 +307,22 @@ impl Fleet {
         }
     }
 
+    /// Whoever has come since the owners were read may have taken it: a restore lasts.
+    async fn open_in_restore(&self, tenant: &TenantId) -> Result<Session, FleetError> {
+        let slot = self.slot_of(tenant);
+        slot.expect_state();
+        if !self.living_peers().is_empty()
+            && let Err(error) = self.check_unowned(&slot).await
+        {
+            if !matches!(error, FleetError::Moved) {
+                slot.failed(self.unread_owner(&error));
+                self.env.ended.note(tenant);
+            }
+            return Err(error);
+        }
+        self.open(&slot, true).await
+    }
+
     async fn hydrate(
         self: &Arc<Self>,
         tenants: Vec<TenantId>,
@@ -322,7 +342,7 @@ impl Fleet {
                     // A task of its own: a slow one goes on when its limit is over.
                     let opening = fleet.tasks.spawn({
                         let (fleet, tenant) = (fleet.clone(), tenant.clone());
-                        async move { fleet.open(&fleet.slot_of(&tenant), true).await }
+                        async move { fleet.open_in_restore(&tenant).await }
                     });
                     (tenant, began, timeout(limit.min(deadline - began), opening).await)
                 }
@@ -362,6 +382,7 @@ impl Fleet {
                         (tenant, outcome)
                     });
                 }
+                Ok(Ok(Err(FleetError::Moved))) => outcomes.push((tenant, RestoreOutcome::Elsewhere)),
                 Ok(Ok(Err(_))) => {
                     let reason = self.status(&tenant).map_or_else(String::new, |status| status.reason);
                     outcomes.push((tenant, RestoreOutcome::Failed(reason)));

@@ -131,12 +131,22 @@ async fn until_open(fleet: Arc<Fleet>, slot: Arc<Slot>, former: Former) {
         }
         crash::pause("revival").await;
         let turn = fleet.reviving.acquire().await;
+        // That may have lasted.
+        if slot.session().is_some() || !fleet.has(&slot) {
+            break;
+        }
+        if fleet.is_leaving() {
+            drop(turn);
+            leave_to_another(&fleet, &slot).await;
+            break;
+        }
         // Of the dead one's successors one may have come a moment ago: nobody here knows of it.
         if matches!(former, Former::Orphaned)
             && fleet.living_peers().is_empty()
             && let Err(error) = fleet.meet_peers().await
         {
-            debug!(tenant = %slot.tenant, %error, "who is there is not known");
+            slot.failed(fleet.unread_owner(&fleet.unreadable(&error)));
+            continue;
         }
         // While it was away, could not be opened, or waited for its turn, another process may have taken it over.
         if !fleet.living_peers().is_empty() {

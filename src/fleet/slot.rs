@@ -23,6 +23,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{Beat, FleetError};
 use crate::{
+    journal::LastWriting,
     message::{ConnectionState, EventId},
     session::{End, Session, State, Status},
     sync::lock,
@@ -66,6 +67,8 @@ struct SlotFields {
     newest_event: Option<EventId>,
     /// Of a tenant that another process has: which.
     owner: Option<InstanceId>,
+    /// The end of its journal, as it was when its owner was read.
+    last_writing: Option<LastWriting>,
     /// The process that lives and has let go of it, for this one.
     giver: Option<InstanceId>,
     /// Another process had it when this one looked, and none of ours was taken away by that: since when that is known.
@@ -137,6 +140,7 @@ impl Slot {
             opened_at: None,
             newest_event: None,
             owner: None,
+            last_writing: None,
             giver: None,
             elsewhere_since: None,
             expects_state: false,
@@ -191,6 +195,14 @@ impl Slot {
 
     pub fn set_owner(&self, owner: Option<InstanceId>) {
         self.inside().owner = owner;
+    }
+
+    pub fn last_writing(&self) -> Option<LastWriting> {
+        self.inside().last_writing.clone()
+    }
+
+    pub fn note_last_writing(&self, last: Option<LastWriting>) {
+        self.inside().last_writing = last;
     }
 
     /// The vault says that another process has it. Not of one that is open here, or on its way here. `since`: that is known.
@@ -348,6 +360,7 @@ impl Slot {
         inside.failure = None;
         inside.opened_at = Some(Instant::now());
         inside.owner = None;
+        inside.last_writing = None;
         inside.giver = None;
         inside.elsewhere_since = None;
         self.settled.notify_waiters();
@@ -360,6 +373,10 @@ impl Slot {
             return;
         }
         inside.setbacks = inside.setbacks.saturating_add(1);
+        if failure.kind == OpenFailureKind::Taken {
+            // What was given to this process is another's now.
+            inside.giver = None;
+        }
         // One that ended and cannot be closed, too.
         inside.failure = Some(failure);
         self.settled.notify_waiters();

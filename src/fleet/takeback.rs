@@ -22,7 +22,7 @@ use crate::{
     backoff::Backoff,
     clock,
     cluster::{PeerLook, should_own},
-    journal,
+    journal::{self, LastWriting},
     session::End,
     sync::lock,
     tenant::{TenantId, TenantRecord},
@@ -221,7 +221,7 @@ pub(super) async fn take_over_orphans(
     let tenants = connected.into_iter().filter(|(_, record)| record.is_ok());
     let tenants = tenants.filter_map(|(name, _)| name.parse::<TenantId>().ok());
     let tenants: Vec<_> = tenants.filter(|tenant| fleet.slot(tenant).is_none()).collect();
-    let owners = stream::iter(tenants).map(|tenant| async move { (owner(fleet, &tenant).await, tenant) });
+    let owners = stream::iter(tenants).map(|tenant| async move { (last_writing(fleet, &tenant).await, tenant) });
     let mut owners = owners.buffer_unordered(CONCURRENT_OWNER_READS);
     while let Some((read, tenant)) = owners.next().await {
         match read {
@@ -235,8 +235,8 @@ pub(super) async fn take_over_orphans(
     if !owned.is_empty() {
         fleet.meet_peers().await?;
     }
-    for (owner, tenant) in owned {
-        if let Some(owner) = owner.filter(|owner| fleet.is_alive(owner)) {
+    for (last, tenant) in owned {
+        if let Some(owner) = last.as_ref().map(|last| last.writer.clone()).filter(|owner| fleet.is_alive(owner)) {
             let slot = fleet.slot_of(&tenant);
             slot.expect_state();
             slot.set_elsewhere(Some(owner), fleet.env.clock.now());
@@ -248,6 +248,7 @@ pub(super) async fn take_over_orphans(
         info!(event = "tenant_adopted", %tenant, "no process serves it: taking it over");
         let slot = fleet.slot_of(&tenant);
         slot.expect_state();
+        slot.note_last_writing(last);
         revival::take(fleet, slot);
     }
     unread.map_or(Ok(()), Err)
@@ -255,7 +256,18 @@ pub(super) async fn take_over_orphans(
 
 /// Nobody but a tenant's owner can write its journal.
 pub(super) async fn owner(fleet: &Fleet, tenant: &TenantId) -> Result<Option<InstanceId>, VaultError> {
-    journal::last_writer(&fleet.env.vault, tenant).await
+    Ok(last_writing(fleet, tenant).await?.map(|last| last.writer))
+}
+
+/// The tenant's place, if it has one, remembers it: who looks again soon reads little.
+async fn last_writing(fleet: &Fleet, tenant: &TenantId) -> Result<Option<LastWriting>, VaultError> {
+    let slot = fleet.slot(tenant);
+    let known = slot.as_ref().and_then(|slot| slot.last_writing());
+    let last = journal::last_writing(&fleet.env.vault, tenant, known).await?;
+    if let Some(slot) = slot {
+        slot.note_last_writing(last.clone());
+    }
+    Ok(last)
 }
 
 impl Fleet {

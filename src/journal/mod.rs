@@ -59,7 +59,7 @@ pub(crate) fn read_anything(bytes: &[u8]) {
 pub use self::{
     archive::{Archive, ArchiveError, Piece},
     damage::{Damage, Document, Loss},
-    owner::last_writer,
+    owner::{LastWriting, has_successor, last_writer, last_writing},
     pace::JournalPace,
     record::{Change, ChangeNo, Record, Space},
     reseal::{HeldState, OlderSeals},
