@@ -27,6 +27,9 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 /// The library calls the line gone: its end is known here within this time.
 const LINE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Between two looks whether the owner's word, which is on its way, has come; and what the bot needs to read it.
+const OWNERS_BREATH: Duration = Duration::from_millis(100);
+
 /// The next step for a chat, after an attempt to send its first message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChatOutcome {
@@ -70,7 +73,8 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
     let began = Instant::now();
     let ready = async {
         prepare(session, client).await?;
-        anyhow::Ok(session.outbox.await_durable(waiting).await?)
+        session.outbox.await_durable(waiting).await?;
+        anyhow::Ok(await_owner(session, waiting).await?)
     };
     // What the library does is boxed, here and below: as an argument it would have its room twice in each message that is on its way.
     match on_line(session, client, Box::pin(ready)).await {
@@ -180,6 +184,25 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
             leave_unanswered(session, waiting, FailureReason::Unconfirmed, AttemptEnd::LineBefore).await
         }
     }
+}
+
+/// A bot's message waits for the owner's word to the same person, which is on its way and takes it back.
+async fn await_owner(session: &Inner, waiting: &WaitingMessage) -> Result<(), StoreError> {
+    let mut has_waited = false;
+    while waiting.from_bot {
+        let owner_writes_to = session.owner_writes_to();
+        let is_written_to = !owner_writes_to.is_empty() && {
+            let names = session.store.names(&waiting.chat).await?;
+            names.iter().any(|name| owner_writes_to.contains(name))
+        };
+        if !is_written_to && !has_waited {
+            break;
+        }
+        // Once more when it is over: the bot has yet to read it.
+        sleep(OWNERS_BREATH).await;
+        has_waited = is_written_to;
+    }
+    Ok(())
 }
 
 fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {

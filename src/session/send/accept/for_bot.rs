@@ -7,12 +7,19 @@ use super::AcceptError;
 use crate::{
     journal::{ChangeNo, JournalClosedError},
     message::{BotDecision, Draft, Humanize, Mentions, OutboxError, Outgoing, SendRequest, media::Attachment},
-    session::{Session, files::FileSource},
+    session::{Inner, Session, files::FileSource},
     store::StoreError,
 };
 
 /// A word of the owner's that has been on its way for longer keeps no customer from an answer: it may never be over.
 const OWNERS_JOURNEY: Duration = Duration::from_secs(10);
+
+impl Inner {
+    /// Whom the owner has written something by the phone that is not in the log yet, by the names that the wire has of them.
+    pub fn owner_writes_to(&self) -> HashSet<String> {
+        self.store.arrivals().recipients(OWNERS_JOURNEY)
+    }
+}
 
 impl Session {
     /// What a bot says in a chat, whole, for [`Self::decide`]. Under the same `key` it has the same id. `is_notice`: it answers nobody.
@@ -78,9 +85,9 @@ impl Session {
         self.0.outbox.is_from_bot(id).await
     }
 
-    /// Whom the owner has written something by the phone that is not in the log yet, by the names that the wire has of them.
+    /// See [`Inner::owner_writes_to`].
     pub fn owner_writes_to(&self) -> HashSet<String> {
-        self.0.store.arrivals().recipients(OWNERS_JOURNEY)
+        self.0.owner_writes_to()
     }
 
     /// Whether a bot's reply waits for its time in a chat, by the name that it has now.
