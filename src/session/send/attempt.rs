@@ -188,21 +188,23 @@ pub(super) async fn carry(session: &Inner, client: &Arc<Client>, waiting: &Waiti
 
 /// A bot's message waits for the owner's word to the same person, which is on its way and takes it back.
 async fn await_owner(session: &Inner, waiting: &WaitingMessage) -> Result<(), StoreError> {
+    if !waiting.from_bot {
+        return Ok(());
+    }
     let mut has_waited = false;
-    while waiting.from_bot {
+    loop {
         let owner_writes_to = session.owner_writes_to();
         let is_written_to = !owner_writes_to.is_empty() && {
             let names = session.store.names(&waiting.chat).await?;
             names.iter().any(|name| owner_writes_to.contains(name))
         };
         if !is_written_to && !has_waited {
-            break;
+            return Ok(());
         }
         // Once more when it is over: the bot has yet to read it.
         sleep(OWNERS_BREATH).await;
         has_waited = is_written_to;
     }
-    Ok(())
 }
 
 fn send_timeout(goes_to_many: bool, attempts: u32) -> Duration {
