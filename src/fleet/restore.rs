@@ -311,6 +311,7 @@ impl Fleet {
     async fn open_in_restore(&self, tenant: &TenantId) -> Result<Session, FleetError> {
         let slot = self.slot_of(tenant);
         slot.expect_state();
+        crash::pause("restoring").await;
         if !self.living_peers().is_empty()
             && let Err(error) = self.check_unowned(&slot).await
         {

@@ -430,6 +430,43 @@ async fn whoever_restores_for_long_is_not_taken_for_dead() {
     quick_process.kill().await.unwrap();
 }
 
+/// Two restore what a dead process had, and one of them is slow. What the other has by then stays there.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_restores_slowly_takes_nothing_from_whoever_has_come_meanwhile() {
+    const TENANTS: usize = 8;
+    let stage = Stage::new(Home::Embedded).await.unwrap().shared().set("SESSIOND_HEARTBEAT__ANNOUNCE", "1s");
+    let old = stage.start().await;
+    let mut conversations = Vec::new();
+    for n in 0..TENANTS {
+        conversations.push(stage.pair(&format!("trattoria-{n}")).await);
+    }
+    old.kill().await.unwrap();
+    let logins = stage.network.stats().await.counts.logins;
+    let (mut slow, quick) = (stage.other("slow", false), stage.other("quick", false));
+    slow.setup = slow.setup.set("LOOPBACK_PAUSE", "restoring:3000").set("SESSIOND_RESTORE__BATCH_SIZE", "1");
+    let slow_process = slow.setup.spawn().unwrap();
+    let begins = || async { slow.log().contains("a pause on purpose") };
+    until(LIMIT, "the restore to begin", begins).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
+    let quick_process = quick.start().await;
+    let opens = || async { slow.log().contains("the port is open") };
+    until(2 * LIMIT, "the port to open", opens).await.unwrap_or_else(|e| panic!("{e}\n{}", slow.log()));
+    let logs = || format!("{}\n--\n{}", slow.log(), quick.log());
+    for conversation in &conversations {
+        let served = || async {
+            is_working(&slow.dashboard, &conversation.tenant).await
+                || is_working(&quick.dashboard, &conversation.tenant).await
+        };
+        until(LIMIT, "it to be served", served)
+            .await
+            .unwrap_or_else(|e| panic!("{}: {e}\n{}", conversation.tenant, logs()));
+    }
+    let counts = stage.network.stats().await.counts;
+    assert_eq!((counts.logins, counts.replaced_logins), (logins + TENANTS as u64, 0), "{}", logs());
+    stage.assert_promises(&conversations).await;
+    slow_process.kill().await.unwrap();
+    quick_process.kill().await.unwrap();
+}
+
 async fn instances(stage: &Stage) -> Vec<Instance> {
     Embedded::open(&stage.path("cloud/vault.db")).unwrap().instances().await.unwrap()
 }
