@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
 
 use super::{menu::Menu, restaurant::RestaurantSettings};
 
@@ -19,13 +20,6 @@ pub struct Versioned<T> {
     pub value: T,
 }
 
-/// The place of a bot that is on before it has heard anything.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FirstPlace {
-    /// Nobody answers older messages.
-    pub since: Timestamp,
-}
-
 /// Before an owner has written one.
 pub fn no_menu() -> Versioned<Menu> {
     Versioned { version: 0, value: Menu { id: String::new(), name: String::new(), items: Vec::new() } }
@@ -33,7 +27,7 @@ pub fn no_menu() -> Versioned<Menu> {
 
 /// Before an owner has written any: the bot is off.
 pub fn no_settings() -> Versioned<RestaurantSettings> {
-    let value = serde_json::from_value(serde_json::json!({ "active": false }));
+    let value = serde_json::from_value(json!({ "active": false }));
     Versioned { version: 0, value: value.expect("every other setting has a default") }
 }
 
@@ -54,10 +48,11 @@ fn emptied<T: DeserializeOwned + PartialEq>(stored: &[u8], nothing: &T) -> Optio
 }
 
 /// The records of a tenant that brings a menu or settings with it, by their names. `free`: the version that is there, see
-/// [`free_version`]; those that an owner has written here stay.
+/// [`free_version`]; those that an owner has written here stay. `place`: the bot's, of a tenant that was here before.
 pub fn first_records(
     menu: Option<&Menu>,
     settings: Option<&RestaurantSettings>,
+    place: Option<&[u8]>,
     now: Timestamp,
     free: impl Fn(&str) -> Option<u64>,
 ) -> Vec<(&'static str, Vec<u8>)> {
@@ -68,10 +63,18 @@ pub fn first_records(
     if let Some((settings, version)) = settings.zip(free(SETTINGS)) {
         records.push((SETTINGS, plain(&Versioned { version: version + 1, value: settings })));
         if settings.active {
-            records.push((PLACE, plain(&FirstPlace { since: now })));
+            records.push((PLACE, place_from_now(place, now)));
         }
     }
     records
+}
+
+/// The place of a bot that answers what comes from `now` on. `stored`: how far it had read before: what it has answered it does not answer
+/// again.
+pub fn place_from_now(stored: Option<&[u8]>, now: Timestamp) -> Vec<u8> {
+    let mut place: Map<String, Value> = stored.and_then(|place| serde_json::from_slice(place).ok()).unwrap_or_default();
+    place.insert("since".to_owned(), json!(now));
+    plain(&place)
 }
 
 fn plain(record: &impl Serialize) -> Vec<u8> {

@@ -47,11 +47,10 @@ pub fn fits_header(text: &str) -> bool {
 
 /// Puts a secret back into its file, where there is none any more. True: it was needed.
 pub fn restore_secret(file: &Path, secret: &Secret) -> io::Result<bool> {
-    if file.try_exists()? {
+    // A folder that is gone may be on a disk that is away for a while: made anew it would be on another, with a vault in it.
+    let has_folder = file.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir());
+    if !has_folder || file.try_exists()? {
         return Ok(false);
-    }
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
     }
     let make = || Ok(((), Zeroizing::new(secret.expose().to_owned())));
     seal::load_or_create(file, |file: &Path| std::fs::metadata(file).map(drop), make).map(|()| true)

@@ -181,14 +181,16 @@ impl EntryBuilder {
     fn put_restaurant(&mut self, settled: &SettledTenant, state: &[Record], now: Timestamp) {
         let RestaurantCopy { menu, settings } = &settled.copy.restaurant;
         let is_nobodys = matches!(store::account_of(state), Ok(None));
-        let free = |name: &str| {
+        let stored = |name: &str| {
             let stored = state.iter().find(|record| record.space == space::BOT && *record.key == *key::text(name));
-            match stored {
-                Some(_) if !is_nobodys => None,
-                stored => owner_records::free_version(name, stored.map(|record| &record.value[..])),
-            }
+            stored.map(|record| &record.value[..])
         };
-        for (name, record) in owner_records::first_records(menu.as_ref(), settings.as_ref(), now, free) {
+        let free = |name: &str| match stored(name) {
+            Some(_) if !is_nobodys => None,
+            stored => owner_records::free_version(name, stored),
+        };
+        let place = stored(owner_records::PLACE);
+        for (name, record) in owner_records::first_records(menu.as_ref(), settings.as_ref(), place, now, free) {
             self.put(space::BOT, key::text(name), record);
         }
     }

@@ -29,11 +29,8 @@ pub fn owners_lost_records(backup: &[Record], state: &[Record], now: Timestamp) 
         };
         back.push(record(space::BOT, name, value));
         if name == SETTINGS {
-            let place = find(state, space::BOT, PLACE);
-            let mut place: Map<String, Value> =
-                place.and_then(|place| serde_json::from_slice(place).ok()).unwrap_or_default();
-            place.insert("since".to_owned(), json!(now));
-            back.push(record(space::BOT, PLACE, plain(&Value::Object(place))));
+            let place = owner_records::place_from_now(find(state, space::BOT, PLACE), now);
+            back.push(record(space::BOT, PLACE, place.into()));
         }
     }
     let is_free = |name: &str| find(state, space::SETTINGS, name).is_none_or(is_emptied);

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     bot::{
         menu::Menu,
-        owner_records::{self, FirstPlace, Versioned},
+        owner_records::{self, Versioned},
         restaurant::RestaurantSettings,
     },
     journal::{self, Change, Opened, Record},
@@ -87,7 +87,10 @@ impl ImportWriter {
         let menu = update.menu.as_ref().map(|menu| put(owner_records::MENU, menu));
         let settings = update.settings.as_ref().map(|settings| put(owner_records::SETTINGS, settings));
         // Nobody answers what came before.
-        let place = update.switches_on.then(|| put(owner_records::PLACE, &FirstPlace { since: self.clock.now() }));
+        let place = update.switches_on.then(|| {
+            let stored = stored(state, owner_records::PLACE);
+            change(owner_records::PLACE, owner_records::place_from_now(stored, self.clock.now()))
+        });
         let changes: Vec<Change> = [menu, settings, place].into_iter().flatten().collect();
         if !changes.is_empty() {
             confirm(journal, journal.record(changes, None)).await?;
@@ -98,6 +101,10 @@ impl ImportWriter {
 
 fn put(name: &str, record: &impl Serialize) -> Change {
     let value = serde_json::to_vec(record).expect("a record is plain data, which JSON always takes");
+    change(name, value)
+}
+
+fn change(name: &str, value: Vec<u8>) -> Change {
     Change { space: space::BOT, key: key::text(name), value: Some(value.into()) }
 }
 
@@ -110,7 +117,11 @@ fn owned(state: &[Record]) -> Result<OwnedRestaurant, RefusedImport> {
 }
 
 fn parsed<T: DeserializeOwned>(state: &[Record], name: &str) -> Result<Option<Versioned<T>>, RefusedImport> {
-    let stored = state.iter().find(|record| record.space == space::BOT && *record.key == *key::text(name));
-    let parsed = stored.map(|record| serde_json::from_slice(&record.value)).transpose();
+    let parsed = stored(state, name).map(serde_json::from_slice).transpose();
     parsed.map_err(|error| RefusedImport::Damaged(format!("the bot's {name} does not parse: {error}")))
+}
+
+fn stored<'r>(state: &'r [Record], name: &str) -> Option<&'r [u8]> {
+    let stored = state.iter().find(|record| record.space == space::BOT && *record.key == *key::text(name));
+    stored.map(|record| &record.value[..])
 }

@@ -12,6 +12,9 @@ const UPGRADED_PATIENCE: u32 = 4;
 /// An answer to somebody who has shown no key may let us wait no longer than this, all in all, whatever its size.
 const KEYLESS_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Whoever has a key has shown it within this time, over a slow line too.
+const NEWCOMER_TIME: Duration = Duration::from_secs(2);
+
 /// How long the parts of a connection may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ActivityLimits {
@@ -98,14 +101,22 @@ impl Activity {
 
     /// How readily it makes room for a newcomer: those with a key come last, and of the others those who were waited for longest: for the
     /// next request, for the rest of one, for a key, or to take an answer. Whoever dribbles is within what is allowed to a slow line; but
-    /// where all places are taken so, it gives way, and not a newcomer. `None`: it stays.
-    pub fn gives_way(&self, now: Instant) -> Option<(bool, Duration)> {
+    /// where all places are taken so, it gives way, and not a newcomer. `None`: it stays. `spares_newcomers`: who cannot have shown a key yet
+    /// counts as one who has.
+    pub fn gives_way(&self, now: Instant, spares_newcomers: bool) -> Option<(bool, Duration)> {
         let waited = match self.phase {
             ConnectionPhase::Request if self.has_key => self.body.waited(now),
             ConnectionPhase::Request => self.body.waited(now).max(self.answer.waited(now)),
             _ => self.waits().then(|| now.saturating_duration_since(self.since)),
         };
-        waited.map(|waited| (!self.has_key, waited))
+        let is_strange = !self.has_key && !(spares_newcomers && self.is_newcomer(now));
+        waited.map(|waited| (is_strange, waited))
+    }
+
+    /// It was opened a moment ago, and has asked for nothing yet.
+    pub fn is_newcomer(&self, now: Instant) -> bool {
+        let lasts = now.saturating_duration_since(self.since);
+        self.phase == ConnectionPhase::Head && !self.has_key && lasts < NEWCOMER_TIME
     }
 
     /// Somebody without a key takes an answer so slowly.
@@ -196,12 +207,16 @@ mod tests {
         let now = began + Duration::from_secs(20);
         let idle = |has_key| activity(ConnectionPhase::Idle, began, has_key);
         let mut reader = activity(ConnectionPhase::Request, began, false);
-        assert_eq!(reader.gives_way(now), None, "it is being answered");
+        assert_eq!(reader.gives_way(now, true), None, "it is being answered");
         reader.answer.waits(began + Duration::from_secs(19));
-        assert!(reader.gives_way(now) > idle(true).gives_way(now));
-        assert!(reader.gives_way(now) < idle(false).gives_way(now));
+        let ready = |activity: &Activity| activity.gives_way(now, true);
+        assert!(ready(&reader) > ready(&idle(true)));
+        assert!(ready(&reader) < ready(&idle(false)));
         reader.has_key = true;
-        assert_eq!(reader.gives_way(now), None);
+        assert_eq!(ready(&reader), None);
+        let newcomer = activity(ConnectionPhase::Head, now - Duration::from_secs(1), false);
+        assert!(ready(&newcomer) < ready(&idle(true)), "the next one of the same page would close it");
+        assert!(newcomer.gives_way(now, false) > idle(true).gives_way(now, false), "of a flood");
         // What a proxy carries next may be of somebody else.
         reader.begin_request(true, now);
         assert!(!reader.has_key);

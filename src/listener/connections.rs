@@ -33,6 +33,10 @@ const MOST_LEAVING: usize = 16;
 /// How long that holds up newcomers at the most.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Connections of this moment that give way as late as those with a key. A page opens some at once, and each would close the one before it;
+/// more of them are a flood, which takes no place of one that has shown a key.
+const SPARED_NEWCOMERS: usize = 16;
+
 /// How often it is told that there was no room.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
@@ -234,7 +238,11 @@ impl ConnectionTable {
     /// The one that gives way most readily, of all or of an address.
     fn close_a_waiting_one(&mut self, of: Option<IpAddr>) -> bool {
         let now = Instant::now();
-        self.close_first(|activity| activity.gives_way(now).filter(|_| of.is_none() || activity.counted == of))
+        let newcomers = self.open.values().filter(|one| one.activity().is_newcomer(now)).count();
+        let spares_newcomers = newcomers <= SPARED_NEWCOMERS;
+        self.close_first(|activity| {
+            activity.gives_way(now, spares_newcomers).filter(|_| of.is_none() || activity.counted == of)
+        })
     }
 
     fn close_an_unproven_web_socket(&mut self) -> bool {

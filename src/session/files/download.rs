@@ -110,8 +110,10 @@ async fn from_hosts(session: &Inner, client: &Arc<Client>, params: &DownloadPara
         Err(MediaDownloadError::ReferenceRejected(_)) => return Ok(HostAnswer::Rejected),
         Err(_) if over.load(Ordering::Acquire) && params.file_length == 0 => return Err(FileError::TooLarge(max)),
         Err(_) if over.load(Ordering::Acquire) => return Err(FileError::Damaged),
-        Err(_) if session.env.media.spool.reserve().allow(0).is_err() => return Err(FileError::Storage),
         Err(error) => {
+            if session.env.media.spool.reserve().allow_soon(0).await.is_err() {
+                return Err(FileError::Storage);
+            }
             debug!(error = error.to_string(), "WhatsApp's hosts did not give a file");
             return Err(FileError::Hosts);
         }

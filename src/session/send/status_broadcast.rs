@@ -15,6 +15,7 @@ use whatsapp_rust::{
 
 use super::{
     compose::{ComposeContext, Composed, compose},
+    group_keys,
     judgement::LookupsSpentError,
     recipient_check,
 };
@@ -158,6 +159,7 @@ pub(in crate::session) async fn send(
     let people: Result<Vec<Jid>, _> = status.audience.iter().map(|jid| jid.parse()).collect();
     let people = people.map_err(|_| SendError::InvalidRequest("somebody whom the status is for is no jid".into()))?;
     meet(session, client, &people).await?;
+    group_keys::have_sessions_of_viewers(session, client, &people).await?;
     let options = StatusSendOptions { message_id: Some(status.id), ..StatusSendOptions::default() };
     client.status().send_raw(message, &people, options).await?;
     Ok(())

@@ -54,6 +54,32 @@ async fn keys_that_whatsapp_never_sends_hold_up_their_group_only() {
     daemon.kill().await.unwrap();
 }
 
+/// A status goes as a message to a group does.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_whatsapp_never_sends_hold_up_their_status_only() {
+    let stage = Stage::new(Home::Embedded).await.unwrap();
+    let daemon = stage.start().await;
+    let conversation = stage.pair("trattoria").await;
+    let ear = stage.listen(std::slice::from_ref(&conversation));
+    let scene = PoisonScene { stage: &stage, ear: &ear, conversation: &conversation };
+    let (network, number) = (&stage.network, &conversation.number);
+    let (known, stranger) = (&conversation.customers[0], &conversation.customers[1]);
+    scene.say(known, "before").await;
+    let silence = Fault::new(FaultKind::IqSilence).target(number).xmlns("encrypt").tag("key").chat(stranger);
+    network.fault(silence).await.unwrap();
+    let viewers = [known, stranger].map(|customer| format!("{customer}@c.us"));
+    let status = serde_json::json!({ "text": "Ajiaco", "contacts": viewers });
+    let posted = stage.dashboard.post("/api/trattoria/status/text", status).await.unwrap();
+    assert!((200..300).contains(&posted.status), "{}", posted.body);
+    let (began, mut said) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(4) {
+        let took = scene.say(known, &format!("meanwhile {said}")).await;
+        assert!(took < SOON, "another chat waited {took:?}\n{}", stage.log());
+        said += 1;
+    }
+    daemon.kill().await.unwrap();
+}
+
 struct PoisonScene<'a> {
     stage: &'a Stage,
     ear: &'a Ear,

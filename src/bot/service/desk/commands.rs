@@ -120,7 +120,7 @@ impl BotDesk {
     }
 
     pub(super) async fn put_menu(&mut self, menu: Menu, expected: Option<u64>) -> Changed<Versioned<Menu>> {
-        let version = next_version(self.menu.version, expected)?;
+        let version = next_version(&self.menu, &records::no_menu().value, expected)?;
         let written = Versioned { version, value: menu };
         let mut batch = Batch::default();
         records::put_menu(&mut batch, &written);
@@ -135,7 +135,7 @@ impl BotDesk {
         settings: RestaurantSettings,
         expected: Option<u64>,
     ) -> Changed<Versioned<RestaurantSettings>> {
-        let version = next_version(self.settings.version, expected)?;
+        let version = next_version(&self.settings, &records::no_settings().value, expected)?;
         let written = Versioned { version, value: settings };
         let mut batch = Batch::default();
         records::put_settings(&mut batch, &written);
@@ -217,8 +217,11 @@ impl BotDesk {
 }
 
 /// Two who change the same thing do not undo each other's work.
-fn next_version(current: u64, expected: Option<u64>) -> Result<u64, BotError> {
+fn next_version<T: PartialEq>(current: &Versioned<T>, nothing: &T, expected: Option<u64>) -> Result<u64, BotError> {
+    let Versioned { version: current, ref value } = *current;
     match expected {
+        // Of a tenant that was deleted the versions stay, and nothing of what they were of.
+        Some(0) if value == nothing => Ok(current + 1),
         Some(expected) if expected != current => Err(BotError::WrongVersion { current }),
         _ => Ok(current + 1),
     }

@@ -47,14 +47,19 @@ fn who_was_talked_with_under_two_names_keeps_the_silence_the_orders_and_the_bask
 fn an_import_switches_the_bot_on_from_its_own_moment_on() {
     let now = "2026-03-01T13:30:00Z".parse().unwrap();
     let settings = RestaurantSettings { active: true, ..RestaurantSettings::default() };
-    let records = first_records(None, Some(&settings), now, |_| Some(0));
+    let records = first_records(None, Some(&settings), None, now, |_| Some(0));
     let names: Vec<_> = records.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, [SETTINGS, PLACE]);
     let kept: Versioned<RestaurantSettings> = serde_json::from_slice(&records[0].1).unwrap();
     assert_eq!((kept.version, kept.value), (1, settings.clone()));
     let place: BotPlace = serde_json::from_slice(&records[1].1).unwrap();
     assert_eq!(place, BotPlace { cursor: None, since: now, owners_until: None });
-    assert!(first_records(None, Some(&settings), now, |_| None).is_empty(), "an owner's own stay");
+    // Over a name that was deleted: what was answered there is not answered again.
+    let before = BotPlace { cursor: Some(crate::message::EventId(ulid::Ulid::from_parts(7, 7))), ..place.clone() };
+    let stored = serde_json::to_vec(&before).unwrap();
+    let records = first_records(None, Some(&settings), Some(&stored), now, |_| Some(0));
+    assert_eq!(serde_json::from_slice::<BotPlace>(&records[1].1).unwrap(), before);
+    assert!(first_records(None, Some(&settings), None, now, |_| None).is_empty(), "an owner's own stay");
 }
 
 #[test]
