@@ -109,8 +109,8 @@ impl Activity {
             ConnectionPhase::Request => self.body.waited(now).max(self.answer.waited(now)),
             _ => self.waits().then(|| now.saturating_duration_since(self.since)),
         };
-        let is_strange = !self.has_key && !(spares_newcomers && self.is_newcomer(now));
-        waited.map(|waited| (is_strange, waited))
+        let is_spared = self.has_key || spares_newcomers && self.is_newcomer(now);
+        waited.map(|waited| (!is_spared, waited))
     }
 
     /// It was opened a moment ago, and has asked for nothing yet.
