@@ -103,6 +103,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("data").join("admin.key");
         let secret = Secret::new("0123456789abcdef0123");
+        assert!(!restore_secret(&file, &secret).unwrap(), "its disk may be away");
+        std::fs::create_dir(folder.path().join("data")).unwrap();
         assert!(restore_secret(&file, &secret).unwrap());
         assert_eq!(load_or_create_secret(&file).unwrap(), secret);
         std::fs::write(&file, "another key of the operator's").unwrap();

@@ -20,8 +20,8 @@ pub async fn last_writer(vault: &Arc<dyn Vault>, tenant: &TenantId) -> Result<Op
     Ok(last_writing(vault, tenant, None).await?.map(|last| last.writer))
 }
 
-/// The last document of a tenant's journal: some twenty reads at the most, however long the journal is. `known`: what it was when it was read
-/// before; two reads if it is so still.
+/// The last document of a tenant's journal: some twenty reads at the most, however long the journal is. `known`: what it was when it was
+/// read before; two reads if it is so still.
 pub async fn last_writing(
     vault: &Arc<dyn Vault>,
     tenant: &TenantId,

@@ -101,8 +101,8 @@ impl Activity {
 
     /// How readily it makes room for a newcomer: those with a key come last, and of the others those who were waited for longest: for the
     /// next request, for the rest of one, for a key, or to take an answer. Whoever dribbles is within what is allowed to a slow line; but
-    /// where all places are taken so, it gives way, and not a newcomer. `None`: it stays. `spares_newcomers`: who cannot have shown a key yet
-    /// counts as one who has.
+    /// where all places are taken so, it gives way, and not a newcomer. `None`: it stays. `spares_newcomers`: who cannot have shown a key
+    /// yet counts as one who has.
     pub fn gives_way(&self, now: Instant, spares_newcomers: bool) -> Option<(bool, Duration)> {
         let waited = match self.phase {
             ConnectionPhase::Request if self.has_key => self.body.waited(now),

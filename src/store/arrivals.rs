@@ -198,7 +198,8 @@ impl Arrivals {
     }
 
     /// Whom the tenant's own phone has written something that is on its way here. All that it writes goes through one queue of the
-    /// library's, which may be behind those of the customers who answer. What has been on its way for `longest` may never be over, and does not count.
+    /// library's, which may be behind those of the customers who answer. What has been on its way for `longest` may never be over, and does
+    /// not count.
     pub fn recipients(&self, longest: Duration) -> HashSet<String> {
         let mut table = self.table();
         table.drop_answered();

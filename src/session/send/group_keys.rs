@@ -31,8 +31,8 @@ pub(super) async fn have_sessions(client: &Client, group: &Jid) -> Result<(), Se
     have_sessions_with(client, devices).await
 }
 
-/// The same for those who are to see a status, whom the library treats as members of a group by their LIDs: it leaves out everybody whose LID
-/// is not known.
+/// The same for those who are to see a status, whom the library treats as members of a group by their LIDs: it leaves out everybody whose
+/// LID is not known.
 pub(super) async fn have_sessions_of_viewers(
     session: &Inner,
     client: &Client,
