@@ -184,9 +184,9 @@ impl Fleet {
         taken.is_ok()
     }
 
-    /// Opens and connects it, once for all who ask, a few tenants at a time: should each of those who ask for a dead process's tenants ask the
-    /// vault, that would answer nobody. Goes on when nobody waits any more: a session that is open and not connected would stay so until
-    /// the next heartbeat.
+    /// Opens and connects it, once for all who ask, a few tenants at a time: should each of those who ask for a dead process's tenants ask
+    /// the vault, that would answer nobody. Goes on when nobody waits any more: a session that is open and not connected would stay so
+    /// until the next heartbeat.
     async fn taken_back(self: &Arc<Self>, slot: &Slot) -> Result<Session, FleetError> {
         if self.is_draining() {
             return Err(FleetError::Draining);
