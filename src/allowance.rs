@@ -31,6 +31,11 @@ impl RateAllowance {
         if full > Duration::ZERO { Err(full) } else { Ok(()) }
     }
 
+    /// One that was counted counts no more.
+    pub fn give_back(&mut self, per_minute: u32, now: Instant) {
+        self.empty_at = now + self.empty_at.since(now).saturating_sub(MINUTE / per_minute.max(1));
+    }
+
     /// As good as new.
     pub fn is_whole(&self, now: Instant) -> bool {
         self.empty_at <= now
@@ -63,6 +68,10 @@ mod tests {
         assert_eq!(allowance.take(3, 60, at(0)), Err(Duration::from_secs(1)));
         allowance.take(3, 60, at(1000)).unwrap();
         assert!(allowance.take(3, 60, at(1000)).is_err());
+        allowance.give_back(60, at(1000));
+        allowance.take(3, 60, at(1000)).unwrap();
         assert!(!allowance.is_whole(at(3999)) && allowance.is_whole(at(4000)));
+        allowance.give_back(60, at(5000));
+        assert!(allowance.is_whole(at(5000)), "there is nothing to give back");
     }
 }

@@ -21,6 +21,9 @@ use crate::{
 /// connection that others need.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A request waits so long for a tenant to be opened that it, or another, has asked for. That goes on meanwhile.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// After a vault that did not answer a request for a tenant, the next one is refused for so long without asking it.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 
@@ -191,6 +194,10 @@ impl Fleet {
         if self.is_draining() {
             return Err(FleetError::Draining);
         }
+        timeout(CLAIM_TIMEOUT, self.claimed(slot)).await.unwrap_or(Err(FleetError::Restoring))
+    }
+
+    async fn claimed(self: &Arc<Self>, slot: &Slot) -> Result<Session, FleetError> {
         let asked = Instant::now();
         let mut refused = slot.claim.clone().lock_owned().await;
         if let Some(session) = slot.session() {

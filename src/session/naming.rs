@@ -1,13 +1,16 @@
 //! Conversations by name: from what people and programs write for one to a jid, and to the name that it has here. A person has two
 //! names, a phone number and a LID; the number is the first, where it is known. A LID is never read as a number.
 
-use std::{collections::HashMap, iter, sync::Mutex};
+use std::{collections::HashMap, iter, sync::Mutex, time::Duration};
 
 use phonenumber::country;
-use tokio::{sync::OnceCell, task::spawn_blocking};
+use tokio::{sync::OnceCell, task::spawn_blocking, time::Instant};
 use whatsapp_rust::{Jid, Server, wacore_binary::JidExt as _};
 
-use super::{AcceptError, Inner, RequestError, Session, requests};
+use super::{
+    AcceptError, Inner, RequestError, Session,
+    requests::{self, pace::RequestKind},
+};
 use crate::{
     message::{Flaw, phone},
     store::StoreError,
@@ -95,24 +98,29 @@ fn are_forms(one: &str, other: &str) -> bool {
     number(one).and_then(|one| phone::other_form(&one)).is_some_and(|form| number(other) == Some(form))
 }
 
-/// Chooses between numbers that the same digits may mean: the one that somebody has at WhatsApp.
+/// Nobody had a number a moment ago: WhatsApp is not asked for it again for so long.
+const NOBODYS_TIME: Duration = Duration::from_secs(300);
+
+/// Chooses between numbers that the same digits may mean: the one that somebody has at WhatsApp. With it, for how long that is known.
 #[derive(Debug, Default)]
-pub(super) struct ChosenReadings(Mutex<HashMap<String, String>>);
+pub(super) struct ChosenReadings(Mutex<HashMap<String, (String, Option<Instant>)>>);
 
 impl ChosenReadings {
     /// People who are written to by ambiguous digits, at the same time.
     const MOST: usize = 1000;
 
     fn find(&self, readings: &[String]) -> Option<String> {
-        lock(&self.0).get(&readings.join(" ")).cloned()
+        let known = lock(&self.0);
+        let (meant, until) = known.get(&readings.join(" "))?;
+        until.is_none_or(|until| Instant::now() < until).then(|| meant.clone())
     }
 
-    fn note(&self, readings: &[String], meant: &str) {
+    fn note(&self, readings: &[String], meant: &str, until: Option<Instant>) {
         let mut known = lock(&self.0);
         if known.len() >= Self::MOST {
             known.clear();
         }
-        known.insert(readings.join(" "), meant.to_owned());
+        known.insert(readings.join(" "), (meant.to_owned(), until));
     }
 }
 
@@ -133,7 +141,7 @@ impl Session {
         {
             return Ok(known);
         }
-        let mut there = Vec::new();
+        let (mut there, mut is_unsaid) = (Vec::new(), false);
         // One by one: WhatsApp may answer under another name than it was asked for.
         for forms in &people {
             let found = self.number_among(forms).await.map_err(|refused| match refused {
@@ -149,14 +157,25 @@ impl Session {
                     | RequestError::Unreachable
                     | RequestError::Unreadable
                     | RequestError::TooMany { .. },
-                ) if people.len() == 1 => {}
+                ) if people.len() == 1 => is_unsaid = true,
                 found => there.extend(found?),
             }
         }
+        if people.len() == 1 && !there.is_empty() {
+            // Numbers that are tried count, not new customers, as where a message is about to leave (`recipient_check`).
+            self.0.pace.give_back(RequestKind::Lookup);
+        }
         match there.as_slice() {
-            [] => readings.first().cloned().ok_or(RequestError::Input { field, expected: "expected a phone number" }),
+            [] => {
+                let first = readings.first().cloned();
+                let first = first.ok_or(RequestError::Input { field, expected: "expected a phone number" })?;
+                if !is_unsaid {
+                    self.0.chosen_readings.note(readings, &first, Some(Instant::now() + NOBODYS_TIME));
+                }
+                Ok(first)
+            }
             [one] => {
-                self.0.chosen_readings.note(readings, one);
+                self.0.chosen_readings.note(readings, one, None);
                 Ok(one.clone())
             }
             _ => Err(RequestError::Input { field, expected: AMBIGUOUS }),

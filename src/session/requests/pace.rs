@@ -93,6 +93,14 @@ impl RequestPace {
         self.with(ask, RateAllowance::take)
     }
 
+    /// Takes back what was counted last.
+    pub fn give_back(&self, ask: RequestKind) {
+        let _ = self.with(ask, |allowance, _, per_minute, now| {
+            allowance.give_back(per_minute, now);
+            Ok(())
+        });
+    }
+
     /// Says if one more may be asked, and if not, when. Counts nothing.
     pub fn has_room(&self, ask: RequestKind) -> Result<(), Duration> {
         self.with(ask, |allowance, burst, per_minute, now| allowance.has_room(burst, per_minute, now))
