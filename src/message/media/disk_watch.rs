@@ -1,5 +1,6 @@
-//! A watch over the disks: a thread of its own looks at them once a second, so that whoever asks never waits for a disk that does not
-//! answer. A look that takes too long counts as a full disk: what has to be written will not be.
+//! A watch over the disks: threads of its own look at them once a second, one at those that everything needs and one at that of the files,
+//! so that whoever asks never waits for a disk that does not answer, and neither waits for the other. A look that takes too long counts as
+//! a full disk: what has to be written will not be. Without the files' disk there are no more files, and everything else goes on.
 
 use std::{
     io,
@@ -20,13 +21,14 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// After so long without an answer nobody knows what can be written. A machine with too much to do gets its turn before that.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// Cheap to clone. The thread ends after the last of the clones.
+/// Cheap to clone. The threads end after the last of the clones.
 #[derive(Debug, Clone)]
 pub struct DiskWatch(Arc<WatchFields>);
 
 #[derive(Debug)]
 struct WatchFields {
-    seen: Mutex<DiskLook>,
+    vital: Mutex<DiskLook>,
+    files: Mutex<DiskLook>,
     /// As the log has it.
     told: Mutex<DiskSpace>,
 }
@@ -52,61 +54,86 @@ impl DiskLook {
     }
 
     fn is_stale(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.at) > SILENCE
+        !self.folder.is_empty() && now.saturating_duration_since(self.at) > SILENCE
+    }
+
+    /// Its space now, where no answer counts as `silence`.
+    fn space_at(&self, now: Instant, silence: DiskSpace) -> DiskSpace {
+        if self.is_stale(now) { silence } else { self.space }
     }
 }
 
 impl DiskWatch {
-    /// Looks once, and from then on in a thread of its own. The first look blocks.
+    /// Looks at what everything needs once, and from then on at all in threads of their own. The first look blocks.
     pub fn start(disks: Disks) -> io::Result<Self> {
-        let first = DiskLook::take(&disks);
-        let watch = Self(Arc::new(WatchFields { seen: Mutex::new(first), told: Mutex::new(DiskSpace::Enough) }));
-        let fields = Arc::downgrade(&watch.0);
-        thread::Builder::new().name("disks".to_owned()).spawn(move || {
+        let Disks { vital, files } = disks;
+        let folder = files.as_ref().map_or_else(String::new, |disk| disk.folder().display().to_string());
+        // The first answer may never come.
+        let unseen = DiskLook { space: DiskSpace::Enough, folder, at: Instant::now() };
+        let vital = Disks { vital, files: None };
+        let fields = WatchFields {
+            vital: Mutex::new(DiskLook::take(&vital)),
+            files: Mutex::new(unseen),
+            told: Mutex::new(DiskSpace::Enough),
+        };
+        let watch = Self(Arc::new(fields));
+        watch.look_at(vital, |fields| &fields.vital)?;
+        if files.is_some() {
+            watch.look_at(Disks { vital: Vec::new(), files }, |fields| &fields.files)?;
+        }
+        Ok(watch)
+    }
+
+    fn look_at(&self, disks: Disks, seen: fn(&WatchFields) -> &Mutex<DiskLook>) -> io::Result<()> {
+        let fields = Arc::downgrade(&self.0);
+        let looking = move || {
             loop {
-                thread::sleep(PERIOD);
                 // Nobody asks any more. It holds the fields only while it writes them, as a look may last for ever.
                 if fields.strong_count() == 0 {
                     return;
                 }
                 let look = DiskLook::take(&disks);
                 let Some(fields) = fields.upgrade() else { return };
-                *lock(&fields.seen) = look;
+                *lock(seen(&fields)) = look;
+                drop(fields);
+                thread::sleep(PERIOD);
             }
-        })?;
-        Ok(watch)
+        };
+        thread::Builder::new().name("disks".to_owned()).spawn(looking).map(drop)
     }
 
     /// The space on the disk that has the least. Never blocks.
     pub fn space(&self) -> DiskSpace {
-        self.space_at(Instant::now())
+        self.look_of(Instant::now()).0
     }
 
-    fn space_at(&self, now: Instant) -> DiskSpace {
-        let seen = lock(&self.0.seen);
-        if seen.is_stale(now) { DiskSpace::Full } else { seen.space }
+    /// The look that says most, and what it says by now.
+    fn look_of(&self, now: Instant) -> (DiskSpace, DiskLook) {
+        let vital = lock(&self.0.vital).clone();
+        let files = lock(&self.0.files).clone();
+        let (needed, wanted) = (vital.space_at(now, DiskSpace::Full), files.space_at(now, DiskSpace::Low));
+        if wanted > needed { (wanted, files) } else { (needed, vital) }
     }
 
     /// Logs the space when it is another than the log has. Returns what it has logged.
     pub fn tell(&self) -> Option<DiskSpace> {
         let now = Instant::now();
-        let space = self.space_at(now);
+        let (space, look) = self.look_of(now);
         let before = std::mem::replace(&mut *lock(&self.0.told), space);
         if before == space {
             return None;
         }
-        let look = lock(&self.0.seen).clone();
         let folder = look.folder.as_str();
         match space {
             DiskSpace::Enough => info!(event = "disk_recovered", folder, "there is room on the disks again"),
+            DiskSpace::Low | DiskSpace::Full if look.is_stale(now) => {
+                error!(event = "disk_silent", folder, "the disks do not answer: nobody knows what can be written");
+            }
             DiskSpace::Low => {
                 warn!(
                     event = "disk_low",
                     folder, "the disk is nearly full: no file is kept or sent (data.reserve_mib)"
                 );
-            }
-            DiskSpace::Full if look.is_stale(now) => {
-                error!(event = "disk_silent", folder, "the disks do not answer: nobody knows what can be written");
             }
             DiskSpace::Full => {
                 error!(
@@ -153,8 +180,14 @@ mod tests {
     #[test]
     fn a_disk_that_does_not_answer_counts_as_full() {
         let (_folder, open) = watch(0);
-        let now = Instant::now();
-        assert_eq!(open.space_at(now + PERIOD), DiskSpace::Enough);
-        assert_eq!(open.space_at(now + SILENCE + 10 * PERIOD), DiskSpace::Full);
+        let at = |watch: &DiskWatch, later| watch.look_of(Instant::now() + later).0;
+        assert_eq!(at(&open, PERIOD), DiskSpace::Enough);
+        assert_eq!(at(&open, SILENCE + 10 * PERIOD), DiskSpace::Full);
+        // That of the files takes none but files with it.
+        let folder = tempfile::tempdir().unwrap();
+        let files = Some(DiskReserve::new(folder.path().into(), 0));
+        let watch = DiskWatch::start(Disks { vital: Vec::new(), files }).unwrap();
+        assert_eq!(at(&watch, PERIOD), DiskSpace::Enough);
+        assert_eq!(at(&watch, SILENCE + 10 * PERIOD), DiskSpace::Low);
     }
 }
