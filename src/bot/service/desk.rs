@@ -286,7 +286,8 @@ impl BotDesk {
             }
             let (chat, cause) = match (heard, woken) {
                 (Some((at, chat)), _) if at <= now => {
-                    if !owner_writes_to.is_empty() {
+                    // With the owner's word in it the turn answers nobody, and takes back what waits to be said.
+                    if !owner_writes_to.is_empty() && !self.gathering.has_owners_word(&chat) {
                         let names = self.session.store().names(&chat).await?;
                         if names.iter().any(|name| owner_writes_to.contains(name)) {
                             self.gathering.postpone(&chat, now.saturating_add(OWNERS_BREATH_MS));

@@ -67,6 +67,11 @@ impl Gathering {
         }
     }
 
+    /// Whether the owner's word is among what waits of a chat.
+    pub fn has_owners_word(&self, chat: &str) -> bool {
+        self.lanes.get(chat).is_some_and(|lane| lane.events.iter().any(HeardEvent::is_owners))
+    }
+
     /// What waits of a chat is not due before this time, milliseconds since 1970, unless more comes.
     pub fn postpone(&mut self, chat: &str, due_ms: i64) {
         let Some((chat, lane)) = self.lanes.get_key_value(chat) else { return };

@@ -22,9 +22,10 @@ mod writer;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -47,6 +48,7 @@ use super::{
 };
 use crate::{
     seal::Digest,
+    sync::lock,
     tenant::{TenantId, TenantRecord},
 };
 
@@ -62,7 +64,11 @@ pub struct Embedded {
     floor: u64,
     /// See [`Embedded::with_sharing`].
     is_shared: bool,
+    gave_back: Mutex<Option<Instant>>,
 }
+
+/// Between two times that pages are given back; longer than between two checkpoints.
+const GIVE_BACK_PAUSE: Duration = Duration::from_secs(5);
 
 impl Embedded {
     /// Opens the file or makes it, readable for its owner only. Blocks shortly.
@@ -71,7 +77,16 @@ impl Embedded {
         let (doubts, renewals) = (file.doubts(), file.renewals());
         let writer = EmbeddedWriter::start(file).map_err(|error| VaultError::Unavailable(error.to_string()))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-        Ok(Self { writer, doubts, renewals, counters: Counters::default(), folder, floor: 0, is_shared: false })
+        Ok(Self {
+            writer,
+            doubts,
+            renewals,
+            counters: Counters::default(),
+            folder,
+            floor: 0,
+            is_shared: false,
+            gave_back: Mutex::default(),
+        })
     }
 
     /// With less than so many bytes free on its disk it takes no more entries, pieces and chunks: the rest is for takeovers,
@@ -96,11 +111,23 @@ impl Embedded {
             return Ok(());
         }
         // The file keeps the room of what was deleted, which the disk now needs. Seen by a later attempt.
-        self.writer.run(AccessMode::Write, |connection| schema::give_back(connection).map_err(vault_error)).await?;
+        if self.may_give_back() {
+            self.writer.run(AccessMode::Write, |connection| schema::give_back(connection).map_err(vault_error)).await?;
+        }
         Err(VaultError::Unavailable(format!(
             "the disk is full: less than {} MiB are free",
             self.floor.div_ceil(1 << 20)
         )))
+    }
+
+    /// Once before each checkpoint: what is moved lies in the log until then, which must not fill what is left.
+    fn may_give_back(&self) -> bool {
+        let mut last = lock(&self.gave_back);
+        let is_due = last.is_none_or(|at| at.elapsed() >= GIVE_BACK_PAUSE);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
     }
 
     async fn read<T: Send + 'static>(
